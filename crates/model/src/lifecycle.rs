@@ -1,0 +1,273 @@
+//! Stored lifecycles: each moves through one `next(event)`.
+
+use serde::{Deserialize, Serialize};
+
+/// An event that the state does not allow, and what would make it legal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{subject} is {state} and cannot {event}: {remedy}")]
+pub struct InvalidTransition {
+    /// `channel`, `breakout` or `distribution`.
+    pub subject: &'static str,
+    /// State it is in.
+    pub state: &'static str,
+    /// What was asked.
+    pub event: &'static str,
+    /// What to do instead.
+    pub remedy: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the lifecycle.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The one spelling for database, API, metrics and pages.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value that is spelled so.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words!(
+    /// State of a channel (V5).
+    ChannelState {
+        /// Not wanted and not packaging; encoders may connect and are measured only.
+        Idle = "Idle",
+        /// Wanted; the data plane has not confirmed yet.
+        Starting = "Starting",
+        /// The data plane takes and packages the inputs.
+        Running = "Running",
+        /// No longer wanted; the data plane has not confirmed yet.
+        Stopping = "Stopping",
+    }
+);
+
+/// What happens to a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelEvent {
+    /// An operator or a breakout wants it running.
+    Start,
+    /// The data plane confirms that it runs.
+    Started,
+    /// Nobody wants it running any more.
+    Stop,
+    /// The data plane confirms that it stopped.
+    Stopped,
+}
+
+impl ChannelEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Started => "become started",
+            Self::Stop => "stop",
+            Self::Stopped => "become stopped",
+        }
+    }
+}
+
+impl ChannelState {
+    /// The state after `event`. Wishes and confirmations that change nothing are accepted.
+    ///
+    /// # Errors
+    /// The confirmation does not belong to this state.
+    pub fn next(self, event: ChannelEvent) -> Result<Self, InvalidTransition> {
+        use ChannelEvent as E;
+        match (self, event) {
+            (Self::Idle | Self::Stopping, E::Start) => Ok(Self::Starting),
+            (Self::Starting | Self::Running, E::Start) => Ok(self),
+            (Self::Starting | Self::Running, E::Started) => Ok(Self::Running),
+            (Self::Starting | Self::Running, E::Stop) => Ok(Self::Stopping),
+            (Self::Idle | Self::Stopping, E::Stop) => Ok(self),
+            (Self::Idle | Self::Stopping, E::Stopped) => Ok(Self::Idle),
+            (Self::Idle | Self::Stopping, E::Started) | (Self::Starting | Self::Running, E::Stopped) => {
+                Err(InvalidTransition {
+                    subject: "channel",
+                    state: self.as_str(),
+                    event: event.as_str(),
+                    remedy: "the confirmation is older than the last wish",
+                })
+            }
+        }
+    }
+}
+
+words!(
+    /// State of a breakout (V7).
+    BreakoutState {
+        /// Created, not on air.
+        Idle = "IDLE",
+        /// Start was asked; channel or distribution are not ready yet.
+        Starting = "STARTING",
+        /// On air.
+        Running = "RUNNING",
+        /// Over; final.
+        Completed = "COMPLETED",
+    }
+);
+
+/// What happens to a breakout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakoutEvent {
+    /// The operator starts it.
+    Start,
+    /// Channel runs and distribution is deployed.
+    Ready,
+    /// The operator takes the start back.
+    Abort,
+    /// The operator ends it.
+    Stop,
+}
+
+impl BreakoutEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Ready => "become ready",
+            Self::Abort => "abort",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl BreakoutState {
+    /// The state after `event`. A repeated start or stop changes nothing.
+    ///
+    /// # Errors
+    /// The event is not legal in this state (V80-V82).
+    pub fn next(self, event: BreakoutEvent) -> Result<Self, InvalidTransition> {
+        use BreakoutEvent as E;
+        let refuse = |remedy| {
+            Err(InvalidTransition { subject: "breakout", state: self.as_str(), event: event.as_str(), remedy })
+        };
+        match (self, event) {
+            (Self::Idle, E::Start) => Ok(Self::Starting),
+            (Self::Starting | Self::Running, E::Start) => Ok(self),
+            (Self::Starting | Self::Running, E::Ready) => Ok(Self::Running),
+            (Self::Starting, E::Abort) => Ok(Self::Idle),
+            (Self::Starting | Self::Running, E::Stop) => Ok(Self::Completed),
+            (Self::Completed, E::Stop) => Ok(self),
+            (Self::Idle, E::Stop) => refuse("it was never started; delete it if it is not wanted"),
+            (Self::Idle, E::Ready) => refuse("start it first"),
+            (Self::Idle, E::Abort) => refuse("there is no start to abort"),
+            (Self::Running, E::Abort) => refuse("it is on air; stop it"),
+            (Self::Completed, _) => refuse("a completed breakout is final; create another"),
+        }
+    }
+}
+
+words!(
+    /// Status of a distribution, in CloudFront's words (V8).
+    DistributionState {
+        /// Some edge does not have the newest configuration yet.
+        InProgress = "InProgress",
+        /// Every edge serves by the newest configuration.
+        Deployed = "Deployed",
+    }
+);
+
+/// What happens to a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DistributionEvent {
+    /// Its configuration changed.
+    Change,
+    /// Every edge confirmed the newest configuration.
+    Confirm,
+}
+
+impl DistributionState {
+    /// The state after `event`; every event is legal.
+    #[must_use]
+    pub fn next(self, event: DistributionEvent) -> Self {
+        match event {
+            DistributionEvent::Change => Self::InProgress,
+            DistributionEvent::Confirm => Self::Deployed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_table() {
+        use ChannelEvent as E;
+        use ChannelState::{Idle, Running, Starting, Stopping};
+        let table = [
+            (Idle, E::Start, Some(Starting)),
+            (Idle, E::Started, None),
+            (Idle, E::Stop, Some(Idle)),
+            (Idle, E::Stopped, Some(Idle)),
+            (Starting, E::Start, Some(Starting)),
+            (Starting, E::Started, Some(Running)),
+            (Starting, E::Stop, Some(Stopping)),
+            (Starting, E::Stopped, None),
+            (Running, E::Start, Some(Running)),
+            (Running, E::Started, Some(Running)),
+            (Running, E::Stop, Some(Stopping)),
+            (Running, E::Stopped, None),
+            (Stopping, E::Start, Some(Starting)),
+            (Stopping, E::Started, None),
+            (Stopping, E::Stop, Some(Stopping)),
+            (Stopping, E::Stopped, Some(Idle)),
+        ];
+        for (from, event, to) in table {
+            assert_eq!(from.next(event).ok(), to, "{from:?} {event:?}");
+        }
+    }
+
+    #[test]
+    fn breakout_table() {
+        use BreakoutEvent as E;
+        use BreakoutState::{Completed, Idle, Running, Starting};
+        let table = [
+            (Idle, E::Start, Some(Starting)),
+            (Idle, E::Ready, None),
+            (Idle, E::Abort, None),
+            (Idle, E::Stop, None),
+            (Starting, E::Start, Some(Starting)),
+            (Starting, E::Ready, Some(Running)),
+            (Starting, E::Abort, Some(Idle)),
+            (Starting, E::Stop, Some(Completed)),
+            (Running, E::Start, Some(Running)),
+            (Running, E::Ready, Some(Running)),
+            (Running, E::Abort, None),
+            (Running, E::Stop, Some(Completed)),
+            (Completed, E::Start, None),
+            (Completed, E::Ready, None),
+            (Completed, E::Abort, None),
+            (Completed, E::Stop, Some(Completed)),
+        ];
+        for (from, event, to) in table {
+            assert_eq!(from.next(event).ok(), to, "{from:?} {event:?}");
+        }
+    }
+
+    #[test]
+    fn words_round_trip() {
+        for state in BreakoutState::ALL {
+            assert_eq!(BreakoutState::parse(state.as_str()), Some(*state));
+        }
+        assert_eq!(BreakoutState::parse("running"), None);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let error = BreakoutState::Completed.next(BreakoutEvent::Start).unwrap_err();
+        assert_eq!(error.to_string(), "breakout is COMPLETED and cannot start: a completed breakout is final; create another");
+    }
+}

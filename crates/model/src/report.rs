@@ -1,0 +1,82 @@
+//! What nodes tell the control plane. Facts, not wishes; a report that is lost is told again by the next one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BreakoutId, ChannelId, DistributionId, InputId};
+
+/// One fact from a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Report {
+    /// The node's role acts by this snapshot version.
+    Applied {
+        /// `ingest`, `packager`, `origin` or `edge`.
+        role: String,
+        /// Node name, unique among nodes of that role.
+        node: String,
+        /// Snapshot version.
+        version: u64,
+    },
+    /// State of an encoder's connection changed.
+    Input {
+        /// Channel of the input.
+        channel: ChannelId,
+        /// Input.
+        input: InputId,
+        /// What is true now.
+        state: InputState,
+    },
+    /// Packaging of a breakout changed.
+    Packaging {
+        /// Breakout.
+        breakout: BreakoutId,
+        /// What is true now.
+        state: PackagingState,
+    },
+    /// Bytes and requests since the last such report of this node.
+    Traffic(Vec<Traffic>),
+}
+
+/// What an input receives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum InputState {
+    /// No encoder.
+    Disconnected,
+    /// An encoder sends.
+    Connected {
+        /// Peer address.
+        remote: String,
+        /// Name that the encoder gives itself, at most 64 characters.
+        encoder: String,
+        /// Bits per second over the last interval; 0 at first.
+        bitrate: u64,
+    },
+}
+
+/// What became of a breakout's packaging.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PackagingState {
+    /// No media has been published yet.
+    Waiting,
+    /// Segments are being published.
+    Live,
+    /// Segments cannot be published; everything published before stays readable.
+    Blocked {
+        /// Why, in words for the operator.
+        reason: String,
+    },
+    /// The breakout is over and its playlists are closed.
+    Ended,
+}
+
+/// Delivered traffic of one distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Distribution.
+    pub distribution: DistributionId,
+    /// Requests answered.
+    pub requests: u64,
+    /// Bytes sent to viewers, heads and bodies.
+    pub bytes: u64,
+}

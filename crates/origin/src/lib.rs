@@ -1,0 +1,95 @@
+//! The origin room: playlists and segments over HTTP, inside the house.
+//!
+//! In: what packagers publish ([`Timelines`]) and the objects in the store.
+//! Out: HTTP answers with right types and cache lifetimes.
+//! Never: viewers. Only edges that know the token are answered; signatures, CORS and caching are the edge's.
+//! Spec: RFC 8216; `docs/adr/0005`.
+
+mod answer;
+mod path;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anabranch_hls::timeline::Timeline;
+use anabranch_model::{BreakoutId, ChannelId};
+use anabranch_net::{BindError, Reuse, ServeConfig, Shutdown, bind, serve_http};
+use anabranch_store::LocalStore;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use answer::Body;
+
+/// Header by which an edge shows that it is of this house.
+pub const TOKEN_HEADER: &str = "x-anabranch-origin-token";
+
+/// What has been published, by channel and breakout.
+pub type Timelines = Arc<HashMap<(ChannelId, BreakoutId), watch::Receiver<Arc<Timeline>>>>;
+
+/// Where and for whom the origin answers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on; loopback when all rooms share a machine.
+    pub listen: SocketAddr,
+    /// Secret that edges send in [`TOKEN_HEADER`].
+    pub token: String,
+}
+
+/// The origin of one node.
+#[derive(Debug)]
+pub struct Origin {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    token: String,
+    store: LocalStore,
+    timelines: watch::Receiver<Timelines>,
+}
+
+impl Origin {
+    /// Binds the listener.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(config: Config, store: LocalStore, timelines: watch::Receiver<Timelines>) -> Result<Self, BindError> {
+        let listener = bind(config.listen, Reuse::Exclusive)?;
+        Ok(Self { listener, shared: Arc::new(Shared { token: config.token, store, timelines }) })
+    }
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`, then drains.
+    pub async fn run(self, shutdown: Shutdown) {
+        serve_http(self.listener, Handler(self.shared), ServeConfig::default(), shutdown).await;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Handler(Arc<Shared>);
+
+impl Service<Request<Incoming>> for Handler {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let shared = self.0.clone();
+        Box::pin(async move { Ok(answer::answer(&shared, &request).await) })
+    }
+}

@@ -1,0 +1,15 @@
+//! The packager room: samples become CMAF segments, and a timeline that names only what is durable.
+//!
+//! In: [`Session`]s of media events, the snapshot's breakouts.
+//! Out: objects in the store, a [`Timelines`] table of what has been published, reports.
+//! Never: RTMP (`ingest`), HTTP and playlist text (`origin`, `hls`), box layouts (`media`).
+//! Spec: ISO/IEC 23000-19; systems.md V22; `docs/adr/0004` and `0005`.
+
+pub mod lane;
+mod live;
+mod publisher;
+mod record;
+pub mod segmenter;
+
+pub use live::{Packager, Session, Timelines};
+pub use publisher::{PublishError, Publisher};

@@ -1,0 +1,351 @@
+//! Joins encoder sessions with breakouts on air: one task a channel, one publisher a breakout.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anabranch_hls::timeline::Timeline;
+use anabranch_media::{Event, Track, TrackKind};
+use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Report, Snapshot};
+use anabranch_net::{SharedClock, Shutdown};
+use anabranch_store::{LocalStore, key};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::publisher::{PublishError, Publisher};
+use crate::segmenter::{Closed, Segmenter};
+
+/// Commands that wait for a channel's task.
+const COMMAND_QUEUE: usize = 16;
+
+/// What has been published, by channel and breakout. Shared with the origin.
+pub type Timelines = Arc<HashMap<(ChannelId, BreakoutId), watch::Receiver<Arc<Timeline>>>>;
+
+/// One encoder's media for a channel.
+#[derive(Debug)]
+pub struct Session {
+    /// Channel that it feeds.
+    pub channel: ChannelId,
+    /// Tracks and samples; closed when the session ends.
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// The packager of one node.
+#[derive(Debug)]
+pub struct Packager {
+    node: String,
+    store: LocalStore,
+    clock: SharedClock,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    sessions: mpsc::Receiver<Session>,
+    reports: mpsc::Sender<Report>,
+    timelines: watch::Sender<Timelines>,
+    channels: HashMap<ChannelId, mpsc::Sender<Command>>,
+    tasks: JoinSet<()>,
+    known: HashMap<BreakoutId, BreakoutSpec>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Session(mpsc::Receiver<Event>),
+    /// The breakout goes on air.
+    Air(Box<OnAir>),
+    /// The breakout is over, or was deleted.
+    OffAir(BreakoutId),
+}
+
+/// A breakout that is being packaged.
+#[derive(Debug)]
+struct OnAir {
+    id: BreakoutId,
+    publisher: Publisher,
+    segmenter: Segmenter,
+}
+
+impl Packager {
+    /// A packager that acts by `snapshot`; the receiver follows what is published.
+    #[must_use]
+    pub fn build(
+        node: String,
+        store: LocalStore,
+        clock: SharedClock,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        sessions: mpsc::Receiver<Session>,
+        reports: mpsc::Sender<Report>,
+    ) -> (Self, watch::Receiver<Timelines>) {
+        let (timelines, published) = watch::channel(Timelines::default());
+        let packager = Self {
+            node,
+            store,
+            clock,
+            snapshot,
+            sessions,
+            reports,
+            timelines,
+            channels: HashMap::new(),
+            tasks: JoinSet::new(),
+            known: HashMap::new(),
+        };
+        (packager, published)
+    }
+
+    /// Runs until `shutdown`; then closes and publishes the open segments.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        self.snapshot.mark_changed();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = self.snapshot.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let snapshot = self.snapshot.borrow_and_update().clone();
+                    self.apply(&snapshot).await;
+                }
+                session = self.sessions.recv() => match session {
+                    Some(session) => self.command(&session.channel, Command::Session(session.events)).await,
+                    None => break,
+                },
+            }
+        }
+        // Without commands a channel's task publishes what is open and ends.
+        self.channels.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    async fn apply(&mut self, snapshot: &Snapshot) {
+        let wanted: HashMap<_, _> = snapshot.breakouts.iter().map(|b| (b.id.clone(), b.clone())).collect();
+        let gone: Vec<_> = self.known.values().filter(|b| !wanted.contains_key(&b.id)).cloned().collect();
+        for breakout in gone {
+            self.forget(&breakout).await;
+        }
+        // A breakout that ends leaves its channel before another may enter.
+        let (on_air, over): (Vec<_>, Vec<_>) = wanted.into_values().partition(|breakout| breakout.on_air);
+        for breakout in over.into_iter().chain(on_air) {
+            let known = self.known.get(&breakout.id).map(|known| known.on_air);
+            let Some(channel) = snapshot.channels.iter().find(|c| c.id == breakout.channel) else { continue };
+            let done = match known {
+                None => self.open(channel, &breakout).await,
+                Some(true) if !breakout.on_air => {
+                    self.command(&breakout.channel, Command::OffAir(breakout.id.clone())).await;
+                    true
+                }
+                _ => true,
+            };
+            if done {
+                self.known.insert(breakout.id.clone(), breakout);
+            }
+        }
+        let applied =
+            Report::Applied { role: "packager".to_owned(), node: self.node.clone(), version: snapshot.version };
+        report(&self.reports, applied).await;
+    }
+
+    /// Opens a breakout that this process has not seen. Returns whether it need not be tried again.
+    async fn open(&mut self, channel: &ChannelSpec, breakout: &BreakoutSpec) -> bool {
+        let opened = Publisher::open(
+            self.store.clone(),
+            channel.id.as_str(),
+            breakout.id.as_str(),
+            channel.segment_target_seconds,
+            channel.window_seconds,
+        )
+        .await;
+        let mut publisher = match opened {
+            Ok(publisher) => publisher,
+            Err(error) => {
+                blocked(&self.reports, &breakout.id, &error).await;
+                return false;
+            }
+        };
+        if !breakout.on_air {
+            // The process that packaged it may have died before it could close the timeline.
+            if let Err(error) = publisher.end().await {
+                blocked(&self.reports, &breakout.id, &error).await;
+            }
+        }
+        let entry = ((channel.id.clone(), breakout.id.clone()), publisher.subscribe());
+        self.timelines.send_modify(|timelines| {
+            let mut map = HashMap::clone(timelines);
+            map.insert(entry.0, entry.1);
+            *timelines = Arc::new(map);
+        });
+        if breakout.on_air {
+            let state = if publisher.next_origin_ms() > 0 { PackagingState::Live } else { PackagingState::Waiting };
+            let segmenter = Segmenter::new(channel.segment_target_seconds, publisher.next_origin_ms());
+            let on_air = OnAir { id: breakout.id.clone(), publisher, segmenter };
+            self.command(&channel.id, Command::Air(Box::new(on_air))).await;
+            report(&self.reports, Report::Packaging { breakout: breakout.id.clone(), state }).await;
+        }
+        true
+    }
+
+    async fn forget(&mut self, breakout: &BreakoutSpec) {
+        self.known.remove(&breakout.id);
+        self.command(&breakout.channel, Command::OffAir(breakout.id.clone())).await;
+        self.timelines.send_modify(|timelines| {
+            let mut map = HashMap::clone(timelines);
+            map.remove(&(breakout.channel.clone(), breakout.id.clone()));
+            *timelines = Arc::new(map);
+        });
+        let prefix = key::live_prefix(breakout.channel.as_str(), breakout.id.as_str());
+        if let Err(error) = self.store.delete_prefix(&prefix).await {
+            tracing::warn!(breakout.id = %breakout.id, error = %error, "media of a deleted breakout stays on disk");
+        }
+    }
+
+    async fn command(&mut self, channel: &ChannelId, command: Command) {
+        let sender = match self.channels.get(channel) {
+            Some(sender) if !sender.is_closed() => sender.clone(),
+            _ => {
+                let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
+                let task = ChannelTask {
+                    clock: self.clock.clone(),
+                    reports: self.reports.clone(),
+                    session: None,
+                    tracks: [None, None],
+                    on_air: None,
+                    live: false,
+                };
+                self.tasks.spawn(task.run(commands));
+                self.channels.insert(channel.clone(), sender.clone());
+                sender
+            }
+        };
+        // The task ends only when its sender is dropped, so this fails only while the packager itself ends.
+        let _ = sender.send(command).await;
+    }
+}
+
+/// One channel: its newest session feeds its breakout on air.
+#[derive(Debug)]
+struct ChannelTask {
+    clock: SharedClock,
+    reports: mpsc::Sender<Report>,
+    session: Option<mpsc::Receiver<Event>>,
+    tracks: [Option<Arc<Track>>; 2],
+    on_air: Option<Box<OnAir>>,
+    /// Whether the last report said that segments are being published.
+    live: bool,
+}
+
+impl ChannelTask {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => break,
+                },
+                event = next_event(&mut self.session) => match event {
+                    Some(event) => self.take(event).await,
+                    None => self.end_session().await,
+                },
+            }
+        }
+        self.end_session().await;
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Session(events) => {
+                self.end_session().await;
+                self.session = Some(events);
+            }
+            Command::Air(mut on_air) => {
+                let mut closed = Vec::new();
+                for track in self.tracks.iter().flatten() {
+                    on_air.segmenter.push(Event::Track(track.clone()), self.clock.now_ms(), &mut closed);
+                }
+                self.live = false;
+                self.on_air = Some(on_air);
+            }
+            Command::OffAir(id) => {
+                if self.on_air.as_ref().is_some_and(|on_air| on_air.id == id) {
+                    self.end_breakout().await;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        if let Event::Track(track) = &event {
+            let slot = usize::from(track.kind == TrackKind::Audio);
+            self.tracks[slot] = Some(track.clone());
+        }
+        let Some(on_air) = &mut self.on_air else { return };
+        let mut closed = Vec::new();
+        on_air.segmenter.push(event, self.clock.now_ms(), &mut closed);
+        self.publish(closed).await;
+    }
+
+    async fn end_session(&mut self) {
+        self.session = None;
+        self.tracks = [None, None];
+        if let Some(on_air) = &mut self.on_air {
+            let mut closed = Vec::new();
+            on_air.segmenter.end_session(&mut closed);
+            self.publish(closed).await;
+        }
+    }
+
+    async fn end_breakout(&mut self) {
+        if let Some(on_air) = &mut self.on_air {
+            let mut closed = Vec::new();
+            on_air.segmenter.end_period(&mut closed);
+            self.publish(closed).await;
+        }
+        let Some(mut on_air) = self.on_air.take() else { return };
+        match on_air.publisher.end().await {
+            Ok(()) => {
+                let ended = Report::Packaging { breakout: on_air.id, state: PackagingState::Ended };
+                report(&self.reports, ended).await;
+            }
+            Err(error) => blocked(&self.reports, &on_air.id, &error).await,
+        }
+    }
+
+    async fn publish(&mut self, closed: Vec<Closed>) {
+        let Some(on_air) = &mut self.on_air else { return };
+        for segment in closed {
+            match on_air.publisher.publish(segment, self.clock.now_ms()).await {
+                Ok(()) if self.live => {}
+                Ok(()) => {
+                    self.live = true;
+                    let live = Report::Packaging { breakout: on_air.id.clone(), state: PackagingState::Live };
+                    report(&self.reports, live).await;
+                }
+                Err(error) => {
+                    self.live = false;
+                    blocked(&self.reports, &on_air.id, &error).await;
+                }
+            }
+        }
+    }
+}
+
+/// The next event of the session; waits for ever when there is none.
+async fn next_event(session: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
+    match session {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn blocked(reports: &mpsc::Sender<Report>, breakout: &BreakoutId, error: &PublishError) {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason.push_str(": ");
+        reason.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(breakout.id = %breakout, error = %reason, "segments cannot be published");
+    metrics::counter!("anabranch_packager_failures_total").increment(1);
+    report(reports, Report::Packaging { breakout: breakout.clone(), state: PackagingState::Blocked { reason } }).await;
+}
+
+async fn report(reports: &mpsc::Sender<Report>, report: Report) {
+    // The control plane reads its queue as long as it lives; when it is gone media goes on.
+    let _ = reports.send(report).await;
+}

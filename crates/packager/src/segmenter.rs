@@ -1,0 +1,360 @@
+//! Where segments begin and end. No I/O: events in, closed segments out.
+//!
+//! A *period* is a stretch with the same tracks and unbroken time. It begins with a short preroll that shows which tracks
+//! there are; a new encoder session, a jump of time, a changed codec or a track that comes or goes begins another. Within a
+//! period segments are cut at video keyframes (at any frame for sound alone), all renditions at the same time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anabranch_media::{Event, Sample, Track, TrackKind};
+
+use crate::lane::{Lane, Run};
+
+/// Media that is awaited before a period with only one of two possible tracks begins, in milliseconds.
+const PREROLL_MS: i64 = 1_000;
+
+/// Samples kept in preroll at the most.
+const PREROLL_SAMPLES: usize = 2_000;
+
+/// How long a cut waits for sound that lags behind video, in milliseconds of media.
+const AUDIO_WAIT_MS: i64 = 3_000;
+
+/// How far sound may run ahead of video that stopped before the period ends, in milliseconds.
+const VIDEO_WAIT_MS: i64 = 10_000;
+
+/// Longest segment when no keyframe comes, in milliseconds.
+const LONGEST_SEGMENT_MS: i64 = 30_000;
+
+/// Most bytes of one segment.
+const LARGEST_SEGMENT: u64 = 96 * 1024 * 1024;
+
+/// The first segments of a period may be this short, so that playback begins, or goes on, soon. In milliseconds.
+const FIRST_SEGMENTS_MS: i64 = 2_000;
+
+/// How many segments of a period are "first".
+const FIRST_SEGMENTS: u32 = 3;
+
+/// EXTINF may exceed the target by less than half a second, because it is rounded when compared (RFC 8216 §4.3.3.1).
+const TARGET_TOLERANCE_MS: i64 = 499;
+
+/// One rendition's share of a segment.
+#[derive(Debug)]
+pub struct Part {
+    /// Track it was coded from.
+    pub track: Arc<Track>,
+    /// Timescale of the run.
+    pub timescale: u32,
+    /// Its samples.
+    pub run: Run,
+}
+
+/// A closed segment: the same stretch of time of every rendition.
+#[derive(Debug)]
+pub struct Closed {
+    /// Whether it begins a period.
+    pub discontinuity: bool,
+    /// Start on the timeline, in milliseconds.
+    pub start_ms: i64,
+    /// Wall-clock time of its start, milliseconds since the Unix epoch.
+    pub program_date_time_ms: i64,
+    /// Video first.
+    pub parts: Vec<Part>,
+}
+
+/// The state of one breakout's cutting.
+#[derive(Debug)]
+pub struct Segmenter {
+    target_ms: i64,
+    tracks: [Option<Arc<Track>>; 2],
+    state: State,
+    /// Sound of an earlier period: a period without sound carries silence in its place, so that players go on.
+    sound: Option<Arc<Track>>,
+    /// Where the next period begins on the timeline.
+    next_origin_ms: i64,
+}
+
+#[derive(Debug)]
+enum State {
+    Preroll(Preroll),
+    Open(Period),
+}
+
+#[derive(Debug, Default)]
+struct Preroll {
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+struct Period {
+    lanes: Vec<Lane>,
+    origin_ms: i64,
+    wall_ms: i64,
+    segment_start_ms: i64,
+    end_ms: i64,
+    segments: u32,
+    last_keyframe_ms: Option<i64>,
+    keyframe_interval_ms: i64,
+    /// Cuts that wait for sound, oldest first.
+    cuts: VecDeque<i64>,
+}
+
+/// Whether a period can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    On,
+    Broken,
+}
+
+fn slot(kind: TrackKind) -> usize {
+    match kind {
+        TrackKind::Video => 0,
+        TrackKind::Audio => 1,
+    }
+}
+
+fn sample_ms(sample: &Sample, track: &Track) -> i64 {
+    anabranch_media::fmp4::rescale(sample.dts, track.timescale, 1000)
+}
+
+impl Segmenter {
+    /// Cuts near `target_seconds`; the timeline goes on at `next_origin_ms`.
+    #[must_use]
+    pub fn new(target_seconds: u32, next_origin_ms: i64) -> Self {
+        Self {
+            target_ms: i64::from(target_seconds) * 1000,
+            tracks: [None, None],
+            state: State::Preroll(Preroll::default()),
+            sound: None,
+            next_origin_ms,
+        }
+    }
+
+    /// Takes one event; `now_ms` is the wall clock. Closed segments are added to `out`.
+    pub fn push(&mut self, event: Event, now_ms: i64, out: &mut Vec<Closed>) {
+        match event {
+            Event::Track(track) => self.set_track(track, out),
+            Event::Discontinuity => self.end_period(out),
+            Event::Sample(sample) => self.push_sample(sample, now_ms, out),
+        }
+    }
+
+    /// Closes what is open: the session ended or the breakout stops. The next sample begins a new period.
+    pub fn end_period(&mut self, out: &mut Vec<Closed>) {
+        let ended = std::mem::replace(&mut self.state, State::Preroll(Preroll::default()));
+        if let State::Open(mut period) = ended {
+            period.close(None, out);
+            self.next_origin_ms = period.end_ms.max(self.next_origin_ms);
+        }
+    }
+
+    /// Forgets the tracks of the session that ended.
+    pub fn end_session(&mut self, out: &mut Vec<Closed>) {
+        self.end_period(out);
+        self.tracks = [None, None];
+    }
+
+    fn set_track(&mut self, track: Arc<Track>, out: &mut Vec<Closed>) {
+        let index = slot(track.kind);
+        if self.tracks[index].as_deref() == Some(&*track) {
+            return;
+        }
+        let changed = match &self.state {
+            State::Open(period) => period.lane(track.kind).is_some_and(|lane| **lane.track() != *track),
+            State::Preroll(_) => false,
+        };
+        if changed {
+            self.end_period(out);
+        }
+        self.tracks[index] = Some(track);
+    }
+
+    fn push_sample(&mut self, sample: Sample, now_ms: i64, out: &mut Vec<Closed>) {
+        if self.tracks[slot(sample.kind)].is_none() {
+            return;
+        }
+        match &mut self.state {
+            State::Open(period) if period.lane(sample.kind).is_some() => {
+                if period.push(sample, self.target_ms, out) == Flow::Broken {
+                    self.end_period(out);
+                }
+            }
+            State::Open(_) => {
+                // A track that this period lacks begins another, where it can be decoded from.
+                if sample.keyframe {
+                    self.end_period(out);
+                    self.push_sample(sample, now_ms, out);
+                }
+            }
+            State::Preroll(preroll) => {
+                preroll.samples.push(sample);
+                self.try_open(now_ms, out);
+            }
+        }
+    }
+
+    fn try_open(&mut self, now_ms: i64, out: &mut Vec<Closed>) {
+        let State::Preroll(preroll) = &mut self.state else { return };
+        let first_of = |kind: TrackKind| {
+            let track = self.tracks[slot(kind)].as_ref()?;
+            preroll
+                .samples
+                .iter()
+                .find(|sample| sample.kind == kind && sample.keyframe)
+                .map(|sample| sample_ms(sample, track))
+        };
+        let (video, audio) = (first_of(TrackKind::Video), first_of(TrackKind::Audio));
+        let newest = preroll
+            .samples
+            .iter()
+            .filter_map(|s| self.tracks[slot(s.kind)].as_ref().map(|track| sample_ms(s, track)))
+            .max()
+            .unwrap_or(0);
+        let oldest = preroll
+            .samples
+            .iter()
+            .filter_map(|s| self.tracks[slot(s.kind)].as_ref().map(|track| sample_ms(s, track)))
+            .min()
+            .unwrap_or(0);
+        let waited = newest - oldest >= PREROLL_MS || preroll.samples.len() >= PREROLL_SAMPLES;
+        // Pictures that cannot be decoded yet are worth a longer wait than sound that may never come.
+        let video_is_coming = preroll.samples.iter().any(|s| s.kind == TrackKind::Video)
+            && newest - oldest < VIDEO_WAIT_MS
+            && preroll.samples.len() < PREROLL_SAMPLES;
+        let start_ms = match (video, audio) {
+            (Some(video), Some(_)) => video,
+            (Some(video), None) if waited => video,
+            (None, Some(audio)) if waited && !video_is_coming => audio,
+            (None, None) if preroll.samples.len() >= PREROLL_SAMPLES => {
+                preroll.samples.clear();
+                return;
+            }
+            _ => return,
+        };
+        let samples = std::mem::take(&mut preroll.samples);
+        let lanes = self.lanes(video.is_some(), audio.is_some(), start_ms);
+        let wall_ms = now_ms - (newest - start_ms);
+        self.state = State::Open(Period::new(lanes, self.next_origin_ms, wall_ms));
+        for sample in samples {
+            let Some(track) = self.tracks[slot(sample.kind)].clone() else { continue };
+            if sample_ms(&sample, &track) >= start_ms {
+                self.push_sample(sample, now_ms, out);
+            }
+        }
+    }
+}
+
+impl Segmenter {
+    fn lanes(&mut self, video: bool, audio: bool, start_ms: i64) -> Vec<Lane> {
+        let mut lanes = Vec::with_capacity(2);
+        let origin = self.next_origin_ms;
+        if let (true, Some(track)) = (video, self.tracks[slot(TrackKind::Video)].clone()) {
+            lanes.push(Lane::new(track, start_ms, origin));
+        }
+        if let (true, Some(track)) = (audio, self.tracks[slot(TrackKind::Audio)].clone()) {
+            self.sound = Some(track.clone());
+            lanes.push(Lane::new(track, start_ms, origin));
+        } else if let Some(track) = self.sound.clone() {
+            lanes.extend(Lane::silent(track, start_ms, origin));
+        }
+        lanes
+    }
+}
+
+impl Period {
+    fn new(lanes: Vec<Lane>, origin_ms: i64, wall_ms: i64) -> Self {
+        Self {
+            lanes,
+            origin_ms,
+            wall_ms,
+            segment_start_ms: origin_ms,
+            end_ms: origin_ms,
+            segments: 0,
+            last_keyframe_ms: None,
+            keyframe_interval_ms: 0,
+            cuts: VecDeque::new(),
+        }
+    }
+
+    fn lane(&self, kind: TrackKind) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.track().kind == kind)
+    }
+
+    fn push(&mut self, sample: Sample, target_ms: i64, out: &mut Vec<Closed>) -> Flow {
+        let (kind, keyframe) = (sample.kind, sample.keyframe);
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.track().kind == kind) else { return Flow::On };
+        let Some(at_ms) = lane.push(sample) else { return Flow::On };
+        let leads = self.lanes[0].track().kind == kind;
+        if leads {
+            self.consider_cut(at_ms, keyframe, target_ms);
+        } else if self.lanes[0].newest_ms().unwrap_or(self.segment_start_ms) + VIDEO_WAIT_MS < at_ms {
+            return Flow::Broken;
+        }
+        while let Some(&cut_ms) = self.cuts.front() {
+            let waited = self.lanes[0].newest_ms().is_some_and(|newest| newest - cut_ms >= AUDIO_WAIT_MS);
+            let complete = self.lanes.iter().all(|lane| lane.newest_ms().is_some_and(|newest| newest >= cut_ms));
+            if !complete && !waited {
+                break;
+            }
+            self.cuts.pop_front();
+            if self.close(Some(cut_ms), out) == Flow::Broken {
+                return Flow::Broken;
+            }
+        }
+        Flow::On
+    }
+
+    fn consider_cut(&mut self, at_ms: i64, keyframe: bool, target_ms: i64) {
+        let start_ms = self.cuts.back().copied().unwrap_or(self.segment_start_ms);
+        let elapsed = at_ms - start_ms;
+        if keyframe {
+            if let Some(last) = self.last_keyframe_ms {
+                self.keyframe_interval_ms = at_ms - last;
+            }
+            self.last_keyframe_ms = Some(at_ms);
+        }
+        if elapsed <= 0 {
+            return;
+        }
+        let first = self.segments + u32::try_from(self.cuts.len()).unwrap_or(u32::MAX) < FIRST_SEGMENTS;
+        let goal = if first { target_ms.min(FIRST_SEGMENTS_MS) } else { target_ms };
+        let next_is_too_late = elapsed + self.keyframe_interval_ms > target_ms + TARGET_TOLERANCE_MS;
+        let wanted = keyframe && (elapsed >= goal || next_is_too_late);
+        let too_large = self.lanes.iter().map(Lane::pending_bytes).sum::<u64>() >= LARGEST_SEGMENT;
+        if wanted || elapsed >= LONGEST_SEGMENT_MS || too_large {
+            self.cuts.push_back(at_ms);
+        }
+    }
+
+    /// Closes the open segment at `cut_ms`, or with all that there is.
+    fn close(&mut self, cut_ms: Option<i64>, out: &mut Vec<Closed>) -> Flow {
+        let Some(lead) = self.lanes[0].cut(cut_ms) else { return Flow::On };
+        let start_ms = self.segment_start_ms;
+        let seconds_ms = (lead.duration_seconds * 1000.0).round() as i64;
+        let end_ms = cut_ms.unwrap_or(start_ms + seconds_ms);
+        let mut parts = vec![Part { track: self.lanes[0].track().clone(), timescale: self.lanes[0].timescale(), run: lead }];
+        let mut flow = Flow::On;
+        for lane in &mut self.lanes[1..] {
+            if lane.newest_ms().is_none_or(|newest| newest < end_ms) {
+                lane.fill_with_silence_until_ms(end_ms);
+            }
+            match lane.cut(cut_ms) {
+                Some(run) => parts.push(Part { track: lane.track().clone(), timescale: lane.timescale(), run }),
+                None => flow = Flow::Broken,
+            }
+        }
+        out.push(Closed {
+            discontinuity: self.segments == 0,
+            start_ms,
+            program_date_time_ms: self.wall_ms + (start_ms - self.origin_ms),
+            parts,
+        });
+        self.segments += 1;
+        self.segment_start_ms = end_ms;
+        self.end_ms = end_ms;
+        flow
+    }
+}
+
+#[cfg(test)]
+mod tests;

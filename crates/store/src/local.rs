@@ -1,0 +1,306 @@
+//! Objects as files below one folder.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::key;
+
+/// Folder of files that are being written; emptied at open. Keys never begin with a dot, so no object can live there.
+const TEMPORARY: &str = ".tmp";
+
+/// Slices in one `writev`; the kernel takes 1024.
+const MAX_SLICES: usize = 1024;
+
+/// Why an object cannot be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No object has that key.
+    #[error("no such object: {key}")]
+    NotFound {
+        /// Key asked for.
+        key: String,
+    },
+    /// The key is not made of plain names.
+    #[error("not an object key: {key:?}")]
+    InvalidKey {
+        /// Key given.
+        key: String,
+    },
+    /// The disk is full, or only the configured reserve is left.
+    #[error("disk full: {free} bytes free at {}, of which {reserve} are kept in reserve; free some space", root.display())]
+    Full {
+        /// Bytes that the file system still offers.
+        free: u64,
+        /// Bytes that are never used.
+        reserve: u64,
+        /// Folder of the store.
+        root: PathBuf,
+    },
+    /// The file system failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An object open for reading.
+#[derive(Debug)]
+pub struct Object {
+    /// Its bytes, from the start.
+    pub file: tokio::fs::File,
+    /// Its size in bytes.
+    pub len: u64,
+}
+
+/// A store on local disk. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    reserve: u64,
+    serial: AtomicU64,
+}
+
+impl LocalStore {
+    /// Opens or creates the store at `root`, keeping `reserve` bytes of the file system free.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written to.
+    pub fn open(root: &Path, reserve: u64) -> Result<Self, StoreError> {
+        let temporary = root.join(TEMPORARY);
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(io_error("empty", &temporary))?;
+        }
+        fs::create_dir_all(&temporary).map_err(io_error("create", &temporary))?;
+        Ok(Self { inner: Arc::new(Inner { root: root.to_owned(), reserve, serial: AtomicU64::new(0) }) })
+    }
+
+    /// Stores `body` under `key`, replacing what was there. When it returns the object is durable and whole; when it
+    /// fails, or the process dies in the middle, the earlier object is untouched.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::InvalidKey`] or [`StoreError::Io`].
+    pub async fn put(&self, key: &str, body: Vec<Bytes>) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        let path = inner.path(key)?;
+        blocking(move || inner.put(&path, &body)).await
+    }
+
+    /// Opens the object `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::InvalidKey`] or [`StoreError::Io`].
+    pub async fn get(&self, key: &str) -> Result<Object, StoreError> {
+        let path = self.inner.path(key)?;
+        let key = key.to_owned();
+        blocking(move || {
+            let file = File::open(&path).map_err(read_error(&key, &path))?;
+            let meta = file.metadata().map_err(read_error(&key, &path))?;
+            if !meta.is_file() {
+                return Err(StoreError::NotFound { key });
+            }
+            Ok(Object { file: tokio::fs::File::from_std(file), len: meta.len() })
+        })
+        .await
+    }
+
+    /// Reads the whole object `key`, which must be small enough for memory.
+    ///
+    /// # Errors
+    /// As [`LocalStore::get`].
+    pub async fn read(&self, key: &str) -> Result<Bytes, StoreError> {
+        let path = self.inner.path(key)?;
+        let key = key.to_owned();
+        blocking(move || fs::read(&path).map(Bytes::from).map_err(read_error(&key, &path))).await
+    }
+
+    /// Removes the object `key`; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`] or [`StoreError::Io`].
+    pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.inner.path(key)?;
+        blocking(move || absent_is_fine(fs::remove_file(&path)).map_err(io_error("delete", &path))).await
+    }
+
+    /// Removes every object whose key begins with `prefix`, which must end with `/`.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`] or [`StoreError::Io`].
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
+        let Some(folder) = prefix.strip_suffix('/') else {
+            return Err(StoreError::InvalidKey { key: prefix.to_owned() });
+        };
+        let path = self.inner.path(folder)?;
+        blocking(move || absent_is_fine(fs::remove_dir_all(&path)).map_err(io_error("delete", &path))).await
+    }
+}
+
+impl Inner {
+    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        if key::is_valid(key) { Ok(self.root.join(key)) } else { Err(StoreError::InvalidKey { key: key.to_owned() }) }
+    }
+
+    fn put(&self, path: &Path, body: &[Bytes]) -> Result<(), StoreError> {
+        let size: u64 = body.iter().map(|chunk| chunk.len() as u64).sum();
+        let free = self.free()?;
+        if free < self.reserve.saturating_add(size) {
+            return Err(self.full(free));
+        }
+        let temporary = self.root.join(TEMPORARY).join(self.serial.fetch_add(1, Ordering::Relaxed).to_string());
+        let written = write_through(&temporary, body).and_then(|()| move_into_place(&temporary, path));
+        written.map_err(|source| {
+            // A leftover is emptied at the next open as well, so failing here is harmless.
+            let _ = fs::remove_file(&temporary);
+            if source.kind() == io::ErrorKind::StorageFull {
+                self.full(self.free().unwrap_or(0))
+            } else {
+                io_error("write", path)(source)
+            }
+        })
+    }
+
+    fn full(&self, free: u64) -> StoreError {
+        StoreError::Full { free, reserve: self.reserve, root: self.root.clone() }
+    }
+
+    fn free(&self) -> Result<u64, StoreError> {
+        let stat = rustix::fs::statvfs(&self.root).map_err(|e| io_error("measure", &self.root)(e.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+fn write_through(path: &Path, body: &[Bytes]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    for chunks in body.chunks(MAX_SLICES) {
+        let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let written = file.write_vectored(rest)?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, written);
+        }
+    }
+    file.sync_data()
+}
+
+fn move_into_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    if let Err(error) = fs::rename(temporary, path) {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        fs::create_dir_all(folder)?;
+        fs::rename(temporary, path)?;
+    }
+    // The new name is durable only once its folder is.
+    File::open(folder)?.sync_all()
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read_error<'a>(key: &'a str, path: &'a Path) -> impl Fn(io::Error) -> StoreError + use<'a> {
+    move |source| {
+        if source.kind() == io::ErrorKind::NotFound {
+            StoreError::NotFound { key: key.to_owned() }
+        } else {
+            io_error("read", path)(source)
+        }
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::Io { action, path: path.clone(), source }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Io {
+            action: "finish work on",
+            path: PathBuf::new(),
+            source: io::Error::other(error),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(reserve: u64) -> (tempfile::TempDir, LocalStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path(), reserve).unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn an_object_comes_back_whole() {
+        let (_dir, store) = store(0);
+        let body: Vec<Bytes> = (0..3000_u32).map(|n| Bytes::from(n.to_be_bytes().to_vec())).collect();
+        store.put("live/c/b/video/1.m4s", body.clone()).await.unwrap();
+        assert_eq!(store.read("live/c/b/video/1.m4s").await.unwrap(), body.concat());
+        assert_eq!(store.get("live/c/b/video/1.m4s").await.unwrap().len, 12_000);
+        store.put("live/c/b/video/1.m4s", vec![Bytes::new(), Bytes::from_static(b"x")]).await.unwrap();
+        assert_eq!(store.read("live/c/b/video/1.m4s").await.unwrap(), "x");
+    }
+
+    #[tokio::test]
+    async fn the_reserve_is_never_used_and_nothing_is_lost() {
+        let (dir, roomy) = store(0);
+        roomy.put("a/kept", vec![Bytes::from_static(b"old")]).await.unwrap();
+        let full = LocalStore::open(dir.path(), u64::MAX).unwrap();
+        let error = full.put("a/kept", vec![Bytes::from_static(b"new")]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        assert!(error.to_string().starts_with("disk full: "));
+        assert_eq!(full.read("a/kept").await.unwrap(), "old");
+        assert_eq!(fs::read_dir(dir.path().join(TEMPORARY)).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn deleting_is_idempotent() {
+        let (_dir, store) = store(0);
+        store.put("live/c/b/x", vec![Bytes::from_static(b"1")]).await.unwrap();
+        store.delete("live/c/b/x").await.unwrap();
+        store.delete("live/c/b/x").await.unwrap();
+        store.delete_prefix("live/c/b/").await.unwrap();
+        assert!(matches!(store.get("live/c/b/x").await, Err(StoreError::NotFound { .. })));
+        assert!(matches!(store.get("live/../x").await, Err(StoreError::InvalidKey { .. })));
+        assert!(matches!(store.get("live/c").await, Err(StoreError::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn leftovers_of_a_dead_process_are_removed() {
+        let (dir, store) = store(0);
+        fs::write(dir.path().join(TEMPORARY).join("9"), b"half").unwrap();
+        drop(store);
+        LocalStore::open(dir.path(), 0).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join(TEMPORARY)).unwrap().count(), 0);
+    }
+}

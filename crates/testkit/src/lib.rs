@@ -1,0 +1,30 @@
+//! The test kit: a real server in a scratch directory, a real encoder, a viewer by HTTP.
+//!
+//! In: the binary that `ANABRANCH_BIN` names, or the one beside the running test.
+//! Out: running processes that end with their handle.
+//! Never: product code; no room may depend on it but for its tests.
+
+mod encoder;
+mod server;
+mod viewer;
+
+pub use encoder::{Encoder, Picture};
+pub use server::Server;
+pub use viewer::{Fetched, Playlist, Viewer};
+
+use std::time::{Duration, Instant};
+
+/// Calls `look` until it gives a value.
+///
+/// # Panics
+/// Nothing came within `limit`; the message names `what`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,229 @@
+//! `anabranch serve` as a child process.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Viewer, wait_for};
+
+/// Token of every test server.
+const TOKEN: &str = "test-admin-token-0123456789";
+
+/// Longest start.
+const START: Duration = Duration::from_secs(30);
+
+/// A server on free loopback ports with its own data directory.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    ports: [u16; 4],
+    environment: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts a server and waits until it is ready.
+    ///
+    /// # Panics
+    /// The binary is missing or the server does not become ready.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with more environment variables.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let ports = free_ports();
+        let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let child = spawn(dir.path(), ports, &environment);
+        let mut server = Self { child, dir, ports, environment };
+        server.wait_ready();
+        server
+    }
+
+    fn wait_ready(&mut self) {
+        let url = format!("{}/readyz", self.api());
+        wait_for("the server to be ready", START, || {
+            if let Some(status) = self.child.try_wait().expect("a child to ask") {
+                panic!("the server ended with {status}:\n{}", self.log());
+            }
+            Viewer::new().try_get(&url).filter(|answer| answer.status == 200).map(|_| ())
+        });
+    }
+
+    /// Base URL of API and pages.
+    #[must_use]
+    pub fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Base URL of the edge.
+    #[must_use]
+    pub fn edge(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[1])
+    }
+
+    /// RTMP server URL.
+    #[must_use]
+    pub fn rtmp(&self) -> String {
+        format!("rtmp://127.0.0.1:{}/live", self.ports[2])
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What the server has logged, this start and earlier ones.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Value of a metric summed over its label sets that contain `labels`.
+    #[must_use]
+    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+        let page = Viewer::new().get(&format!("http://127.0.0.1:{}/metrics", self.ports[3])).text();
+        page.lines()
+            .filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Runs the command line against this server and gives its JSON answer.
+    ///
+    /// # Panics
+    /// It fails or prints something else.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Value {
+        let output = self.command(arguments).output().expect("the command line to run");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "anabranch {arguments:?}: {error}\n{}", self.log());
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Runs the command line, which must fail, and gives what it says on standard error.
+    ///
+    /// # Panics
+    /// It succeeds.
+    #[must_use]
+    pub fn cli_refused(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("the command line to run");
+        assert!(!output.status.success(), "anabranch {arguments:?} should fail");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("ANABRANCH_SERVER", self.api()).env("ANABRANCH_TOKEN", TOKEN);
+        command.env_remove("ANABRANCH_OUTPUT").stdin(Stdio::null());
+        command
+    }
+
+    /// Creates a channel and a breakout on it and puts it on air. Gives the channel and the breakout.
+    #[must_use]
+    pub fn on_air(&self, name: &str) -> (Value, Value) {
+        let channel = self.cli(&["channel", "create", name]);
+        let id = channel["id"].as_str().expect("a channel id");
+        let breakout = self.cli(&["breakout", "create", name, "--channel", id]);
+        let breakout = self.cli(&["breakout", "start", breakout["id"].as_str().expect("a breakout id"), "--wait"]);
+        assert_eq!(breakout["state"], "RUNNING");
+        (channel, breakout)
+    }
+
+    /// Starts a second server on the same data directory and gives what it says before it ends.
+    #[must_use]
+    pub fn second_start(&self) -> (ExitStatus, String) {
+        let output = serve(self.dir.path(), free_ports(), &[]).stderr(Stdio::piped()).output().expect("a second start");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Ends the server as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a running server");
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on the same data and ports, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.child = spawn(self.dir.path(), self.ports, &self.environment);
+        self.wait_ready();
+    }
+
+    /// Asks it to end, and waits.
+    ///
+    /// # Panics
+    /// It does not end within 20 s.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a running server");
+        wait_for("the server to end", Duration::from_secs(20), || self.child.try_wait().expect("a child to ask"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.len().saturating_sub(8000);
+            eprintln!("server log:\n{}", log.get(tail..).unwrap_or(&log));
+        }
+    }
+}
+
+fn spawn(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Child {
+    let log = File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
+    serve(dir, ports, environment).stdout(Stdio::null()).stderr(log).spawn().expect("the server to start")
+}
+
+fn serve(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--data").arg(dir.join("data"));
+    for (flag, port) in ["--api", "--edge", "--rtmp", "--metrics"].iter().zip(ports) {
+        command.arg(flag).arg(format!("127.0.0.1:{port}"));
+    }
+    command.env("ANABRANCH_TOKEN", TOKEN).envs(environment.iter().cloned()).stdin(Stdio::null());
+    command
+}
+
+/// The binary under test.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("ANABRANCH_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the path of this test");
+    let profile = test.parent().and_then(Path::parent).expect("a target directory");
+    let path = profile.join("anabranch");
+    assert!(path.exists(), "{} is missing: run `cargo build -p anabranch` first", path.display());
+    path
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> [u16; 4] {
+    let listeners: [TcpListener; 4] =
+        std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("a bound socket").port())
+}

@@ -1,0 +1,1 @@
+//! Whole-process scenarios live in `scenarios/`; this library is empty.

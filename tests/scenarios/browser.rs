@@ -1,0 +1,85 @@
+//! Real Chromium on the watch page.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anabranch_testkit::{Encoder, Picture, Server, wait_for};
+use serde_json::Value;
+
+use crate::{play_url, push_url, text, wait_playing};
+
+/// A browser that prints a JSON line a second, and one at its end.
+struct Browser {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    fn open(url: &str, seconds: u32, more: &[&str]) -> Self {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/tests/play.mjs");
+        let mut child = Command::new("node")
+            .arg(script)
+            .args(["--url", url, "--seconds", &seconds.to_string()])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node to start: `cargo xtask test` installs what it needs");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        Self { child, lines }
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        let line = self.lines.next()?.expect("a line");
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    }
+
+    fn result(mut self) -> Value {
+        let mut last = Value::Null;
+        while let Some(line) = self.next() {
+            last = line;
+        }
+        let status = self.child.wait().expect("a browser to end");
+        assert!(status.success(), "{last}");
+        last
+    }
+}
+
+fn watch_url(server: &Server, breakout: &Value) -> String {
+    text(&server.cli(&["breakout", "play-url", &text(&breakout["id"])])["watch_url"])
+}
+
+#[test]
+fn chromium_plays_twenty_seconds_without_a_stall() {
+    let server = Server::start();
+    let (channel, breakout) = server.on_air("browser");
+    let _encoder = Encoder::push(&push_url(&channel), Picture::default());
+    wait_playing(&play_url(&server, &breakout));
+    let result = Browser::open(&watch_url(&server, &breakout), 20, &[]).result();
+    assert!(result["played_seconds"].as_f64().unwrap() >= 19.0, "{result}");
+    assert_eq!(result["stalls"], 0, "{result}");
+    assert_eq!((result["width"].as_u64(), result["height"].as_u64()), (Some(640), Some(360)), "{result}");
+}
+
+#[test]
+fn the_same_player_goes_on_after_kill_9() {
+    let mut server = Server::start();
+    let (channel, breakout) = server.on_air("survives");
+    let encoder = Encoder::push(&push_url(&channel), Picture::default());
+    wait_playing(&play_url(&server, &breakout));
+    let mut browser = Browser::open(&watch_url(&server, &breakout), 60, &["--events"]);
+    let time = |line: &Value| line["currentTime"].as_f64().unwrap_or(0.0);
+    while browser.next().is_some_and(|line| time(&line) < 3.0) {}
+    server.kill();
+    drop(encoder);
+    server.restart();
+    let _encoder = wait_for("the encoder to be taken again", Duration::from_secs(20), || {
+        Some(Encoder::push(&push_url(&channel), Picture::default()))
+    });
+    let before = browser.next().map(|line| time(&line)).unwrap_or(0.0);
+    // Beyond what can have been buffered before the kill.
+    let resumed = std::iter::from_fn(|| browser.next()).find(|line| time(line) > before + 20.0);
+    assert!(resumed.is_some(), "playback did not go on after {before} s");
+}
