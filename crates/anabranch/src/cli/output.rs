@@ -1,0 +1,101 @@
+//! What is printed: answers on standard output, complaints on standard error.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is where the command line speaks")]
+
+use std::io::IsTerminal;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::{Connection, Output};
+
+/// Heading and JSON pointer of each column.
+pub(super) type Columns = &'static [(&'static str, &'static str)];
+
+pub(super) const CHANNELS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("STATE", "/state"),
+    ("DISTRIBUTION", "/distribution/id"),
+    ("STATUS", "/distribution/status"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const DISTRIBUTIONS: Columns =
+    &[("ID", "/id"), ("DOMAIN NAME", "/domain_name"), ("STATUS", "/status"), ("ENABLED", "/enabled")];
+pub(super) const BREAKOUTS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("CHANNEL", "/channel"),
+    ("STATE", "/state"),
+    ("STARTED", "/started_at"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
+
+/// Prints one line for `error` and its causes.
+pub(crate) fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Tells the operator the token that was made at the first start; it is not stored in a readable form.
+pub(crate) fn announce_first_token(token: &str) {
+    println!("admin token (shown once, keep it): {token}");
+}
+
+pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {
+    match chosen(connection) {
+        Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Output::Table => {
+            let mut lines = Vec::new();
+            flatten("", value, &mut lines);
+            let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+            for (key, text) in lines {
+                println!("{key:width$}  {text}");
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> Result<()> {
+    if chosen(connection) == Output::Json {
+        println!("{}", serde_json::to_string_pretty(value)?);
+        return Ok(());
+    }
+    let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+    let mut rows: Vec<Vec<String>> = vec![headings];
+    for item in value["items"].as_array().into_iter().flatten() {
+        rows.push(columns.iter().map(|(_, pointer)| item.pointer(pointer).map_or_else(String::new, plain)).collect());
+    }
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+    Ok(())
+}
+
+fn chosen(connection: &Connection) -> Output {
+    connection.output.unwrap_or(if std::io::stdout().is_terminal() { Output::Table } else { Output::Json })
+}
+
+fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&join(key), value, lines)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| flatten(&join(&index.to_string()), value, lines));
+        }
+        Value::Null => {}
+        other => lines.push((prefix.to_owned(), plain(other))),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

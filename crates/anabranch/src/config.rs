@@ -1,0 +1,384 @@
+//! Node configuration: file, then environment, then flags; read once, checked whole.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde::{Deserialize, Deserializer};
+
+/// Flags of `anabranch serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "ANABRANCH_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data directory: database, media, keys
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address of API and pages [default: 127.0.0.1:9997]
+    #[arg(long, value_name = "ADDRESS")]
+    api: Option<SocketAddr>,
+    /// Address of the edge, for viewers [default: 0.0.0.0:8888]
+    #[arg(long, value_name = "ADDRESS")]
+    edge: Option<SocketAddr>,
+    /// Address of the RTMP ingest, for encoders [default: 0.0.0.0:1935]
+    #[arg(long, value_name = "ADDRESS")]
+    rtmp: Option<SocketAddr>,
+    /// Address of the Prometheus metrics [default: 127.0.0.1:9998]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+/// Keys of the file, with their environment variables. The one list of what may be configured.
+const KEYS: &[(&str, &str)] = &[
+    ("data", "ANABRANCH_DATA"),
+    ("drain", "ANABRANCH_DRAIN"),
+    ("api.listen", "ANABRANCH_API_LISTEN"),
+    ("api.listen", "ANABRANCH_API"),
+    ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
+    ("api.token", "ANABRANCH_TOKEN"),
+    ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
+    ("metrics.listen", "ANABRANCH_METRICS"),
+    ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
+    ("edge.listen", "ANABRANCH_EDGE"),
+    ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
+    ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
+    ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
+    ("edge.workers", "ANABRANCH_EDGE_WORKERS"),
+    ("edge.max_connections", "ANABRANCH_EDGE_MAX_CONNECTIONS"),
+    ("rtmp.listen", "ANABRANCH_RTMP_LISTEN"),
+    ("rtmp.listen", "ANABRANCH_RTMP"),
+    ("rtmp.public_url", "ANABRANCH_RTMP_PUBLIC_URL"),
+    ("rtmp.max_connections", "ANABRANCH_RTMP_MAX_CONNECTIONS"),
+    ("store.reserve", "ANABRANCH_STORE_RESERVE"),
+    ("log.format", "ANABRANCH_LOG_FORMAT"),
+    ("log.filter", "ANABRANCH_LOG_FILTER"),
+];
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// The configuration of a node, resolved.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) drain: Duration,
+    pub(crate) api: Api,
+    pub(crate) metrics: Metrics,
+    pub(crate) edge: Edge,
+    pub(crate) rtmp: Rtmp,
+    pub(crate) store: Store,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Api {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) token: Option<Secret>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Edge {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) domain_suffix: String,
+    #[serde(deserialize_with = "size")]
+    pub(crate) memory: u64,
+    pub(crate) workers: usize,
+    pub(crate) max_connections: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rtmp {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) max_connections: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    #[serde(deserialize_with = "size")]
+    pub(crate) reserve: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+/// A text that is not printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("anabranch-data"),
+            drain: Duration::from_secs(10),
+            api: Api::default(),
+            metrics: Metrics::default(),
+            edge: Edge::default(),
+            rtmp: Rtmp::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: local(9997), public_url: None, token: None }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: local(9998) }
+    }
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: everywhere(8888),
+            public_url: None,
+            domain_suffix: "cdn.localhost".to_owned(),
+            memory: 64 << 20,
+            workers: 0,
+            max_connections: 20_000,
+        }
+    }
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self { listen: everywhere(1935), public_url: None, max_connections: 512 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { reserve: 256 << 20 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, filter: "info".to_owned() }
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn everywhere(port: u16) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, port).into()
+}
+
+/// The address by which this machine reaches a listener.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}
+
+impl Config {
+    /// Reads the file that the flags name, then the environment, then the flags.
+    pub(crate) fn load(arguments: &ServeArguments, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut table = match &arguments.config {
+            Some(path) => read(path)?,
+            None => toml::Table::new(),
+        };
+        for (key, variable) in KEYS {
+            if let Some(value) = environment(variable) {
+                overlay(&mut table, key, &value).with_context(|| format!("environment variable {variable}"))?;
+            }
+        }
+        let mut config: Self = toml::Value::Table(table).try_into().context("configuration")?;
+        if let Some(data) = &arguments.data {
+            config.data.clone_from(data);
+        }
+        config.api.listen = arguments.api.unwrap_or(config.api.listen);
+        config.edge.listen = arguments.edge.unwrap_or(config.edge.listen);
+        config.rtmp.listen = arguments.rtmp.unwrap_or(config.rtmp.listen);
+        config.metrics.listen = arguments.metrics.unwrap_or(config.metrics.listen);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        for (key, url) in [("api.public_url", &self.api.public_url), ("edge.public_url", &self.edge.public_url)] {
+            if let Some(url) = url
+                && !(url.starts_with("http://") || url.starts_with("https://"))
+            {
+                bail!("{key} must begin with http:// or https://: {url:?}");
+            }
+        }
+        if let Some(url) = &self.rtmp.public_url
+            && !url.starts_with("rtmp://")
+            && !url.starts_with("rtmps://")
+        {
+            bail!("rtmp.public_url must begin with rtmp:// or rtmps://: {url:?}");
+        }
+        if self.edge.memory < 1 << 20 {
+            bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
+        }
+        Ok(())
+    }
+}
+
+/// The table of a file whose every key and value has been checked, so that an error names its line.
+fn read(path: &Path) -> Result<toml::Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str::<Config>(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// Puts `value` at `key`, as a number or a truth where it reads as one and the key takes it, as text otherwise.
+fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
+    let (section, name) = key.rsplit_once('.').map_or((None, key), |(section, name)| (Some(section), name));
+    let text = toml::Value::String(value.to_owned());
+    let number = value.parse::<i64>().ok().map(toml::Value::Integer);
+    let fits = |candidate: &toml::Value| {
+        let mut inner = toml::Table::new();
+        inner.insert(name.to_owned(), candidate.clone());
+        let whole = match section {
+            Some(section) => toml::Table::from_iter([(section.to_owned(), toml::Value::Table(inner))]),
+            None => inner,
+        };
+        toml::Value::Table(whole).try_into::<Config>().map(|_| ())
+    };
+    let chosen = match number {
+        Some(number) if fits(&text).is_err() => number,
+        _ => text,
+    };
+    fits(&chosen).map_err(|error| anyhow!("{key}: {}", error.to_string().trim()))?;
+    let target = match section {
+        Some(section) => table
+            .entry(section)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| anyhow!("{section} is not a table"))?,
+        None => table,
+    };
+    target.insert(name.to_owned(), chosen);
+    Ok(())
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = digits.parse().map_err(|_| serde::de::Error::custom(format!("not a duration such as \"10s\": {text:?}")))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(serde::de::Error::custom(format!("a duration ends with ms, s or m: {text:?}"))),
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = digits.parse().map_err(|_| serde::de::Error::custom(format!("not a size such as \"64MiB\": {text:?}")))?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(serde::de::Error::custom(format!("a size ends with KiB, MiB, GiB or TiB: {text:?}"))),
+    };
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| serde::de::Error::custom(format!("too large: {text:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config> {
+        let dir = std::env::temp_dir().join(format!("anabranch-config-{}-{}", std::process::id(), file.len()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("anabranch.toml");
+        std::fs::write(&path, file).unwrap();
+        let arguments = ServeArguments { config: Some(path), ..ServeArguments::default() };
+        let config = Config::load(&arguments, &|name| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        });
+        std::fs::remove_dir_all(&dir).unwrap();
+        config
+    }
+
+    #[test]
+    fn the_example_file_states_the_defaults() {
+        let example = include_str!("../../../anabranch.example.toml");
+        let uncommented: String = example
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let config = load(&uncommented, &[]).unwrap();
+        let defaults = Config::default();
+        assert_eq!(config.edge.listen, defaults.edge.listen);
+        assert_eq!(config.edge.memory, defaults.edge.memory);
+        assert_eq!(config.store.reserve, defaults.store.reserve);
+        assert_eq!(config.drain, defaults.drain);
+        for (key, _) in KEYS {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = load("[edge]\nlisten = \"127.0.0.1:1\"\nmemmory = \"1MiB\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("memmory"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let environment = [("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"), ("ANABRANCH_EDGE_WORKERS", "3"), ("ANABRANCH_TOKEN", "42")];
+        let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
+        assert_eq!(config.edge.listen.port(), 7);
+        assert_eq!(config.edge.workers, 3);
+        assert_eq!(config.api.token.unwrap().0, "42");
+        let error = load("", &[("ANABRANCH_EDGE_MEMORY", "lots")]).unwrap_err();
+        assert!(format!("{error:#}").contains("ANABRANCH_EDGE_MEMORY"), "{error:#}");
+    }
+}

@@ -1,0 +1,49 @@
+//! The house: one binary that builds the rooms, joins them with bounded channels and watches, and drains them; and the
+//! command line that speaks the API. It holds no rules.
+//!
+//! In: arguments, environment, configuration file.
+//! Out: a running node, or an answer on standard output.
+//! Never: behaviour. A rule found here belongs to a room.
+
+mod cli;
+mod config;
+mod logs;
+mod node;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Video delivery: live and on demand, from the encoder's push to the viewer's player.
+#[derive(Debug, Parser)]
+#[command(name = "anabranch", version, propagate_version = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: API and pages, RTMP ingest, packager, origin and edge in one process
+    Serve(config::ServeArguments),
+    /// Run an edge alone, from a snapshot file
+    Edge(node::EdgeArguments),
+    #[command(flatten)]
+    Client(cli::ClientCommand),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Serve(serve) => node::serve(&serve),
+        Command::Edge(edge) => node::edge(&edge),
+        Command::Client(client) => cli::run(client),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

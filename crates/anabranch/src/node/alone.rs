@@ -1,0 +1,82 @@
+//! `anabranch edge`: an edge without a control plane, by a snapshot in a file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anabranch_edge::{Edge, Transforms};
+use anabranch_model::Snapshot;
+use anabranch_net::{Shutdown, SystemClock};
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::sync::{mpsc, watch};
+
+use super::stop_on_signal;
+use crate::config::LogFormat;
+use crate::logs;
+
+/// Flags of `anabranch edge`.
+#[derive(Debug, Args)]
+pub(crate) struct EdgeArguments {
+    /// Snapshot to serve by (JSON)
+    #[arg(long, value_name = "FILE")]
+    snapshot: PathBuf,
+    /// Address for viewers
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8888")]
+    listen: SocketAddr,
+    /// Threads; 0 is one for each processor
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+    /// Cached bodies in memory, in MiB
+    #[arg(long, default_value_t = 256)]
+    memory_mib: u64,
+}
+
+/// The number of threads: as asked, or one for each processor.
+pub(super) fn workers(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
+}
+
+/// What the edge may be told to do with bodies.
+pub(super) fn transforms() -> Transforms {
+    Transforms { signed_playlist: sign_playlist }
+}
+
+fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() * 4);
+    anabranch_hls::rewrite::append_query(body, query, None, &mut out);
+    out
+}
+
+/// Runs `anabranch edge` to its end.
+pub(crate) fn edge(arguments: &EdgeArguments) -> Result<()> {
+    logs::install(LogFormat::Auto, "info")?;
+    let text = std::fs::read_to_string(&arguments.snapshot)
+        .with_context(|| format!("cannot read {}", arguments.snapshot.display()))?;
+    let snapshot: Snapshot =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a snapshot", arguments.snapshot.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(run(arguments, snapshot))
+}
+
+async fn run(arguments: &EdgeArguments, snapshot: Snapshot) -> Result<()> {
+    let (_keep, snapshot) = watch::channel(Arc::new(snapshot));
+    // Nobody collects the reports of an edge that runs alone; the edge keeps its counts until it ends.
+    let (reports, mut reported) = mpsc::channel(16);
+    let drop_reports = tokio::spawn(async move { while reported.recv().await.is_some() {} });
+    let config = anabranch_edge::Config {
+        listen: vec![arguments.listen],
+        workers: workers(arguments.workers),
+        cache_bytes: arguments.memory_mib << 20,
+        transforms: transforms(),
+        ..anabranch_edge::Config::default()
+    };
+    let edge = Edge::bind(config, snapshot, reports, Arc::new(SystemClock))?;
+    tracing::info!(edge = %edge.local_addr(), "serving");
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(edge.run(shutdown.clone()));
+    stop_on_signal(shutdown).await?;
+    running.await.context("the edge ended by a fault")??;
+    drop_reports.abort();
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! A node: build every room, join them, run until a signal, drain.
+
+mod alone;
+mod lock;
+mod metrics_page;
+mod rooms;
+
+pub(crate) use alone::{EdgeArguments, edge};
+
+use std::time::Duration;
+
+use anabranch_net::Shutdown;
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, ServeArguments};
+use crate::logs;
+
+/// Runs `anabranch serve` to its end.
+pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
+    let config = Config::load(arguments, &|name| std::env::var(name).ok())?;
+    logs::install(config.log.format, &config.log.filter)?;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
+    let _lock = lock::acquire(&config.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(1, 8))
+        .max_blocking_threads(32)
+        .build()
+        .context("cannot start the runtime")?;
+    let drain = config.drain;
+    let outcome = runtime.block_on(rooms::run(config));
+    // What still runs had its chance to drain.
+    runtime.shutdown_timeout(drain.min(Duration::from_secs(2)));
+    outcome
+}
+
+/// Waits for SIGTERM or SIGINT and then asks everything to stop. A second signal ends the process at once.
+async fn stop_on_signal(shutdown: Shutdown) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    tracing::info!("stopping");
+    shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::warn!("stopped at once by a second signal");
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! All rooms in one process, and what flows between them.
+//!
+//! ```text
+//! encoder ─► ingest ─► packager ─► store ─► origin ─► edge ─► viewer
+//!               ▲          ▲                            ▲
+//!               └──────────┴──────── Snapshot ──────────┤
+//!  operator ─► control ◄───────────── Report ───────────┘
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anabranch_control::{Config as ControlConfig, Control};
+use anabranch_db::Db;
+use anabranch_edge::{Edge, OriginRoom};
+use anabranch_ingest::{Ingest, IngestSession};
+use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
+use anabranch_origin::Origin;
+use anabranch_packager::{Packager, Session};
+use anabranch_store::LocalStore;
+use anyhow::{Context, Result};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::metrics_page::MetricsPage;
+use super::{alone, stop_on_signal};
+use crate::cli;
+use crate::config::{Config, reachable};
+
+/// Reports that wait for the control plane.
+const REPORT_QUEUE: usize = 1024;
+
+/// Encoder sessions that wait for the packager.
+const SESSION_QUEUE: usize = 64;
+
+/// Name of the only node.
+const NODE: &str = "local";
+
+pub(super) async fn run(config: Config) -> Result<()> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let metrics_page = MetricsPage::bind(config.metrics.listen)?;
+    let api_listener = bind(config.api.listen, Reuse::Exclusive)?;
+    let api_address = reachable(api_listener.local_addr()?);
+    let store = LocalStore::open(&config.data.join("media"), config.store.reserve)?;
+    let db = Db::open(&config.data.join("anabranch.db")).await.context("cannot open the database")?;
+
+    // Encoders and viewers bind before the control plane is told where they are.
+    let (reports, reported) = mpsc::channel(REPORT_QUEUE);
+    let edge_url = config.edge.public_url.clone();
+    let (control, snapshot) = Control::build(control_config(&config, api_address), db, clock.clone(), reported)
+        .await
+        .context("cannot start the control plane")?;
+
+    let (sessions_in, sessions_out) = mpsc::channel::<IngestSession>(SESSION_QUEUE);
+    let ingest = Ingest::bind(
+        anabranch_ingest::Config {
+            max_connections: config.rtmp.max_connections,
+            ..anabranch_ingest::Config::new(config.rtmp.listen, NODE)
+        },
+        snapshot.clone(),
+        sessions_in,
+        reports.clone(),
+    )?;
+    let (feed, fed) = mpsc::channel::<Session>(SESSION_QUEUE);
+    let (packager, timelines) =
+        Packager::build(NODE.to_owned(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
+    let token = random_token();
+    let origin_config =
+        anabranch_origin::Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), token: token.clone() };
+    let origin = Origin::bind(origin_config, store, timelines)?;
+    let edge_config = anabranch_edge::Config {
+        listen: vec![config.edge.listen],
+        workers: alone::workers(config.edge.workers),
+        cache_bytes: config.edge.memory,
+        max_connections: config.edge.max_connections,
+        origin_room: Some(OriginRoom { authority: origin.local_addr()?.to_string(), token }),
+        drain_timeout: config.drain,
+        node: NODE.to_owned(),
+        transforms: alone::transforms(),
+        ..anabranch_edge::Config::default()
+    };
+    let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
+    tracing::info!(
+        api = %api_address,
+        metrics = %config.metrics.listen,
+        rtmp = %ingest.local_addr(),
+        edge = %edge.local_addr(),
+        edge.public_url = edge_url.as_deref().unwrap_or("-"),
+        data = %config.data.display(),
+        "serving"
+    );
+    if let Some(token) = control.first_token() {
+        cli::announce_first_token(&token);
+    }
+
+    // Each stage ends after the one that feeds it, so that what is open is still published and served.
+    let (front, back) = (Shutdown::new(), Shutdown::new());
+    let mut fronts = JoinSet::new();
+    let mut backs = JoinSet::new();
+    fronts.spawn(ingest.run(front.clone()));
+    fronts.spawn(control.run(api_listener, front.clone()));
+    fronts.spawn(deliver(edge, front.clone()));
+    fronts.spawn(carry(sessions_out, feed));
+    backs.spawn(packager.run(back.clone()));
+    backs.spawn(origin.run(back.clone()));
+    backs.spawn(metrics_page.run(back.clone()));
+    stop_on_signal(front.clone()).await?;
+    let drained = tokio::time::timeout(config.drain, async {
+        join(&mut fronts).await;
+        back.cancel();
+        join(&mut backs).await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("the drain deadline has passed; what was open is cut");
+        back.cancel();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), join(&mut backs)).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn control_config(config: &Config, api: SocketAddr) -> ControlConfig {
+    let edge = reachable(config.edge.listen);
+    let rtmp = reachable(config.rtmp.listen);
+    ControlConfig {
+        listen: api,
+        admin_token: config.api.token.as_ref().map(|token| token.0.clone()),
+        edge_base_url: config.edge.public_url.clone().unwrap_or_else(|| format!("http://{edge}")),
+        edge_port: edge.port(),
+        domain_suffix: config.edge.domain_suffix.clone(),
+        rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
+        watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
+    }
+}
+
+async fn deliver(edge: Edge, shutdown: Shutdown) {
+    if let Err(error) = edge.run(shutdown.clone()).await {
+        tracing::error!(error = %error, "the edge has stopped");
+        // A node that cannot deliver must not look alive.
+        shutdown.cancel();
+    }
+}
+
+/// Hands sessions from ingest to packager.
+async fn carry(mut from: mpsc::Receiver<IngestSession>, to: mpsc::Sender<Session>) {
+    while let Some(session) = from.recv().await {
+        if to.send(Session { channel: session.channel, events: session.events }).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn join(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a room ended by a fault");
+        }
+    }
+}
+
+fn random_token() -> String {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,80 @@
+//! What a packager has published of one breakout: the value that a packager hands to an origin.
+//!
+//! A timeline is immutable; each publication is a new one. Media sequence numbers and object names in it never repeat in the
+//! life of a breakout, across encoder reconnects and restarts of the server.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Whether more segments may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The breakout goes on: players reload.
+    Live,
+    /// Nothing will be added: media playlists carry `EXT-X-ENDLIST`.
+    Ended,
+}
+
+/// What a rendition carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenditionKind {
+    /// A variant of its own.
+    Video,
+    /// Sound: an `EXT-X-MEDIA` group when there is video, a variant when there is none.
+    Audio,
+}
+
+/// All that players may ask of one breakout at this moment.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    /// Still growing or not.
+    pub progress: Progress,
+    /// `EXT-X-TARGETDURATION`, whole seconds, never going down in the life of a breakout.
+    pub target_duration_seconds: u32,
+    /// Renditions, video before audio. Empty until the first segment is durable.
+    pub renditions: Vec<Rendition>,
+}
+
+/// One media playlist.
+#[derive(Clone, Debug)]
+pub struct Rendition {
+    /// Name in the multivariant playlist and stem of the media playlist's file, such as `video` or `audio`: `[a-z0-9-]+`.
+    pub name: String,
+    /// Picture or sound.
+    pub kind: RenditionKind,
+    /// RFC 6381 value of the newest init section.
+    pub codecs: String,
+    /// Pixels, for video.
+    pub resolution: Option<(u32, u32)>,
+    /// Frames per second, measured, for video.
+    pub frame_rate: Option<f64>,
+    /// Channel count, for audio.
+    pub channels: Option<u32>,
+    /// Peak segment bit rate in bits per second, highest seen in the life of the breakout.
+    pub peak_bandwidth: u64,
+    /// Average segment bit rate in bits per second over the life of the breakout.
+    pub average_bandwidth: u64,
+    /// `EXT-X-DISCONTINUITY-SEQUENCE` of the first segment.
+    pub discontinuity_sequence: u64,
+    /// Segments in order, consecutive media sequence numbers.
+    pub segments: VecDeque<Arc<Segment>>,
+}
+
+/// One published segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// Media sequence number.
+    pub msn: u64,
+    /// Object name relative to the breakout, such as `video/00000012-k3f9.m4s`; also its URI in the media playlist.
+    pub name: String,
+    /// Name of the init section that it needs, relative to the breakout.
+    pub init: String,
+    /// Duration in seconds, exact.
+    pub duration_seconds: f64,
+    /// Wall-clock time of its first sample, milliseconds since the Unix epoch.
+    pub program_date_time_ms: i64,
+    /// Whether `EXT-X-DISCONTINUITY` stands before it.
+    pub discontinuity: bool,
+    /// Size of the object in bytes.
+    pub bytes: u64,
+}
