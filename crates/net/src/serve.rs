@@ -82,7 +82,10 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.max_head_bytes.max(8192));
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX));
     let permits = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     loop {

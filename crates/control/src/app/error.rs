@@ -1,0 +1,53 @@
+//! Why a use case was not done, by what the caller may do about it.
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The rows do not allow it, or the database fails.
+    #[error(transparent)]
+    Db(#[from] anabranch_db::Error),
+    /// A value of the request is not acceptable.
+    #[error("{detail}")]
+    Invalid {
+        /// Field of the body or the query, or name of the header.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
+    /// The caller may not see it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Nothing can be signed with this key.
+    #[error("{0}")]
+    NoKey(String),
+    /// A stored key cannot be used.
+    #[error("key {id} cannot be used")]
+    Key {
+        /// The key.
+        id: String,
+        /// What the signing room said.
+        #[source]
+        source: anabranch_signing::KeyError,
+    },
+    /// A task of this process ended early.
+    #[error("a background task did not finish")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    pub(crate) fn invalid(field: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid { field, detail: detail.into() }
+    }
+}
+
+/// An error and its sources, outermost first.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! Use cases: one function an operation. Handlers call one of them and nothing else.
+
+mod breakout;
+mod channel;
+mod distribution;
+mod error;
+mod key;
+mod names;
+mod page;
+mod sign;
+mod token;
+pub(crate) mod view;
+mod watch;
+
+use anabranch_db::Db;
+use anabranch_model::KeyGroupId;
+use anabranch_net::SharedClock;
+use tokio::sync::Notify;
+
+use crate::observe::Observed;
+use crate::{BuildError, Config};
+
+pub(crate) use breakout::{BreakoutCreate, BreakoutQuery, PlayUrlCreate};
+pub(crate) use channel::ChannelCreate;
+pub(crate) use error::{Error, chain};
+pub(crate) use key::KeyCreate;
+pub(crate) use names::idempotency;
+pub(crate) use page::PageQuery;
+pub(crate) use sign::SignCreate;
+pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
+
+/// Key group that new distributions trust and new keys join.
+const DEFAULT_KEY_GROUP: &str = "default";
+
+/// What use cases work with.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) db: Db,
+    pub(crate) clock: SharedClock,
+    pub(crate) observed: Observed,
+    /// Wakes the reconciler.
+    pub(crate) wake: Notify,
+    pub(crate) tokens: Tokens,
+    key_group: KeyGroupId,
+}
+
+/// Prepares what every use case relies on; the second value is the admin token if one had to be made.
+pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<(App, Option<String>), BuildError> {
+    let now_ms = clock.now_ms();
+    let (tokens, first_token) = token::prepare(&db, config.admin_token.as_deref(), now_ms).await?;
+    let key_group = db.key_group_ensure(DEFAULT_KEY_GROUP, now_ms).await?.id;
+    let signs = db.keys_of_group(&key_group).await?.iter().any(|key| key.private_pem.is_some());
+    if !signs {
+        key::first(&db, &key_group, now_ms).await?;
+    }
+    let app = App { config, db, clock, observed: Observed::default(), wake: Notify::new(), tokens, key_group };
+    Ok((app, first_token))
+}
+
+impl App {
+    /// Says that rows have changed.
+    fn changed(&self) {
+        self.wake.notify_one();
+    }
+}

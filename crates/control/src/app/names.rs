@@ -1,0 +1,65 @@
+//! Rules for what operators type.
+
+use anabranch_db::Idempotency;
+
+use super::Error;
+
+/// Longest name, in characters.
+const NAME_MAX: usize = 100;
+
+/// Longest description, in characters.
+const DESCRIPTION_MAX: usize = 1000;
+
+/// Longest idempotency key, in characters.
+const IDEMPOTENCY_MAX: usize = 255;
+
+/// A name without the space around it.
+pub(crate) fn name(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if length == 0 || length > NAME_MAX {
+        return Err(Error::invalid("name", format!("a name has 1 to {NAME_MAX} characters: {length}")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::invalid("name", format!("a name has no control characters: {text:?}")));
+    }
+    Ok(text.to_owned())
+}
+
+pub(crate) fn description(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if length > DESCRIPTION_MAX {
+        return Err(Error::invalid(
+            "description",
+            format!("a description has at most {DESCRIPTION_MAX} characters: {length}"),
+        ));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Error::invalid("description", "a description has no control characters but line ends"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The key of an `Idempotency-Key` header, with the hash of the request that it stands for.
+pub(crate) fn idempotency(key: &str, request_hash: [u8; 32]) -> Result<Idempotency, Error> {
+    if key.is_empty() || key.len() > IDEMPOTENCY_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        let detail = format!("an idempotency key has 1 to {IDEMPOTENCY_MAX} visible ASCII characters");
+        return Err(Error::invalid("Idempotency-Key", detail));
+    }
+    Ok(Idempotency { key: key.to_owned(), request_hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(name("  Vårens konsert ").unwrap(), "Vårens konsert");
+        assert_eq!(name(&"ö".repeat(100)).unwrap().chars().count(), 100);
+        for bad in ["", "   ", "a\u{0}b", "a\nb", &"x".repeat(101)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What answers look like.
+
+use anabranch_model::{BreakoutState, ChannelState, DistributionState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct List<T> {
+    /// Items, oldest first.
+    pub(crate) items: Vec<T>,
+    /// Value of `after` for the next page; null on the last.
+    pub(crate) next: Option<String>,
+}
+
+/// A durable live pipeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Channel {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Words for the operator.
+    pub(crate) description: String,
+    /// Observed state.
+    #[schema(value_type = String, example = "Idle", pattern = "^(Idle|Starting|Running|Stopping)$")]
+    pub(crate) state: ChannelState,
+    /// Whether the operator wants it running, breakout or not.
+    pub(crate) desired_running: bool,
+    /// Segment target in seconds.
+    pub(crate) segment_target_seconds: u32,
+    /// How much of the past the media playlists name, in seconds.
+    pub(crate) window_seconds: u32,
+    /// What is wrong, in words.
+    pub(crate) problem: Option<String>,
+    /// Push endpoints.
+    pub(crate) inputs: Vec<Input>,
+    /// The distribution that serves it.
+    pub(crate) distribution: ChannelDistribution,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339.
+    pub(crate) updated_at: String,
+}
+
+/// A push endpoint.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Input {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Server for encoders that ask for server and stream key apart.
+    pub(crate) push_url: String,
+    /// Secret of the encoder.
+    pub(crate) stream_key: String,
+    /// Both as one URL.
+    pub(crate) push_url_with_key: String,
+    /// What it receives now.
+    pub(crate) state: InputNow,
+}
+
+/// What an input receives now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InputNow {
+    /// Whether an encoder sends.
+    pub(crate) connected: bool,
+    /// Its address.
+    pub(crate) remote: Option<String>,
+    /// The name it gives itself.
+    pub(crate) encoder: Option<String>,
+    /// Bits per second over the last interval.
+    pub(crate) bitrate_bps: Option<u64>,
+}
+
+/// The distribution of a channel, in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChannelDistribution {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Host name.
+    pub(crate) domain_name: String,
+    /// Whether every edge serves by the newest configuration.
+    #[schema(value_type = String, example = "Deployed", pattern = "^(InProgress|Deployed)$")]
+    pub(crate) status: DistributionState,
+    /// Whether it serves.
+    pub(crate) enabled: bool,
+}
+
+/// What a host name serves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Distribution {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Channel that it serves.
+    pub(crate) channel: String,
+    /// Host name.
+    pub(crate) domain_name: String,
+    /// Other host names.
+    pub(crate) aliases: Vec<String>,
+    /// Whether every edge serves by the newest configuration.
+    #[schema(value_type = String, example = "Deployed", pattern = "^(InProgress|Deployed)$")]
+    pub(crate) status: DistributionState,
+    /// Whether it serves.
+    pub(crate) enabled: bool,
+    /// Price class, in CloudFront's words.
+    pub(crate) price_class: String,
+    /// Key group whose signatures open it.
+    pub(crate) key_group: String,
+    /// Requests answered since it was made.
+    pub(crate) requests_total: u64,
+    /// Bytes sent since it was made.
+    pub(crate) bytes_total: u64,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// One live session of a channel.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Breakout {
+    /// Identifier; the first segment of every viewer path.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Channel that feeds it.
+    pub(crate) channel: String,
+    /// Where it is in its life.
+    #[schema(value_type = String, example = "IDLE", pattern = "^(IDLE|STARTING|RUNNING|COMPLETED)$")]
+    pub(crate) state: BreakoutState,
+    /// What becomes of its media.
+    pub(crate) packaging: Packaging,
+    /// What is wrong, in words.
+    pub(crate) problem: Option<String>,
+    /// RFC 3339; when its start was asked.
+    pub(crate) started_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// What becomes of a breakout's media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Packaging {
+    /// Nothing has been published yet.
+    Waiting,
+    /// Segments are being published.
+    Live,
+    /// Segments cannot be published.
+    Blocked,
+    /// It is over.
+    Ended,
+}
+
+/// URLs that open one breakout, and nothing else.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlayUrl {
+    /// Opens in any player.
+    pub(crate) url: String,
+    /// By the distribution's host name, for players that resolve it.
+    pub(crate) host_url: String,
+    /// Opens in a browser.
+    pub(crate) watch_url: String,
+    /// RFC 3339.
+    pub(crate) expires_at: String,
+}
+
+/// A signed URL.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SignedUrl {
+    /// The URL with its signature.
+    pub(crate) url: String,
+    /// Key that signed it.
+    pub(crate) key_id: String,
+    /// RFC 3339.
+    pub(crate) expires_at: String,
+}
+
+/// A key of the default key group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Key {
+    /// `Key-Pair-Id`.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Its key group.
+    pub(crate) key_group: String,
+    /// SubjectPublicKeyInfo in PEM.
+    pub(crate) public_key: String,
+    /// Whether this server can sign with it.
+    pub(crate) signs: bool,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// A key that was made just now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeyCreated {
+    /// The key.
+    #[serde(flatten)]
+    pub(crate) key: Key,
+    /// PKCS#8 in PEM. No other answer shows it. Null when the caller gave the public half.
+    pub(crate) private_key: Option<String>,
+}
+
+/// What a watch page needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Watch {
+    /// Name of the breakout.
+    pub(crate) name: String,
+    /// Whether there is something to see.
+    pub(crate) state: WatchState,
+    /// Signed multivariant playlist.
+    pub(crate) playlist_url: String,
+    /// What is wrong, in words.
+    pub(crate) problem: Option<String>,
+}
+
+/// Whether there is something to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WatchState {
+    /// Not yet.
+    Waiting,
+    /// Now.
+    Live,
+    /// It is over.
+    Ended,
+}

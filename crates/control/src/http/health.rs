@@ -1,0 +1,46 @@
+//! Health, and the document of the API.
+
+use std::future::{Ready, ready};
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+
+use super::problem::Problem;
+use crate::app::{App, chain};
+
+/// The document never changes while the process lives.
+static DOCUMENT: LazyLock<String> = LazyLock::new(super::openapi_json);
+
+/// Says that the process answers.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = str, content_type = "text/plain")))]
+pub(super) fn livez() -> Ready<&'static str> {
+    ready("live\n")
+}
+
+/// Says whether the database answers. The first snapshot was published before anything was served.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses(
+        (status = 200, body = str, content_type = "text/plain"),
+        (status = 503, body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    app.db.ping().await.map_err(|error| {
+        tracing::warn!(error = chain(&error), "not ready");
+        let detail = "the database does not answer; the log has the reason";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server is not ready", detail)
+    })?;
+    Ok("ready\n")
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "health",
+    responses((status = 200, body = Object, content_type = "application/json"))
+)]
+pub(super) fn openapi() -> Ready<([(HeaderName, &'static str); 2], &'static str)> {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    ready((headers, DOCUMENT.as_str()))
+}

@@ -1,0 +1,109 @@
+//! Problem responses (RFC 9457), and the one place that maps errors to statuses.
+
+use std::future::{Ready, ready};
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::{Error, chain};
+
+/// Why a request was not done (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// A URN that names the kind.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind in words.
+    title: String,
+    /// The status of the response.
+    status: u16,
+    /// This very case in words.
+    detail: String,
+    /// Field, parameter or header that is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+impl Problem {
+    /// `name` is the last part of the URN.
+    pub(crate) fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:anabranch:problem:{name}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+        }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>, field: Option<String>) -> Self {
+        let title = "The request is not acceptable";
+        Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", title, detail) }
+    }
+
+    fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+    }
+
+    fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Its state does not allow it", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        use anabranch_db::Error as Db;
+        match &error {
+            Error::Invalid { field, detail } => Self::invalid(detail.clone(), Some((*field).to_owned())),
+            Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
+            Error::NoKey(detail) => Self::conflict(detail.clone()),
+            Error::Db(db) => match db {
+                Db::NotFound { .. } => Self::not_found(db.to_string()),
+                Db::NameTaken { .. } => Self { field: Some("name".to_owned()), ..Self::conflict(db.to_string()) },
+                Db::Transition(_) | Db::OtherOnAir { .. } | Db::InUse { .. } => Self::conflict(db.to_string()),
+                Db::KeyReused { .. } => Self::invalid(db.to_string(), Some("Idempotency-Key".to_owned())),
+                Db::Open { .. } | Db::Newer { .. } | Db::Migrate(_) | Db::Query(_) | Db::Value { .. } => {
+                    internal(&error)
+                }
+            },
+            Error::Key { .. } | Error::Task(_) => internal(&error),
+        }
+    }
+}
+
+/// The caller cannot help it: the log has the reason, the answer has not.
+fn internal(error: &Error) -> Problem {
+    tracing::error!(error = chain(error), "request failed");
+    let detail = "the server could not do it; its log has the reason";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed", detail)
+}
+
+/// Answers what no route takes.
+#[expect(clippy::needless_pass_by_value, reason = "the router hands arguments over by value")]
+pub(crate) fn no_route(uri: Uri) -> Ready<Problem> {
+    ready(Problem::not_found(format!("no such address: {}", uri.path())))
+}
+
+/// Answers a method that the route does not take.
+#[expect(clippy::needless_pass_by_value, reason = "the router hands arguments over by value")]
+pub(crate) fn no_method(method: Method, uri: Uri) -> Ready<Problem> {
+    let detail = format!("{method} is not possible here: {}", uri.path());
+    ready(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not allowed", detail))
+}

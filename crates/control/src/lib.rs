@@ -1,0 +1,126 @@
+//! The control room: the API, what it changes, and the loop that makes wishes and facts meet.
+//!
+//! In: requests of operators and watch pages; [`Report`]s of the data plane; the database.
+//! Out: answers, `/openapi.json`, the web UI; the newest [`Snapshot`] in a watch channel.
+//! Never: media bytes, SQL (that is `db`), how a URL is judged (that is `signing`), process start-up (that is `anabranch`).
+//! Spec: RFC 9110, RFC 9457 (problems), RFC 6750 §2.1 (bearer tokens), OpenAPI 3.1.
+//!
+//! A request goes `http` (decode, authorise, one call, encode) → `app` → db; then `reconcile` looks again.
+
+mod app;
+mod http;
+mod observe;
+mod reconcile;
+mod time;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anabranch_db::Db;
+use anabranch_model::{Report, Snapshot};
+use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::app::App;
+use crate::reconcile::Reconciler;
+
+/// What the control room needs to know of its surroundings.
+#[derive(Clone)]
+pub struct Config {
+    /// Address of API and UI; the caller binds it.
+    pub listen: SocketAddr,
+    /// Admin token of the operator's choice. A new one is added to those that were used before.
+    pub admin_token: Option<String>,
+    /// Scheme, host and port under which viewers reach the edge, such as `http://127.0.0.1:8888`.
+    pub edge_base_url: String,
+    /// Port of the edge, for URLs by host name.
+    pub edge_port: u16,
+    /// What follows a distribution's id in its host name, such as `cdn.localhost`.
+    pub domain_suffix: String,
+    /// Where encoders push, without the stream key, such as `rtmp://127.0.0.1:1935/live`.
+    pub rtmp_public: String,
+    /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
+    pub watch_base_url: String,
+}
+
+impl std::fmt::Debug for Config {
+    // Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("edge_base_url", &self.edge_base_url)
+            .field("rtmp_public", &self.rtmp_public)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the control room cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database does not answer or holds what this code does not know.
+    #[error("cannot read the control plane's state")]
+    Db(#[from] anabranch_db::Error),
+    /// The first signing key cannot be made.
+    #[error("cannot make the first signing key")]
+    Key(#[from] anabranch_signing::KeyError),
+    /// The admin token of the configuration cannot be used.
+    #[error("the admin token must have {min} to {max} visible characters without spaces", min = app::TOKEN_MIN, max = app::TOKEN_MAX)]
+    Token,
+}
+
+/// The control room, ready to run.
+pub struct Control {
+    app: Arc<App>,
+    reconciler: Reconciler,
+    first_token: Option<String>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Prepares tokens, the default key group and its first key, and the first snapshot.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub async fn build(
+        config: Config,
+        db: Db,
+        clock: SharedClock,
+        reports: mpsc::Receiver<Report>,
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), BuildError> {
+        let (app, first_token) = app::start(config, db, clock).await?;
+        let app = Arc::new(app);
+        let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
+        Ok((Self { app, reconciler, first_token }, snapshots))
+    }
+
+    /// The admin token that was made because there was none, to be shown once.
+    #[must_use]
+    pub fn first_token(&self) -> Option<String> {
+        self.first_token.clone()
+    }
+
+    /// Everything that is served: API, UI, health.
+    pub fn router(&self) -> axum::Router {
+        http::router(&self.app).0
+    }
+
+    /// Serves `listener` and keeps wishes and facts together until `shutdown`; then drains and writes what is only in memory.
+    pub async fn run(self, listener: TcpListener, shutdown: Shutdown) {
+        let service = TowerToHyperService::new(self.router());
+        let serve = serve_http(listener, service, ServeConfig::default(), shutdown.clone());
+        tokio::join!(serve, self.reconciler.run(shutdown));
+    }
+}
+
+/// The OpenAPI 3.1 document of the API, as pretty JSON with a line end.
+#[must_use]
+pub fn openapi_json() -> String {
+    http::openapi_json()
+}

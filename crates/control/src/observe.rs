@@ -1,0 +1,202 @@
+//! What the data plane has reported, as far as it lives in memory. Nodes tell it again after a restart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anabranch_model::{BreakoutId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
+use parking_lot::Mutex;
+
+/// Nodes remembered; more are passed over.
+const MAX_NODES: usize = 1024;
+
+/// Inputs, breakouts and distributions remembered, each.
+const MAX_ENTRIES: usize = 100_000;
+
+/// Whether a role acts by a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// Every node of the role does.
+    Yes,
+    /// No node of the role has reported.
+    NoNode,
+    /// This node does not yet.
+    Behind(String),
+}
+
+/// Packaging of a breakout.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Packaging {
+    /// The newest report.
+    pub(crate) state: PackagingState,
+    /// Whether segments have ever been published since this process began.
+    pub(crate) published: bool,
+    /// Whether the row still has to hear of it.
+    unwritten: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    applied: BTreeMap<(String, String), u64>,
+    inputs: HashMap<InputId, InputState>,
+    packaging: HashMap<BreakoutId, Packaging>,
+    traffic: HashMap<DistributionId, (u64, u64)>,
+}
+
+/// Everything heard.
+#[derive(Debug, Default)]
+pub(crate) struct Observed(Mutex<Inner>);
+
+impl Observed {
+    pub(crate) fn take(&self, report: Report) {
+        let mut inner = self.0.lock();
+        match report {
+            Report::Applied { role, node, version } => {
+                if inner.applied.len() < MAX_NODES || inner.applied.contains_key(&(role.clone(), node.clone())) {
+                    inner.applied.insert((role, node), version);
+                }
+            }
+            Report::Input { input, state, .. } => {
+                if inner.inputs.len() < MAX_ENTRIES || inner.inputs.contains_key(&input) {
+                    inner.inputs.insert(input, state);
+                }
+            }
+            Report::Packaging { breakout, state } => inner.packaging(breakout, state),
+            Report::Traffic(traffic) => inner.traffic(traffic),
+        }
+    }
+
+    /// Whether every node of `role` acts by `version` or a newer one.
+    pub(crate) fn applied(&self, role: &str, version: u64) -> Applied {
+        let inner = self.0.lock();
+        let mut nodes = inner.applied.iter().filter(|((of, _), _)| of == role).peekable();
+        if nodes.peek().is_none() {
+            return Applied::NoNode;
+        }
+        nodes.find(|(_, has)| **has < version).map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+    }
+
+    pub(crate) fn input(&self, input: &InputId) -> InputState {
+        self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
+    }
+
+    pub(crate) fn packaging(&self, breakout: &BreakoutId) -> Option<Packaging> {
+        self.0.lock().packaging.get(breakout).cloned()
+    }
+
+    /// Requests and bytes that the row does not count yet.
+    pub(crate) fn traffic(&self, distribution: &DistributionId) -> (u64, u64) {
+        self.0.lock().traffic.get(distribution).copied().unwrap_or_default()
+    }
+
+    /// What rows have to hear; asking empties it.
+    pub(crate) fn unwritten(&self) -> Vec<(BreakoutId, PackagingState)> {
+        let mut inner = self.0.lock();
+        let packaging = inner.packaging.iter_mut().filter(|(_, packaging)| packaging.unwritten);
+        packaging
+            .map(|(breakout, packaging)| {
+                packaging.unwritten = false;
+                (breakout.clone(), packaging.state.clone())
+            })
+            .collect()
+    }
+
+    /// Says that a row could not be told.
+    pub(crate) fn write_again(&self, breakout: &BreakoutId) {
+        if let Some(packaging) = self.0.lock().packaging.get_mut(breakout) {
+            packaging.unwritten = true;
+        }
+    }
+
+    /// Traffic to be added to the rows. It counts here, too, until [`Self::traffic_written`].
+    pub(crate) fn traffic_pending(&self) -> Vec<Traffic> {
+        let inner = self.0.lock();
+        let one = |(distribution, &(requests, bytes)): (&DistributionId, &(u64, u64))| Traffic {
+            distribution: distribution.clone(),
+            requests,
+            bytes,
+        };
+        inner.traffic.iter().map(one).collect()
+    }
+
+    /// Says that the rows count this now.
+    pub(crate) fn traffic_written(&self, traffic: &[Traffic]) {
+        let mut inner = self.0.lock();
+        for one in traffic {
+            if let Some((requests, bytes)) = inner.traffic.get_mut(&one.distribution) {
+                *requests = requests.saturating_sub(one.requests);
+                *bytes = bytes.saturating_sub(one.bytes);
+            }
+        }
+        inner.traffic.retain(|_, pending| *pending != (0, 0));
+    }
+
+    /// Whether there is something that no row knows.
+    pub(crate) fn entries(&self) -> usize {
+        let inner = self.0.lock();
+        inner.inputs.len() + inner.packaging.len()
+    }
+
+    /// Forgets inputs and breakouts that are not in `alive`.
+    pub(crate) fn forget(&self, alive: &HashSet<String>) {
+        let mut inner = self.0.lock();
+        inner.inputs.retain(|input, _| alive.contains(input.as_str()));
+        inner.packaging.retain(|breakout, _| alive.contains(breakout.as_str()));
+    }
+}
+
+impl Inner {
+    fn packaging(&mut self, breakout: BreakoutId, state: PackagingState) {
+        let known = self.packaging.get(&breakout);
+        if known.is_none() && self.packaging.len() >= MAX_ENTRIES {
+            return;
+        }
+        let published = state == PackagingState::Live || known.is_some_and(|packaging| packaging.published);
+        let unwritten = matches!(state, PackagingState::Live | PackagingState::Blocked { .. });
+        self.packaging.insert(breakout, Packaging { state, published, unwritten });
+    }
+
+    fn traffic(&mut self, traffic: Vec<Traffic>) {
+        for one in traffic {
+            if self.traffic.len() >= MAX_ENTRIES && !self.traffic.contains_key(&one.distribution) {
+                continue;
+            }
+            let (requests, bytes) = self.traffic.entry(one.distribution).or_default();
+            *requests = requests.saturating_add(one.requests);
+            *bytes = bytes.saturating_add(one.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(role: &str, node: &str, version: u64) -> Report {
+        Report::Applied { role: role.into(), node: node.into(), version }
+    }
+
+    #[test]
+    fn a_role_has_applied_when_all_its_nodes_have() {
+        let observed = Observed::default();
+        assert_eq!(observed.applied("edge", 1), Applied::NoNode);
+        observed.take(applied("edge", "a", 5));
+        observed.take(applied("edge", "b", 4));
+        assert_eq!(observed.applied("edge", 4), Applied::Yes);
+        assert_eq!(observed.applied("edge", 5), Applied::Behind("b".into()));
+        observed.take(applied("edge", "b", 6));
+        assert_eq!(observed.applied("edge", 5), Applied::Yes);
+        assert_eq!(observed.applied("packager", 1), Applied::NoNode);
+    }
+
+    #[test]
+    fn traffic_counts_once() {
+        let observed = Observed::default();
+        let distribution = DistributionId::random();
+        let one = Traffic { distribution: distribution.clone(), requests: 2, bytes: 10 };
+        observed.take(Report::Traffic(vec![one.clone(), one.clone()]));
+        assert_eq!(observed.traffic(&distribution), (4, 20));
+        let pending = observed.traffic_pending();
+        observed.take(Report::Traffic(vec![one]));
+        observed.traffic_written(&pending);
+        assert_eq!(observed.traffic(&distribution), (2, 10));
+    }
+}

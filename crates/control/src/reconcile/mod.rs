@@ -1,0 +1,154 @@
+//! The loop that makes wishes and facts meet. It takes no orders: a signal means 'look again'.
+
+mod confirm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_model::{PackagingState, Report, Snapshot};
+use anabranch_net::Shutdown;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::app::App;
+
+/// Longest time between two looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Time between two writings of traffic counters.
+const TRAFFIC_WRITE: Duration = Duration::from_secs(5);
+
+/// Reports taken before the next look, so that a flood of them does not keep the loop from looking.
+const REPORTS_PER_LOOK: usize = 1024;
+
+/// The loop, ready to run.
+pub(crate) struct Reconciler {
+    app: Arc<App>,
+    reports: mpsc::Receiver<Report>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    traffic_written_at: Instant,
+    /// The failure that was logged last, so that a lasting one makes one line.
+    failing: Option<String>,
+}
+
+impl Reconciler {
+    pub(crate) async fn build(
+        app: Arc<App>,
+        reports: mpsc::Receiver<Report>,
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
+        let first = app.db.snapshot(app.clock.now_ms()).await?;
+        let (snapshots, receiver) = watch::channel(Arc::new(first));
+        let traffic_written_at = Instant::now();
+        Ok((Self { app, reports, snapshots, traffic_written_at, failing: None }, receiver))
+    }
+
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut timer = tokio::time::interval(LOOK_AGAIN);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When every node is gone the timer alone goes on.
+        let mut listening = true;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                report = self.reports.recv(), if listening => match report {
+                    Some(report) => self.take(report),
+                    None => listening = false,
+                },
+                () = self.app.wake.notified() => {}
+                _ = timer.tick() => {}
+            }
+            let looked = self.look().await;
+            self.note(looked);
+        }
+        while let Ok(report) = self.reports.try_recv() {
+            self.app.observed.take(report);
+        }
+        let written = self.write_traffic().await;
+        self.note(written);
+    }
+
+    fn take(&mut self, report: Report) {
+        self.app.observed.take(report);
+        for _ in 1..REPORTS_PER_LOOK {
+            let Ok(report) = self.reports.try_recv() else { return };
+            self.app.observed.take(report);
+        }
+    }
+
+    /// One pass over everything. Repeating it changes nothing.
+    async fn look(&mut self) -> Result<(), anabranch_db::Error> {
+        self.publish().await?;
+        self.write_packaging().await?;
+        confirm::channels(&self.app).await?;
+        confirm::distributions(&self.app).await?;
+        confirm::breakouts(&self.app).await?;
+        if self.traffic_written_at.elapsed() >= TRAFFIC_WRITE {
+            self.write_traffic().await?;
+            self.traffic_written_at = Instant::now();
+            if self.app.observed.entries() > 0 {
+                self.app.observed.forget(&self.app.db.live_ids().await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self) -> Result<(), anabranch_db::Error> {
+        let mut newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
+        let published = self.snapshots.borrow().clone();
+        if newest.version == published.version {
+            if newest == *published {
+                return Ok(());
+            }
+            // Only time has changed it: a completed breakout is no longer readable.
+            self.app.db.snapshot_bump().await?;
+            newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
+        }
+        tracing::debug!(snapshot.version = newest.version, "snapshot published");
+        self.snapshots.send_replace(Arc::new(newest));
+        Ok(())
+    }
+
+    async fn write_packaging(&self) -> Result<(), anabranch_db::Error> {
+        let mut unwritten = self.app.observed.unwritten().into_iter();
+        while let Some((breakout, state)) = unwritten.next() {
+            let problem = match &state {
+                PackagingState::Blocked { reason } => Some(reason.as_str()),
+                PackagingState::Waiting | PackagingState::Live | PackagingState::Ended => None,
+            };
+            if let Err(error) = self.app.db.breakout_problem(&breakout, problem).await {
+                self.app.observed.write_again(&breakout);
+                unwritten.for_each(|(breakout, _)| self.app.observed.write_again(&breakout));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_traffic(&self) -> Result<(), anabranch_db::Error> {
+        let pending = self.app.observed.traffic_pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.app.db.traffic_add(&pending).await?;
+        self.app.observed.traffic_written(&pending);
+        Ok(())
+    }
+
+    /// Logs a failure when it begins and when it is over.
+    fn note(&mut self, result: Result<(), anabranch_db::Error>) {
+        match result {
+            Ok(()) => {
+                if self.failing.take().is_some() {
+                    tracing::info!("reconciling works again");
+                }
+            }
+            Err(error) => {
+                let text = crate::app::chain(&error);
+                if self.failing.as_ref() != Some(&text) {
+                    tracing::error!(error = text, "reconciling failed; it is tried again");
+                }
+                self.failing = Some(text);
+            }
+        }
+    }
+}

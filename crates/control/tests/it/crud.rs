@@ -1,0 +1,196 @@
+//! Making, listing, showing, deleting; restart; idempotency; refusals.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::{Server, TOKEN, answer, text};
+
+#[tokio::test]
+async fn a_channel_comes_with_input_and_distribution() {
+    let mut server = Server::start().await;
+    let channel = server.channel("  concert  ").await;
+    assert_eq!(channel["name"], "concert");
+    assert_eq!(channel["state"], "Idle");
+    assert_eq!(channel["segment_target_seconds"], 6);
+    assert_eq!(channel["window_seconds"], 60);
+    assert_eq!(channel["created_at"], "2026-01-01T00:00:00.000Z");
+    let input = &channel["inputs"][0];
+    assert_eq!(input["push_url"], "rtmp://127.0.0.1:1935/live");
+    let key = text(&input["stream_key"]);
+    assert_eq!(key.len(), 32);
+    assert_eq!(input["push_url_with_key"], format!("rtmp://127.0.0.1:1935/live/{key}"));
+    assert_eq!(input["state"]["connected"], false);
+    let distribution = &channel["distribution"];
+    let id = text(&distribution["id"]);
+    assert_eq!(distribution["domain_name"], format!("{}.cdn.localhost", id.to_lowercase()));
+    assert_eq!(distribution["status"], "InProgress");
+    assert_eq!(distribution["enabled"], true);
+    let shown = server.get(&format!("/v1/distributions/{id}")).await.body;
+    assert_eq!(shown["price_class"], "PriceClass_100");
+    assert_eq!(shown["channel"], channel["id"]);
+    for wanted in [text(&channel["id"]), "concert"] {
+        assert_eq!(server.get(&format!("/v1/channels/{wanted}")).await.body, channel);
+    }
+    let snapshot = server.snapshot(|snapshot| !snapshot.channels.is_empty()).await;
+    assert_eq!(snapshot.channels[0].inputs[0].stream_key, key);
+    assert!(!snapshot.channels[0].running);
+    let spec = &snapshot.distributions[0];
+    assert_eq!(spec.behaviors[0].path_pattern, "*.m3u8");
+    assert_eq!(spec.default_behavior.trusted_key_groups, [snapshot.key_groups[0].id.clone()]);
+    assert!(!snapshot.key_groups[0].keys.is_empty());
+}
+
+#[tokio::test]
+async fn state_survives_a_restart() {
+    let server = Server::start().await;
+    let channel = server.channel("durable").await;
+    server.breakout("session", "durable").await;
+    let keys = server.get("/v1/keys").await.body;
+    let version = server.snapshots.borrow().version;
+    let dir = server.stop().await;
+    let server = Server::start_in(dir, Some(TOKEN)).await;
+    assert_eq!(server.get("/v1/channels/durable").await.body, channel);
+    assert_eq!(server.get("/v1/breakouts/session").await.body["state"], "IDLE");
+    assert_eq!(server.get("/v1/keys").await.body, keys, "the first key is made once");
+    let snapshot = server.snapshots.borrow().clone();
+    assert!(snapshot.version >= version);
+    assert_eq!(snapshot.channels.len(), 1);
+}
+
+#[tokio::test]
+async fn the_first_token_is_made_once() {
+    let server = Server::start_in(tempfile::tempdir().unwrap(), None).await;
+    let token = server.first_token.clone().expect("a token is made when there is none");
+    let url = format!("{}/v1/channels", server.base);
+    assert_eq!(answer(server.client.get(&url).bearer_auth(&token)).await.status, StatusCode::OK);
+    answer(server.client.get(&url).bearer_auth(TOKEN)).await.problem(401, "not one of this server");
+    let server = Server::start_in(server.stop().await, None).await;
+    assert_eq!(server.first_token, None);
+    let url = format!("{}/v1/channels", server.base);
+    assert_eq!(answer(server.client.get(&url).bearer_auth(&token)).await.status, StatusCode::OK);
+    let server = Server::start_in(server.stop().await, Some(TOKEN)).await;
+    let url = format!("{}/v1/channels", server.base);
+    for token in [token.as_str(), TOKEN] {
+        assert_eq!(answer(server.client.get(&url).bearer_auth(token)).await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let server = Server::start().await;
+    for name in ["a", "b", "c"] {
+        server.channel(name).await;
+    }
+    let first = server.get("/v1/channels?limit=2").await.body;
+    assert_eq!(first["items"].as_array().unwrap().len(), 2);
+    let second = server.get(&format!("/v1/channels?limit=2&after={}", text(&first["next"]))).await.body;
+    assert_eq!(second["items"].as_array().unwrap().len(), 1);
+    assert!(second["next"].is_null());
+    let mut names: Vec<_> = [&first, &second].iter().flat_map(|page| page["items"].as_array().unwrap()).collect();
+    names.sort_by_key(|channel| text(&channel["name"]));
+    assert_eq!(names.iter().map(|channel| text(&channel["name"])).collect::<Vec<_>>(), ["a", "b", "c"]);
+    server.get("/v1/channels?limit=0").await.problem(422, "1 to 200");
+    server.get("/v1/channels?after=x").await.problem(422, "cursor");
+    let unknown = server.get("/v1/channels?page=2").await;
+    unknown.problem(422, "`limit` or `after`");
+    assert_eq!(unknown.body["field"], "page");
+    server.breakout("x", "a").await;
+    server.breakout("y", "b").await;
+    let of_a = server.get("/v1/breakouts?channel=a").await.body;
+    assert_eq!(of_a["items"].as_array().unwrap().len(), 1);
+    assert_eq!(of_a["items"][0]["name"], "x");
+}
+
+#[tokio::test]
+async fn a_repeated_request_makes_one_thing() {
+    let server = Server::start().await;
+    let send = |path: &str, key: &str, body: serde_json::Value| {
+        let request = server.client.post(format!("{}{path}", server.base)).bearer_auth(TOKEN);
+        answer(request.header("Idempotency-Key", key).json(&body))
+    };
+    for (path, body, other) in [
+        ("/v1/channels", json!({"name": "c"}), json!({"name": "d"})),
+        ("/v1/breakouts", json!({"name": "b", "channel": "c"}), json!({"name": "e", "channel": "c"})),
+        ("/v1/keys", json!({"name": "k"}), json!({"name": "l"})),
+    ] {
+        let first = send(path, "key-1", body.clone()).await;
+        assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+        let again = send(path, "key-1", body.clone()).await;
+        assert_eq!((again.status, again.body), (first.status, first.body));
+        let reused = send(path, "key-1", other).await;
+        reused.problem(422, "different request");
+        assert_eq!(reused.body["field"], "Idempotency-Key");
+        send(path, "key-2", body).await.problem(409, "already");
+    }
+    send("/v1/channels", "a b", json!({"name": "x"})).await.problem(422, "visible");
+}
+
+#[tokio::test]
+async fn bad_requests_are_problems() {
+    let server = Server::start().await;
+    let unknown = server.post("/v1/channels", json!({"nmae": "x"})).await;
+    unknown.problem(422, "`name`, `description`, `segment_target_seconds`, `window_seconds`");
+    assert_eq!(unknown.body["field"], "nmae");
+    let missing = server.post("/v1/channels", json!({})).await;
+    missing.problem(422, "missing field `name`");
+    assert_eq!(missing.body["field"], "name");
+    server.post("/v1/channels", json!({"name": " "})).await.problem(422, "1 to 100");
+    server.post("/v1/channels", json!({"name": "a\u{7}"})).await.problem(422, "control");
+    server.post("/v1/channels", json!({"name": 5})).await.problem(422, "string");
+    server.post("/v1/channels", json!({"name": "a", "segment_target_seconds": 11})).await.problem(422, "1 to 10");
+    server.post("/v1/channels", json!({"name": "a", "window_seconds": 12})).await.problem(422, "18 (three segments)");
+    let post = || server.client.post(format!("{}/v1/channels", server.base)).bearer_auth(TOKEN);
+    answer(post().header("content-type", "application/json").body("{")).await.problem(400, "EOF");
+    answer(post().header("content-type", "text/xml").body("{}")).await.problem(415, "application/json");
+    let long = vec![b' '; 1024 * 1024 + 1];
+    answer(post().header("content-type", "application/json").body(long)).await.problem(413, "1048576");
+    server.get("/v1/channels/nothing").await.problem(404, "no channel");
+    server.get("/v1/nothing").await.problem(404, "/v1/nothing");
+    server.get("/nothing").await.problem(404, "/nothing");
+    server.call(Method::PUT, "/v1/channels", None).await.problem(405, "PUT");
+    server.call(Method::POST, "/livez", None).await.problem(405, "POST");
+    let channelless = server.post("/v1/breakouts", json!({"name": "b", "channel": "x"})).await;
+    channelless.problem(422, "no channel");
+    assert_eq!(channelless.body["field"], "channel");
+    server.channel("twice").await;
+    let twice = server.post("/v1/channels", json!({"name": "twice"})).await;
+    twice.problem(409, "already a channel");
+    assert_eq!(twice.body["field"], "name");
+}
+
+#[tokio::test]
+async fn a_key_shows_its_private_half_once() {
+    let server = Server::start().await;
+    let made = server.post("/v1/keys", json!({"name": "partner"})).await.body;
+    assert!(text(&made["private_key"]).starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(made["signs"], true);
+    let listed = server.get("/v1/keys").await.body;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains("PRIVATE"));
+    let imported = server.post("/v1/keys", json!({"name": "theirs", "public_key": made["public_key"]})).await.body;
+    assert!(imported["private_key"].is_null());
+    assert_eq!(imported["signs"], false);
+    server.post("/v1/keys", json!({"name": "bad", "public_key": "x"})).await.problem(422, "pem");
+}
+
+#[tokio::test]
+async fn deleting() {
+    let mut server = Server::start().await;
+    let channel = server.channel("c").await;
+    server.breakout("b", "c").await;
+    server.act("/v1/breakouts/b/start").await;
+    server.snapshot(|snapshot| snapshot.channels.iter().any(|channel| channel.running)).await;
+    server.delete("/v1/breakouts/b").await.problem(409, "stop it first");
+    server.delete("/v1/channels/c").await.problem(409, "on air");
+    server.act("/v1/breakouts/b/stop").await;
+    server.delete("/v1/channels/c").await.problem(409, "Stopping");
+    server.snapshot(|snapshot| snapshot.channels.iter().all(|channel| !channel.running)).await;
+    server.apply().await;
+    server.until("/v1/channels/c", |channel| channel["state"] == "Idle").await;
+    assert_eq!(server.delete("/v1/channels/c").await.status, StatusCode::NO_CONTENT);
+    server.get("/v1/channels/c").await.problem(404, "no channel");
+    server.get("/v1/breakouts/b").await.problem(404, "no breakout");
+    let distribution = format!("/v1/distributions/{}", text(&channel["distribution"]["id"]));
+    server.get(&distribution).await.problem(404, "no distribution");
+    server.snapshot(|snapshot| snapshot.channels.is_empty() && snapshot.distributions.is_empty()).await;
+}

@@ -1,0 +1,10 @@
+//! The control room through its public face: real HTTP, a real database, reports made by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
+mod crud;
+mod flow;
+mod pages;
+mod play;
+mod support;

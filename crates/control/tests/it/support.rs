@@ -1,0 +1,173 @@
+//! A server for one test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_control::{Config, Control};
+use anabranch_db::Db;
+use anabranch_model::{Report, Snapshot};
+use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub(crate) const TOKEN: &str = "test-token-1";
+
+/// 2026-01-01T00:00:00Z.
+pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
+
+/// Longest wait for a condition.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) first_token: Option<String>,
+    pub(crate) dir: TempDir,
+    db: Db,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) body: Value,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), Some(TOKEN)).await
+    }
+
+    pub(crate) async fn start_in(dir: TempDir, token: Option<&str>) -> Self {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), Reuse::Exclusive).unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Config {
+            listen: address,
+            admin_token: token.map(str::to_owned),
+            edge_base_url: "http://127.0.0.1:8888".into(),
+            edge_port: 8888,
+            domain_suffix: "cdn.localhost".into(),
+            rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
+            watch_base_url: "http://127.0.0.1:9997".into(),
+        };
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
+        let (reports, received) = mpsc::channel(64);
+        let (control, snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        let first_token = control.first_token();
+        let shutdown = Shutdown::new();
+        let task = tokio::spawn(control.run(listener, shutdown.clone()));
+        let client = reqwest::Client::new();
+        let base = format!("http://{address}");
+        Self { base, client, clock, reports, snapshots, first_token, dir, db, shutdown, task }
+    }
+
+    pub(crate) async fn stop(self) -> TempDir {
+        self.shutdown.cancel();
+        drop(self.client);
+        self.task.await.unwrap();
+        self.db.close().await;
+        self.dir
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        answer(request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn act(&self, path: &str) -> Answer {
+        self.call(Method::POST, path, None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// A channel, as its create answered.
+    pub(crate) async fn channel(&self, name: &str) -> Value {
+        let made = self.post("/v1/channels", json!({ "name": name })).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        made.body
+    }
+
+    pub(crate) async fn breakout(&self, name: &str, channel: &str) -> Value {
+        let made = self.post("/v1/breakouts", json!({ "name": name, "channel": channel })).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        made.body
+    }
+
+    /// Lets every role apply the newest snapshot.
+    pub(crate) async fn apply(&self) {
+        let version = self.snapshots.borrow().version;
+        for role in ["ingest", "packager", "edge"] {
+            self.applied(role, version).await;
+        }
+    }
+
+    pub(crate) async fn applied(&self, role: &str, version: u64) {
+        self.reports.send(Report::Applied { role: role.into(), node: "n1".into(), version }).await.unwrap();
+    }
+
+    /// Waits for a snapshot like this.
+    pub(crate) async fn snapshot(&mut self, wanted: impl FnMut(&Arc<Snapshot>) -> bool) -> Arc<Snapshot> {
+        let found = tokio::time::timeout(PATIENCE, self.snapshots.wait_for(wanted)).await;
+        found.expect("the snapshot does not come").unwrap().clone()
+    }
+
+    /// Asks until the answer is like this.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asking = async {
+            loop {
+                let found = self.get(path).await.body;
+                if wanted(&found) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never became so"))
+    }
+}
+
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let content_type = response.headers().get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer { status, content_type, body }
+}
+
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+impl Answer {
+    /// Checks that it is a problem of this status, whose words contain `words`.
+    pub(crate) fn problem(&self, status: u16, words: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.content_type, "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert!(text(&self.body["type"]).starts_with("urn:anabranch:problem:"));
+        assert!(!text(&self.body["title"]).is_empty());
+        assert!(text(&self.body["detail"]).contains(words), "{}", self.body);
+    }
+}

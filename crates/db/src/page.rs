@@ -1,0 +1,88 @@
+//! Lists in pages, oldest first, by a cursor that survives inserts and deletes.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Creation time of the last row, Unix milliseconds.
+    pub created_at: i64,
+    /// Its id.
+    pub id: String,
+}
+
+/// A text that no list has given out as a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor that a list has answered as \"next\": {0:?}")]
+pub struct CursorError(pub String);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created_at, self.id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        text.split_once('.')
+            .and_then(|(time, id)| Some(Self { created_at: time.parse().ok()?, id: id.to_owned() }))
+            .ok_or_else(|| CursorError(text.chars().take(100).collect()))
+    }
+}
+
+/// Which page is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Rows at most; the caller limits it.
+    pub limit: u32,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+}
+
+impl PageRequest {
+    /// Rows to fetch: one more than wanted tells whether there is a next page.
+    pub(crate) fn fetch(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    pub(crate) fn after_time(&self) -> Option<i64> {
+        self.after.as_ref().map(|cursor| cursor.created_at)
+    }
+
+    pub(crate) fn after_id(&self) -> Option<&str> {
+        self.after.as_ref().map(|cursor| cursor.id.as_str())
+    }
+
+    pub(crate) fn cut<T>(&self, mut items: Vec<T>, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
+        let limit = self.limit as usize;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(cursor) } else { None };
+        Page { items, next }
+    }
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Rows, oldest first.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_round_trip() {
+        let cursor = Cursor { created_at: 17, id: "c0".into() };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        assert!("17".parse::<Cursor>().is_err());
+        assert!("x.y".parse::<Cursor>().is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Reading columns into the model's types.
+
+use std::str::FromStr;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::Error;
+
+pub(crate) fn text(row: &SqliteRow, column: &'static str) -> Result<String, Error> {
+    Ok(row.try_get(column)?)
+}
+
+pub(crate) fn optional_text(row: &SqliteRow, column: &'static str) -> Result<Option<String>, Error> {
+    Ok(row.try_get(column)?)
+}
+
+pub(crate) fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, Error> {
+    Ok(row.try_get(column)?)
+}
+
+pub(crate) fn optional_integer(row: &SqliteRow, column: &'static str) -> Result<Option<i64>, Error> {
+    Ok(row.try_get(column)?)
+}
+
+pub(crate) fn unsigned<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {
+    let value = integer(row, column)?;
+    T::try_from(value).map_err(|_| Error::Value { column, value: value.to_string() })
+}
+
+pub(crate) fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, Error> {
+    Ok(integer(row, column)? != 0)
+}
+
+pub(crate) fn id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {
+    word(row, column, |text| text.parse().ok())
+}
+
+pub(crate) fn word<T>(row: &SqliteRow, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+    let value = text(row, column)?;
+    parse(&value).ok_or(Error::Value { column, value })
+}
+
+/// SQLite integers are signed; versions and counters stay far below the limit.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

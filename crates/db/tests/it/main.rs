@@ -1,0 +1,233 @@
+//! The db room through its public face: real files.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use anabranch_db::{Created, Db, Error, Idempotency, NewBreakout, NewChannel, NewInput, NewKey, PageRequest, Wish};
+use anabranch_model::{
+    BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
+    InputId, KeyGroupId, KeyId, Origin, Traffic, Transform,
+};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tempfile::TempDir;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+async fn open() -> (TempDir, Db, KeyGroupId) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+    let group = db.key_group_ensure("default", 1).await.unwrap().id;
+    (dir, db, group)
+}
+
+fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
+    let distribution = DistributionId::random();
+    NewChannel {
+        id: ChannelId::random(),
+        name: name.into(),
+        description: String::new(),
+        segment_target_seconds: 6,
+        window_seconds: 60,
+        inputs: vec![NewInput { id: InputId::random(), stream_key: format!("key of {name}") }],
+        domain_name: format!("{}.cdn.localhost", distribution.as_str().to_lowercase()),
+        distribution,
+        key_group: group.clone(),
+        idempotency: None,
+    }
+}
+
+fn breakout(name: &str, channel: &str) -> NewBreakout {
+    NewBreakout { id: BreakoutId::random(), name: name.into(), channel: channel.into(), idempotency: None }
+}
+
+async fn raw(dir: &TempDir) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(dir.path().join("db.sqlite"));
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+#[tokio::test]
+async fn migrations_are_applied_once_and_reopening_keeps_rows() {
+    let (dir, db, group) = open().await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let before = db.snapshot(2).await.unwrap();
+    db.close().await;
+    let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+    assert_eq!(db.snapshot(2).await.unwrap(), before);
+    assert_eq!(db.key_group_ensure("default", 5).await.unwrap().id, group);
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut raw(&dir).await).await.unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_with_words() {
+    let (dir, db, _) = open().await;
+    db.close().await;
+    let mut conn = raw(&dir).await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'later', 1, x'00', 0)",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let error = Db::open(&dir.path().join("db.sqlite")).await.unwrap_err();
+    assert!(matches!(error, Error::Newer { found: 9999, .. }), "{error:?}");
+    assert!(error.to_string().contains("start the newer binary"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db.sqlite");
+    std::fs::write(&path, vec![b'x'; 4096]).unwrap();
+    assert!(matches!(Db::open(&path).await, Err(Error::Open { .. } | Error::Migrate(_))));
+    assert!(matches!(Db::open(&dir.path().join("no/such/db")).await, Err(Error::Open { .. })));
+}
+
+#[tokio::test]
+async fn a_channel_is_made_whole_or_not_at_all() {
+    let (_dir, db, group) = open().await;
+    let new = channel("c", &group);
+    let row = db.channel_create(&new, 7).await.unwrap().into_inner();
+    assert_eq!((row.state, row.desired_running, row.created_at), (ChannelState::Idle, false, 7));
+    let mut clash = channel("d", &group);
+    clash.inputs[0].stream_key = new.inputs[0].stream_key.clone();
+    assert!(matches!(db.channel_create(&clash, 8).await, Err(Error::Query(_))));
+    assert!(matches!(db.channel_find("d").await, Err(Error::NotFound { .. })));
+    assert!(matches!(db.channel_create(&channel("c", &group), 8).await, Err(Error::NameTaken { .. })));
+    let snapshot = db.snapshot(9).await.unwrap();
+    assert_eq!((snapshot.channels.len(), snapshot.distributions.len()), (1, 1));
+    let distribution = &snapshot.distributions[0];
+    assert_eq!(distribution.origins[0].origin, Origin::Live { channel: new.id.clone() });
+    assert_eq!(distribution.behaviors[0].transform, Transform::SignedPlaylist);
+    assert_eq!(distribution.default_behavior.transform, Transform::None);
+    assert_eq!(distribution.default_behavior.trusted_key_groups, [group]);
+}
+
+#[tokio::test]
+async fn every_change_raises_the_version_and_refusals_do_not() {
+    let (_dir, db, group) = open().await;
+    let mut last = db.snapshot(0).await.unwrap().version;
+    let mut raised = async |db: &Db| {
+        let version = db.snapshot(0).await.unwrap().version;
+        std::mem::replace(&mut last, version) < version
+    };
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    assert!(raised(&db).await);
+    db.channel_create(&channel("c", &group), 1).await.unwrap_err();
+    assert!(!raised(&db).await);
+    db.channel_wish("c", Wish::Run, 1).await.unwrap();
+    assert!(raised(&db).await);
+    db.channel_wish("c", Wish::Run, 1).await.unwrap();
+    assert!(!raised(&db).await, "a repeated wish is no change");
+    db.breakout_create(&breakout("b", "c"), 1).await.unwrap();
+    assert!(raised(&db).await);
+    db.breakout_event("b", BreakoutEvent::Start, 1).await.unwrap();
+    assert!(raised(&db).await);
+    let key = NewKey {
+        id: KeyId::random(),
+        group,
+        name: "k".into(),
+        private_pem: None,
+        public_pem: "p".into(),
+        idempotency: None,
+    };
+    db.key_create(&key, 1).await.unwrap();
+    assert!(raised(&db).await);
+    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow")).await.unwrap();
+    assert!(!raised(&db).await, "nodes are not told of problems");
+}
+
+#[tokio::test]
+async fn late_confirmations_do_nothing() {
+    let (_dir, db, group) = open().await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let starting = db.channel_wish("c", Wish::Run, 2).await.unwrap();
+    assert_eq!(starting.state, ChannelState::Starting);
+    db.channel_wish("c", Wish::Rest, 3).await.unwrap();
+    db.channel_wish("c", Wish::Run, 4).await.unwrap();
+    db.channel_confirm(&starting, ChannelEvent::Started, 5).await.unwrap();
+    assert_eq!(db.channel_find("c").await.unwrap().state, ChannelState::Starting);
+    let newest = db.channels_in_transit().await.unwrap().remove(0);
+    db.channel_confirm(&newest, ChannelEvent::Started, 6).await.unwrap();
+    assert_eq!(db.channel_find("c").await.unwrap().state, ChannelState::Running);
+    let distribution = db.distributions_in_progress().await.unwrap().remove(0);
+    db.distribution_confirm(&distribution.id, distribution.changed_version + 1, 7).await.unwrap();
+    assert_eq!(db.distributions_in_progress().await.unwrap().len(), 1);
+    db.distribution_confirm(&distribution.id, distribution.changed_version, 7).await.unwrap();
+    let shown = db.distribution_find(distribution.id.as_str()).await.unwrap();
+    assert_eq!(shown.status, DistributionState::Deployed);
+}
+
+#[tokio::test]
+async fn completed_breakouts_stay_in_the_snapshot_for_a_day() {
+    let (_dir, db, group) = open().await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    for name in ["one", "two"] {
+        db.breakout_create(&breakout(name, "c"), 1).await.unwrap();
+    }
+    assert!(db.snapshot(1).await.unwrap().breakouts.is_empty());
+    db.breakout_event("one", BreakoutEvent::Start, 10).await.unwrap();
+    let other = db.breakout_event("two", BreakoutEvent::Start, 10).await.unwrap_err();
+    assert!(matches!(other, Error::OtherOnAir { other } if other == "one"));
+    let snapshot = db.snapshot(10).await.unwrap();
+    assert!(snapshot.breakouts[0].on_air && snapshot.channels[0].running);
+    let row = db.breakout_event("one", BreakoutEvent::Stop, 20).await.unwrap();
+    assert_eq!((row.state, row.started_at, row.ended_at), (BreakoutState::Completed, Some(10), Some(20)));
+    let snapshot = db.snapshot(20 + DAY_MS - 1).await.unwrap();
+    assert!(!snapshot.breakouts[0].on_air && !snapshot.channels[0].running);
+    assert!(db.snapshot(20 + DAY_MS).await.unwrap().breakouts.is_empty());
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_one_request() {
+    let (_dir, db, group) = open().await;
+    let keyed = |name: &str, request_hash| NewChannel {
+        idempotency: Some(Idempotency { key: "k".into(), request_hash }),
+        ..channel(name, &group)
+    };
+    let Created::New(first) = db.channel_create(&keyed("c", [1; 32]), 1).await.unwrap() else { panic!("replayed") };
+    let Created::Replayed(again) = db.channel_create(&keyed("c", [1; 32]), 2).await.unwrap() else { panic!("new") };
+    assert_eq!(first, again);
+    assert!(matches!(db.channel_create(&keyed("c", [2; 32]), 3).await, Err(Error::KeyReused { .. })));
+}
+
+#[tokio::test]
+async fn pages_go_on_where_they_ended_even_after_deletes() {
+    let (_dir, db, group) = open().await;
+    for (time, name) in [(1, "a"), (2, "b"), (3, "c")] {
+        db.channel_create(&channel(name, &group), time).await.unwrap();
+    }
+    let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
+    db.channel_delete("b").await.unwrap();
+    let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
+    assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(second.next, None);
+}
+
+#[tokio::test]
+async fn traffic_of_what_is_gone_is_passed_over() {
+    let (_dir, db, group) = open().await;
+    let new = channel("c", &group);
+    db.channel_create(&new, 1).await.unwrap();
+    let traffic = |distribution| Traffic { distribution, requests: 1, bytes: 10 };
+    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.clone())]).await.unwrap();
+    let row = db.distribution_find(new.distribution.as_str()).await.unwrap();
+    assert_eq!((row.requests_total, row.bytes_total), (1, 10));
+}
+
+#[tokio::test]
+async fn writers_at_once_wait_for_each_other() {
+    let (_dir, db, group) = open().await;
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let (db, new) = (db.clone(), channel(&format!("c{number}"), &group));
+            tokio::spawn(async move { db.channel_create(&new, 1).await.map(|_| ()) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(db.snapshot(1).await.unwrap().channels.len(), 20);
+}

@@ -1,0 +1,135 @@
+//! Bend: signed URLs and cookies, where the behavior asks for them.
+
+use std::sync::Arc;
+
+use anabranch_signing::{Credentials, Denied, ParsedPolicy, RequestUrl, Source, verify};
+use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use crate::deliver::{Own, Refused};
+use crate::route::Routed;
+use crate::table::Gate;
+
+/// Bytes of remembered signatures, over all workers.
+const MEMO_BYTES: u64 = 16 << 20;
+
+/// Bytes that a remembered signature takes besides its text, kept twice, about.
+const MEMO_ENTRY_BYTES: u64 = 512;
+
+/// Remembered signatures expected at first.
+const MEMO_ENTRIES: usize = 4096;
+
+/// Scheme of the URL that a signature is judged by; the edge does not speak TLS yet.
+const SCHEME: &str = "http";
+
+/// A request that may be answered.
+#[derive(Debug)]
+pub(crate) struct Authorised<'t, 'r> {
+    pub(crate) routed: Routed<'t, 'r>,
+    /// The signature that opened it, if one was needed.
+    pub(crate) pass: Option<Arc<Pass>>,
+}
+
+/// A signature that has been verified. Time, address and URL are judged again on every use.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    policy: Arc<ParsedPolicy>,
+    /// The viewer's own signature parameters; empty if it came by cookies.
+    pub(crate) query: String,
+}
+
+#[derive(Clone, Debug)]
+struct ByText;
+
+impl Weighter<Box<[u8]>, Arc<Pass>> for ByText {
+    fn weight(&self, key: &Box<[u8]>, _: &Arc<Pass>) -> u64 {
+        2 * key.len() as u64 + MEMO_ENTRY_BYTES
+    }
+}
+
+/// Verified signatures by key set and exact text, so that a hot viewer costs no public-key operation.
+#[derive(Debug)]
+pub(crate) struct Memo(QuickCache<Box<[u8]>, Arc<Pass>, ByText>);
+
+impl Memo {
+    pub(crate) fn new() -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(MEMO_ENTRIES)
+            .weight_capacity(MEMO_BYTES)
+            .build()
+            .expect("every required option is set");
+        Self(QuickCache::with_options(options, ByText, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+    }
+}
+
+/// Lets the request through or refuses it. `scratch` is overwritten.
+///
+/// # Errors
+/// The behavior needs a signature and the request has none that allows it.
+pub(crate) fn authorise<'t, 'r>(
+    routed: Routed<'t, 'r>,
+    memo: &Memo,
+    scratch: &mut Vec<u8>,
+    now_ms: i64,
+) -> Result<Authorised<'t, 'r>, Refused<'t>> {
+    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None }) };
+    match judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000)) {
+        Ok(pass) => Ok(Authorised { routed, pass: Some(pass) }),
+        Err(denied) => Err(Refused { own: Own::Denied(denied), site: Some(routed.site), rule: Some(routed.rule) }),
+    }
+}
+
+fn judge(
+    routed: &Routed<'_, '_>,
+    gate: &Gate,
+    memo: &Memo,
+    scratch: &mut Vec<u8>,
+    now_seconds: i64,
+) -> Result<Arc<Pass>, Denied> {
+    let request = routed.request;
+    let url = RequestUrl { scheme: SCHEME, host: request.host, path: request.path, query: request.query };
+    let cookies = || request.fields.cookies.iter().copied().filter(|line| !line.is_empty());
+    let query = request.query.unwrap_or("");
+    let recall = |scratch: &[u8]| match memo.0.get(scratch) {
+        Some(pass) => pass.policy.allows(&url, request.peer, now_seconds).map(|()| Some(pass)),
+        None => Ok(None),
+    };
+    write_memo_key(scratch, gate.serial, Source::Query, query, std::iter::empty());
+    if let Some(pass) = recall(scratch)? {
+        return Ok(pass);
+    }
+    let credentials = match Credentials::from_query(query)? {
+        Some(credentials) => credentials,
+        None => {
+            write_memo_key(scratch, gate.serial, Source::Cookies, query, cookies());
+            if let Some(pass) = recall(scratch)? {
+                return Ok(pass);
+            }
+            Credentials::from_cookies(cookies())?.ok_or(Denied::MissingKey)?
+        }
+    };
+    let verified = verify(&credentials, &gate.keys, &url, request.peer, now_seconds)?;
+    let query = if credentials.source() == Source::Query { credentials.raw_query().to_owned() } else { String::new() };
+    let pass = Arc::new(Pass { policy: verified.policy, query });
+    memo.0.insert(scratch.as_slice().into(), pass.clone());
+    Ok(pass)
+}
+
+/// The very text that decides, own parameters and all: equal text means the same pieces in the same places. What the query alone
+/// opens and what cookies open never share a key: else one viewer's cookies would open the door to a viewer without.
+fn write_memo_key<'c>(
+    out: &mut Vec<u8>,
+    serial: u64,
+    source: Source,
+    query: &str,
+    cookies: impl Iterator<Item = &'c str>,
+) {
+    out.clear();
+    out.extend_from_slice(&serial.to_be_bytes());
+    out.push(if source == Source::Query { b'q' } else { b'c' });
+    out.extend_from_slice(query.as_bytes());
+    for line in cookies {
+        out.push(b'\n');
+        out.extend_from_slice(line.as_bytes());
+    }
+}

@@ -1,0 +1,89 @@
+//! What an edge is told once, at its start.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anabranch_model::DistributionId;
+
+/// Node configuration of an edge. What it serves comes by the snapshot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to listen on; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// Threads that serve, each with a listener of its own on every address; at least 1.
+    pub workers: usize,
+    /// Limit of the memory tier, heads and bodies.
+    pub cache_bytes: u64,
+    /// Where `Origin::Live` requests go; without it they are answered 502.
+    pub origin_room: Option<OriginRoom>,
+    /// Viewer connections served at once, over all workers; more wait in the kernel's backlog.
+    pub max_connections: usize,
+    /// Time for a request head to arrive once it has begun, and for the first one to begin.
+    pub header_timeout: Duration,
+    /// Time that a connection may stay open without a request.
+    pub idle_timeout: Duration,
+    /// Time that a viewer may take no byte of a response.
+    pub write_timeout: Duration,
+    /// Time for open responses to end after shutdown begins.
+    pub drain_timeout: Duration,
+    /// Largest request head.
+    pub max_head_bytes: usize,
+    /// Largest body that is taken from an origin.
+    pub max_object_bytes: u64,
+    /// Name of this node in reports.
+    pub node: String,
+    /// Distribution of hosts that nobody claims; without it they get 421.
+    pub default_distribution: Option<DistributionId>,
+    /// Body transforms that behaviors may name.
+    pub transforms: Transforms,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            workers: 1,
+            cache_bytes: 512 << 20,
+            origin_room: None,
+            max_connections: 16_384,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+            max_head_bytes: 32 << 10,
+            max_object_bytes: 256 << 20,
+            node: "edge".to_owned(),
+            default_distribution: None,
+            transforms: Transforms::default(),
+        }
+    }
+}
+
+/// The origin room of the house and the secret that it asks for.
+#[derive(Clone)]
+pub struct OriginRoom {
+    /// `host:port`.
+    pub authority: String,
+    /// Value of `x-anabranch-origin-token`.
+    pub token: String,
+}
+
+impl fmt::Debug for OriginRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginRoom").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// What is done to bodies between cache and viewer, given by the binary, so that the edge knows no media.
+#[derive(Clone, Copy, Debug)]
+pub struct Transforms {
+    /// Gives the playlist `body` with the signature parameters `query` (raw, without `?`) on each of its relative URIs.
+    pub signed_playlist: fn(body: &[u8], query: &str) -> Vec<u8>,
+}
+
+impl Default for Transforms {
+    fn default() -> Self {
+        Self { signed_playlist: |body, _| body.to_vec() }
+    }
+}

@@ -1,0 +1,231 @@
+//! The edge as a running thing: threads, listeners, the snapshot in force, reports.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anabranch_model::{Report, Snapshot};
+use anabranch_net::{BindError, Reuse, SharedClock, Shutdown, bind};
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::accept::accept;
+use crate::authorise::Memo;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::flight::Flights;
+use crate::record::{Books, Metrics, REPORT_INTERVAL};
+use crate::table::Table;
+use crate::worker::{Shared, Worker};
+
+/// Time after the drain deadline in which a thread's tasks are dropped.
+const DROP_TASKS: Duration = Duration::from_millis(500);
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The configuration names no address.
+    #[error("no address to listen on")]
+    NoAddress,
+    /// A listener, runtime or thread cannot be made.
+    #[error("cannot prepare a serving thread")]
+    Prepare(#[source] io::Error),
+}
+
+/// An edge that listens and does not answer yet.
+#[derive(Debug)]
+pub struct Edge {
+    shared: Arc<Shared>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    reports: mpsc::Sender<Report>,
+    /// By worker.
+    listeners: Vec<Vec<StdListener>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Edge {
+    /// Listens on every address of `config` and compiles the present snapshot. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn bind(
+        config: Config,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        reports: mpsc::Sender<Report>,
+        clock: SharedClock,
+    ) -> Result<Self, Error> {
+        let workers = config.workers.max(1);
+        let mut listeners: Vec<Vec<StdListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for wanted in &config.listen {
+            let mut address = *wanted;
+            for (index, of_worker) in listeners.iter_mut().enumerate() {
+                let listener = bind(address, Reuse::PerThread)?;
+                if index == 0 {
+                    // With port 0 the first listener decides for all.
+                    address = listener.local_addr().map_err(Error::Prepare)?;
+                    addresses.push(address);
+                }
+                of_worker.push(listener.into_std().map_err(Error::Prepare)?);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(Error::NoAddress);
+        }
+        let shared = Shared {
+            clock,
+            table: ArcSwap::default(),
+            cache: Cache::new(config.cache_bytes),
+            flights: Flights::default(),
+            memo: Memo::new(),
+            metrics: Arc::new(Metrics::new()),
+            connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            config,
+        };
+        Ok(Self { shared: Arc::new(shared), snapshot, reports, listeners, addresses })
+    }
+
+    /// The first address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Serves until `shutdown`, then drains: idle connections close at once, answers under way have until the deadline. New
+    /// snapshots are applied as they come and reported; traffic is reported every 5 seconds and once more at the end.
+    ///
+    /// # Errors
+    /// A thread cannot be started. Those that run already are stopped.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
+        let Self { shared, mut snapshot, reports, listeners, .. } = self;
+        let mut books = Books::default();
+        let mut applied = apply(&shared, &mut snapshot, &mut books);
+        let stop = shutdown.child_token();
+        let mut threads = Vec::new();
+        for (index, of_worker) in listeners.into_iter().enumerate() {
+            match start(index, Worker::new(shared.clone()), of_worker, stop.clone()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    stop.cancel();
+                    join(threads).await;
+                    return Err(Error::Prepare(error));
+                }
+            }
+        }
+        let mut tick = interval(REPORT_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let told = reports.reserve();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                permit = told, if applied.is_some() => {
+                    if let (Ok(permit), Some(version)) = (permit, applied) {
+                        permit.send(Report::Applied { role: "edge".to_owned(), node: shared.config.node.clone(), version });
+                    }
+                    applied = None;
+                }
+                changed = snapshot.changed() => {
+                    if changed.is_err() {
+                        // Nobody makes snapshots any more: the last one stays in force.
+                        if let Some(version) = applied {
+                            let node = shared.config.node.clone();
+                            let _ = reports.try_send(Report::Applied { role: "edge".to_owned(), node, version });
+                        }
+                        serve_on(&shared, &books, &reports, &shutdown).await;
+                        break;
+                    }
+                    applied = apply(&shared, &mut snapshot, &mut books);
+                }
+                _ = tick.tick() => account(&shared, &books, &reports),
+            }
+        }
+        join(threads).await;
+        account(&shared, &books, &reports);
+        Ok(())
+    }
+}
+
+/// Compiles the newest snapshot and puts it in force; returns its version.
+fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: &mut Books) -> Option<u64> {
+    let newest = snapshot.borrow_and_update().clone();
+    let table = Table::compile(&newest, &shared.config, &shared.table.load());
+    books.follow(table.counters());
+    shared.table.store(Arc::new(table));
+    tracing::info!(
+        snapshot.version = newest.version,
+        distributions = newest.distributions.len(),
+        "edge applied a snapshot"
+    );
+    Some(newest.version)
+}
+
+fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
+    {
+        shared.metrics.cache_bytes.set(shared.cache.bytes() as f64);
+        shared.metrics.cache_objects.set(shared.cache.objects() as f64);
+    }
+    books.report(reports);
+}
+
+async fn serve_on(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>, shutdown: &Shutdown) {
+    let mut tick = interval(REPORT_INTERVAL);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = tick.tick() => account(shared, books, reports),
+        }
+    }
+}
+
+/// A serving thread and the end that it tells of.
+struct Running {
+    thread: thread::JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+fn start(index: usize, worker: Arc<Worker>, listeners: Vec<StdListener>, stop: Shutdown) -> io::Result<Running> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (end, ended) = oneshot::channel::<()>();
+    let thread = thread::Builder::new().name(format!("edge-{index}")).spawn(move || {
+        runtime.block_on(work(worker, listeners, stop));
+        runtime.shutdown_timeout(DROP_TASKS);
+        drop(end);
+    })?;
+    Ok(Running { thread, ended })
+}
+
+async fn join(threads: Vec<Running>) {
+    for Running { thread, ended } in threads {
+        // Nothing is ever sent; the channel closes with the thread's work.
+        let _ = ended.await;
+        if thread.join().is_err() {
+            tracing::error!("a serving thread panicked");
+        }
+    }
+}
+
+async fn work(worker: Arc<Worker>, listeners: Vec<StdListener>, stop: Shutdown) {
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                accepting.spawn(accept(worker.clone(), listener, stop.clone()));
+            }
+            Err(error) => tracing::error!(%error, "a listener cannot be used"),
+        }
+    }
+    stop.cancelled().await;
+    accepting.join_all().await;
+    worker.tasks().close();
+    if tokio::time::timeout(worker.config().drain_timeout, worker.tasks().wait()).await.is_err() {
+        tracing::warn!(open = worker.tasks().len(), "connections are cut at the end of the drain");
+    }
+}

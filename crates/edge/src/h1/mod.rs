@@ -1,0 +1,8 @@
+//! The HTTP/1.1 front: a connection loop of our own over httparse.
+
+mod connection;
+mod parse;
+mod patience;
+mod write;
+
+pub(crate) use connection::{Begun, serve};

@@ -1,0 +1,37 @@
+//! The edge room: HTTP to viewers, as a cache of the origins that distributions name.
+//!
+//! In: a `Snapshot` (what to serve and who may see it), viewer connections, an origin for each distribution.
+//! Out: responses, with `Age`, `X-Cache` and `Cache-Status`; `Report`s of traffic and of the snapshot in force.
+//! One request is one river: accept, route, authorise, key, lookup, decide, fetch, admit, deliver, record; a file a bend.
+//! Two thin fronts send what the river gives: our HTTP/1.1 loop and hyper's HTTP/2.
+//! Never: media (transforms of bodies are handed in), signatures' formats (signing), caching rules (http-cache), TLS yet.
+//! Spec: RFC 9110, 9111, 9112, 9113; cloudfront.md section 1.
+
+mod accept;
+mod admit;
+mod authorise;
+mod cache;
+mod config;
+mod decide;
+mod deliver;
+mod edge;
+mod fetch;
+mod flight;
+mod h1;
+mod h2;
+mod head;
+mod key;
+mod lookup;
+mod object;
+mod pattern;
+mod record;
+mod request;
+mod river;
+mod route;
+mod segments;
+mod table;
+mod upstream;
+mod worker;
+
+pub use config::{Config, OriginRoom, Transforms};
+pub use edge::{Edge, Error};

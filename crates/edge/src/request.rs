@@ -1,0 +1,249 @@
+//! A viewer's request as both fronts give it, and the checks of its target.
+
+use std::net::IpAddr;
+
+/// Longest path and query, in bytes.
+const MAX_TARGET_BYTES: usize = 8 << 10;
+
+/// `Cookie` lines that are looked at.
+const MAX_COOKIE_LINES: usize = 8;
+
+/// What a viewer may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Head,
+    Options,
+    Other,
+}
+
+impl Method {
+    pub(crate) fn of(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Other => "-",
+        }
+    }
+}
+
+/// The request fields that the edge looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fields<'a> {
+    pub(crate) if_none_match: Option<&'a str>,
+    pub(crate) if_modified_since: Option<&'a str>,
+    pub(crate) range: Option<&'a str>,
+    pub(crate) if_range: Option<&'a str>,
+    pub(crate) origin: Option<&'a str>,
+    pub(crate) requested_method: Option<&'a str>,
+    pub(crate) requested_headers: Option<&'a str>,
+    /// `Cookie` lines; empty where there are fewer. HTTP/2 may send several.
+    pub(crate) cookies: [&'a str; MAX_COOKIE_LINES],
+}
+
+impl<'a> Fields<'a> {
+    /// Takes a field if it is one that counts. Of a repeated one the first counts.
+    pub(crate) fn take(&mut self, name: &str, value: &'a [u8]) {
+        if name.eq_ignore_ascii_case("cookie") {
+            if let (Some(free), Ok(line)) = (self.cookies.iter_mut().find(|c| c.is_empty()), std::str::from_utf8(value))
+            {
+                *free = line;
+            }
+            return;
+        }
+        let slot = match name.len() {
+            5 if name.eq_ignore_ascii_case("range") => &mut self.range,
+            6 if name.eq_ignore_ascii_case("origin") => &mut self.origin,
+            8 if name.eq_ignore_ascii_case("if-range") => &mut self.if_range,
+            13 if name.eq_ignore_ascii_case("if-none-match") => &mut self.if_none_match,
+            17 if name.eq_ignore_ascii_case("if-modified-since") => &mut self.if_modified_since,
+            29 if name.eq_ignore_ascii_case("access-control-request-method") => &mut self.requested_method,
+            30 if name.eq_ignore_ascii_case("access-control-request-headers") => &mut self.requested_headers,
+            _ => return,
+        };
+        if slot.is_none() {
+            *slot = std::str::from_utf8(value).ok();
+        }
+    }
+}
+
+/// A request, borrowed from the connection's buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// As asked, with the port if there was one; empty if HTTP/1.0 gave none.
+    pub(crate) host: &'a str,
+    /// As asked; begins with `/`.
+    pub(crate) path: &'a str,
+    /// Without the `?`.
+    pub(crate) query: Option<&'a str>,
+    pub(crate) peer: IpAddr,
+    pub(crate) fields: Fields<'a>,
+}
+
+/// Why a target or host is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadTarget {
+    /// Not a path, or one that could mean another.
+    Path,
+    /// Longer than [`MAX_TARGET_BYTES`].
+    TooLong,
+    /// Not a host name or address with an optional port.
+    Host,
+}
+
+/// Splits path and query and refuses what two programs could read differently.
+///
+/// # Errors
+/// See [`BadTarget`].
+pub(crate) fn split_target(target: &str) -> Result<(&str, Option<&str>), BadTarget> {
+    if target.len() > MAX_TARGET_BYTES {
+        return Err(BadTarget::TooLong);
+    }
+    if !target.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+        return Err(BadTarget::Path);
+    }
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    check_path(path)?;
+    Ok((path, query))
+}
+
+/// A path that no reading, with escapes undone or not, takes out of its root.
+fn check_path(path: &str) -> Result<(), BadTarget> {
+    if !path.starts_with('/') {
+        return Err(BadTarget::Path);
+    }
+    // Length of the present segment after decoding, and whether it is all dots.
+    let (mut length, mut dots) = (0_usize, true);
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            b'\\' => return Err(BadTarget::Path),
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|d| char::from(d).to_digit(16));
+                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(BadTarget::Path) };
+                u8::try_from(high * 16 + low).unwrap_or(0)
+            }
+            other => other,
+        };
+        match byte {
+            0 | b'\r' | b'\n' => return Err(BadTarget::Path),
+            b'/' | b'\\' => {
+                if dots && (length == 1 || length == 2) {
+                    return Err(BadTarget::Path);
+                }
+                (length, dots) = (0, true);
+            }
+            other => {
+                length += 1;
+                dots &= other == b'.';
+            }
+        }
+    }
+    if dots && (length == 1 || length == 2) { Err(BadTarget::Path) } else { Ok(()) }
+}
+
+/// The host without its port; refuses what is neither a name nor an address (RFC 9110 §7.2).
+///
+/// # Errors
+/// [`BadTarget::Host`].
+pub(crate) fn host_without_port(host: &str) -> Result<&str, BadTarget> {
+    if host.len() > 255 {
+        return Err(BadTarget::Host);
+    }
+    let (name, port) = if let Some(rest) = host.strip_prefix('[') {
+        let close = rest.find(']').ok_or(BadTarget::Host)?;
+        if rest[..close].is_empty() || !rest[..close].bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.') {
+            return Err(BadTarget::Host);
+        }
+        (&host[..close + 2], &rest[close + 1..])
+    } else {
+        let end = host.find(':').unwrap_or(host.len());
+        if !host[..end].bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+            return Err(BadTarget::Host);
+        }
+        (&host[..end], &host[end..])
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let valid =
+        digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.starts_with(':'));
+    if valid { Ok(name) } else { Err(BadTarget::Host) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tricks_are_refused() {
+        for target in [
+            "",
+            "a",
+            "*",
+            "/..",
+            "/../x",
+            "/a/..",
+            "/a/.",
+            "/./a",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a%2f..%2fb",
+            "/a%5c..",
+            "/a\\b",
+            "/a\0",
+            "/a%00",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/a#b",
+            "/a b",
+            "/é",
+            "/a%0d%0ab",
+            "/a%2f%2e%2e",
+        ] {
+            assert_eq!(split_target(target), Err(BadTarget::Path), "{target}");
+        }
+        assert_eq!(split_target(&format!("/{}", "a".repeat(9000))), Err(BadTarget::TooLong));
+    }
+
+    #[test]
+    fn honest_paths_pass() {
+        for target in ["/", "/a//b", "/...", "/a..b/..c", "/%20", "/a%2fb", "/.well-known/x", "/a?b=../..&c=%zz"] {
+            assert!(split_target(target).is_ok(), "{target}");
+        }
+        assert_eq!(split_target("/a?b?c"), Ok(("/a", Some("b?c"))));
+    }
+
+    #[test]
+    fn hosts_lose_their_port() {
+        for (host, name) in
+            [("a.b", "a.b"), ("a.b:80", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("A:", "A"), ("", "")]
+        {
+            assert_eq!(host_without_port(host), Ok(name), "{host}");
+        }
+        for host in ["a b", "a/b", "a@b", "a,b", "a:b", "a:123456", "[::1", "[]", "[::1]x", "a:1:2", "é"] {
+            assert_eq!(host_without_port(host), Err(BadTarget::Host), "{host}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_judged(text in "\\PC{0,60}", path in "[/.%2eEfF5cC\\\\?a0]{0,40}") {
+            let _ = (split_target(&text), host_without_port(&text));
+            let _ = (split_target(&path), host_without_port(&path));
+        }
+    }
+}

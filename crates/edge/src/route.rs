@@ -1,0 +1,57 @@
+//! Bend: host to distribution, path to behavior.
+
+use std::borrow::Cow;
+
+use crate::deliver::{Own, Refused};
+use crate::request::{Method, Request, host_without_port};
+use crate::table::{Rule, Site, Table};
+
+/// Prefix of the address form `/d/<DISTRIBUTION ID>/…`, for players that resolve no host names of ours.
+const ADDRESS_FORM: &str = "/d/";
+
+/// A request with its distribution and behavior.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed<'t, 'r> {
+    pub(crate) request: &'r Request<'r>,
+    pub(crate) site: &'t Site,
+    pub(crate) rule: &'t Rule,
+    /// Path for key and origin: without the prefix of the address form.
+    pub(crate) path: &'r str,
+}
+
+/// Finds who serves the request.
+///
+/// # Errors
+/// Nobody does, it is disabled, or the method is not served; preflights are answered here, before any signature is asked for.
+pub(crate) fn route<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Result<Routed<'t, 'r>, Refused<'t>> {
+    let (site, path) = find(table, request).ok_or(Refused { own: Own::Misdirected, site: None, rule: None })?;
+    let rule = site.rule(path);
+    let refused = |own| Err(Refused { own, site: Some(site), rule: Some(rule) });
+    if !site.enabled {
+        return refused(Own::Disabled);
+    }
+    match request.method {
+        Method::Get | Method::Head => Ok(Routed { request, site, rule, path }),
+        Method::Options if rule.cors.is_some() => refused(Own::Preflight),
+        Method::Options | Method::Other => refused(Own::MethodNotAllowed),
+    }
+}
+
+fn find<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Option<(&'t Site, &'r str)> {
+    let name = host_without_port(request.host).ok()?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    };
+    if let Some(site) = table.by_host(&name) {
+        return Some((site, request.path));
+    }
+    if let Some((id, slash)) = request.path.strip_prefix(ADDRESS_FORM).and_then(|rest| Some((rest, rest.find('/')?)))
+        && let Some(site) = table.by_id(&id[..slash])
+    {
+        return Some((site, &id[slash..]));
+    }
+    table.fallback().map(|site| (site, request.path))
+}

@@ -1,0 +1,84 @@
+//! What a serving thread has: its own connections, and the state that all threads share.
+
+use std::sync::Arc;
+
+use anabranch_net::SharedClock;
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::authorise::Memo;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::flight::Flights;
+use crate::record::Metrics;
+use crate::table::Table;
+use crate::upstream::Pool;
+
+/// State of the whole edge.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: SharedClock,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) cache: Cache,
+    pub(crate) flights: Flights,
+    pub(crate) memo: Memo,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) connections: Arc<Semaphore>,
+}
+
+/// State of one thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    /// Connections and fetches of this thread.
+    tasks: TaskTracker,
+    pool: Pool,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { shared, tasks: TaskTracker::new(), pool: Pool::default() })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.shared.clock
+    }
+
+    pub(crate) fn table(&self) -> &ArcSwap<Table> {
+        &self.shared.table
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.shared.flights
+    }
+
+    pub(crate) fn memo(&self) -> &Memo {
+        &self.shared.memo
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn connections(&self) -> &Arc<Semaphore> {
+        &self.shared.connections
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}

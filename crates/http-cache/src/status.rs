@@ -1,0 +1,94 @@
+//! The `Cache-Status` field (RFC 9211).
+
+use std::fmt;
+
+/// How a response came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Fresh from the cache.
+    Hit,
+    /// Stale from the cache: an error upstream or a validation under way.
+    Stale,
+    /// Something was asked of the origin.
+    Forwarded {
+        /// Why.
+        forward: Forward,
+        /// Whether the answer is now in the cache.
+        stored: bool,
+        /// Whether this request waited for another one's fetch.
+        collapsed: bool,
+    },
+    /// Answered by the edge itself: a refusal, a redirect, a preflight.
+    Own,
+}
+
+/// Why a request went forward (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// Nothing is stored that could be used.
+    Miss,
+    /// What is stored was stale.
+    Stale,
+    /// The cache was not to be used.
+    Bypass,
+}
+
+impl Forward {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// One member of the field: displays as `NAME; hit; ttl=5` or `NAME; fwd=miss; stored; collapsed`.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheStatus<'a> {
+    /// The cache, a token.
+    pub cache: &'a str,
+    /// What happened.
+    pub served: Served,
+    /// Remaining freshness in seconds, negative when stale.
+    pub ttl: Option<i64>,
+}
+
+impl fmt::Display for CacheStatus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.cache)?;
+        match self.served {
+            Served::Hit | Served::Stale => f.write_str("; hit")?,
+            Served::Own => f.write_str("; detail=own")?,
+            Served::Forwarded { forward, stored, collapsed } => {
+                write!(f, "; fwd={}", forward.as_str())?;
+                if stored {
+                    f.write_str("; stored")?;
+                }
+                if collapsed {
+                    f.write_str("; collapsed")?;
+                }
+            }
+        }
+        match self.ttl {
+            Some(ttl) => write!(f, "; ttl={ttl}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_by_rfc_9211() {
+        let show = |served, ttl| CacheStatus { cache: "anabranch", served, ttl }.to_string();
+        assert_eq!(show(Served::Hit, Some(5)), "anabranch; hit; ttl=5");
+        assert_eq!(show(Served::Stale, Some(-2)), "anabranch; hit; ttl=-2");
+        let fetched = Served::Forwarded { forward: Forward::Miss, stored: true, collapsed: true };
+        assert_eq!(show(fetched, None), "anabranch; fwd=miss; stored; collapsed");
+        let passed = Served::Forwarded { forward: Forward::Stale, stored: false, collapsed: false };
+        assert_eq!(show(passed, None), "anabranch; fwd=stale");
+    }
+}

@@ -1,0 +1,8 @@
+//! The ingest through its public face: real sockets, real ffmpeg.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod bad_input;
+mod encoder;
+mod harness;
+mod live;
+mod takeover;

@@ -1,0 +1,18 @@
+//! The media room: samples, tracks, media time, codec configuration, FLV reading and fragmented-MP4 writing.
+//!
+//! In: bytes of RTMP messages or FLV files; samples to be written.
+//! Out: [`Event`]s (tracks and samples), CMAF init and media segments, silent frames.
+//! Never: sockets, files, clocks. Cutting into segments lives in `packager`; sessions live in `ingest`.
+//! Spec: ISO/IEC 14496-12 (boxes), 14496-15 (NAL in MP4), 23000-19 (CMAF), Enhanced RTMP v2.
+
+mod bits;
+mod codec;
+pub mod flv;
+pub mod fmp4;
+mod sample;
+pub mod silence;
+pub mod time;
+
+pub use codec::opus::packet_samples as opus_packet_samples;
+pub use codec::{ConfigError, ConfigFault, MAX_CONFIG_BYTES, MAX_PICTURE_SIDE};
+pub use sample::{Codec, Event, Sample, Track, TrackKind};
