@@ -21,7 +21,8 @@ fn main() {
     let (channel, breakout) = server.on_air("bench");
     let id = |value: &Value| value["id"].as_str().expect("an id").to_owned();
     let input = &channel["inputs"][0];
-    let push = format!("{}/{}", input["push_url"].as_str().expect("a URL"), input["stream_key"].as_str().expect("a key"));
+    let push =
+        format!("{}/{}", input["push_url"].as_str().expect("a URL"), input["stream_key"].as_str().expect("a key"));
     let _encoder = Encoder::push(&push, Picture { size: (1920, 1080), rate: 30, gop: 60, kbps: 6000 });
     let url = server.cli(&["breakout", "play-url", &id(&breakout)])["url"].as_str().expect("a URL").to_owned();
     wait_for("the first segment", Duration::from_secs(30), || Viewer::new().try_get(&url).filter(|a| a.status == 200));
@@ -31,7 +32,10 @@ fn main() {
     let viewers: Vec<_> = (0..VIEWERS)
         .map(|_| {
             let (stop, bytes, media) = (stop.clone(), bytes.clone(), media.clone());
-            std::thread::Builder::new().stack_size(256 << 10).spawn(move || watch(&media, &stop, &bytes)).expect("a thread")
+            std::thread::Builder::new()
+                .stack_size(256 << 10)
+                .spawn(move || watch(&media, &stop, &bytes))
+                .expect("a thread")
         })
         .collect();
     let record = server.data().join("media/live").join(id(&channel)).join(id(&breakout)).join("timeline.json");
@@ -53,8 +57,12 @@ fn main() {
     let mut lags: Vec<f64> = named.values().copied().skip(3).collect();
     lags.sort_by(f64::total_cmp);
     println!("one 1920x1080 channel at 6 Mbit/s, {VIEWERS} viewers, {} s", RUN.as_secs());
-    println!("last frame of a segment to its name in the timeline: median {:.0} ms, worst {:.0} ms, {} segments",
-        1000.0 * lags[lags.len() / 2], 1000.0 * lags[lags.len() - 1], lags.len());
+    println!(
+        "last frame of a segment to its name in the timeline: median {:.0} ms, worst {:.0} ms, {} segments",
+        1000.0 * lags[lags.len() / 2],
+        1000.0 * lags[lags.len() - 1],
+        lags.len()
+    );
     println!("resident memory of the server: peak {:.0} MiB", peak_kib as f64 / 1024.0);
     println!("delivered: {:.1} MB", bytes.load(Ordering::Relaxed) as f64 / 1e6);
 }

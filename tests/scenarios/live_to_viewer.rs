@@ -96,15 +96,32 @@ fn sound_alone_and_pictures_alone_play() {
     let server = Server::start();
     let (channel, breakout) = server.on_air("sound");
     let url = push_url(&channel);
-    let _sound = Encoder::run(&["-re", "-f", "lavfi", "-i", "sine=sample_rate=44100", "-c:a", "aac", "-f", "flv", &url]);
+    let _sound =
+        Encoder::run(&["-re", "-f", "lavfi", "-i", "sine=sample_rate=44100", "-c:a", "aac", "-f", "flv", &url]);
     let multivariant = wait_playing(&play_url(&server, &breakout));
     assert!(multivariant.text.contains("CODECS=\"mp4a.40.2\""), "{}", multivariant.text);
 
     let (channel, breakout) = server.on_air("pictures");
     let url = push_url(&channel);
     let _pictures = Encoder::run(&[
-        "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-c:v", "libx264", "-preset", "ultrafast",
-        "-pix_fmt", "yuv420p", "-bf", "2", "-g", "25", "-f", "flv", &url,
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x180:rate=25",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-bf",
+        "2",
+        "-g",
+        "25",
+        "-f",
+        "flv",
+        &url,
     ]);
     let multivariant = wait_playing(&play_url(&server, &breakout));
     assert!(multivariant.text.contains("RESOLUTION=320x180") && !multivariant.text.contains("mp4a"));

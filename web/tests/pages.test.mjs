@@ -122,6 +122,22 @@ describe('pages', () => {
     assert.ok((await stats()).errors.length > 0);
   });
 
+  test('playback resumes when the live window has moved on meanwhile', async () => {
+    server.goesOn = true;
+    server.dated = false;
+    server.goLive();
+    await page.goto(server.origin + LINK);
+    await playedBeyond(1);
+    await page.evaluate(() => (window.__before = window.__anabranch.hls));
+    await server.kill();
+    // Longer than the window and what is loaded, so that no segment that the player knows is still there.
+    await new Promise((resolve) => setTimeout(resolve, 24_000));
+    const { playedSeconds } = await stats();
+    await server.start();
+    await page.waitForFunction((s) => window.__anabranch.stats.playedSeconds > s, playedSeconds + 4, { timeout: 60_000 });
+    assert.ok(await page.evaluate(() => window.__before === window.__anabranch.hls), 'the player was replaced');
+  });
+
   test('a page that is opened while the server is away starts by itself', async () => {
     server.goLive();
     await page.route('**/v1/watch/**', (route) => route.abort());

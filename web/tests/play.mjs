@@ -48,7 +48,7 @@ async function watch(page, url) {
     const now = performance.now();
     const seen = await page.evaluate(look);
     if (startedAt === null && seen?.start_ms != null) startedAt = movedAt = now;
-    if (startedAt !== null && last && seen.currentTime !== last.currentTime) {
+    if (startedAt !== null && last && seen.played_seconds > last.played_seconds) {
       // Ticks are a second apart, so what stood still for one whole tick was seen unmoved twice.
       if (now - movedAt > TICK_MS + STILL_MS) resumed += 1;
       movedAt = now;

@@ -303,7 +303,8 @@ fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = digits.parse().map_err(|_| serde::de::Error::custom(format!("not a duration such as \"10s\": {text:?}")))?;
+    let number: u64 =
+        digits.parse().map_err(|_| serde::de::Error::custom(format!("not a duration such as \"10s\": {text:?}")))?;
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
@@ -315,7 +316,8 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = digits.parse().map_err(|_| serde::de::Error::custom(format!("not a size such as \"64MiB\": {text:?}")))?;
+    let number: u64 =
+        digits.parse().map_err(|_| serde::de::Error::custom(format!("not a size such as \"64MiB\": {text:?}")))?;
     let shift = match unit {
         "" | "B" => 0,
         "KiB" => 10,
@@ -324,9 +326,7 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         "TiB" => 40,
         _ => return Err(serde::de::Error::custom(format!("a size ends with KiB, MiB, GiB or TiB: {text:?}"))),
     };
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| serde::de::Error::custom(format!("too large: {text:?}")))
+    number.checked_mul(1 << shift).ok_or_else(|| serde::de::Error::custom(format!("too large: {text:?}")))
 }
 
 #[cfg(test)]
@@ -373,7 +373,8 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let environment = [("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"), ("ANABRANCH_EDGE_WORKERS", "3"), ("ANABRANCH_TOKEN", "42")];
+        let environment =
+            [("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"), ("ANABRANCH_EDGE_WORKERS", "3"), ("ANABRANCH_TOKEN", "42")];
         let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
         assert_eq!(config.edge.listen.port(), 7);
         assert_eq!(config.edge.workers, 3);

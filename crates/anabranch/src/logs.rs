@@ -9,7 +9,8 @@ use crate::config::LogFormat;
 
 /// Installs the subscriber for the life of the process. `filter` is a level or `target=level` directives.
 pub(crate) fn install(format: LogFormat, filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("log.filter is not a list of levels: {filter:?}"))?;
+    let filter =
+        EnvFilter::try_new(filter).with_context(|| format!("log.filter is not a list of levels: {filter:?}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let text = match format {
         LogFormat::Auto => io::stderr().is_terminal(),

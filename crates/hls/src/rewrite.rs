@@ -99,6 +99,8 @@ impl Appender<'_> {
             Some(_) => return false,
             // Nothing, or a place in the playlist itself.
             None if uri.is_empty() || uri.starts_with(b"#") => return false,
+            // Browsers drop tabs and line ends before they look for an authority, so `/<tab>/host` may be another's.
+            None if uri.iter().any(u8::is_ascii_control) => return false,
             None => uri,
         };
         // Browsers take a backslash for a slash here.
@@ -145,6 +147,13 @@ mod tests {
         let mut out = Vec::new();
         append_query(playlist.as_bytes(), "P=1&S=2", Some("h.example:8888"), &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_uri_with_control_bytes_is_not_trusted_with_a_signature() {
+        let mut out = Vec::new();
+        append_query(b"/\t/elsewhere.example/a.m4s\n", "Policy=p", None, &mut out);
+        assert_eq!(out, b"/\t/elsewhere.example/a.m4s\n");
     }
 
     #[test]

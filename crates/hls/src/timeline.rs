@@ -35,6 +35,23 @@ pub struct Timeline {
     pub renditions: Vec<Rendition>,
 }
 
+impl Timeline {
+    /// Whether a player that joins now can go on without a stall: there is enough to play while the next segment of full
+    /// length is made, published and found (one and a half target durations and a second), or nothing more will come.
+    #[must_use]
+    pub fn is_playable(&self) -> bool {
+        let needed = 1.5 * f64::from(self.target_duration_seconds) + 1.0;
+        let shortest = self.renditions.iter().map(Rendition::seconds).min_by(f64::total_cmp);
+        shortest.is_some_and(|seconds| seconds > 0.0 && (self.progress == Progress::Ended || seconds >= needed))
+    }
+}
+
+impl Rendition {
+    fn seconds(&self) -> f64 {
+        self.segments.iter().map(|segment| segment.duration_seconds).sum()
+    }
+}
+
 /// One media playlist.
 #[derive(Clone, Debug)]
 pub struct Rendition {

@@ -49,7 +49,7 @@ impl Config {
             max_connections: 512,
             publish_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            event_queue: 256,
+            event_queue: 64,
         }
     }
 }

@@ -16,6 +16,6 @@ pub use lifecycle::{
 };
 pub use report::{InputState, PackagingState, Report, Traffic};
 pub use snapshot::{
-    Behavior, BreakoutSpec, ChannelSpec, CorsPolicy, DistributionSpec, InputSpec, KeyGroupSpec, KeySpec, Origin, OriginSpec,
-    Snapshot, Transform,
+    Behavior, BreakoutSpec, ChannelSpec, CorsPolicy, DistributionSpec, InputSpec, KeyGroupSpec, KeySpec, Origin,
+    OriginSpec, Snapshot, Transform,
 };

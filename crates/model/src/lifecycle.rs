@@ -268,6 +268,9 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let error = BreakoutState::Completed.next(BreakoutEvent::Start).unwrap_err();
-        assert_eq!(error.to_string(), "breakout is COMPLETED and cannot start: a completed breakout is final; create another");
+        assert_eq!(
+            error.to_string(),
+            "breakout is COMPLETED and cannot start: a completed breakout is final; create another"
+        );
     }
 }

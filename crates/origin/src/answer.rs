@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anabranch_hls::render;
-use anabranch_hls::timeline::Timeline;
+use anabranch_hls::timeline::{Progress, Timeline};
 use anabranch_store::{Object, StoreError, key};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
@@ -108,19 +108,30 @@ fn playlist(shared: &Shared, asked: &Asked) -> Response<Body> {
     };
     let timeline: Arc<Timeline> = timeline.borrow().clone();
     let rendered = match &asked.what {
-        _ if timeline.renditions.is_empty() => None,
+        _ if !timeline.is_playable() => None,
         What::Media(rendition) => render::media(&timeline, rendition, u32::MAX),
         _ => Some(render::multivariant(&timeline)),
     };
     let Some(body) = rendered else {
-        return text(StatusCode::NOT_FOUND, "nothing has been published yet\n");
+        return text(StatusCode::NOT_FOUND, "there is not enough to play yet\n");
     };
-    let lifetime = (timeline.target_duration_seconds / 2).max(1);
+    let lifetime = lifetime_seconds(&timeline, shared.clock.now_ms());
     let mut response = whole(StatusCode::OK, Bytes::from(body), "application/vnd.apple.mpegurl");
     if let Ok(value) = HeaderValue::from_str(&format!("max-age={lifetime}")) {
         response.headers_mut().insert(CACHE_CONTROL, value);
     }
     response
+}
+
+/// Until the next segment is due, at least a second and at most half a segment: a copy at the edge is old for a second at most.
+fn lifetime_seconds(timeline: &Timeline, now_ms: i64) -> u64 {
+    let half = u64::from(timeline.target_duration_seconds / 2).max(1);
+    if timeline.progress == Progress::Ended {
+        return half;
+    }
+    let newest = timeline.renditions.iter().filter_map(|rendition| rendition.segments.back());
+    let due_ms = newest.map(|s| s.program_date_time_ms + (2000.0 * s.duration_seconds) as i64).min().unwrap_or(now_ms);
+    u64::try_from((due_ms - now_ms) / 1000).unwrap_or(0).clamp(1, half)
 }
 
 async fn object(shared: &Shared, asked: &Asked, name: &str) -> Response<Body> {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anabranch_hls::timeline::Timeline;
 use anabranch_model::{BreakoutId, ChannelId};
-use anabranch_net::{BindError, Reuse, ServeConfig, Shutdown, bind, serve_http};
+use anabranch_net::{BindError, Reuse, ServeConfig, SharedClock, Shutdown, bind, serve_http};
 use anabranch_store::LocalStore;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -54,6 +54,7 @@ struct Shared {
     token: String,
     store: LocalStore,
     timelines: watch::Receiver<Timelines>,
+    clock: SharedClock,
 }
 
 impl Origin {
@@ -61,9 +62,14 @@ impl Origin {
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub fn bind(config: Config, store: LocalStore, timelines: watch::Receiver<Timelines>) -> Result<Self, BindError> {
+    pub fn bind(
+        config: Config,
+        store: LocalStore,
+        timelines: watch::Receiver<Timelines>,
+        clock: SharedClock,
+    ) -> Result<Self, BindError> {
         let listener = bind(config.listen, Reuse::Exclusive)?;
-        Ok(Self { listener, shared: Arc::new(Shared { token: config.token, store, timelines }) })
+        Ok(Self { listener, shared: Arc::new(Shared { token: config.token, store, timelines, clock }) })
     }
 
     /// The address that is listened on.

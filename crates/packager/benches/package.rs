@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ const ROUNDS: usize = 7;
 const SEGMENT_SECONDS: u32 = 4;
 
 fn main() {
-    let scratch = if Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() };
+    let memory = Path::new("/dev/shm");
+    let scratch = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let dir = tempfile::tempdir_in(scratch).expect("a scratch directory");
     let input = dir.path().join("input.flv");
     generate(&input);
@@ -28,8 +29,19 @@ fn main() {
         let out = dir.path().join(format!("theirs-{round}"));
         std::fs::create_dir(&out).expect("a folder");
         theirs.push(child(&[
-            "-i", path(&input), "-c", "copy", "-f", "hls", "-hls_time", &SEGMENT_SECONDS.to_string(), "-hls_list_size", "0",
-            "-hls_segment_type", "fmp4", path(&out.join("index.m3u8")),
+            "-i",
+            path(&input),
+            "-c",
+            "copy",
+            "-f",
+            "hls",
+            "-hls_time",
+            &SEGMENT_SECONDS.to_string(),
+            "-hls_list_size",
+            "0",
+            "-hls_segment_type",
+            "fmp4",
+            path(&out.join("index.m3u8")),
         ]));
         bare.push(child(&["-version"]));
         let _ = std::fs::remove_dir_all(&out);
@@ -39,18 +51,48 @@ fn main() {
     println!("input: 60 s of 1080p30 H.264 + AAC, {size:.1} MB; median of {ROUNDS}; CPU time, user + system");
     println!("anabranch packager       {:>8.1} ms   {:.2} CPU s per stream-hour", ms(ours), ms(ours) * 60.0 / 1000.0);
     println!("ffmpeg -c copy -f hls    {:>8.1} ms   of which start {:.1} ms", ms(theirs), ms(bare));
-    println!("ratio                    {:>8.2}      without ffmpeg's start {:.2}", ms(ours) / ms(theirs), ms(ours) / (ms(theirs) - ms(bare)));
+    println!(
+        "ratio                    {:>8.2}      without ffmpeg's start {:.2}",
+        ms(ours) / ms(theirs),
+        ms(ours) / (ms(theirs) - ms(bare))
+    );
 }
 
 fn path(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-fn generate(input: &PathBuf) {
+fn generate(input: &Path) {
     let arguments = [
-        "-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=30,noise=alls=12:allf=t", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "60",
-        "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-b:v", "6M", "-maxrate", "6M", "-bufsize", "6M", "-g", "60",
-        "-c:a", "aac", "-b:a", "128k", path(input),
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=1920x1080:rate=30,noise=alls=12:allf=t",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=sample_rate=48000",
+        "-t",
+        "60",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-b:v",
+        "6M",
+        "-maxrate",
+        "6M",
+        "-bufsize",
+        "6M",
+        "-g",
+        "60",
+        "-c:a",
+        "aac",
+        "-b:a",
+        "128k",
+        path(input),
     ];
     assert!(ffmpeg(&arguments).status().expect("ffmpeg to start").success(), "the input could not be made");
 }

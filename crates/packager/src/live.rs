@@ -170,7 +170,7 @@ impl Packager {
             *timelines = Arc::new(map);
         });
         if breakout.on_air {
-            let state = if publisher.next_origin_ms() > 0 { PackagingState::Live } else { PackagingState::Waiting };
+            let state = if publisher.is_playable() { PackagingState::Live } else { PackagingState::Waiting };
             let segmenter = Segmenter::new(channel.segment_target_seconds, publisher.next_origin_ms());
             let on_air = OnAir { id: breakout.id.clone(), publisher, segmenter };
             self.command(&channel.id, Command::Air(Box::new(on_air))).await;
@@ -309,7 +309,7 @@ impl ChannelTask {
         let Some(on_air) = &mut self.on_air else { return };
         for segment in closed {
             match on_air.publisher.publish(segment, self.clock.now_ms()).await {
-                Ok(()) if self.live => {}
+                Ok(()) if self.live || !on_air.publisher.is_playable() => {}
                 Ok(()) => {
                     self.live = true;
                     let live = Report::Packaging { breakout: on_air.id.clone(), state: PackagingState::Live };

@@ -75,9 +75,7 @@ impl Publisher {
             Ok(object) if object.len > MAX_RECORD_BYTES => Record::default(),
             Ok(_) => serde_json::from_slice(&store.read(&record_key).await?)
                 .map_err(|source| PublishError::Damaged { key: record_key, source })?,
-            Err(StoreError::NotFound { .. }) => {
-                Record { target_duration_seconds: target_seconds, ..Record::default() }
-            }
+            Err(StoreError::NotFound { .. }) => Record { target_duration_seconds: target_seconds, ..Record::default() },
             Err(error) => return Err(error.into()),
         };
         let (timeline, _) = watch::channel(Arc::new(record.timeline()));
@@ -107,10 +105,10 @@ impl Publisher {
         self.record.next_origin_ms
     }
 
-    /// Whether the breakout was ended.
+    /// Whether players may begin.
     #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.record.ended
+    pub fn is_playable(&self) -> bool {
+        self.timeline.borrow().is_playable()
     }
 
     /// Stores the segment and then names it in the timeline.
@@ -289,7 +287,8 @@ fn add(rendition: &mut RenditionRecord, segment: SegmentRecord) {
 }
 
 fn frame_rate(measured: f64) -> f64 {
-    let nearest = COMMON_FRAME_RATES.iter().copied().min_by(|a, b| (a - measured).abs().total_cmp(&(b - measured).abs()));
+    let nearest =
+        COMMON_FRAME_RATES.iter().copied().min_by(|a, b| (a - measured).abs().total_cmp(&(b - measured).abs()));
     match nearest {
         Some(common) if (common - measured).abs() <= common * 0.01 => common,
         _ => (measured * 1000.0).round() / 1000.0,

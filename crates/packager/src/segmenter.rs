@@ -29,11 +29,8 @@ const LONGEST_SEGMENT_MS: i64 = 30_000;
 /// Most bytes of one segment.
 const LARGEST_SEGMENT: u64 = 96 * 1024 * 1024;
 
-/// The first segments of a period may be this short, so that playback begins, or goes on, soon. In milliseconds.
-const FIRST_SEGMENTS_MS: i64 = 2_000;
-
-/// How many segments of a period are "first".
-const FIRST_SEGMENTS: u32 = 3;
+/// At the beginning of a period segments may be this short, so that playback begins, or goes on, soon. In milliseconds.
+const SHORT_SEGMENT_MS: i64 = 2_000;
 
 /// EXTINF may exceed the target by less than half a second, because it is rounded when compared (RFC 8216 §4.3.3.1).
 const TARGET_TOLERANCE_MS: i64 = 499;
@@ -316,8 +313,9 @@ impl Period {
         if elapsed <= 0 {
             return;
         }
-        let first = self.segments + u32::try_from(self.cuts.len()).unwrap_or(u32::MAX) < FIRST_SEGMENTS;
-        let goal = if first { target_ms.min(FIRST_SEGMENTS_MS) } else { target_ms };
+        // Short ones until a player can start (`Timeline::is_playable`); a longer one then comes before it runs dry.
+        let beginning = start_ms - self.origin_ms < target_ms * 3 / 2;
+        let goal = if beginning { target_ms.min(SHORT_SEGMENT_MS) } else { target_ms };
         let next_is_too_late = elapsed + self.keyframe_interval_ms > target_ms + TARGET_TOLERANCE_MS;
         let wanted = keyframe && (elapsed >= goal || next_is_too_late);
         let too_large = self.lanes.iter().map(Lane::pending_bytes).sum::<u64>() >= LARGEST_SEGMENT;
@@ -332,7 +330,8 @@ impl Period {
         let start_ms = self.segment_start_ms;
         let seconds_ms = (lead.duration_seconds * 1000.0).round() as i64;
         let end_ms = cut_ms.unwrap_or(start_ms + seconds_ms);
-        let mut parts = vec![Part { track: self.lanes[0].track().clone(), timescale: self.lanes[0].timescale(), run: lead }];
+        let mut parts =
+            vec![Part { track: self.lanes[0].track().clone(), timescale: self.lanes[0].timescale(), run: lead }];
         let mut flow = Flow::On;
         for lane in &mut self.lanes[1..] {
             if lane.newest_ms().is_none_or(|newest| newest < end_ms) {

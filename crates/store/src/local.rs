@@ -242,11 +242,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(StoreError::Io {
-            action: "finish work on",
-            path: PathBuf::new(),
-            source: io::Error::other(error),
-        }),
+        Err(error) => {
+            Err(StoreError::Io { action: "finish work on", path: PathBuf::new(), source: io::Error::other(error) })
+        }
     }
 }
 

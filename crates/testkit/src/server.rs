@@ -189,7 +189,10 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let tail = log.len().saturating_sub(8000);
-            eprintln!("server log:\n{}", log.get(tail..).unwrap_or(&log));
+            #[expect(clippy::print_stderr, reason = "the test runner shows it beside the failure")]
+            {
+                eprintln!("server log:\n{}", log.get(tail..).unwrap_or(&log));
+            }
         }
     }
 }

@@ -52,7 +52,12 @@ impl Playlist {
     /// URIs in attributes, made absolute.
     #[must_use]
     pub fn attribute_uris(&self) -> Vec<String> {
-        self.text.split("URI=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(|u| resolve(&self.url, u)).collect()
+        self.text
+            .split("URI=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .map(|u| resolve(&self.url, u))
+            .collect()
     }
 
     /// Value of a tag such as `EXT-X-MEDIA-SEQUENCE`.
@@ -129,8 +134,10 @@ fn parse(bytes: &[u8]) -> Option<Fetched> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers: BTreeMap<_, _> =
-        lines.filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned())).collect();
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned()))
+        .collect();
     let body = bytes[end + 4..].to_vec();
     let body = match (headers.get("transfer-encoding").map(String::as_str), headers.get("content-length")) {
         (Some("chunked"), _) => dechunk(&body)?,

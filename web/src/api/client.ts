@@ -1,55 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-// The one place that speaks the `/v1` API. Types of the fields that the pages show; unknown fields are ignored.
+// The admin page's one speaker of the `/v1` API, typed by `docs/openapi.json` (`npm run generate`).
 
+import createClient from 'openapi-fetch';
 import { sentence } from '../words.ts';
+import type { components, paths } from './schema.d.ts';
 
-/** What an input receives now. */
-export interface InputNow {
-  connected: boolean;
-  remote?: string | null;
-  encoder?: string | null;
-  bitrate_bps?: number | null;
-}
-
-export interface Input {
-  id: string;
-  push_url: string;
-  stream_key: string;
-  state: InputNow;
-}
-
-export interface Distribution {
-  id: string;
-  domain_name: string;
-  status: string;
-}
-
-export interface Channel {
-  id: string;
-  name: string;
-  state: string;
-  /** Whether the operator wants it running, breakout or not. */
-  desired_running: boolean;
-  problem?: string | null;
-  inputs: Input[];
-  distribution: Distribution;
-}
-
-export interface Breakout {
-  id: string;
-  name: string;
-  /** Identifier of its channel. */
-  channel: string;
-  state: string;
-  packaging: string;
-  problem?: string | null;
-}
-
-export interface PlayUrl {
-  url: string;
-  watch_url: string;
-  expires_at: string;
-}
+export type InputNow = components['schemas']['InputNow'];
+export type Input = components['schemas']['Input'];
+export type Channel = components['schemas']['Channel'];
+export type Breakout = components['schemas']['Breakout'];
+export type PlayUrl = components['schemas']['PlayUrl'];
 
 /** A request that the server answered with a problem (RFC 9457), or did not answer (status 0). */
 export class ApiError extends Error {
@@ -68,65 +28,67 @@ const PAGE_ITEMS = 200;
 /** Pages of a list at most; the overview is not made for more. */
 const MAX_PAGES = 10;
 
-/** The API under one bearer token. */
+/** One answer of `openapi-fetch`. */
+type Answer<T> = { data?: T; error?: unknown; response: Response };
+
+/** The API under one bearer token. Every call throws `ApiError` when it is not done. */
 export class Client {
-  constructor(private readonly token: string) {}
+  private readonly api;
 
-  channelList = () => this.list<Channel>('/v1/channels');
-  channelCreate = (name: string) => this.send<Channel>('POST', '/v1/channels', { name });
-  channelStart = (id: string) => this.act<Channel>('channels', id, 'start');
-  channelStop = (id: string) => this.act<Channel>('channels', id, 'stop');
-  breakoutList = () => this.list<Breakout>('/v1/breakouts');
-  breakoutCreate = (name: string, channel: string) => this.send<Breakout>('POST', '/v1/breakouts', { name, channel });
-  breakoutStart = (id: string) => this.act<Breakout>('breakouts', id, 'start');
-  breakoutAbort = (id: string) => this.act<Breakout>('breakouts', id, 'abort');
-  breakoutStop = (id: string) => this.act<Breakout>('breakouts', id, 'stop');
-  breakoutPlayUrl = (id: string) => this.act<PlayUrl>('breakouts', id, 'play-url');
-
-  private act<T>(noun: string, id: string, verb: string): Promise<T> {
-    return this.send<T>('POST', `/v1/${noun}/${encodeURIComponent(id)}/${verb}`, {});
+  constructor(token: string) {
+    this.api = createClient<paths>({
+      headers: { authorization: `Bearer ${token}` },
+      cache: 'no-store',
+      fetch: (request) => fetch(request, { signal: AbortSignal.timeout(TIMEOUT_MS) }),
+    });
   }
 
-  private async list<T>(path: string): Promise<T[]> {
-    const items: T[] = [];
-    let after: string | null = null;
-    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
-      const query: string = after === null ? '' : `&after=${encodeURIComponent(after)}`;
-      const page: { items: T[]; next?: string | null } = await this.send('GET', `${path}?limit=${PAGE_ITEMS}${query}`);
-      items.push(...page.items);
-      after = page.next ?? null;
-      if (after === null) break;
-    }
-    return items;
-  }
+  channelList = () => all((query) => this.api.GET('/v1/channels', { params: { query } }));
+  channelCreate = (name: string) => done(this.api.POST('/v1/channels', { body: { name } }));
+  channelStart = (id: string) => done(this.api.POST('/v1/channels/{id}/start', byId(id)));
+  channelStop = (id: string) => done(this.api.POST('/v1/channels/{id}/stop', byId(id)));
+  breakoutList = () => all((query) => this.api.GET('/v1/breakouts', { params: { query } }));
+  breakoutCreate = (name: string, channel: string) => done(this.api.POST('/v1/breakouts', { body: { name, channel } }));
+  breakoutStart = (id: string) => done(this.api.POST('/v1/breakouts/{id}/start', byId(id)));
+  breakoutAbort = (id: string) => done(this.api.POST('/v1/breakouts/{id}/abort', byId(id)));
+  breakoutStop = (id: string) => done(this.api.POST('/v1/breakouts/{id}/stop', byId(id)));
+  breakoutPlayUrl = (id: string) => done(this.api.POST('/v1/breakouts/{id}/play-url', { ...byId(id), body: {} }));
+}
 
-  private async send<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const headers: Record<string, string> = { accept: 'application/json', authorization: `Bearer ${this.token}` };
-    if (body !== undefined) headers['content-type'] = 'application/json';
-    let response: Response;
-    try {
-      response = await fetch(path, {
-        method,
-        headers,
-        body: body === undefined ? null : JSON.stringify(body),
-        cache: 'no-store',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-    } catch {
-      throw new ApiError(0, 'The server does not answer. This page keeps trying.');
-    }
-    if (!response.ok) throw new ApiError(response.status, await problemDetail(response));
-    return (await response.json()) as T;
+const byId = (id: string) => ({ params: { path: { id } } });
+
+/** All pages of a list. */
+async function all<T>(
+  page: (query: { limit: number; after?: string }) => Promise<Answer<{ items: T[]; next?: string | null }>>,
+): Promise<T[]> {
+  const items: T[] = [];
+  let after: string | null = null;
+  for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+    const answer: { items: T[]; next?: string | null } = await done(
+      page(after === null ? { limit: PAGE_ITEMS } : { limit: PAGE_ITEMS, after }),
+    );
+    items.push(...answer.items);
+    after = answer.next ?? null;
+    if (after === null) break;
   }
+  return items;
+}
+
+async function done<T>(call: Promise<Answer<T>>): Promise<T> {
+  let answer: Answer<T>;
+  try {
+    answer = await call;
+  } catch {
+    throw new ApiError(0, 'The server does not answer. This page keeps trying.');
+  }
+  const { data, error, response } = answer;
+  if (data === undefined) throw new ApiError(response.status, problemWords(error, response));
+  return data;
 }
 
 /** The `detail` of a problem response, or the best words that the answer has. */
-async function problemDetail(response: Response): Promise<string> {
-  const fallback = `The server answered ${response.status} ${response.statusText}`.trim() + '.';
-  try {
-    const { detail, title } = (await response.json()) as { detail?: unknown; title?: unknown };
-    return sentence(typeof detail === 'string' ? detail : typeof title === 'string' ? title : fallback);
-  } catch {
-    return fallback;
-  }
+function problemWords(problem: unknown, response: Response): string {
+  const { detail, title } = (typeof problem === 'object' && problem !== null ? problem : {}) as Record<string, unknown>;
+  const words = typeof detail === 'string' ? detail : typeof title === 'string' ? title : null;
+  return sentence(words ?? `the server answered ${response.status} ${response.statusText}`.trim());
 }

@@ -54,7 +54,7 @@ export class Recorder {
     };
     video.addEventListener('playing', () => this.moves());
     video.addEventListener('waiting', () => this.waits(video));
-    for (const name of ['pause', 'seeking', 'ended']) video.addEventListener(name, () => this.settles());
+    for (const name of ['pause', 'ended']) video.addEventListener(name, () => this.settles());
     video.addEventListener('timeupdate', () => this.progress(video));
   }
 

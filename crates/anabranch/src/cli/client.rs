@@ -23,11 +23,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().context("cannot set up HTTP")?;
-        Ok(Self {
-            http,
-            server: connection.server.trim_end_matches('/').to_owned(),
-            token: connection.token.clone(),
-        })
+        Ok(Self { http, server: connection.server.trim_end_matches('/').to_owned(), token: connection.token.clone() })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
@@ -73,7 +69,8 @@ impl Client {
             .with_context(|| format!("no answer from {}: is `anabranch serve` running there?", self.server))?;
         let status = response.status();
         let text = response.text().await.context("the answer broke off")?;
-        let value: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::Null) };
+        let value: Value =
+            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::Null) };
         if status.is_success() {
             return Ok(value);
         }

@@ -67,8 +67,9 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
     for item in value["items"].as_array().into_iter().flatten() {
         rows.push(columns.iter().map(|(_, pointer)| item.pointer(pointer).map_or_else(String::new, plain)).collect());
     }
-    let widths: Vec<usize> =
-        (0..columns.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
     for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         println!("{}", cells.join("  ").trim_end());

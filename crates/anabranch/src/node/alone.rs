@@ -55,7 +55,8 @@ pub(crate) fn edge(arguments: &EdgeArguments) -> Result<()> {
         .with_context(|| format!("cannot read {}", arguments.snapshot.display()))?;
     let snapshot: Snapshot =
         serde_json::from_str(&text).with_context(|| format!("{} is not a snapshot", arguments.snapshot.display()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(run(arguments, snapshot))
 }
 

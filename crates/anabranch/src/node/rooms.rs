@@ -65,9 +65,8 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let (packager, timelines) =
         Packager::build(NODE.to_owned(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
     let token = random_token();
-    let origin_config =
-        anabranch_origin::Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), token: token.clone() };
-    let origin = Origin::bind(origin_config, store, timelines)?;
+    let origin_config = anabranch_origin::Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), token: token.clone() };
+    let origin = Origin::bind(origin_config, store, timelines, clock.clone())?;
     let edge_config = anabranch_edge::Config {
         listen: vec![config.edge.listen],
         workers: alone::workers(config.edge.workers),

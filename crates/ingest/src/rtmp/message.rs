@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// Largest audio, video or aggregate message, in bytes.
-pub const MAX_MEDIA_BYTES: usize = 10 * 1024 * 1024;
+pub const MAX_MEDIA_BYTES: usize = 4 * 1024 * 1024;
 
 /// Largest message of any other kind, and of every kind before publishing begins, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 64 * 1024;

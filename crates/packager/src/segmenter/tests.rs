@@ -36,11 +36,23 @@ fn audio() -> Arc<Track> {
 }
 
 fn picture(ms: i64, keyframe: bool) -> Event {
-    Event::Sample(Sample { kind: TrackKind::Video, dts: ms, pts: ms + 40, keyframe, data: Bytes::from_static(&[1; 100]) })
+    Event::Sample(Sample {
+        kind: TrackKind::Video,
+        dts: ms,
+        pts: ms + 40,
+        keyframe,
+        data: Bytes::from_static(&[1; 100]),
+    })
 }
 
 fn sound(ms: i64) -> Event {
-    Event::Sample(Sample { kind: TrackKind::Audio, dts: ms, pts: ms, keyframe: true, data: Bytes::from_static(&[2; 10]) })
+    Event::Sample(Sample {
+        kind: TrackKind::Audio,
+        dts: ms,
+        pts: ms,
+        keyframe: true,
+        data: Bytes::from_static(&[2; 10]),
+    })
 }
 
 /// Events of `[from, to)` in order of time: 25 pictures a second, a keyframe every `gop_ms`, sound frame by frame.
@@ -81,7 +93,7 @@ fn seconds(closed: &[Closed]) -> Vec<f64> {
 fn cuts_fall_on_keyframes_at_the_target() {
     let mut segmenter = begin(6, &[video(b"a"), audio()]);
     let closed = run(&mut segmenter, stream(0, 26_000, 2000, BOTH));
-    assert_eq!(seconds(&closed), [2.0, 2.0, 2.0, 6.0, 6.0, 6.0]);
+    assert_eq!(seconds(&closed), [2.0, 2.0, 2.0, 2.0, 2.0, 6.0, 6.0]);
     assert!(closed[0].discontinuity && closed[1..].iter().all(|c| !c.discontinuity));
     assert!(closed.iter().all(|c| c.parts[0].run.samples[0].keyframe), "each segment can be decoded by itself");
 }
@@ -129,7 +141,7 @@ fn sound_alone_is_packaged_after_a_short_preroll() {
 fn pictures_alone_are_packaged() {
     let mut segmenter = begin(6, &[video(b"a")]);
     let closed = run(&mut segmenter, stream(0, 20_000, 2000, &[TrackKind::Video]));
-    assert_eq!(seconds(&closed), [2.0, 2.0, 2.0, 6.0, 6.0]);
+    assert_eq!(seconds(&closed), [2.0, 2.0, 2.0, 2.0, 2.0, 6.0]);
     assert_eq!(closed[0].parts.len(), 1);
 }
 

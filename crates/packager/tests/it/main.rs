@@ -23,10 +23,12 @@ fn segments(dir: &Path, seconds: u32, origin_ms: i64) -> Vec<Closed> {
         .expect("ffmpeg to start");
     assert!(status.success());
     let (mut tags, mut events, mut closed) = (Vec::new(), Vec::new(), Vec::new());
-    FileReader::new().push(&std::fs::read(&flv).unwrap(), &mut tags).unwrap();
+    FileReader::new()
+        .push(&std::fs::read(&flv).expect("test media and a store"), &mut tags)
+        .expect("test media and a store");
     let mut demuxer = Demuxer::new();
     for tag in tags {
-        demuxer.push(tag.kind, tag.timestamp_ms, tag.body, &mut events).unwrap();
+        demuxer.push(tag.kind, tag.timestamp_ms, tag.body, &mut events).expect("test media and a store");
     }
     let mut segmenter = Segmenter::new(TARGET, origin_ms);
     for event in events {
@@ -37,8 +39,8 @@ fn segments(dir: &Path, seconds: u32, origin_ms: i64) -> Vec<Closed> {
 }
 
 async fn open(dir: &Path, window: u32) -> Publisher {
-    let store = LocalStore::open(&dir.join("store"), 0).unwrap();
-    Publisher::open(store, "c", "b", TARGET, window).await.unwrap()
+    let store = LocalStore::open(&dir.join("store"), 0).expect("test media and a store");
+    Publisher::open(store, "c", "b", TARGET, window).await.expect("test media and a store")
 }
 
 fn timeline(publisher: &Publisher) -> Timeline {
@@ -67,7 +69,8 @@ async fn every_name_in_a_timeline_is_readable_and_decodes() {
         }
         let path = dir.path().join("whole.mp4");
         std::fs::write(&path, whole).unwrap();
-        let output = Command::new("ffmpeg").args(["-v", "warning", "-i"]).arg(&path).args(["-f", "null", "-"]).output().unwrap();
+        let output =
+            Command::new("ffmpeg").args(["-v", "warning", "-i"]).arg(&path).args(["-f", "null", "-"]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", rendition.name);
         let total: f64 = rendition.segments.iter().map(|segment| segment.duration_seconds).sum();
         assert!((total - 7.0).abs() < 0.1, "{}: {total}", rendition.name);
