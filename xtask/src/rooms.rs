@@ -23,7 +23,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "http-cache", uses: These(&[]) },
     Room { name: "signing", uses: These(&[]) },
     // contract
-    Room { name: "model", uses: These(&["signing"]) },
+    Room { name: "model", uses: These(&[]) },
     // doors
     Room { name: "net", uses: These(&[]) },
     Room { name: "store", uses: These(&[]) },

@@ -45,22 +45,31 @@ impl Server {
     #[must_use]
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        let ports = free_ports();
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let ports = free_ports();
         let child = spawn(dir.path(), ports, &environment);
         let mut server = Self { child, dir, ports, environment };
-        server.wait_ready();
-        server
+        // A port that was free may be taken by a test beside this one before the server has it.
+        for _ in 0..5 {
+            if server.comes_up() {
+                return server;
+            }
+            assert!(server.log().contains("cannot listen"), "the server ended:\n{}", server.log());
+            server.ports = free_ports();
+            server.child = spawn(server.dir.path(), server.ports, &server.environment);
+        }
+        panic!("no free ports:\n{}", server.log());
     }
 
-    fn wait_ready(&mut self) {
+    /// Waits until the server answers; false when it ends instead.
+    fn comes_up(&mut self) -> bool {
         let url = format!("{}/readyz", self.api());
         wait_for("the server to be ready", START, || {
-            if let Some(status) = self.child.try_wait().expect("a child to ask") {
-                panic!("the server ended with {status}:\n{}", self.log());
+            if self.child.try_wait().expect("a child to ask").is_some() {
+                return Some(false);
             }
-            Viewer::new().try_get(&url).filter(|answer| answer.status == 200).map(|_| ())
-        });
+            Viewer::new().try_get(&url).filter(|answer| answer.status == 200).map(|_| true)
+        })
     }
 
     /// Base URL of API and pages.
@@ -168,7 +177,7 @@ impl Server {
     /// Starts it again on the same data and ports, and waits until it is ready.
     pub fn restart(&mut self) {
         self.child = spawn(self.dir.path(), self.ports, &self.environment);
-        self.wait_ready();
+        assert!(self.comes_up(), "the server ended:\n{}", self.log());
     }
 
     /// Asks it to end, and waits.

@@ -20,7 +20,12 @@ use crate::logs;
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     let config = Config::load(arguments, &|name| std::env::var(name).ok())?;
     logs::install(config.log.format, &config.log.filter)?;
-    std::fs::create_dir_all(&config.data)
+    // Private keys and stream keys live in it.
+    let mut private = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private
+        .recursive(true)
+        .create(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let _lock = lock::acquire(&config.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -18,7 +18,7 @@ pub const MAX_CHUNK_SIZE: usize = 0xFF_FFFF;
 pub const MAX_PARTIAL_MESSAGES: usize = 16;
 
 /// Bytes of all unfinished messages of a connection together.
-pub const MAX_PARTIAL_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_PARTIAL_BYTES: usize = 6 * 1024 * 1024;
 
 /// Chunk streams whose last header is remembered.
 pub const MAX_CHUNK_STREAMS: usize = 64;

@@ -157,8 +157,8 @@ fn unfinished_messages_are_limited_in_number_and_bytes() {
 
     let mut decoder = Decoder::new();
     decoder.allow_media();
-    decode_all(&mut decoder, &header(0, 2, &[0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0x90, 0, 0])).unwrap();
-    let begun = |id| [header(0, id, &[0, 0, 0, 0x9F, 0, 0, 9, 1, 0, 0, 0]), vec![0; 0x90_0000]].concat();
+    decode_all(&mut decoder, &header(0, 2, &[0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0x38, 0, 0])).unwrap();
+    let begun = |id| [header(0, id, &[0, 0, 0, 0x3F, 0, 0, 9, 1, 0, 0, 0]), vec![0; 0x38_0000]].concat();
     assert_eq!(decode_all(&mut decoder, &begun(3)), Ok(vec![]));
     assert_eq!(decode_all(&mut decoder, &begun(4)), Err(ChunkError::TooManyPartialBytes));
 }
