@@ -71,7 +71,7 @@ describe('pages', () => {
 
     server.end();
     await says('The breakout has ended.');
-    await page.getByRole('button', { name: 'Watch again' }).click();
+    await page.getByRole('button', { name: 'Watch the last part' }).click();
     await page.waitForFunction(() => !window.__anabranch.video.paused && !window.__anabranch.video.ended, null, WAIT);
     await picture('watch-ended');
   });
@@ -163,7 +163,7 @@ describe('pages', () => {
     server.goLive();
     server.end();
     await page.goto(server.origin + LINK);
-    await page.getByRole('button', { name: 'Watch again' }).click();
+    await page.getByRole('button', { name: 'Watch the last part' }).click();
     await playedBeyond(2);
   });
 

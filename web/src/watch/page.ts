@@ -14,7 +14,7 @@ const LABELS: Record<Action, string> = {
   unmute: 'Turn sound on',
   play: 'Play',
   'go-live': 'Go to live',
-  replay: 'Watch again',
+  replay: 'Watch the last part',
   retry: 'Try again',
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -22,8 +22,13 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self> {
+        let server = connection.server.trim_end_matches('/').to_owned();
+        ensure!(
+            server.starts_with("http://") || server.starts_with("https://"),
+            "a server address begins with http:// or https://: {server:?}"
+        );
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().context("cannot set up HTTP")?;
-        Ok(Self { http, server: connection.server.trim_end_matches('/').to_owned(), token: connection.token.clone() })
+        Ok(Self { http, server, token: connection.token.clone() })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
@@ -63,18 +68,35 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("no answer from {}: is `anabranch serve` running there?", self.server))?;
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
         let status = response.status();
         let text = response.text().await.context("the answer broke off")?;
-        let value: Value =
-            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::Null) };
+        let value = match serde_json::from_str(&text) {
+            Ok(value) => value,
+            Err(_) if text.is_empty() && status.is_success() => Value::Null,
+            Err(_) => return Err(self.not_the_api(status)),
+        };
         if status.is_success() {
             return Ok(value);
         }
         Err(self.refusal(status, &value))
+    }
+
+    /// Of the chain of causes only the last one tells the operator something.
+    fn no_answer(&self, error: &reqwest::Error) -> anyhow::Error {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        anyhow!("no answer from {}: {cause}; is `anabranch serve` running there?", self.server)
+    }
+
+    fn not_the_api(&self, status: StatusCode) -> anyhow::Error {
+        anyhow!(
+            "what answers at {} is not the API of anabranch: set ANABRANCH_SERVER or give --server ({})",
+            self.server,
+            status.as_u16()
+        )
     }
 
     fn refusal(&self, status: StatusCode, problem: &Value) -> anyhow::Error {

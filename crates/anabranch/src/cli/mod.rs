@@ -137,7 +137,7 @@ pub(crate) enum BreakoutVerb {
         /// How long it is valid, in seconds
         #[arg(long, value_name = "SECONDS")]
         expires_in: Option<u64>,
-        /// Viewer's address or network, such as 192.0.2.0/24
+        /// Viewer's IPv4 address or network, such as 192.0.2.0/24
         #[arg(long)]
         ip: Option<String>,
     },
@@ -175,10 +175,10 @@ pub(crate) struct Sign {
     /// How long the signature is valid, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     expires_in: u64,
-    /// Key to sign with; the newest when not given
+    /// Key to sign with; the oldest that the server holds when not given
     #[arg(long, value_name = "ID")]
     key: Option<String>,
-    /// Viewer's address or network; makes a custom policy
+    /// Viewer's IPv4 address or network, such as 192.0.2.0/24; makes a custom policy
     #[arg(long)]
     ip: Option<String>,
     #[command(flatten)]

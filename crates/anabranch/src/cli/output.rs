@@ -2,9 +2,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is where the command line speaks")]
 
-use std::io::IsTerminal;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, IsTerminal, Write as _};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Connection, Output};
@@ -32,6 +33,9 @@ pub(super) const BREAKOUTS: Columns = &[
 ];
 pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 
+/// Members that a table of one object begins with, in this order.
+const FIRST: &[&str] = &["id", "name", "state"];
+
 /// Prints one line for `error` and its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
@@ -43,24 +47,27 @@ pub(crate) fn announce_first_token(token: &str) {
 }
 
 pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {
-    match chosen(connection) {
-        Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
-        Output::Table => {
-            let mut lines = Vec::new();
-            flatten("", value, &mut lines);
-            let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-            for (key, text) in lines {
-                println!("{key:width$}  {text}");
-            }
+    if chosen(connection) == Output::Json {
+        return json(value);
+    }
+    let mut lines = Vec::new();
+    flatten("", value, &mut lines);
+    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (key, text) in lines {
+        // A PEM block stays one that can be copied.
+        if text.contains('\n') {
+            writeln!(out, "{key}\n{}", text.trim_end())?;
+        } else {
+            writeln!(out, "{key:width$}  {text}")?;
         }
     }
-    Ok(())
+    print(&out)
 }
 
 pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> Result<()> {
     if chosen(connection) == Output::Json {
-        println!("{}", serde_json::to_string_pretty(value)?);
-        return Ok(());
+        return json(value);
     }
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let mut rows: Vec<Vec<String>> = vec![headings];
@@ -70,11 +77,25 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
     let widths: Vec<usize> = (0..columns.len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
+    let mut out = String::new();
     for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
-    Ok(())
+    print(&out)
+}
+
+fn json(value: &Value) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Writes an answer. A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        _ => Ok(()),
+    }
 }
 
 fn chosen(connection: &Connection) -> Output {
@@ -84,19 +105,28 @@ fn chosen(connection: &Connection) -> Output {
 fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&join(key), value, lines)),
+        Value::Object(map) => {
+            let mut members: Vec<_> = map.iter().collect();
+            members.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+            members.iter().for_each(|(key, value)| flatten(&join(key), value, lines));
+        }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(index, value)| flatten(&join(&index.to_string()), value, lines));
         }
-        Value::Null => {}
-        other => lines.push((prefix.to_owned(), plain(other))),
+        other => {
+            let text = plain(other);
+            if !text.is_empty() {
+                lines.push((prefix.to_owned(), text));
+            }
+        }
     }
 }
 
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        // An encoder chooses some of these words: they must not steer the operator's terminal.
+        Value::String(text) => text.chars().filter(|c| *c == '\n' || !c.is_control()).collect(),
         other => other.to_string(),
     }
 }
