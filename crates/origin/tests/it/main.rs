@@ -1,0 +1,143 @@
+//! The origin over real HTTP: who is answered, with what, and for how long it may be kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Timeline};
+use anabranch_net::{ManualClock, Shutdown};
+use anabranch_origin::{Config, Origin, TOKEN_HEADER, Timelines};
+use anabranch_store::{LocalStore, key};
+use anabranch_testkit::{Fetched, Viewer};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+const TOKEN: &str = "secret";
+const START_MS: i64 = 1_700_000_000_000;
+
+struct House {
+    url: String,
+    timeline: watch::Sender<Arc<Timeline>>,
+    clock: Arc<ManualClock>,
+    _timelines: watch::Sender<Timelines>,
+    _dir: tempfile::TempDir,
+    shutdown: Shutdown,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn house() -> House {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let store = LocalStore::open(dir.path(), 0).expect("a store");
+    for (name, body) in [("video/00000000-r.m4s", "segment"), ("audio/init-r-0.mp4", "init"), ("timeline.json", "{}")] {
+        store.put(&key::live_object("c1", "b1", name), vec![Bytes::from(body)]).await.expect("an object");
+    }
+    let (timeline, published) = watch::channel(Arc::new(timeline(0, Progress::Live)));
+    let key = ("c1".parse().expect("an id"), "b1".parse().expect("an id"));
+    let (_timelines, timelines) = watch::channel(Timelines::new(HashMap::from([(key, published)])));
+    let clock = Arc::new(ManualClock::new(START_MS));
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), token: TOKEN.into() };
+    let origin = Origin::bind(config, store, timelines, clock.clone()).expect("a free port");
+    let url = format!("http://{}/live/c1/b1", origin.local_addr().expect("an address"));
+    let shutdown = Shutdown::new();
+    tokio::spawn(origin.run(shutdown.clone()));
+    House { url, timeline, clock, _timelines, _dir: dir, shutdown }
+}
+
+/// A timeline of `count` video segments of 6 s.
+fn timeline(count: u64, progress: Progress) -> Timeline {
+    let segment = |msn: u64| {
+        Arc::new(Segment {
+            msn,
+            name: format!("video/{msn:08}-r.m4s"),
+            init: "video/init-r-0.mp4".into(),
+            duration_seconds: 6.0,
+            program_date_time_ms: START_MS + i64::try_from(msn).unwrap_or(0) * 6000,
+            discontinuity: false,
+            bytes: 1000,
+        })
+    };
+    let segments: VecDeque<_> = (0..count).map(segment).collect();
+    let rendition = Rendition {
+        name: "video".into(),
+        kind: RenditionKind::Video,
+        codecs: "avc1.64001f".into(),
+        resolution: Some((1280, 720)),
+        frame_rate: Some(30.0),
+        channels: None,
+        peak_bandwidth: 2000,
+        average_bandwidth: 1000,
+        discontinuity_sequence: 0,
+        segments,
+    };
+    let renditions = if count == 0 { vec![] } else { vec![rendition] };
+    Timeline { progress, target_duration_seconds: 6, renditions }
+}
+
+impl House {
+    /// Asks as an edge.
+    async fn get(&self, path: &str) -> Fetched {
+        self.ask(Viewer::new().with(TOKEN_HEADER, TOKEN), path).await
+    }
+
+    async fn ask(&self, viewer: Viewer, path: &str) -> Fetched {
+        let url = format!("{}{path}", self.url);
+        tokio::task::spawn_blocking(move || viewer.get(&url)).await.expect("an answer")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_edges_that_know_the_token_are_answered() {
+    let house = house().await;
+    assert_eq!(house.ask(Viewer::new(), "/video/00000000-r.m4s").await.status, 403);
+    let wrong = Viewer::new().with(TOKEN_HEADER, "secreT");
+    assert_eq!(house.ask(wrong, "/video/00000000-r.m4s").await.status, 403);
+    assert_eq!(house.get("/video/00000000-r.m4s").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_immutable_and_typed() {
+    let house = house().await;
+    let segment = house.get("/video/00000000-r.m4s").await;
+    assert_eq!((segment.text().as_str(), segment.header("content-type")), ("segment", "video/mp4"));
+    assert_eq!(segment.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(segment.header("etag"), "\"video/00000000-r.m4s\"");
+    assert_eq!(house.get("/audio/init-r-0.mp4").await.header("content-type"), "audio/mp4");
+    for path in ["/timeline.json", "/video/00000009-r.m4s", "/video/../timeline.json", "/", "/video/%2e%2e/x.m4s"] {
+        let answer = house.get(path).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (404, "max-age=1"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn playlists_appear_when_a_player_can_go_on() {
+    let house = house().await;
+    for count in 0..2 {
+        house.timeline.send_replace(Arc::new(timeline(count, Progress::Live)));
+        assert_eq!(house.get("/index.m3u8").await.status, 404, "{count} segments");
+    }
+    house.timeline.send_replace(Arc::new(timeline(2, Progress::Live)));
+    let playlist = house.get("/index.m3u8").await;
+    assert_eq!((playlist.status, playlist.header("content-type")), (200, "application/vnd.apple.mpegurl"));
+    assert!(playlist.text().contains("video.m3u8"));
+    assert_eq!(house.get("/audio.m3u8").await.status, 404, "no such rendition");
+    // Short, but nothing more will come.
+    house.timeline.send_replace(Arc::new(timeline(1, Progress::Ended)));
+    assert!(house.get("/video.m3u8").await.text().contains("#EXT-X-ENDLIST"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_is_kept_until_the_next_segment_is_due() {
+    let house = house().await;
+    house.timeline.send_replace(Arc::new(timeline(3, Progress::Live)));
+    // The third segment ends at 18 s, so the fourth is due at 24 s.
+    for (now_s, lifetime) in
+        [(18, "max-age=3"), (21, "max-age=3"), (22, "max-age=2"), (23, "max-age=1"), (60, "max-age=1")]
+    {
+        house.clock.set_ms(START_MS + now_s * 1000);
+        assert_eq!(house.get("/video.m3u8").await.header("cache-control"), lifetime, "{now_s} s");
+    }
+}
