@@ -69,6 +69,11 @@ fn segments_go_on_without_a_break_across_an_encoder_reconnect() {
             grown.then_some(())
         });
         drop(encoder);
+        wait_for("the operator to be told", Duration::from_secs(10), || {
+            let problem =
+                server.cli(&["breakout", "show", &text(&breakout["id"])])["problem"].as_str().map(str::to_owned);
+            problem?.contains("no encoder is connected").then_some(())
+        });
     }
     assert_eq!(seen.len() as u64, last_msn, "each media sequence number has one name");
 }

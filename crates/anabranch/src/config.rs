@@ -57,6 +57,21 @@ const KEYS: &[(&str, &str)] = &[
     ("log.filter", "ANABRANCH_LOG_FILTER"),
 ];
 
+/// Variables that are not keys of the file: the command line's, and those of build and tests.
+const OTHER_VARIABLES: &[&str] =
+    &["ANABRANCH_CONFIG", "ANABRANCH_SERVER", "ANABRANCH_OUTPUT", "ANABRANCH_BIN", "ANABRANCH_BLESS"];
+
+/// Refuses variables that look like ours and mean nothing: a misspelt one would be obeyed by nobody.
+pub(crate) fn check_variables(names: impl Iterator<Item = String>) -> Result<()> {
+    for name in names.filter(|name| name.starts_with("ANABRANCH_")) {
+        let known = KEYS.iter().map(|(_, variable)| variable).chain(OTHER_VARIABLES).any(|known| *known == name);
+        if !known {
+            bail!("unknown environment variable: {name}; anabranch.example.toml names the keys");
+        }
+    }
+    Ok(())
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -369,6 +384,13 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = load("[edge]\nlisten = \"127.0.0.1:1\"\nmemmory = \"1MiB\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains("memmory"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_refused() {
+        let check = |name: &str| check_variables(std::iter::once(name.to_owned()));
+        assert!(check("ANABRANCH_EDGE_LISTEN").is_ok() && check("PATH").is_ok());
+        assert!(check("ANABRANCH_EDGE_LISTN").unwrap_err().to_string().contains("ANABRANCH_EDGE_LISTN"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Video delivery: live and on demand, from the encoder's push to the viewer's player.
+/// Live video delivery, from the encoder's push to the viewer's player.
 #[derive(Debug, Parser)]
 #[command(name = "anabranch", version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {

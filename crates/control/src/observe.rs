@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use anabranch_model::{BreakoutId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
+use anabranch_model::{BreakoutId, ChannelId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
 use parking_lot::Mutex;
 
 /// Nodes remembered; more are passed over.
@@ -37,6 +37,8 @@ pub(crate) struct Packaging {
 struct Inner {
     applied: BTreeMap<(String, String), u64>,
     inputs: HashMap<InputId, InputState>,
+    /// Inputs with an encoder, by channel.
+    connected: HashMap<ChannelId, HashSet<InputId>>,
     packaging: HashMap<BreakoutId, Packaging>,
     traffic: HashMap<DistributionId, (u64, u64)>,
 }
@@ -54,7 +56,8 @@ impl Observed {
                     inner.applied.insert((role, node), version);
                 }
             }
-            Report::Input { input, state, .. } => {
+            Report::Input { channel, input, state } => {
+                inner.connection(channel, &input, &state);
                 if inner.inputs.len() < MAX_ENTRIES || inner.inputs.contains_key(&input) {
                     inner.inputs.insert(input, state);
                 }
@@ -76,6 +79,11 @@ impl Observed {
 
     pub(crate) fn input(&self, input: &InputId) -> InputState {
         self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
+    }
+
+    /// Whether any input of the channel has an encoder.
+    pub(crate) fn has_encoder(&self, channel: &ChannelId) -> bool {
+        self.0.lock().connected.contains_key(channel)
     }
 
     pub(crate) fn packaging(&self, breakout: &BreakoutId) -> Option<Packaging> {
@@ -144,6 +152,23 @@ impl Observed {
 }
 
 impl Inner {
+    fn connection(&mut self, channel: ChannelId, input: &InputId, state: &InputState) {
+        match state {
+            InputState::Connected { .. } if self.connected.len() < MAX_ENTRIES => {
+                self.connected.entry(channel).or_default().insert(input.clone());
+            }
+            InputState::Connected { .. } => {}
+            InputState::Disconnected => {
+                if let Some(inputs) = self.connected.get_mut(&channel) {
+                    inputs.remove(input);
+                    if inputs.is_empty() {
+                        self.connected.remove(&channel);
+                    }
+                }
+            }
+        }
+    }
+
     fn packaging(&mut self, breakout: BreakoutId, state: PackagingState) {
         let known = self.packaging.get(&breakout);
         if known.is_none() && self.packaging.len() >= MAX_ENTRIES {

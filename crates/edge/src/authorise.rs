@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_signing::{Credentials, Denied, ParsedPolicy, RequestUrl, Source, verify};
+use anabranch_signing::{Credentials, Denied, Grant, ParsedPolicy, RequestUrl, Source, verify};
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -34,7 +34,7 @@ pub(crate) struct Authorised<'t, 'r> {
 #[derive(Debug)]
 pub(crate) struct Pass {
     policy: Arc<ParsedPolicy>,
-    /// The viewer's own signature parameters; empty if it came by cookies.
+    /// The viewer's own signature parameters, for the children of a playlist; empty if it came by cookies or covers one URL.
     pub(crate) query: String,
 }
 
@@ -109,7 +109,9 @@ fn judge(
         }
     };
     let verified = verify(&credentials, &gate.keys, &url, request.peer, now_seconds)?;
-    let query = if credentials.source() == Source::Query { credentials.raw_query().to_owned() } else { String::new() };
+    // A canned signature covers one URL: on the children of a playlist it would only be refused.
+    let carries = credentials.source() == Source::Query && matches!(credentials.grant(), Grant::Custom { .. });
+    let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
     let pass = Arc::new(Pass { policy: verified.policy, query });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)

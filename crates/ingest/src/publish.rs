@@ -136,7 +136,7 @@ impl<'a> Publish<'a> {
         let _live = LiveSession::begin();
         tracing::info!(
             channel.id = %self.target.channel, input.id = %self.target.input, remote = %self.remote,
-            encoder = ?self.encoder, "encoder connected"
+            encoder = %self.encoder, "encoder connected"
         );
         let end = match self.pump(wire).await {
             Ok(end) => end,

@@ -13,11 +13,12 @@ use anabranch_net::Shutdown;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, ServeArguments};
+use crate::config::{Config, ServeArguments, check_variables};
 use crate::logs;
 
 /// Runs `anabranch serve` to its end.
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
+    check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
     let config = Config::load(arguments, &|name| std::env::var(name).ok())?;
     logs::install(config.log.format, &config.log.filter)?;
     // Private keys and stream keys live in it.
@@ -27,6 +28,8 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
         .recursive(true)
         .create(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
+    std::fs::set_permissions(&config.data, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .with_context(|| format!("cannot make the data directory private: {}", config.data.display()))?;
     let _lock = lock::acquire(&config.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

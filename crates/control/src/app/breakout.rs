@@ -131,15 +131,21 @@ impl App {
     fn breakout_view(&self, row: BreakoutRow) -> Breakout {
         Breakout {
             packaging: self.packaging_view(&row),
+            problem: self.breakout_problem(&row, "no encoder is connected to the channel: push to its input"),
             id: row.id.into(),
             name: row.name,
             channel: row.channel.into(),
             state: row.state,
-            problem: row.problem,
             started_at: row.started_at.map(time::render_ms),
             ended_at: row.ended_at.map(time::render_ms),
             created_at: time::render_ms(row.created_at),
         }
+    }
+
+    /// The problem of the row, or that a breakout on air has no encoder, in the words of who is told.
+    pub(super) fn breakout_problem(&self, row: &BreakoutRow, without_encoder: &str) -> Option<String> {
+        let silent = row.state == BreakoutState::Running && !self.observed.has_encoder(&row.channel);
+        row.problem.clone().or_else(|| silent.then(|| without_encoder.to_owned()))
     }
 
     fn packaging_view(&self, row: &BreakoutRow) -> Packaging {

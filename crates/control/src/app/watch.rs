@@ -25,12 +25,8 @@ impl App {
         let url = request_url(&address, query).ok_or_else(|| Error::Forbidden("the edge has no address".to_owned()))?;
         verify(&credentials, &keys, &url, client, self.clock.now_seconds()).map_err(forbidden)?;
         let state = self.watch_state(&found);
-        Ok(Watch {
-            name: found.name,
-            state,
-            playlist_url: format!("{address}?{}", credentials.raw_query()),
-            problem: found.problem,
-        })
+        let problem = self.breakout_problem(&found, "the sender is not connected");
+        Ok(Watch { name: found.name, state, playlist_url: format!("{address}?{}", credentials.raw_query()), problem })
     }
 
     async fn key_set(&self, distribution: &DistributionRow) -> Result<KeySet, Error> {

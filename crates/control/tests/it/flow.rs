@@ -138,6 +138,6 @@ async fn a_slow_start_says_what_it_waits_for() {
     assert!(text(&breakout["problem"]).starts_with("waiting for the channel to run"));
     server.apply().await;
     let breakout = server.until("/v1/breakouts/b", state("RUNNING")).await;
-    assert!(breakout["problem"].is_null());
+    assert!(text(&breakout["problem"]).starts_with("no encoder is connected"));
     assert!(server.get("/v1/channels/c").await.body["problem"].is_null());
 }
