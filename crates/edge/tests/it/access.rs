@@ -145,6 +145,20 @@ async fn playlists_carry_the_viewers_own_signature() {
 }
 
 #[tokio::test]
+async fn a_canned_signature_is_not_put_on_children_that_it_cannot_open() {
+    let signed = signed(|_| {}).await;
+    signed.origin.set(
+        "/b1/index.m3u8",
+        Script::ok("#EXTM3U", "max-age=60").with(|s| s.headers[1].1 = "application/vnd.apple.mpegurl".to_owned()),
+    );
+    let url = "http://127.0.0.1/d/E1/b1/index.m3u8";
+    let url = sign_url(url, &SignSpec::Canned { expires: NOW + 60 }, "K1", &signed.key).unwrap();
+    let target = url.strip_prefix("http://127.0.0.1").unwrap();
+    let reply = get(signed.edge.address, "127.0.0.1", target).await;
+    assert_eq!((reply.status, reply.text()), (200, "#EXTM3U"));
+}
+
+#[tokio::test]
 async fn a_removed_key_opens_nothing_any_more() {
     let signed = signed(|_| {}).await;
     signed.origin.set("/b1/a", Script::ok("x", "max-age=60"));
