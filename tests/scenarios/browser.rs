@@ -47,6 +47,16 @@ impl Browser {
     }
 }
 
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // Asked rather than killed, so that the script takes its Chromium with it.
+            let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 fn watch_url(server: &Server, breakout: &Value) -> String {
     text(&server.cli(&["breakout", "play-url", &text(&breakout["id"])])["watch_url"])
 }
