@@ -201,18 +201,8 @@ impl Segmenter {
                 .map(|sample| sample_ms(sample, track))
         };
         let (video, audio) = (first_of(TrackKind::Video), first_of(TrackKind::Audio));
-        let newest = preroll
-            .samples
-            .iter()
-            .filter_map(|s| self.tracks[slot(s.kind)].as_ref().map(|track| sample_ms(s, track)))
-            .max()
-            .unwrap_or(0);
-        let oldest = preroll
-            .samples
-            .iter()
-            .filter_map(|s| self.tracks[slot(s.kind)].as_ref().map(|track| sample_ms(s, track)))
-            .min()
-            .unwrap_or(0);
+        let times = || preroll.samples.iter().filter_map(|s| Some(sample_ms(s, self.tracks[slot(s.kind)].as_deref()?)));
+        let (oldest, newest) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
         let waited = newest - oldest >= PREROLL_MS || preroll.samples.len() >= PREROLL_SAMPLES;
         // Pictures that cannot be decoded yet are worth a longer wait than sound that may never come.
         let video_is_coming = preroll.samples.iter().any(|s| s.kind == TrackKind::Video)
