@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_http_cache::{NotStored, ResponseMeta, Timing, TtlBounds};
+use anabranch_http_cache::{NotStored, Policy, RequestMeta, ResponseMeta, Timing, TtlBounds};
 use bytes::Bytes;
 use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, SET_COOKIE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -61,11 +61,12 @@ impl ObjectHead {
         received_ms: i64,
     ) -> Self {
         let meta = ResponseMeta::read(status, headers);
+        let policy = Policy::from(*bounds);
         let (timing, keep) = if status >= 400 {
-            let lifetime = meta.explicit_lifetime().unwrap_or(0).min(bounds.max).max(ERROR_TTL_SECONDS);
-            (meta.timing_for(lifetime, requested_ms, received_ms), Ok(()))
+            let lifetime = meta.explicit_lifetime(received_ms).unwrap_or(0).min(bounds.max).max(ERROR_TTL_SECONDS);
+            (meta.timing_for(lifetime, &policy, requested_ms, received_ms), Ok(()))
         } else {
-            (meta.timing(bounds, requested_ms, received_ms), meta.storable(bounds))
+            (meta.timing(&policy, requested_ms, received_ms), meta.storable(&RequestMeta::GET, &policy))
         };
         let (mut lines, mut cors_lines) = (Vec::with_capacity(256), Vec::new());
         let nominated = connection_options(headers);
