@@ -118,9 +118,9 @@ impl Observed {
     pub(crate) fn traffic_pending(&self) -> Vec<Traffic> {
         let inner = self.0.lock();
         let one = |(distribution, &(requests, bytes)): (&DistributionId, &(u64, u64))| Traffic {
-            distribution: distribution.clone(),
             requests,
             bytes,
+            ..Traffic::none(distribution.clone())
         };
         inner.traffic.iter().map(one).collect()
     }
@@ -216,7 +216,7 @@ mod tests {
     fn traffic_counts_once() {
         let observed = Observed::default();
         let distribution = DistributionId::random();
-        let one = Traffic { distribution: distribution.clone(), requests: 2, bytes: 10 };
+        let one = Traffic { requests: 2, bytes: 10, ..Traffic::none(distribution.clone()) };
         observed.take(Report::Traffic(vec![one.clone(), one.clone()]));
         assert_eq!(observed.traffic(&distribution), (4, 20));
         let pending = observed.traffic_pending();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anabranch_model::{
-    Behavior, BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, CorsPolicy, DistributionSpec, InputSpec, KeyGroupId,
-    KeyGroupSpec, KeySpec, Origin, OriginSpec, Snapshot, Transform,
+    AllowedMethods, Behavior, BreakoutSpec, BreakoutState, CachePolicy, ChannelId, ChannelSpec, CorsPolicy,
+    DistributionSpec, InputSpec, InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec, Origin, OriginRequestPolicy,
+    OriginSpec, PriceClass, ResponseHeadersPolicy, Snapshot, Transform, ViewerProtocol,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -15,9 +16,6 @@ use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, br
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Longest time that an edge keeps an object, in seconds.
-const MAX_TTL_SECONDS: u64 = 31_536_000;
 
 /// Name of the one origin of a channel's distribution.
 const LIVE_ORIGIN: &str = "live";
@@ -122,17 +120,31 @@ fn distribution_spec(row: DistributionRow) -> DistributionSpec {
     let behavior = |path_pattern: &str, transform| Behavior {
         path_pattern: path_pattern.to_owned(),
         origin: LIVE_ORIGIN.to_owned(),
+        viewer_protocol: ViewerProtocol::AllowAll,
+        allowed_methods: AllowedMethods::GetHeadOptions,
+        cache_options: false,
         trusted_key_groups: vec![row.key_group.clone()],
-        min_ttl_seconds: 0,
-        default_ttl_seconds: 0,
-        max_ttl_seconds: MAX_TTL_SECONDS,
-        cors: Some(open_cors()),
+        cache: CachePolicy::default(),
+        origin_request: OriginRequestPolicy::default(),
+        response_headers: ResponseHeadersPolicy { cors: Some(open_cors()), ..ResponseHeadersPolicy::default() },
+        compress: false,
         transform,
     };
     DistributionSpec {
         behaviors: vec![behavior("*.m3u8", Transform::SignedPlaylist)],
         default_behavior: behavior("*", Transform::None),
-        origins: vec![OriginSpec { id: LIVE_ORIGIN.to_owned(), origin: Origin::Live { channel: row.channel } }],
+        origins: vec![OriginSpec {
+            id: LIVE_ORIGIN.to_owned(),
+            origin: Origin::Live { channel: row.channel },
+            shield: None,
+        }],
+        origin_groups: Vec::new(),
+        error_responses: Vec::new(),
+        invalidations: InvalidationLog::default(),
+        default_root_object: String::new(),
+        price_class: PriceClass::default(),
+        http2: true,
+        http3: false,
         id: row.id,
         domain_name: row.domain_name,
         aliases: row.aliases,
@@ -148,6 +160,9 @@ fn open_cors() -> CorsPolicy {
         allow_headers: words(&["*"]),
         allow_methods: words(&["GET", "HEAD", "OPTIONS"]),
         allow_credentials: false,
+        expose_headers: Vec::new(),
+        max_age_seconds: 600,
+        overrides: true,
     }
 }
 

@@ -19,9 +19,6 @@ const MEMO_ENTRY_BYTES: u64 = 512;
 /// Remembered signatures expected at first.
 const MEMO_ENTRIES: usize = 4096;
 
-/// Scheme of the URL that a signature is judged by; the edge does not speak TLS yet.
-const SCHEME: &str = "http";
-
 /// A request that may be answered.
 #[derive(Debug)]
 pub(crate) struct Authorised<'t, 'r> {
@@ -87,7 +84,8 @@ fn judge(
     now_seconds: i64,
 ) -> Result<Arc<Pass>, Denied> {
     let request = routed.request;
-    let url = RequestUrl { scheme: SCHEME, host: request.host, path: request.path, query: request.query };
+    let url =
+        RequestUrl { scheme: request.scheme.as_str(), host: request.host, path: request.path, query: request.query };
     let cookies = || request.fields.cookies.iter().copied().filter(|line| !line.is_empty());
     let query = request.query.unwrap_or("");
     let recall = |scratch: &[u8]| match memo.0.get(scratch) {

@@ -184,8 +184,14 @@ impl View<'_, '_> {
             Source::Growing(_, mut follower) => follower.whole().await,
         };
         let object = match object {
-            Ok(object) if object.body.length() <= MAX_TRANSFORM_BYTES => object,
-            Ok(_) | Err(_) => {
+            Ok(object) if object.body.length() <= MAX_TRANSFORM_BYTES => {
+                object.body.contiguous().ok().map(|bytes| (object, bytes))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        let (object, plain) = match object {
+            Some(both) => both,
+            None => {
                 let made = Arc::new(Object::made(502, "The origin's answer cannot be used.\n", context.now_ms()));
                 return self.plain(Source::Whole(made), head, context);
             }
@@ -197,7 +203,7 @@ impl View<'_, '_> {
         if evaluate_condition(fields.if_none_match, None, etag.as_deref(), None) == Condition::NotModified {
             return self.finish(304, head, &without_etag(&facts.lines), etag.as_deref(), facts, Body::Empty, context);
         }
-        let body = Bytes::from((transforms.signed_playlist)(&object.body.contiguous(), signature));
+        let body = Bytes::from((transforms.signed_playlist)(&plain, signature));
         head.start(200);
         head.lines(&without_etag(&facts.lines));
         if let Some(etag) = etag {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::admit::admit;
 use crate::authorise::Authorised;
+use crate::body::StoredBody;
 use crate::cache::Key;
 use crate::decide::{Decided, Decision};
 use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
@@ -229,7 +230,7 @@ impl Task {
                 Err(failure) => return self.report(&failure),
             }
         }
-        let object = Arc::new(Object::new(head, Arc::new(self.flight.take_body())));
+        let object = Arc::new(Object::new(head, StoredBody::Memory(Arc::new(self.flight.take_body()))));
         admit(self.worker.cache(), &self.key, &object);
         self.flight.land(object, Landing::Fetched);
         answer.release(self.worker.pool());

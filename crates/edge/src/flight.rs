@@ -183,7 +183,7 @@ impl Follower {
                         return Ok(Some(bytes));
                     }
                 }
-                Phase::Landed { object, .. } => return Ok(object.body.at(offset, end)),
+                Phase::Landed { object, .. } => return object.body.at(offset, end).map_err(|_| Broken),
                 Phase::Broken => return Err(Broken),
             }
             self.wake.changed().await.map_err(|_| Broken)?;

@@ -24,7 +24,7 @@ use crate::deliver::{Answer, Body};
 use crate::flight::{Broken, Follower};
 use crate::object::parse_lines;
 use crate::record::Record;
-use crate::request::{BadTarget, Fields, Method, Request, host_without_port, split_target};
+use crate::request::{BadTarget, Fields, Lines, Method, ReadBody, Request, Scheme, host_without_port, split_target};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
 
@@ -74,7 +74,7 @@ async fn respond(
     let answered = match read(&request, peer) {
         Ok(request) => {
             let table = worker.table().load_full();
-            answer(&worker, &table, &request, &mut scratch).await
+            answer(&worker, &table, &request, &mut Unread, &mut scratch).await
         }
         Err(status) => answer_unread(&worker, status, &mut scratch),
     };
@@ -98,7 +98,16 @@ fn read(request: &HttpRequest<Incoming>, peer: IpAddr) -> Result<Request<'_>, u1
     for (name, value) in request.headers() {
         fields.take(name.as_str(), value.as_bytes());
     }
-    Ok(Request { method: Method::of(request.method().as_str()), host, path, query, peer, fields })
+    Ok(Request {
+        method: Method::of(request.method().as_str()),
+        scheme: Scheme::Http,
+        host,
+        path,
+        query,
+        peer,
+        fields,
+        lines: Lines::Map(request.headers()),
+    })
 }
 
 fn response(answer: Answer, scratch: &Scratch) -> Response<Outgoing> {
@@ -113,6 +122,15 @@ fn response(answer: Answer, scratch: &Scratch) -> Response<Outgoing> {
         response.headers_mut().append(name, value);
     }
     response
+}
+
+/// A body that is not read yet.
+struct Unread;
+
+impl ReadBody for Unread {
+    fn collect(&mut self, _: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
+        Box::pin(std::future::ready(Err(413)))
+    }
 }
 
 type Step = Pin<Box<dyn Future<Output = (Follower, Result<Option<Bytes>, Broken>)> + Send>>;
@@ -165,7 +183,10 @@ impl HttpBody for Outgoing {
                 Some(bytes)
             }
             Outflow::Stored { object, at, end } => {
-                let bytes = object.body.at(*at, *end);
+                let bytes = match object.body.at(*at, *end) {
+                    Ok(bytes) => bytes,
+                    Err(_) => return Poll::Ready(Some(Err(Broken))),
+                };
                 *at += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
                 bytes
             }

@@ -10,6 +10,7 @@
 mod accept;
 mod admit;
 mod authorise;
+mod body;
 mod cache;
 mod config;
 mod decide;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, SET_COOKIE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::body::StoredBody;
 use crate::head::{http_date, push_number};
-use crate::segments::Segments;
 
 /// Seconds that an error answer is kept when the origin gives no lifetime, so that a herd does not hammer a failing origin.
 const ERROR_TTL_SECONDS: u64 = 1;
@@ -109,11 +109,11 @@ impl ObjectHead {
     }
 }
 
-/// A whole response in memory.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) head: Arc<ObjectHead>,
-    pub(crate) body: Arc<Segments>,
+    pub(crate) body: StoredBody,
     /// `head.lines` and `Content-Length`: all of a full answer's head that does not change between requests.
     pub(crate) whole_lines: Box<[u8]>,
     /// Until this moment it is served stale without asking the origin again, which has just failed.
@@ -121,7 +121,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    pub(crate) fn new(head: Arc<ObjectHead>, body: Arc<Segments>) -> Self {
+    pub(crate) fn new(head: Arc<ObjectHead>, body: StoredBody) -> Self {
         let mut whole = Vec::with_capacity(head.lines.len() + 32);
         whole.extend_from_slice(&head.lines);
         if !bodyless(head.status) {
@@ -138,7 +138,7 @@ impl Object {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let head = ObjectHead::read(status, &headers, &TtlBounds::default(), now_ms, now_ms);
-        Self::new(Arc::new(head), Arc::new(Segments::one(Bytes::from_static(text.as_bytes()))))
+        Self::new(Arc::new(head), StoredBody::one(Bytes::from_static(text.as_bytes())))
     }
 
     /// The object after a `304`: its body with the fields updated (RFC 9111 §3.2).
@@ -177,9 +177,9 @@ impl Object {
         }
     }
 
-    /// Bytes that it takes.
+    /// Bytes that it takes of the memory tier.
     pub(crate) fn weight(&self) -> u64 {
-        self.body.length() + (self.whole_lines.len() + self.head.lines.len() + self.head.cors_lines.len()) as u64
+        self.body.memory_bytes() + (self.whole_lines.len() + self.head.lines.len() + self.head.cors_lines.len()) as u64
     }
 }
 
@@ -255,7 +255,7 @@ mod tests {
         let first =
             headers(&[("cache-control", "max-age=1"), ("etag", "\"a\""), ("x", "old"), ("content-type", "a/b")]);
         let head = ObjectHead::read(200, &first, &TtlBounds::default(), 0, 0);
-        let object = Object::new(Arc::new(head), Arc::new(Segments::one(Bytes::from_static(b"abc"))));
+        let object = Object::new(Arc::new(head), StoredBody::one(Bytes::from_static(b"abc")));
         let update = headers(&[("cache-control", "max-age=9"), ("x", "new"), ("content-length", "0")]);
         let fresh = object.freshened(&update, &TtlBounds::default(), 5000, 5000);
         assert_eq!(fresh.head.timing.fresh_until_ms, 14_000);

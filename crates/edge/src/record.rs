@@ -167,9 +167,9 @@ impl Books {
         let traffic = taken
             .iter()
             .map(|(id, _, (requests, bytes))| Traffic {
-                distribution: (*id).clone(),
                 requests: *requests,
                 bytes: *bytes,
+                ..Traffic::none((*id).clone())
             })
             .collect();
         if reports.try_send(Report::Traffic(traffic)).is_err() {
@@ -199,12 +199,12 @@ mod tests {
         books.follow(std::iter::empty());
         assert_eq!(
             inbox.try_recv().unwrap(),
-            Report::Traffic(vec![Traffic { distribution: id.clone(), requests: 1, bytes: 10 }])
+            Report::Traffic(vec![Traffic { requests: 1, bytes: 10, ..Traffic::none(id.clone()) }])
         );
         books.report(&reports);
         assert_eq!(
             inbox.try_recv().unwrap(),
-            Report::Traffic(vec![Traffic { distribution: id, requests: 2, bytes: 20 }])
+            Report::Traffic(vec![Traffic { requests: 2, bytes: 20, ..Traffic::none(id) }])
         );
         books.report(&reports);
         assert!(inbox.try_recv().is_err());

@@ -1,6 +1,11 @@
-//! A viewer's request as both fronts give it, and the checks of its target.
+//! A viewer's request as the fronts give it, and the checks of its target.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::HeaderMap;
 
 /// Longest path and query, in bytes.
 const MAX_TARGET_BYTES: usize = 8 << 10;
@@ -14,6 +19,10 @@ pub(crate) enum Method {
     Get,
     Head,
     Options,
+    Post,
+    Put,
+    Patch,
+    Delete,
     Other,
 }
 
@@ -23,6 +32,10 @@ impl Method {
             "GET" => Self::Get,
             "HEAD" => Self::Head,
             "OPTIONS" => Self::Options,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
             _ => Self::Other,
         }
     }
@@ -32,6 +45,10 @@ impl Method {
             Self::Get => "GET",
             Self::Head => "HEAD",
             Self::Options => "OPTIONS",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
             Self::Other => "-",
         }
     }
@@ -77,10 +94,67 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What the viewer's connection speaks beneath HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// All field lines of a request, for the bends that need others than [`Fields`]; read only when asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lines<'a> {
+    /// The bytes of an HTTP/1 head after its request line, which the parser has accepted.
+    Raw(&'a [u8]),
+    /// Fields that a library has parsed.
+    Map(&'a HeaderMap),
+}
+
+impl<'a> Lines<'a> {
+    /// Every field line as name (in the viewer's spelling) and value, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let (raw, map) = match self {
+            Self::Raw(raw) => (Some(raw), None),
+            Self::Map(map) => (None, Some(map)),
+        };
+        let raw = raw.into_iter().flat_map(|raw| raw.split(|&byte| byte == b'\n')).filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
+        });
+        let map = map.into_iter().flat_map(|map| map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+        raw.chain(map)
+    }
+
+    /// The values of one name, compared without case.
+    pub(crate) fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(present, _)| present.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// The body of a request, which a front reads only when a bend asks for it.
+pub(crate) trait ReadBody: Send {
+    /// The whole body; empty if there is none. Called once at the most.
+    ///
+    /// # Errors
+    /// The status of the refusal: 413 over `limit` bytes, 408 too slow, 400 malformed or broken off. The connection then ends
+    /// with the answer.
+    fn collect(&mut self, limit: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>>;
+}
+
 /// A request, borrowed from the connection's buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
+    pub(crate) scheme: Scheme,
     /// As asked, with the port if there was one; empty if HTTP/1.0 gave none.
     pub(crate) host: &'a str,
     /// As asked; begins with `/`.
@@ -89,6 +163,7 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) peer: IpAddr,
     pub(crate) fields: Fields<'a>,
+    pub(crate) lines: Lines<'a>,
 }
 
 /// Why a target or host is refused.

@@ -13,7 +13,7 @@ use crate::head::Head;
 use crate::key::key;
 use crate::lookup::lookup;
 use crate::record::{AccessLine, Outcome, Record};
-use crate::request::Request;
+use crate::request::{ReadBody, Request};
 use crate::route::route;
 use crate::table::{Site, Table};
 use crate::worker::Worker;
@@ -74,6 +74,7 @@ pub(crate) async fn answer(
     worker: &Arc<Worker>,
     table: &Table,
     request: &Request<'_>,
+    _body: &mut dyn ReadBody,
     scratch: &mut Scratch,
 ) -> Answer {
     let context = Context::new(worker);

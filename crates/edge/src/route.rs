@@ -33,7 +33,9 @@ pub(crate) fn route<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Resul
     match request.method {
         Method::Get | Method::Head => Ok(Routed { request, site, rule, path }),
         Method::Options if rule.cors.is_some() => refused(Own::Preflight),
-        Method::Options | Method::Other => refused(Own::MethodNotAllowed),
+        Method::Options | Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Other => {
+            refused(Own::MethodNotAllowed)
+        }
     }
 }
 

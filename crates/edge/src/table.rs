@@ -129,11 +129,11 @@ fn site(
         upstream: upstream(spec, behavior, config.origin_room.as_ref()).map(Arc::new),
         gate: gate(behavior),
         bounds: TtlBounds {
-            min: behavior.min_ttl_seconds,
-            default: behavior.default_ttl_seconds,
-            max: behavior.max_ttl_seconds,
+            min: behavior.cache.min_ttl_seconds,
+            default: behavior.cache.default_ttl_seconds,
+            max: behavior.cache.max_ttl_seconds,
         },
-        cors: behavior.cors.as_ref().map(cors),
+        cors: behavior.response_headers.cors.as_ref().map(cors),
         transform: behavior.transform,
     };
     let default = rule(&spec.default_behavior);
@@ -150,14 +150,13 @@ fn upstream(spec: &DistributionSpec, behavior: &Behavior, room: Option<&OriginRo
             let headers = HeaderMap::from_iter([(TOKEN_HEADER, token)]);
             Some(Upstream { authority: room.authority.clone(), prefix: format!("/live/{channel}"), headers })
         }
-        Origin::Http { authority, path, headers } => {
+        Origin::Bucket(_) => None,
+        Origin::Http(http) => {
             let parse =
                 |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
-            let headers = headers.iter().map(parse).collect::<Option<HeaderMap>>()?;
-            // hyper's client joins a name and a port for connecting; a bare name means HTTP's own port.
-            let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-            let authority = if has_port { authority.clone() } else { format!("{authority}:80") };
-            Some(Upstream { authority, prefix: path.clone(), headers })
+            let headers = http.headers.iter().map(parse).collect::<Option<HeaderMap>>()?;
+            let authority = format!("{}:{}", http.host, http.http_port);
+            Some(Upstream { authority, prefix: http.path.clone(), headers })
         }
     });
     if found.is_none() {

@@ -5,17 +5,21 @@
 //! Never: I/O, clocks, SQL, HTTP.
 //! Spec: systems.md V5, V7, V8, V31, V80-V84.
 
+mod distribution;
 mod id;
 mod lifecycle;
 mod report;
 mod snapshot;
 
+pub use distribution::{
+    AllowedMethods, Behavior, BucketOrigin, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
+    ErrorResponse, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup, OriginProtocol,
+    OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection, Transform,
+    ViewerProtocol,
+};
 pub use id::{BreakoutId, ChannelId, DistributionId, IdError, InputId, KeyGroupId, KeyId};
 pub use lifecycle::{
     BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionState, InvalidTransition,
 };
 pub use report::{InputState, PackagingState, Report, Traffic};
-pub use snapshot::{
-    Behavior, BreakoutSpec, ChannelSpec, CorsPolicy, DistributionSpec, InputSpec, KeyGroupSpec, KeySpec, Origin,
-    OriginSpec, Snapshot, Transform,
-};
+pub use snapshot::{BreakoutSpec, ChannelSpec, InputSpec, KeyGroupSpec, KeySpec, Snapshot};

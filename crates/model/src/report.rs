@@ -70,13 +70,45 @@ pub enum PackagingState {
     Ended,
 }
 
-/// Delivered traffic of one distribution.
+/// Delivered traffic of one distribution, behavior and breakout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Distribution.
     pub distribution: DistributionId,
+    /// Path pattern of the behavior.
+    #[serde(default)]
+    pub behavior: String,
+    /// Breakout, if the path belongs to one.
+    #[serde(default)]
+    pub breakout: Option<BreakoutId>,
     /// Requests answered.
     pub requests: u64,
     /// Bytes sent to viewers, heads and bodies.
     pub bytes: u64,
+    /// Answers by status class, 1xx to 5xx.
+    #[serde(default)]
+    pub statuses: [u64; 5],
+    /// Answers from the cache without a word to the origin: fresh or allowed stale.
+    #[serde(default)]
+    pub hits: u64,
+    /// Answers for which something was asked of the origin, alone or together with others. Own answers are neither.
+    #[serde(default)]
+    pub misses: u64,
+}
+
+impl Traffic {
+    /// Nothing yet of this distribution.
+    #[must_use]
+    pub fn none(distribution: DistributionId) -> Self {
+        Self {
+            distribution,
+            behavior: String::new(),
+            breakout: None,
+            requests: 0,
+            bytes: 0,
+            statuses: [0; 5],
+            hits: 0,
+            misses: 0,
+        }
+    }
 }

@@ -116,7 +116,7 @@ async fn traffic_is_added_up_and_kept() {
     let id = text(&channel["distribution"]["id"]).to_owned();
     let path = format!("/v1/distributions/{id}");
     for _ in 0..2 {
-        let traffic = Traffic { distribution: id.parse().unwrap(), requests: 3, bytes: 500 };
+        let traffic = Traffic { requests: 3, bytes: 500, ..Traffic::none(id.parse().unwrap()) };
         server.reports.send(Report::Traffic(vec![traffic])).await.unwrap();
     }
     let shown = server.until(&path, |distribution| distribution["requests_total"] == 6).await;

@@ -211,7 +211,7 @@ async fn traffic_of_what_is_gone_is_passed_over() {
     let (_dir, db, group) = open().await;
     let new = channel("c", &group);
     db.channel_create(&new, 1).await.unwrap();
-    let traffic = |distribution| Traffic { distribution, requests: 1, bytes: 10 };
+    let traffic = |distribution| Traffic { requests: 1, bytes: 10, ..Traffic::none(distribution) };
     db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.clone())]).await.unwrap();
     let row = db.distribution_find(new.distribution.as_str()).await.unwrap();
     assert_eq!((row.requests_total, row.bytes_total), (1, 10));

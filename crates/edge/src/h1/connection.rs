@@ -1,11 +1,14 @@
 //! The connection loop: read a head, answer it, again.
 
+use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_net::Shutdown;
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -14,6 +17,7 @@ use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
 use crate::deliver::Answer;
+use crate::request::{ReadBody, Scheme};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
 
@@ -39,6 +43,15 @@ pub(crate) enum Begun {
     Closed,
     /// It speaks HTTP/2; these bytes have been read.
     Http2(TcpStream, Vec<u8>),
+}
+
+/// A body that is not read yet.
+struct Unread;
+
+impl ReadBody for Unread {
+    fn collect(&mut self, _: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
+        Box::pin(std::future::ready(Err(413)))
+    }
 }
 
 /// Bytes that have been read and not used.
@@ -77,7 +90,7 @@ pub(crate) async fn serve(
     let mut first = true;
     let mut turn = 0;
     loop {
-        let whole_head = match parse(input.bytes(), peer) {
+        let whole_head = match parse(input.bytes(), Scheme::Http, peer) {
             _ if first && input.may_be_preface() => None,
             Parsed::Partial => None,
             parsed => Some(parsed),
@@ -102,7 +115,7 @@ pub(crate) async fn serve(
             Parsed::Partial => continue,
         };
         first = false;
-        let answer = answer(worker, table.load(), &parts.request, &mut scratch).await;
+        let answer = answer(worker, table.load(), &parts.request, &mut Unread, &mut scratch).await;
         let plan = Plan::of(&parts, &answer, shutdown);
         let (go_on, drained) = (plan.go_on, plan.drained);
         let head_bytes = parts.head_bytes;

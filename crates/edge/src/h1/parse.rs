@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use httparse::Status;
 
-use crate::request::{BadTarget, Fields, Method, Request, host_without_port, split_target};
+use crate::request::{BadTarget, Fields, Lines, Method, Request, Scheme, host_without_port, split_target};
 
 /// Most field lines of a request.
 const MAX_FIELDS: usize = 100;
@@ -55,7 +55,7 @@ struct Control<'b> {
 }
 
 /// Reads the request head at the beginning of `bytes`.
-pub(crate) fn parse(bytes: &[u8], peer: IpAddr) -> Parsed<'_> {
+pub(crate) fn parse(bytes: &[u8], scheme: Scheme, peer: IpAddr) -> Parsed<'_> {
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut head = httparse::Request::new(&mut []);
     let head_bytes = match head.parse_with_uninit_headers(bytes, &mut slots) {
@@ -94,7 +94,12 @@ pub(crate) fn parse(bytes: &[u8], peer: IpAddr) -> Parsed<'_> {
         Err(BadTarget::TooLong) => return Parsed::Bad(414),
         Err(BadTarget::Path | BadTarget::Host) => return Parsed::Bad(400),
     };
-    let request = Request { method: Method::of(method), host, path, query, peer, fields };
+    // Empty lines before the request line are allowed (RFC 9112 §2.2).
+    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line_end =
+        bytes[begin..head_bytes].iter().position(|&byte| byte == b'\n').map_or(head_bytes, |at| begin + at + 1);
+    let lines = Lines::Raw(&bytes[line_end..head_bytes]);
+    let request = Request { method: Method::of(method), scheme, host, path, query, peer, fields, lines };
     let keep_alive = !control.close && (!http_1_0 || control.keep_alive);
     let framing = if control.chunked { Framing::Chunked } else { Framing::Length(control.length.unwrap_or(0)) };
     Parsed::Whole(Parts { request, head_bytes, keep_alive, http_1_0, framing })
@@ -184,7 +189,7 @@ mod tests {
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn status(text: &str) -> u16 {
-        match parse(text.as_bytes(), PEER) {
+        match parse(text.as_bytes(), Scheme::Http, PEER) {
             Parsed::Partial => 100,
             Parsed::Whole(_) => 200,
             Parsed::Bad(status) => status,
@@ -244,19 +249,21 @@ mod tests {
             (false, "GET / HTTP/1.0\r\nHost: a\r\n\r\n"),
             (true, "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"),
         ] {
-            let Parsed::Whole(parts) = parse(head.as_bytes(), PEER) else { panic!("{head}") };
+            let Parsed::Whole(parts) = parse(head.as_bytes(), Scheme::Http, PEER) else { panic!("{head}") };
             assert_eq!(parts.keep_alive, expected, "{head}");
         }
-        let Parsed::Whole(parts) = parse(b"GET http://B:1 HTTP/1.1\r\nHost: a\r\n\r\nrest", PEER) else { panic!() };
+        let Parsed::Whole(parts) = parse(b"GET http://B:1 HTTP/1.1\r\nHost: a\r\n\r\nrest", Scheme::Http, PEER) else {
+            panic!()
+        };
         assert_eq!((parts.request.host, parts.request.path, parts.head_bytes), ("B:1", "/", 36));
     }
 
     proptest::proptest! {
         #[test]
         fn any_bytes_are_judged(bytes: Vec<u8>, head in "(GET|POST|/|HTTP/1.1| |\r\n|\n|Host: |a|Content-Length: |5|:|,|%2e|\\.){0,60}") {
-            let _ = parse(&bytes, PEER);
-            let _ = parse(head.as_bytes(), PEER);
-            let _ = parse(format!("GET / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n").as_bytes(), PEER);
+            let _ = parse(&bytes, Scheme::Http, PEER);
+            let _ = parse(head.as_bytes(), Scheme::Http, PEER);
+            let _ = parse(format!("GET / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n").as_bytes(), Scheme::Http, PEER);
         }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::patience::writable;
+use crate::body::StoredBody;
 use crate::deliver::Body;
 use crate::flight::Follower;
 use crate::record::Record;
@@ -44,7 +45,10 @@ pub(crate) async fn send(
     match body {
         Body::Empty => send_slices(stream, &mut [IoSlice::new(head)], limit, record).await,
         Body::Bytes(bytes) => send_slices(stream, &mut [IoSlice::new(head), IoSlice::new(&bytes)], limit, record).await,
-        Body::Stored { object, start, end } => send_stored(stream, head, &object.body, start, end, limit, record).await,
+        Body::Stored { object, start, end } => match &object.body {
+            StoredBody::Memory(body) => send_memory(stream, head, body, start, end, limit, record).await,
+            StoredBody::File(_) => send_file(stream, head, &object.body, start, end, limit, record).await,
+        },
         Body::Growing { follower, start, end } => {
             let mut growing = Growing { stream, follower, limit, marking, at: start, end };
             growing.send(head, record).await
@@ -52,7 +56,7 @@ pub(crate) async fn send(
     }
 }
 
-async fn send_stored(
+async fn send_memory(
     stream: &TcpStream,
     head: &[u8],
     body: &Segments,
@@ -81,6 +85,24 @@ async fn send_stored(
             return Ok(());
         }
     }
+}
+
+async fn send_file(
+    stream: &TcpStream,
+    head: &[u8],
+    body: &StoredBody,
+    start: u64,
+    end: u64,
+    limit: Duration,
+    record: &mut Record,
+) -> io::Result<()> {
+    let (mut head, mut at) = (head, start);
+    while let Some(bytes) = body.at(at, end)? {
+        send_slices(stream, &mut [head, &bytes].map(IoSlice::new), limit, record).await?;
+        head = &[];
+        at += bytes.len() as u64;
+    }
+    Ok(())
 }
 
 /// Writes all of `slices`.

@@ -83,7 +83,7 @@ async fn cookies_open_only_for_their_holder() {
 
 #[tokio::test]
 async fn refusals_speak_cloudfronts_words() {
-    let signed = signed(|site| site.default_behavior.cors = Some(any_origin())).await;
+    let signed = signed(|site| site.default_behavior.response_headers.cors = Some(any_origin())).await;
     let good = signed.query(NOW + 60);
     let xml = |code: &str, message: &str| {
         format!(
@@ -184,12 +184,15 @@ fn any_origin() -> CorsPolicy {
         allow_headers: vec!["*".to_owned()],
         allow_methods: vec!["*".to_owned()],
         allow_credentials: false,
+        expose_headers: vec![],
+        max_age_seconds: 600,
+        overrides: true,
     }
 }
 
 #[tokio::test]
 async fn preflights_need_no_signature() {
-    let signed = signed(|site| site.default_behavior.cors = Some(any_origin())).await;
+    let signed = signed(|site| site.default_behavior.response_headers.cors = Some(any_origin())).await;
     let lines =
         "Origin: http://page.test\r\nAccess-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n";
     let reply = ask(signed.edge.address, "OPTIONS", "127.0.0.1", "/d/E1/b1/a", lines).await;
@@ -207,11 +210,14 @@ async fn the_behaviors_cors_replaces_the_origins() {
     origin.set("/named/a", Script::ok("x", "max-age=60").with(own));
     origin.set("/plain/a", Script::ok("x", "max-age=60").with(own));
     let mut named = behavior("/named/*");
-    named.cors = Some(CorsPolicy {
+    named.response_headers.cors = Some(CorsPolicy {
         allow_origins: vec!["https://app.test".to_owned()],
         allow_headers: vec!["Range".to_owned()],
         allow_methods: vec!["GET".to_owned()],
         allow_credentials: true,
+        expose_headers: vec![],
+        max_age_seconds: 600,
+        overrides: true,
     });
     let mut site = distribution("E1", "a.test", &origin);
     site.behaviors = vec![named];

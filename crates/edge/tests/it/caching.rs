@@ -87,8 +87,8 @@ async fn ttl_bounds_of_the_behavior_count() {
     origin.set("/a", Script::ok("x", "max-age=1000"));
     origin.set("/b", Script::ok("x", "").with(|s| s.headers.clear()));
     let mut site = distribution("E1", "a.test", &origin);
-    site.default_behavior.max_ttl_seconds = 10;
-    site.default_behavior.default_ttl_seconds = 5;
+    site.default_behavior.cache.max_ttl_seconds = 10;
+    site.default_behavior.cache.default_ttl_seconds = 5;
     let edge = start(vec![site], |_| {});
     assert_eq!(
         get(edge.address, "a.test", "/a").await.header("cache-status"),

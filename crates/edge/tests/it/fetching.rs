@@ -9,7 +9,7 @@ use anabranch_model::Origin;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 
-use crate::support::{Script, TestOrigin, Viewer, ask, distribution, get, start, until};
+use crate::support::{Script, TestOrigin, Viewer, ask, distribution, get, http_origin, start, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_herd_is_one_fetch_and_gets_bytes_as_they_come() {
@@ -94,7 +94,7 @@ async fn dead_and_missing_origins_are_not_hammered() {
     let mut dead = distribution("E1", "dead.test", &origin);
     // A port that nobody listens on: bound, then closed.
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    dead.origins[0].origin = Origin::Http { authority: closed.to_string(), path: String::new(), headers: [].into() };
+    dead.origins[0].origin = http_origin(closed);
     let edge = start(vec![dead, distribution("E2", "a.test", &origin)], |_| {});
     let refused = get(edge.address, "dead.test", "/x").await;
     assert_eq!((refused.status, refused.header("cache-control")), (502, Some("no-store")));

@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anabranch_edge::{Config, Edge, Transforms};
-use anabranch_model::{Behavior, DistributionSpec, KeyGroupSpec, Origin, OriginSpec, Report, Snapshot, Transform};
+use anabranch_model::{
+    AllowedMethods, Behavior, CachePolicy, DistributionSpec, HttpOrigin, InvalidationLog, KeyGroupSpec, Origin,
+    OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, Report, ResponseHeadersPolicy,
+    Snapshot, Transform, ViewerProtocol,
+};
 use anabranch_net::{ManualClock, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -212,11 +216,14 @@ pub fn behavior(pattern: &str) -> Behavior {
     Behavior {
         path_pattern: pattern.to_owned(),
         origin: "o".to_owned(),
+        viewer_protocol: ViewerProtocol::AllowAll,
+        allowed_methods: AllowedMethods::GetHeadOptions,
+        cache_options: false,
         trusted_key_groups: vec![],
-        min_ttl_seconds: 0,
-        default_ttl_seconds: 0,
-        max_ttl_seconds: 31_536_000,
-        cors: None,
+        cache: CachePolicy::default(),
+        origin_request: OriginRequestPolicy::default(),
+        response_headers: ResponseHeadersPolicy::default(),
+        compress: false,
         transform: Transform::None,
     }
 }
@@ -227,13 +234,29 @@ pub fn distribution(id: &str, host: &str, origin: &TestOrigin) -> DistributionSp
         domain_name: host.to_owned(),
         aliases: vec![],
         enabled: true,
-        origins: vec![OriginSpec {
-            id: "o".to_owned(),
-            origin: Origin::Http { authority: origin.address.to_string(), path: String::new(), headers: [].into() },
-        }],
+        origins: vec![OriginSpec { id: "o".to_owned(), origin: http_origin(origin.address), shield: None }],
+        origin_groups: vec![],
         behaviors: vec![],
         default_behavior: behavior("*"),
+        error_responses: vec![],
+        invalidations: InvalidationLog::default(),
+        default_root_object: String::new(),
+        price_class: PriceClass::Class100,
+        http2: true,
+        http3: false,
     }
+}
+
+pub fn http_origin(address: SocketAddr) -> Origin {
+    Origin::Http(HttpOrigin {
+        host: address.ip().to_string(),
+        http_port: address.port(),
+        https_port: 443,
+        protocol: OriginProtocol::HttpOnly,
+        path: String::new(),
+        headers: [].into(),
+        timeouts: OriginTimeouts::default(),
+    })
 }
 
 /// An answer as it came over the wire.
