@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anabranch_http_cache::vary_key;
+use anabranch_http_cache::VaryNames;
 use anabranch_model::Encodings;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, COOKIE, IF_RANGE, RANGE, USER_AGENT};
@@ -98,9 +98,9 @@ pub(crate) fn forward(authorised: &Authorised<'_, '_>, codings: Encodings, passi
     Forwarded { ask: Ask { method, target, headers, body, scheme: request.scheme }, told }
 }
 
-/// The values that a request's variant is told apart by, as [`vary_key`] writes them: of what the origin is told, and of nothing else.
-pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &[Box<str>]) -> Vec<u8> {
-    let cookies = if names.iter().any(|name| **name == *"cookie") { cookies(rule, request) } else { String::new() };
+/// The values that a request's variant is told apart by, as [`VaryNames::append_key`] writes them: of what the origin is told, and of nothing else.
+pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &VaryNames) -> Vec<u8> {
+    let cookies = if names.iter().any(|name| name == "cookie") { cookies(rule, request) } else { String::new() };
     let values = |name: &str| match name {
         "cookie" if cookies.is_empty() => Vec::new(),
         "cookie" => vec![cookies.as_str()],
@@ -109,8 +109,7 @@ pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &[Box<st
         _ => Vec::new(),
     };
     let mut out = Vec::new();
-    // Answers that vary by everything are never stored.
-    let _ = vary_key(names.iter().map(AsRef::as_ref), values, &mut out);
+    names.append_key(values, &mut out);
     out
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_http_cache::{NotStored, ResponseMeta, Timing, TtlBounds, vary_key};
+use anabranch_http_cache::{
+    Nominated, NotStored, Policy, RequestDirectives, RequestMeta, ResponseMeta, Timing, TtlBounds, VaryNames, update_fields,
+};
 use bytes::Bytes;
 use http::header::{
-    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, SET_COOKIE, VARY, VIA,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, VARY, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::body::StoredBody;
 use crate::head::{http_date, push_number};
@@ -43,27 +45,16 @@ const COMPRESSIBLE: [&str; 13] = [
     "font/ttf",
 ];
 
-/// Hop-by-hop fields (RFC 9110 §7.6.1) and those that the edge writes itself.
-const NOT_KEPT: [&str; 13] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "cache-status",
-    "cdn-cache-control",
-    "x-cache",
-    "cache-tag",
-    "surrogate-key",
-];
+/// Fields that the edge writes itself, or that are meant for it alone.
+const NOT_KEPT: [&str; 5] = ["cache-status", "cdn-cache-control", "x-cache", "cache-tag", "surrogate-key"];
 
 /// What an answer's head is judged by besides itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Making<'a> {
-    pub(crate) bounds: &'a TtlBounds,
+    pub(crate) policy: &'a Policy,
+    pub(crate) method: &'a Method,
+    /// What the viewer who caused the fetch said of caching, under the policy.
+    pub(crate) directives: RequestDirectives,
     /// Least time in seconds that error statuses are kept, by status.
     pub(crate) error_ttl: &'a dyn ErrorTtl,
     /// Whether the origin saw cookies: its own then go to viewers.
@@ -98,13 +89,13 @@ impl ErrorTtl for NoErrorTtl {
 /// Names of the request headers that answers under a primary key vary by. Stands under the primary key in place of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Varying {
-    pub(crate) names: Box<[Box<str>]>,
+    pub(crate) names: VaryNames,
     /// Part of each variant's key: a new one makes the former variants unreachable.
     pub(crate) generation: u64,
 }
 
 impl Varying {
-    /// Turns a primary key into that of the variant with these values, as [`vary_key`] writes them.
+    /// Turns a primary key into that of the variant with these values, as [`VaryNames::append_key`] writes them.
     pub(crate) fn write_key(&self, values: &[u8], key: &mut Vec<u8>) {
         key.extend_from_slice(b"\n@");
         push_number(key, self.generation);
@@ -115,8 +106,8 @@ impl Varying {
 /// Which request an answer was chosen for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    pub(crate) names: Box<[Box<str>]>,
-    /// Their values, as [`vary_key`] writes them.
+    pub(crate) names: VaryNames,
+    /// Their values, as [`VaryNames::append_key`] writes them.
     pub(crate) values: Box<[u8]>,
 }
 
@@ -156,11 +147,12 @@ impl ObjectHead {
         let meta = ResponseMeta::read(status, headers);
         let (timing, keep) = judge(status, &meta, headers, making);
         let (mut lines, mut cors_lines) = (Vec::with_capacity(256), Vec::new());
-        let nominated = connection_options(headers);
+        let nominated = Nominated::read(headers);
         for (name, value) in headers {
             let text = name.as_str();
             let cookie = *name == SET_COOKIE && !making.cookies;
-            if NOT_KEPT.contains(&text) || nominated.iter().any(|option| option == text) || is_own(name) || cookie {
+            let passes = nominated.is_end_to_end(name) && !meta.withheld.contains(name);
+            if !passes || NOT_KEPT.contains(&text) || is_own(name) || cookie {
                 continue;
             }
             let out = if text.starts_with("access-control-") { &mut cors_lines } else { &mut lines };
@@ -291,7 +283,7 @@ impl Object {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let mut head = ObjectHead::read(status, &headers, &Making::plain(&TtlBounds::default(), now_ms));
+        let mut head = ObjectHead::read(status, &headers, &Making::plain(&Policy::default(), now_ms));
         // However the behavior is cached, a herd does not hammer a failing origin.
         head.keep = Ok(());
         head.timing.fresh_until_ms = now_ms.saturating_add(ERROR_TTL_MS);
@@ -301,18 +293,7 @@ impl Object {
     /// The object after a `304`: its body with the fields updated (RFC 9111 §3.2).
     pub(crate) fn freshened(&self, update: &HeaderMap, making: &Making<'_>) -> Self {
         let mut fields = self.head.fields();
-        // A Date or Age of the former answer must not age the new one.
-        fields.remove(DATE);
-        fields.remove(AGE);
-        for name in update.keys() {
-            if name == CONTENT_LENGTH || name == http::header::CONTENT_ENCODING || name == CONTENT_TYPE {
-                continue;
-            }
-            fields.remove(name);
-            for value in update.get_all(name) {
-                fields.append(name, value.clone());
-            }
-        }
+        update_fields(&mut fields, update);
         fields.insert(CONTENT_LENGTH, HeaderValue::from(self.body.length()));
         let mut head = ObjectHead::read(self.head.status, &fields, making);
         if head.variant.is_none() {
@@ -353,10 +334,12 @@ impl Object {
 
 impl<'a> Making<'a> {
     /// Of an answer without a request's circumstances.
-    pub(crate) fn plain(bounds: &'a TtlBounds, now_ms: i64) -> Self {
+    pub(crate) fn plain(policy: &'a Policy, now_ms: i64) -> Self {
         static NOTHING_TOLD: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
         Self {
-            bounds,
+            policy,
+            method: &Method::GET,
+            directives: RequestDirectives::default(),
             error_ttl: &NoErrorTtl,
             cookies: false,
             sequence: 0,
@@ -377,34 +360,39 @@ fn judge(
     making: &Making<'_>,
 ) -> (Timing, Result<(), NotStored>) {
     let (requested_ms, received_ms) = (making.requested_ms, making.received_ms);
-    if status < 400 {
-        return (meta.timing(making.bounds, requested_ms, received_ms), meta.storable(making.bounds));
-    }
+    let keyed = making.keyed.iter().any(|name| **name == *"authorization");
+    let request = RequestMeta {
+        method: making.method,
+        authorized: making.told.contains_key(AUTHORIZATION) && !keyed,
+        directives: making.directives,
+        names_itself: false,
+    };
     let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(0);
     let silent = !headers.contains_key(CACHE_CONTROL) && !meta.targeted && meta.expires.is_none();
-    let default = if silent && KEPT_ERRORS.contains(&status) { ERROR_TTL_SECONDS } else { 0 };
-    let bounds = TtlBounds { min: least, default, ..*making.bounds };
-    (meta.timing(&bounds, requested_ms, received_ms), meta.storable(&bounds))
+    if status >= 400 && silent && KEPT_ERRORS.contains(&status) && !request.authorized {
+        let timing = meta.timing_for(least.max(ERROR_TTL_SECONDS), making.policy, requested_ms, received_ms);
+        return (timing, if *making.method == Method::GET { Ok(()) } else { Err(NotStored::Method) });
+    }
+    let bounds = if status >= 400 { TtlBounds { min: least, ..making.policy.bounds } } else { making.policy.bounds };
+    let policy = Policy { bounds, ..*making.policy };
+    (meta.timing(&policy, requested_ms, received_ms), meta.storable(&request, &policy))
 }
 
 /// Which of the request's headers, as the origin saw them, chose the answer. What it did not see cannot have.
 fn variant(headers: &HeaderMap, making: &Making<'_>) -> Option<Variant> {
     let lines = headers.get_all(VARY).into_iter().filter_map(|value| value.to_str().ok());
-    let mut names: Vec<Box<str>> = lines
-        .flat_map(|line| line.split(','))
-        .map(|name| name.trim().to_ascii_lowercase().into_boxed_str())
-        .filter(|name| !name.is_empty() && **name != *"*")
-        .filter(|name| !making.keyed.contains(name) && !(making.codings_keyed && **name == *"accept-encoding"))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let named = VaryNames::parse(lines).ok()?;
+    let keyed = |name: &str| {
+        making.keyed.iter().any(|one| **one == *name) || (making.codings_keyed && name == "accept-encoding")
+    };
+    let names = VaryNames::parse(named.iter().filter(|name| !keyed(name))).ok()?;
     if names.is_empty() {
         return None;
     }
     let told = |name: &str| making.told.get_all(name).into_iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>();
     let mut values = Vec::new();
-    let _ = vary_key(names.iter().map(AsRef::as_ref), told, &mut values);
-    Some(Variant { names: names.into(), values: values.into() })
+    names.append_key(told, &mut values);
+    Some(Variant { names, values: values.into() })
 }
 
 fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
@@ -441,11 +429,6 @@ pub(crate) fn parse_lines(lines: &[u8]) -> impl Iterator<Item = (HeaderName, Hea
         let name = HeaderName::from_bytes(&line[..colon]).ok()?;
         Some((name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?))
     })
-}
-
-fn connection_options(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(CONNECTION).into_iter().filter_map(|v| v.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(|option| option.trim().to_ascii_lowercase()).collect()
 }
 
 /// Fields that the edge writes.
@@ -488,7 +471,7 @@ mod tests {
             ("date", "Thu, 01 Jan 1970 00:00:01 GMT"),
             ("x-end", "2"),
         ]);
-        let head = ObjectHead::read(200, &headers, &Making::plain(&TtlBounds::default(), 1000));
+        let head = ObjectHead::read(200, &headers, &Making::plain(&Policy::default(), 1000));
         let lines = String::from_utf8(head.lines.to_vec()).unwrap();
         assert_eq!(lines, "date: Thu, 01 Jan 1970 00:00:01 GMT\r\nx-end: 2\r\nvia: 1.1 anabranch\r\n");
         assert_eq!(&*head.cors_lines, b"access-control-allow-origin: x\r\n");
@@ -499,10 +482,10 @@ mod tests {
     fn a_304_updates_fields_and_lifetime() {
         let first =
             headers(&[("cache-control", "max-age=1"), ("etag", "\"a\""), ("x", "old"), ("content-type", "a/b")]);
-        let head = ObjectHead::read(200, &first, &Making::plain(&TtlBounds::default(), 0));
+        let head = ObjectHead::read(200, &first, &Making::plain(&Policy::default(), 0));
         let object = Object::new(Arc::new(head), StoredBody::one(Bytes::from_static(b"abc")));
         let update = headers(&[("cache-control", "max-age=9"), ("x", "new"), ("content-length", "0")]);
-        let fresh = object.freshened(&update, &Making::plain(&TtlBounds::default(), 5000));
+        let fresh = object.freshened(&update, &Making::plain(&Policy::default(), 5000));
         assert_eq!(fresh.head.timing.fresh_until_ms, 14_000);
         assert_eq!(fresh.head.etag.as_deref(), Some("\"a\""));
         let lines = String::from_utf8(fresh.whole_lines.to_vec()).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_http_cache::TtlBounds;
+use anabranch_http_cache::{Policy, RequestPolicy, TtlBounds};
 use anabranch_model::{
     AllowedMethods, Behavior, DistributionSpec, Encodings, ErrorResponse, KeySpec, Origin, Selection, Snapshot, Transform, ViewerProtocol,
 };
@@ -11,6 +11,7 @@ use anabranch_signing::{KeySet, PublicKey};
 
 use crate::config::Config;
 use crate::headers::ResponseHeaders;
+use crate::object::ErrorTtl;
 use crate::pattern::Pattern;
 use crate::request::Method;
 use crate::select::Select;
@@ -18,6 +19,9 @@ use crate::upstream::Upstream;
 
 /// Parameters of a playlist request that the origin room answers by (rfc8216bis §6.2.5).
 const DELIVERY_DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
+
+/// Time after its lifetime in which an object is served when its origin fails, as CloudFront does.
+const STALE_ON_ERROR_SECONDS: u64 = 86_400;
 
 /// Numbers key sets over the life of the process, so that what one has verified is never taken for another's.
 static NEXT_GATE: AtomicU64 = AtomicU64::new(1);
@@ -37,7 +41,7 @@ pub(crate) struct Rule {
     pub(crate) cache_options: bool,
     pub(crate) keying: Keying,
     pub(crate) telling: Telling,
-    pub(crate) bounds: TtlBounds,
+    pub(crate) policy: Policy,
     pub(crate) headers: ResponseHeaders,
     pub(crate) compress: bool,
     pub(crate) transform: Transform,
@@ -81,6 +85,12 @@ pub(crate) struct Gate {
     specs: Vec<KeySpec>,
 }
 
+impl ErrorTtl for Rule {
+    fn min_ttl_seconds(&self, status: u16) -> Option<u64> {
+        self.error(status).map(|error| error.min_ttl_seconds)
+    }
+}
+
 impl Rule {
     /// Whether requests of this method are served at all.
     pub(crate) fn serves(&self, method: Method) -> bool {
@@ -109,7 +119,7 @@ impl Rule {
 
     /// Whether answers to this method may be cached.
     pub(crate) fn caches(&self, method: Method) -> bool {
-        let possible = self.bounds.max > 0 || self.bounds.min > 0;
+        let possible = self.policy.bounds.max > 0 || self.policy.bounds.min > 0;
         match method {
             Method::Get | Method::Head => possible,
             Method::Options => possible && self.cache_options,
@@ -133,7 +143,8 @@ impl Compiling<'_> {
     pub(crate) fn rule(&mut self, index: usize, behavior: &Behavior, errors: Arc<[ErrorResponse]>) -> Rule {
         let cache = &behavior.cache;
         let mut query = cache.query.clone();
-        if self.is_live(&behavior.origin) && query == Selection::None {
+        let live = self.is_live(&behavior.origin);
+        if live && query == Selection::None {
             query = Selection::Only(DELIVERY_DIRECTIVES.map(str::to_owned).to_vec());
         }
         let keying = Keying {
@@ -162,10 +173,16 @@ impl Compiling<'_> {
             cache_options: behavior.cache_options,
             keying,
             telling,
-            bounds: TtlBounds {
-                min: cache.min_ttl_seconds,
-                default: cache.default_ttl_seconds,
-                max: cache.max_ttl_seconds,
+            policy: Policy {
+                bounds: TtlBounds {
+                    min: cache.min_ttl_seconds,
+                    default: cache.default_ttl_seconds,
+                    max: cache.max_ttl_seconds,
+                },
+                heuristic: false,
+                // A player is better served by an error than by a live playlist that stands still.
+                stale_on_error: if live { 0 } else { STALE_ON_ERROR_SECONDS },
+                request: RequestPolicy::Ignore,
             },
             headers: ResponseHeaders::compile(&behavior.response_headers),
             compress: behavior.compress,

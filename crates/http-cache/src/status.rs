@@ -27,8 +27,18 @@ pub enum Served {
 pub enum Forward {
     /// Nothing is stored that could be used.
     Miss,
+    /// Nothing is stored under that URI.
+    UriMiss,
+    /// What is stored is for requests with other headers.
+    VaryMiss,
     /// What is stored was stale.
     Stale,
+    /// What is stored has not all the bytes.
+    Partial,
+    /// The request's directives wanted it.
+    Request,
+    /// The method's answers are not stored.
+    Method,
     /// The cache was not to be used.
     Bypass,
 }
@@ -37,7 +47,12 @@ impl Forward {
     fn as_str(self) -> &'static str {
         match self {
             Self::Miss => "miss",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
+            Self::Partial => "partial",
+            Self::Request => "request",
+            Self::Method => "method",
             Self::Bypass => "bypass",
         }
     }
