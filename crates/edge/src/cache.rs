@@ -58,6 +58,17 @@ impl Cache {
         self.0.peek(key)
     }
 
+    /// Whether the disk tier has the key.
+    pub(crate) fn on_disk(&self, _key: &[u8]) -> bool {
+        false
+    }
+
+    /// The object of a key from disk, which is then in memory.
+    #[expect(clippy::unused_async, reason = "the disk tier waits")]
+    pub(crate) async fn load(&self, _key: &[u8]) -> Option<Arc<Object>> {
+        None
+    }
+
     pub(crate) fn admit(&self, key: Key, object: Arc<Object>) {
         self.0.insert(key, object);
     }

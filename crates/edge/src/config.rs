@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anabranch_model::DistributionId;
+use anabranch_model::{DistributionId, PriceClass};
 
 /// Node configuration of an edge. What it serves comes by the snapshot.
 #[derive(Clone, Debug)]
@@ -31,6 +31,14 @@ pub struct Config {
     pub max_head_bytes: usize,
     /// Largest body that is taken from an origin.
     pub max_object_bytes: u64,
+    /// Largest body of a viewer's request.
+    pub max_request_body_bytes: u64,
+    /// Port that viewers are sent to for HTTPS.
+    pub https_port: u16,
+    /// Distributions of a lesser price class are not carried here.
+    pub location_class: PriceClass,
+    /// Secret by which other edges show themselves, for whom this one is the shield.
+    pub shield_token: Option<String>,
     /// Name of this node in reports.
     pub node: String,
     /// Distribution of hosts that nobody claims; without it they get 421.
@@ -53,6 +61,10 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(5),
             max_head_bytes: 32 << 10,
             max_object_bytes: 256 << 20,
+            max_request_body_bytes: 16 << 20,
+            https_port: 443,
+            location_class: PriceClass::Class100,
+            shield_token: None,
             node: "edge".to_owned(),
             default_distribution: None,
             transforms: Transforms::default(),

@@ -156,7 +156,7 @@ impl Edge {
 fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: &mut Books) -> Option<u64> {
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
-    books.follow(table.counters());
+    books.follow(table.cells());
     shared.table.store(Arc::new(table));
     tracing::info!(
         snapshot.version = newest.version,

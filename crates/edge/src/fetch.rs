@@ -30,6 +30,15 @@ pub(crate) enum Source {
     Growing(Arc<ObjectHead>, Follower),
 }
 
+impl Source {
+    pub(crate) fn head(&self) -> &ObjectHead {
+        match self {
+            Self::Whole(object) => &object.head,
+            Self::Growing(head, _) => head,
+        }
+    }
+}
+
 /// A request and what it is answered from.
 #[derive(Debug)]
 pub(crate) struct Fetched<'t, 'r> {
@@ -48,7 +57,7 @@ pub(crate) async fn fetch<'t, 'r>(
     decided: Decided<'t, 'r, '_>,
     body: &mut dyn ReadBody,
     worker: &Arc<Worker>,
-) -> Result<Fetched<'t, 'r>, (Authorised<'t, 'r>, u16)> {
+) -> Result<Fetched<'t, 'r>, u16> {
     let Decided { keyed, decision } = decided;
     let whole = |keyed: Keyed<'t, 'r, '_>, object, served| Fetched {
         authorised: keyed.authorised,
@@ -74,7 +83,7 @@ pub(crate) async fn fetch<'t, 'r>(
                 Method::Post | Method::Put | Method::Patch | Method::Delete => {
                     match body.collect(worker.config().max_request_body_bytes).await {
                         Ok(body) => body,
-                        Err(status) => return Err((keyed.authorised, status)),
+                        Err(status) => return Err(status),
                     }
                 }
             };
@@ -148,6 +157,10 @@ async fn forwarded<'t, 'r>(
         Source::Whole(Object::failed(&Failure::Broken, worker))
     });
     Fetched { authorised: keyed.authorised, source, served, revalidated }
+}
+
+fn uri(path: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
 /// Whether an answer to another request with the same key may be given to this one.
@@ -229,6 +242,9 @@ fn spawn(
         worker: worker.clone(),
         rule: routed.rule.clone(),
         forwarded,
+        site: routed.site.id.to_string(),
+        host: routed.request.host.to_owned(),
+        uri: uri(routed.path, routed.request.query),
         sequence: routed.site.orders.last(),
         key: Key::from(keyed.key.as_slice()),
         primary,

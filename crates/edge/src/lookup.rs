@@ -27,7 +27,7 @@ pub(crate) struct Found<'t, 'r, 'k> {
 
 /// Looks the key up: in memory, and on disk where memory has nothing. Where answers vary by request headers the key becomes that
 /// of the variant. What an invalidation has forgotten is not found.
-pub(crate) async fn lookup<'t, 'r, 'k>(mut keyed: Keyed<'t, 'r, 'k>, cache: &Cache, now_ms: i64) -> Found<'t, 'r, 'k> {
+pub(crate) async fn lookup<'t, 'r, 'k>(keyed: Keyed<'t, 'r, 'k>, cache: &Cache, now_ms: i64) -> Found<'t, 'r, 'k> {
     let routed = &keyed.authorised.routed;
     if !routed.rule.caches(routed.request.method) {
         return Found { keyed, lookup: Lookup::Absent };

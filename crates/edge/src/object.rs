@@ -13,6 +13,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::body::StoredBody;
+use crate::upstream::Failure;
+use crate::worker::Worker;
 use crate::head::{http_date, push_number};
 
 /// Time that an error answer is kept when the origin says nothing of caching, so that a herd does not hammer a failing origin.
@@ -241,7 +243,7 @@ impl ObjectHead {
     }
 
     /// The stored fields again, without those that are the edge's.
-    fn fields(&self) -> HeaderMap {
+    pub(crate) fn fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in parse_lines(&self.lines).chain(parse_lines(&self.cors_lines)) {
             if !(name == VIA && value == VIA_VALUE) {
@@ -288,6 +290,12 @@ impl Object {
         head.keep = Ok(());
         head.timing.fresh_until_ms = now_ms.saturating_add(ERROR_TTL_MS);
         Self::new(Arc::new(head), StoredBody::one(Bytes::from_static(text.as_bytes())))
+    }
+
+    /// The answer in place of an origin that gives none.
+    pub(crate) fn failed(failure: &Failure, worker: &Worker) -> Arc<Self> {
+        let (status, text) = failure.answer();
+        Arc::new(Self::made(status, text, worker.clock().now_ms()))
     }
 
     /// The object after a `304`: its body with the fields updated (RFC 9111 §3.2).

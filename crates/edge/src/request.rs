@@ -153,6 +153,15 @@ pub(crate) trait ReadBody: Send {
     fn collect(&mut self, limit: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>>;
 }
 
+/// No body.
+pub(crate) struct NoBody;
+
+impl ReadBody for NoBody {
+    fn collect(&mut self, _: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(Bytes::new())))
+    }
+}
+
 /// A request, borrowed from the connection's buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {

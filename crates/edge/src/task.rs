@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_http_cache::Timing;
+use anabranch_http_cache::{NotStored, RequestDirectives, ResponseMeta, Target, is_safe, is_validated_by};
 use anabranch_model::Encodings;
 use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
@@ -13,7 +13,7 @@ use crate::cache::Key;
 use crate::compress::compress;
 use crate::flight::{Flight, Landing};
 use crate::forward::{Forwarded, Passing};
-use crate::object::{Making, Object, ObjectHead, Varying};
+use crate::object::{Making, Object, ObjectHead};
 use crate::rule::{Route, Rule};
 use crate::upstream::{Answer, Failure, Upstream};
 use crate::worker::Worker;
@@ -27,6 +27,10 @@ pub(crate) struct Task {
     pub(crate) worker: Arc<Worker>,
     pub(crate) rule: Arc<Rule>,
     pub(crate) forwarded: Forwarded,
+    /// Distribution, host, and path with query as the viewer asked.
+    pub(crate) site: String,
+    pub(crate) host: String,
+    pub(crate) uri: String,
     /// Invalidation sequence in force at its beginning.
     pub(crate) sequence: u64,
     /// Of the object, or of the variant that the request would have had.
@@ -104,7 +108,9 @@ impl Task {
 
     fn making(&self, requested_ms: i64, received_ms: i64) -> Making<'_> {
         Making {
-            bounds: &self.rule.bounds,
+            policy: &self.rule.policy,
+            method: &self.forwarded.ask.method,
+            directives: RequestDirectives::default(),
             error_ttl: &*self.rule,
             cookies: !self.rule.telling.cookies.is_none(),
             sequence: self.sequence,
@@ -119,20 +125,156 @@ impl Task {
     /// An answer that is nobody else's and is not stored.
     async fn pass(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
         let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
-        head.keep = Err(anabranch_http_cache::NotStored::Passed);
+        head.keep = Err(NotStored::Method);
         if self.forwarded.ask.method == http::Method::HEAD {
             head.length = head.length.or(Some(0));
         }
-        if !self.forwarded.ask.method.is_safe() && answer.status < 400 {
+        if !is_safe(&self.forwarded.ask.method) && (200..400).contains(&answer.status) {
             self.invalidate(&answer.headers);
         }
         self.flight.begin(Arc::new(head));
-        while let Ok(Some(bytes)) = answer.next().await.inspect_err(|failure| self.report_any(failure)) {
-            self.flight.grow(bytes);
-            if self.flight.is_deserted() {
-                return;
+        loop {
+            match answer.next().await {
+                Ok(None) => break,
+                Ok(Some(bytes)) => {
+                    self.flight.grow(bytes);
+                    self.flight.room().await;
+                    if self.flight.is_deserted() {
+                        return;
+                    }
+                }
+                // Dropping the flight cuts the viewer off, visibly.
+                Err(failure) => return self.report_here(&failure),
             }
-            self.flight.room().await;
+        }
+        self.flight.end();
+        answer.release(self.worker.pool());
+    }
+
+    /// What an unsafe request may have changed goes (RFC 9111 §4.4).
+    fn invalidate(&self, headers: &HeaderMap) {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let named = [text(http::header::LOCATION), text(http::header::CONTENT_LOCATION)];
+        let target = Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
+        let method = &self.forwarded.ask.method;
+        for other in target.invalidated(method, 200, named[0], named[1]) {
+            self.worker.cache().purge(&[self.site.as_bytes(), other.as_bytes()].concat());
+        }
+        self.worker.cache().purge(self.primary.as_ref().unwrap_or(&self.key));
+    }
+
+    async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+        let head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
+        let head = Arc::new(head);
+        self.flight.begin(head.clone());
+        loop {
+            match answer.next().await {
+                Ok(None) => break,
+                Ok(Some(bytes)) => {
+                    let length = self.flight.grow(bytes);
+                    if length > self.worker.config().max_object_bytes {
+                        return self.report_here(&Failure::TooLarge(length));
+                    }
+                    if head.keep.is_err() && self.flight.is_deserted() {
+                        return;
+                    }
+                }
+                // Dropping the flight cuts the viewers off, visibly.
+                Err(failure) => return self.report_here(&failure),
+            }
+        }
+        let object = Arc::new(Object::new(head, StoredBody::Memory(Arc::new(self.flight.take_body()))));
+        self.admit(&object).await;
+        self.flight.land(object, Landing::Fetched);
+        answer.release(self.worker.pool());
+    }
+
+    /// Stores the object, compressed where the behavior wants it and the viewers of its key take it.
+    async fn admit(&self, object: &Arc<Object>) {
+        let stored = if self.rule.compress && object.head.compressible {
+            compress(object, self.codings).await.unwrap_or_else(|| object.clone())
+        } else {
+            object.clone()
+        };
+        admit(self.worker.cache(), self.primary.as_ref().unwrap_or(&self.key), &stored);
+    }
+
+    async fn freshen(self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+        let Some(prior) = &self.prior else { return };
+        let update = ResponseMeta::read(304, &answer.headers);
+        if !is_validated_by(&ResponseMeta::read(prior.head.status, &prior.head.fields()), &update) {
+            return self.ask_again(requested_ms).await;
+        }
+        let object = Arc::new(prior.freshened(&answer.headers, &self.making(requested_ms, received_ms)));
+        admit(self.worker.cache(), self.primary.as_ref().unwrap_or(&self.key), &object);
+        self.flight.land(object, Landing::Revalidated);
+        if let Ok(None) = answer.next().await {
+            answer.release(self.worker.pool());
         }
     }
+
+    /// The origin confirmed something that is not stored (RFC 9111 §4.3.4): it has to send what it means.
+    async fn ask_again(mut self, requested_ms: i64) {
+        self.forwarded.ask.headers.remove(IF_NONE_MATCH);
+        self.forwarded.ask.headers.remove(IF_MODIFIED_SINCE);
+        let Some(route) = self.rule.route.clone() else { return };
+        let fetched = self.ask(&route).await;
+        let received_ms = self.worker.clock().now_ms();
+        match fetched {
+            Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => {
+                self.fall_back(&Failure::Status(answer.status), received_ms);
+            }
+            Ok(answer) => self.receive(answer, requested_ms, received_ms).await,
+            Err(failure) => self.fall_back(&failure, received_ms),
+        }
+    }
+
+    fn may_serve_stale(&self, now_ms: i64) -> bool {
+        self.prior.as_ref().is_some_and(|prior| prior.head.timing.serves_on_error(now_ms))
+    }
+
+    /// The stored object if that is allowed (RFC 5861 §4), else an error of ours, kept for a moment.
+    fn fall_back(&self, failure: &Failure, now_ms: i64) {
+        let key = self.primary.as_ref().unwrap_or(&self.key);
+        match &self.prior {
+            Some(prior) if self.may_serve_stale(now_ms) => {
+                let object = Arc::new(prior.with_grace(now_ms.saturating_add(RETRY_AFTER_FAILURE_MS)));
+                self.worker.cache().admit(self.key.clone(), object.clone());
+                self.flight.land(object, Landing::StaleOnError);
+            }
+            _ => {
+                let object = Object::failed(failure, &self.worker);
+                admit(self.worker.cache(), key, &object);
+                self.flight.land(object, Landing::Fetched);
+            }
+        }
+    }
+
+    fn report(&self, failure: &Failure, upstream: &Upstream) {
+        self.worker.metrics().origin_failures.increment(1);
+        let cause = std::error::Error::source(failure).map(ToString::to_string);
+        let path = &self.forwarded.ask.target;
+        tracing::warn!(origin.authority = upstream.name(), path, error = %failure, cause, "origin fetch failed");
+    }
+
+    fn report_here(&self, failure: &Failure) {
+        if let Some(route) = &self.rule.route {
+            self.report(failure, &route.primary);
+        }
+    }
+}
+
+/// Only a whole success is worth confirming.
+fn validators(prior: &Object) -> HeaderMap {
+    let mut validators = HeaderMap::new();
+    if prior.head.status != 200 {
+        return validators;
+    }
+    if let Some(Ok(etag)) = prior.head.etag.as_deref().map(HeaderValue::from_str) {
+        validators.insert(IF_NONE_MATCH, etag);
+    }
+    if let (Some(_), Some(text)) = (prior.head.last_modified, &prior.head.last_modified_text) {
+        validators.insert(IF_MODIFIED_SINCE, text.clone());
+    }
+    validators
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -55,6 +55,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    pub(crate) fn may_fail_over(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Timeout(_))
+    }
+
     /// Status and words of the answer that the viewer gets.
     pub(crate) fn answer(&self) -> (u16, &'static str) {
         match self {
@@ -80,10 +84,54 @@ pub(crate) struct Upstream {
     pub(crate) headers: HeaderMap,
 }
 
+/// A request to an origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: http::Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) scheme: crate::request::Scheme,
+}
+
+impl Upstream {
+    pub(crate) fn compile(
+        named: &anabranch_model::OriginSpec,
+        _spec: &anabranch_model::DistributionSpec,
+        config: &crate::config::Config,
+    ) -> Result<Self, Unusable> {
+        use anabranch_model::Origin;
+        match &named.origin {
+            Origin::Live { channel } => {
+                let room = config.origin_room.as_ref().ok_or(Unusable)?;
+                let mut token = HeaderValue::from_str(&room.token).map_err(|_| Unusable)?;
+                token.set_sensitive(true);
+                let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-anabranch-origin-token"), token)]);
+                Ok(Self { authority: room.authority.clone(), prefix: format!("/live/{channel}"), headers })
+            }
+            Origin::Bucket(_) => Err(Unusable),
+            Origin::Http(http) => Ok(Self {
+                authority: format!("{}:{}", http.host, http.http_port),
+                prefix: http.path.clone(),
+                headers: HeaderMap::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.authority
+    }
+}
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+#[error("unusable")]
+pub(crate) struct Unusable;
+
 /// A connection with its driving task, which ends with it.
 #[derive(Debug)]
 struct Link {
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: http1::SendRequest<http_body_util::Full<Bytes>>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -135,17 +183,16 @@ impl Pool {
     pub(crate) async fn fetch(
         &self,
         upstream: &Upstream,
-        path: &str,
-        validators: &HeaderMap,
+        ask_: &Ask,
     ) -> Result<Answer, Failure> {
         if let Some(link) = self.take(&upstream.authority) {
-            match ask(link, upstream, path, validators).await {
+            match ask(link, upstream, ask_).await {
                 Err(Failure::Protocol(error)) if is_dead_link(&error) => {}
                 other => return other,
             }
         }
         let link = connect(&upstream.authority).await?;
-        ask(link, upstream, path, validators).await
+        ask(link, upstream, ask_).await
     }
 
     fn take(&self, authority: &str) -> Option<Link> {
@@ -200,15 +247,18 @@ async fn connect(authority: &str) -> Result<Link, Failure> {
     Ok(Link { sender, _driver: AbortOnDropHandle::new(driver) })
 }
 
-async fn ask(mut link: Link, upstream: &Upstream, path: &str, validators: &HeaderMap) -> Result<Answer, Failure> {
-    let mut request = Request::new(Empty::new());
-    let target = format!("{}{path}", upstream.prefix);
+async fn ask(mut link: Link, upstream: &Upstream, ask: &Ask) -> Result<Answer, Failure> {
+    let mut request = Request::new(http_body_util::Full::new(ask.body.clone()));
+    *request.method_mut() = ask.method.clone();
+    let target = format!("{}{}", upstream.prefix, ask.target);
     // A target that passed the viewer's checks and yet is none for `http` is the snapshot's prefix.
     *request.uri_mut() = target.parse::<Uri>().map_err(|_| Failure::NoOrigin)?;
     let headers = request.headers_mut();
     headers.insert(http::header::HOST, HeaderValue::from_str(&upstream.authority).map_err(|_| Failure::NoOrigin)?);
     headers.insert(http::header::VIA, HeaderValue::from_static("1.1 anabranch"));
-    headers.extend(validators.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &ask.headers {
+        headers.append(name.clone(), value.clone());
+    }
     for (name, value) in &upstream.headers {
         headers.insert(name.clone(), value.clone());
     }
