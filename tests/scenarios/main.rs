@@ -7,6 +7,7 @@ mod kill;
 mod live_to_viewer;
 mod players;
 mod process;
+mod signers;
 
 use std::time::Duration;
 

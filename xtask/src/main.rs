@@ -9,6 +9,7 @@ mod law;
 mod licences;
 mod process;
 mod rooms;
+mod signers;
 mod steps;
 mod suite;
 mod text;
