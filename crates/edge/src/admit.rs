@@ -28,7 +28,8 @@ fn admit_variant(cache: &Cache, primary: &Key, variant: &Variant, object: &Arc<O
     let varying = match known {
         Some(known) if known.names == variant.names => known,
         _ => {
-            let generation = u64::try_from(object.head.timing.born_ms).unwrap_or(0) ^ object.head.sequence.rotate_left(48);
+            let generation =
+                u64::try_from(object.head.timing.born_ms).unwrap_or(0) ^ object.head.sequence.rotate_left(48);
             Varying { names: variant.names.clone(), generation }
         }
     };

@@ -17,8 +17,8 @@ use crate::head::Head;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
 use crate::request::{Method, Request, host_without_port};
-use crate::route::Routed;
 use crate::river::Context;
+use crate::route::Routed;
 use crate::rule::Rule;
 use crate::table::Site;
 
@@ -184,7 +184,8 @@ impl View<'_, '_> {
         }
         let etag = facts.etag.as_deref();
         let modified = facts.last_modified;
-        if evaluate_condition(fields.if_none_match, fields.if_modified_since, etag, modified) == Condition::NotModified {
+        if evaluate_condition(fields.if_none_match, fields.if_modified_since, etag, modified) == Condition::NotModified
+        {
             return Wanted::NotModified;
         }
         let (Method::Get, Some(length), Some(range)) = (self.request.method, length, fields.range) else {
@@ -330,7 +331,12 @@ impl View<'_, '_> {
             Served::Forwarded { .. } => Outcome::Miss,
             Served::Own => Outcome::Own,
         };
-        Answer { status, sized, body, record: context.record(Some((self.site, self.rule, self.path)), self.request, status, outcome) }
+        Answer {
+            status,
+            sized,
+            body,
+            record: context.record(Some((self.site, self.rule, self.path)), self.request, status, outcome),
+        }
     }
 }
 

@@ -41,15 +41,8 @@ const NEVER: [&str; 15] = [
 ];
 
 /// Fields that a cache answers itself: they go to the origin only with requests that it passes on.
-const CONDITIONAL: [&str; 7] = [
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "if-unmodified-since",
-    "if-range",
-    "range",
-    "cache-control",
-];
+const CONDITIONAL: [&str; 7] =
+    ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range", "cache-control"];
 
 /// How much of the request the cache answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

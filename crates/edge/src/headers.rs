@@ -65,7 +65,11 @@ impl ResponseHeaders {
         }
         dropped.extend(policy.remove.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
         let percent = policy.server_timing_percent.unwrap_or(0.0).clamp(0.0, 100.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 1, and capped by the type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at least 1, and capped by the type"
+        )]
         let timing_every = if percent > 0.0 { (100.0 / percent).round().max(1.0) as u64 } else { 0 };
         Self {
             cors: policy.cors.as_ref().map(Cors::compile),
@@ -206,9 +210,15 @@ mod tests {
 
     #[test]
     fn fields_are_set_replaced_kept_and_removed() {
-        let rule = |name: &str, value: &str, overrides| HeaderRule { name: name.into(), value: value.into(), overrides };
+        let rule =
+            |name: &str, value: &str, overrides| HeaderRule { name: name.into(), value: value.into(), overrides };
         let policy = ResponseHeadersPolicy {
-            set: vec![rule("x-a", "1", true), rule("x-b", "2", false), rule("x-c", "3", false), rule("x bad", "4", true)],
+            set: vec![
+                rule("x-a", "1", true),
+                rule("x-b", "2", false),
+                rule("x-c", "3", false),
+                rule("x bad", "4", true),
+            ],
             remove: vec!["Server".to_owned()],
             ..ResponseHeadersPolicy::default()
         };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_http_cache::{
-    Nominated, NotStored, Policy, RequestDirectives, RequestMeta, ResponseMeta, Timing, TtlBounds, VaryNames, update_fields,
+    Nominated, NotStored, Policy, RequestDirectives, RequestMeta, ResponseMeta, Timing, TtlBounds, VaryNames,
+    counts_as_error, update_fields,
 };
 use bytes::Bytes;
 use http::header::{
@@ -13,9 +14,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::body::StoredBody;
+use crate::head::{http_date, push_number};
 use crate::upstream::Failure;
 use crate::worker::Worker;
-use crate::head::{http_date, push_number};
 
 /// Time that an error answer is kept when the origin says nothing of caching, so that a herd does not hammer a failing origin.
 const ERROR_TTL_SECONDS: u64 = 1;
@@ -211,7 +212,8 @@ impl ObjectHead {
         let etag = self.etag.as_deref().map(|etag| format!("W/{}", etag.strip_prefix("W/").unwrap_or(etag)));
         let mut varies = false;
         for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
-            varies |= line.starts_with(b"vary:") && line.to_ascii_lowercase().windows(15).any(|w| w == b"accept-encoding");
+            varies |=
+                line.starts_with(b"vary:") && line.to_ascii_lowercase().windows(15).any(|w| w == b"accept-encoding");
             if !line.starts_with(b"etag:") && !line.starts_with(b"accept-ranges:") {
                 lines.extend_from_slice(line);
             }
@@ -375,7 +377,9 @@ fn judge(
         directives: making.directives,
         names_itself: false,
     };
-    let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(0);
+    // Even what may not be stored is kept that long: a failing origin is not asked by every viewer.
+    let herd = if counts_as_error(status) && !meta.cache_control.private { ERROR_TTL_SECONDS } else { 0 };
+    let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(herd);
     let silent = !headers.contains_key(CACHE_CONTROL) && !meta.targeted && meta.expires.is_none();
     if status >= 400 && silent && KEPT_ERRORS.contains(&status) && !request.authorized {
         let timing = meta.timing_for(least.max(ERROR_TTL_SECONDS), making.policy, requested_ms, received_ms);

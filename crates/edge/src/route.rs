@@ -36,7 +36,10 @@ pub(crate) fn route<'t: 'r, 'r>(table: &'t Table, request: &'r Request<'r>) -> R
     if !site.enabled {
         return refused(Own::Disabled);
     }
-    if request.scheme == Scheme::Http && rule.viewer_protocol != ViewerProtocol::AllowAll && request.fields.shield.is_none() {
+    if request.scheme == Scheme::Http
+        && rule.viewer_protocol != ViewerProtocol::AllowAll
+        && request.fields.shield.is_none()
+    {
         let redirect = rule.viewer_protocol == ViewerProtocol::RedirectToHttps;
         return refused(if redirect { Own::ToHttps } else { Own::HttpsOnly });
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_http_cache::{Policy, RequestPolicy, TtlBounds};
 use anabranch_model::{
-    AllowedMethods, Behavior, DistributionSpec, Encodings, ErrorResponse, KeySpec, Origin, Selection, Snapshot, Transform, ViewerProtocol,
+    AllowedMethods, Behavior, DistributionSpec, Encodings, ErrorResponse, KeySpec, Origin, Selection, Snapshot,
+    Transform, ViewerProtocol,
 };
 use anabranch_signing::{KeySet, PublicKey};
 

@@ -64,7 +64,9 @@ impl Select {
             (Self::Except(no), Self::Only(yes)) | (Self::Only(yes), Self::Except(no)) => {
                 Self::Except(no.iter().filter(|name| !yes.contains(name)).cloned().collect())
             }
-            (Self::Except(a), Self::Except(b)) => Self::Except(a.iter().filter(|name| b.contains(name)).cloned().collect()),
+            (Self::Except(a), Self::Except(b)) => {
+                Self::Except(a.iter().filter(|name| b.contains(name)).cloned().collect())
+            }
         }
     }
 

@@ -60,7 +60,9 @@ impl Task {
         let fetched = self.ask(&route).await;
         let received_ms = self.worker.clock().now_ms();
         let failure = match fetched {
-            Ok(answer) if self.passing != Passing::Nothing => return self.pass(answer, requested_ms, received_ms).await,
+            Ok(answer) if self.passing != Passing::Nothing => {
+                return self.pass(answer, requested_ms, received_ms).await;
+            }
             Ok(answer) if answer.status == 304 && !validators.is_empty() => {
                 return self.freshen(answer, requested_ms, received_ms).await;
             }
@@ -155,7 +157,8 @@ impl Task {
     fn invalidate(&self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let named = [text(http::header::LOCATION), text(http::header::CONTENT_LOCATION)];
-        let target = Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
+        let target =
+            Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
         let method = &self.forwarded.ask.method;
         for other in target.invalidated(method, 200, named[0], named[1]) {
             self.worker.cache().purge(&[self.site.as_bytes(), other.as_bytes()].concat());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt as _};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -106,7 +106,8 @@ impl Upstream {
                 let room = config.origin_room.as_ref().ok_or(Unusable)?;
                 let mut token = HeaderValue::from_str(&room.token).map_err(|_| Unusable)?;
                 token.set_sensitive(true);
-                let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-anabranch-origin-token"), token)]);
+                let headers =
+                    HeaderMap::from_iter([(http::HeaderName::from_static("x-anabranch-origin-token"), token)]);
                 Ok(Self { authority: room.authority.clone(), prefix: format!("/live/{channel}"), headers })
             }
             Origin::Bucket(_) => Err(Unusable),
@@ -180,11 +181,7 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub(crate) async fn fetch(
-        &self,
-        upstream: &Upstream,
-        ask_: &Ask,
-    ) -> Result<Answer, Failure> {
+    pub(crate) async fn fetch(&self, upstream: &Upstream, ask_: &Ask) -> Result<Answer, Failure> {
         if let Some(link) = self.take(&upstream.authority) {
             match ask(link, upstream, ask_).await {
                 Err(Failure::Protocol(error)) if is_dead_link(&error) => {}
