@@ -26,7 +26,7 @@ const NODE_MIN: (u32, u32) = (20, 19);
 const NODE_PACKAGE: &str = "node@22";
 
 /// Node.js and npm, new enough: the machine's, Debian's, or one from npm's registry in the target directory.
-fn require_node(tree: &Tree) -> Result<()> {
+pub(crate) fn require_node(tree: &Tree) -> Result<()> {
     tools::require(&[tools::NODE])?;
     if node_version(tree).is_some_and(|version| version >= NODE_MIN) {
         return Ok(());

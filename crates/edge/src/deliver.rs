@@ -313,7 +313,7 @@ impl View<'_, '_> {
             head.lines(b"\r\n");
         } else {
             let ttl = if facts.keep.is_ok() { Some(ttl) } else { None };
-            head.field("cache-status", CacheStatus { cache: CACHE_NAME, served: self.served, ttl });
+            head.field("cache-status", CacheStatus::new(CACHE_NAME, self.served, ttl));
         }
         if self.rule.headers.is_timed() {
             let hit = matches!(self.served, Served::Hit | Served::Stale);
