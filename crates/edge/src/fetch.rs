@@ -13,7 +13,7 @@ use crate::cache::Key;
 use crate::decide::{Decided, Decision};
 use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
 use crate::object::{Object, ObjectHead};
-use crate::upstream::{Answer, Failure, Upstream};
+use crate::upstream::{Answer, Ask, Failure, Upstream};
 use crate::worker::Worker;
 
 /// Time that a stale object is served without a question after its origin has failed, in milliseconds.
@@ -185,7 +185,14 @@ impl Task {
         let requested_ms = self.worker.clock().now_ms();
         let validators = self.prior.as_deref().map(validators).unwrap_or_default();
         self.worker.metrics().origin_fetches.increment(1);
-        let fetched = self.worker.pool().fetch(&self.upstream, &self.path, &validators).await;
+        let ask = Ask {
+            method: http::Method::GET,
+            target: self.path.clone(),
+            headers: validators.clone(),
+            body: bytes::Bytes::new(),
+            scheme: crate::request::Scheme::Http,
+        };
+        let fetched = self.worker.pool().fetch(&self.upstream, &ask).await;
         let received_ms = self.worker.clock().now_ms();
         let failure = match fetched {
             Ok(answer) if answer.status == 304 && !validators.is_empty() => {
@@ -269,7 +276,7 @@ impl Task {
     fn report(&self, failure: &Failure) {
         self.worker.metrics().origin_failures.increment(1);
         let cause = std::error::Error::source(failure).map(ToString::to_string);
-        tracing::warn!(origin.authority = %self.upstream.authority, path = %self.path, error = %failure, cause, "origin fetch failed");
+        tracing::warn!(origin.name = self.upstream.name(), path = %self.path, error = %failure, cause, "origin fetch failed");
     }
 }
 

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_http_cache::TtlBounds;
-use anabranch_model::{Behavior, CorsPolicy, DistributionId, DistributionSpec, KeySpec, Origin, Snapshot, Transform};
+use anabranch_model::{Behavior, CorsPolicy, DistributionId, DistributionSpec, KeySpec, Snapshot, Transform};
 use anabranch_signing::{KeySet, PublicKey};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 
-use crate::config::{Config, OriginRoom};
+use crate::config::Config;
 use crate::pattern::Pattern;
 use crate::record::Counters;
 use crate::upstream::Upstream;
-
-/// Header by which the origin room knows its own edges.
-const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-anabranch-origin-token");
 
 /// Numbers key sets over the life of the process, so that what one has verified is never taken for another's.
 static NEXT_GATE: AtomicU64 = AtomicU64::new(1);
@@ -126,7 +123,7 @@ fn site(
 ) -> Site {
     let mut rule = |behavior: &Behavior| Rule {
         pattern: Pattern::compile(&behavior.path_pattern),
-        upstream: upstream(spec, behavior, config.origin_room.as_ref()).map(Arc::new),
+        upstream: upstream(spec, behavior, config).map(Arc::new),
         gate: gate(behavior),
         bounds: TtlBounds {
             min: behavior.cache.min_ttl_seconds,
@@ -141,28 +138,15 @@ fn site(
     Site { id: spec.id.clone(), enabled: spec.enabled, rules, default, counters }
 }
 
-fn upstream(spec: &DistributionSpec, behavior: &Behavior, room: Option<&OriginRoom>) -> Option<Upstream> {
-    let found = spec.origins.iter().find(|origin| origin.id == behavior.origin).and_then(|named| match &named.origin {
-        Origin::Live { channel } => {
-            let room = room?;
-            let mut token = HeaderValue::from_str(&room.token).ok()?;
-            token.set_sensitive(true);
-            let headers = HeaderMap::from_iter([(TOKEN_HEADER, token)]);
-            Some(Upstream { authority: room.authority.clone(), prefix: format!("/live/{channel}"), headers })
+fn upstream(spec: &DistributionSpec, behavior: &Behavior, config: &Config) -> Option<Upstream> {
+    let origin = spec.origins.iter().find(|origin| origin.id == behavior.origin);
+    match Upstream::compile(origin?, spec, config) {
+        Ok(upstream) => Some(upstream),
+        Err(error) => {
+            tracing::error!(distribution.id = %spec.id, origin.id = %behavior.origin, %error, "an origin cannot be used");
+            None
         }
-        Origin::Bucket(_) => None,
-        Origin::Http(http) => {
-            let parse =
-                |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
-            let headers = http.headers.iter().map(parse).collect::<Option<HeaderMap>>()?;
-            let authority = format!("{}:{}", http.host, http.http_port);
-            Some(Upstream { authority, prefix: http.path.clone(), headers })
-        }
-    });
-    if found.is_none() {
-        tracing::error!(distribution.id = %spec.id, origin.id = %behavior.origin, "a behavior's origin cannot be used");
     }
-    found
 }
 
 fn table_gate(
