@@ -1,7 +1,9 @@
 //! What an edge is told once, at its start.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anabranch_model::{DistributionId, PriceClass};
@@ -45,6 +47,12 @@ pub struct Config {
     pub default_distribution: Option<DistributionId>,
     /// Body transforms that behaviors may name.
     pub transforms: Transforms,
+    /// Certificate authorities, as PEM, that origins may be certified by besides those that browsers believe.
+    pub origin_ca: Option<PathBuf>,
+    /// Buckets of S3-compatible storage. Others are in the house's own store, behind the origin room.
+    pub buckets: Vec<S3Bucket>,
+    /// Shields by name: origins that name one are asked there.
+    pub shields: BTreeMap<String, Shield>,
 }
 
 impl Default for Config {
@@ -68,6 +76,9 @@ impl Default for Config {
             node: "edge".to_owned(),
             default_distribution: None,
             transforms: Transforms::default(),
+            origin_ca: None,
+            buckets: Vec::new(),
+            shields: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +95,48 @@ pub struct OriginRoom {
 impl fmt::Debug for OriginRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginRoom").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// A bucket of S3-compatible storage and the right to read it.
+#[derive(Clone)]
+pub struct S3Bucket {
+    /// Name, as distributions give it.
+    pub bucket: String,
+    /// URL of the service without a path, as in `https://s3.eu-central-1.amazonaws.com`.
+    pub endpoint: String,
+    /// Region that signatures name.
+    pub region: String,
+    /// Name of the key.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: String,
+    /// Whether the bucket stands in the path and not in the host name.
+    pub path_style: bool,
+}
+
+impl fmt::Debug for S3Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("S3Bucket");
+        shown.field("bucket", &self.bucket).field("endpoint", &self.endpoint).field("region", &self.region);
+        shown.field("access_key_id", &self.access_key_id).field("path_style", &self.path_style).finish_non_exhaustive()
+    }
+}
+
+/// An edge that stands before origins.
+#[derive(Clone)]
+pub struct Shield {
+    /// `host:port`, or `host` for the scheme's own port.
+    pub authority: String,
+    /// Whether it is asked by HTTPS; its certificate must be valid for the host of `authority`.
+    pub tls: bool,
+    /// Value of `x-anabranch-shield`.
+    pub token: String,
+}
+
+impl fmt::Debug for Shield {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield").field("authority", &self.authority).field("tls", &self.tls).finish_non_exhaustive()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
 use crate::table::Table;
+use crate::upstream::{Trust, TrustError};
 use crate::worker::{Shared, Worker};
 
 /// Time after the drain deadline in which a thread's tasks are dropped.
@@ -34,6 +35,9 @@ pub enum Error {
     /// The configuration names no address.
     #[error("no address to listen on")]
     NoAddress,
+    /// The certificate authorities of origins cannot be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A listener, runtime or thread cannot be made.
     #[error("cannot prepare a serving thread")]
     Prepare(#[source] io::Error),
@@ -87,6 +91,7 @@ impl Edge {
             memo: Memo::new(),
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            trust: Trust::load(&config)?,
             config,
         };
         Ok(Self { shared: Arc::new(shared), snapshot, reports, listeners, addresses })

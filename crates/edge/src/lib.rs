@@ -41,5 +41,6 @@ mod task;
 mod upstream;
 mod worker;
 
-pub use config::{Config, OriginRoom, Transforms};
+pub use config::{Config, OriginRoom, S3Bucket, Shield, Transforms};
 pub use edge::{Edge, Error};
+pub use upstream::TrustError;

@@ -49,7 +49,7 @@ const COMPRESSIBLE: [&str; 13] = [
 ];
 
 /// Fields that the edge writes itself, or that are meant for it alone.
-const NOT_KEPT: [&str; 5] = ["cache-status", "cdn-cache-control", "x-cache", "cache-tag", "surrogate-key"];
+const NOT_KEPT: [&str; 4] = ["cache-status", "x-cache", "cache-tag", "surrogate-key"];
 
 /// What an answer's head is judged by besides itself.
 #[derive(Clone, Copy, Debug)]
@@ -377,12 +377,14 @@ fn judge(
         directives: making.directives,
         names_itself: false,
     };
-    // Even what may not be stored is kept that long: a failing origin is not asked by every viewer.
-    let herd = if counts_as_error(status) && !meta.cache_control.private { ERROR_TTL_SECONDS } else { 0 };
-    let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(herd);
     let silent = !headers.contains_key(CACHE_CONTROL) && !meta.targeted && meta.expires.is_none();
-    if status >= 400 && silent && KEPT_ERRORS.contains(&status) && !request.authorized {
-        let timing = meta.timing_for(least.max(ERROR_TTL_SECONDS), making.policy, requested_ms, received_ms);
+    let silent_error = silent && KEPT_ERRORS.contains(&status);
+    // Even what may not be stored is kept that long: a failing origin is not asked by every viewer.
+    let herd = silent_error || counts_as_error(status) && !meta.cache_control.private;
+    let own = if herd { ERROR_TTL_SECONDS } else { 0 };
+    let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(own);
+    if silent_error && least > 0 && !request.authorized {
+        let timing = meta.timing_for(least, making.policy, requested_ms, received_ms);
         return (timing, if *making.method == Method::GET { Ok(()) } else { Err(NotStored::Method) });
     }
     let bounds = if status >= 400 { TtlBounds { min: least, ..making.policy.bounds } } else { making.policy.bounds };

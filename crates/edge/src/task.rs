@@ -167,7 +167,10 @@ impl Task {
     }
 
     async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
-        let head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
+        let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
+        if !answer.complete_known {
+            head.keep = Err(NotStored::Unframed);
+        }
         let head = Arc::new(head);
         self.flight.begin(head.clone());
         loop {
@@ -257,7 +260,7 @@ impl Task {
         self.worker.metrics().origin_failures.increment(1);
         let cause = std::error::Error::source(failure).map(ToString::to_string);
         let path = &self.forwarded.ask.target;
-        tracing::warn!(origin.authority = upstream.name(), path, error = %failure, cause, "origin fetch failed");
+        tracing::warn!(origin.name = upstream.name(), path, error = %failure, cause, "origin fetch failed");
     }
 
     fn report_here(&self, failure: &Failure) {

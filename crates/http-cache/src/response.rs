@@ -37,6 +37,9 @@ pub enum NotStored {
     /// The request carried credentials and the response does not allow sharing (RFC 9111 §3.5).
     #[error("the request carried authorization and the response does not allow sharing")]
     Authorization,
+    /// Nothing tells whether the body was whole: it ended with its connection.
+    #[error("the end of the body cannot be told from a cut")]
+    Unframed,
     /// Neither the origin nor the status nor the policy gives it a lifetime (RFC 9111 §3).
     #[error("nothing gives the response a lifetime")]
     NoLifetime,
