@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_http_cache::{Forward, Served, TtlBounds};
+use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
@@ -11,6 +12,7 @@ use crate::authorise::Authorised;
 use crate::body::StoredBody;
 use crate::cache::Key;
 use crate::decide::{Decided, Decision};
+use crate::disk::Draft;
 use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
 use crate::object::{Object, ObjectHead};
 use crate::upstream::{Answer, Failure, Upstream};
@@ -161,6 +163,15 @@ fn spawn(
     worker.tasks().spawn(task.fly());
 }
 
+/// Where a body goes while it comes.
+enum Spool {
+    /// Nowhere besides the flight: it is small so far.
+    Memory,
+    Draft(Draft),
+    /// To no file.
+    Refused,
+}
+
 /// A fetch, which ends whether or not the requests behind it do.
 struct Task {
     worker: Arc<Worker>,
@@ -214,26 +225,58 @@ impl Task {
         let head = ObjectHead::read(answer.status, &answer.headers, &self.bounds, requested_ms, received_ms);
         let head = Arc::new(head);
         self.flight.begin(head.clone());
+        let mut spool = Spool::Memory;
         loop {
             match answer.next().await {
                 Ok(None) => break,
                 Ok(Some(bytes)) => {
-                    let length = self.flight.grow(bytes);
+                    let length = self.flight.grow(bytes.clone());
                     if length > self.worker.config().max_object_bytes {
                         return self.report(&Failure::TooLarge(length));
                     }
                     if head.keep.is_err() && self.flight.is_deserted() {
                         return;
                     }
+                    if head.keep.is_ok() {
+                        spool = self.spool(spool, bytes, length, &head);
+                    }
                 }
                 // Dropping the flight cuts the viewers off, visibly.
                 Err(failure) => return self.report(&failure),
             }
         }
-        let object = Arc::new(Object::new(head, StoredBody::Memory(Arc::new(self.flight.take_body()))));
+        let file = match spool {
+            Spool::Draft(draft) => draft.finish(&self.key, &head).await.map(StoredBody::File),
+            Spool::Memory | Spool::Refused => None,
+        };
+        let body = file.unwrap_or_else(|| StoredBody::Memory(Arc::new(self.flight.take_body())));
+        let object = Arc::new(Object::new(head, body));
         admit(self.worker.cache(), &self.key, &object);
         self.flight.land(object, Landing::Fetched);
         answer.release(self.worker.pool());
+    }
+
+    /// Takes the next bytes of a body of which `length` have come. Once it is known to be large its beginning goes to disk too.
+    fn spool(&self, spool: Spool, bytes: Bytes, length: u64, head: &ObjectHead) -> Spool {
+        match spool {
+            Spool::Refused => Spool::Refused,
+            Spool::Draft(mut draft) => {
+                draft.append(bytes);
+                Spool::Draft(draft)
+            }
+            Spool::Memory => {
+                let expected = head.length.unwrap_or(0).max(length);
+                match self.worker.cache().draft(Some(expected)) {
+                    Some(mut draft) => {
+                        let first = bytes.len() as u64 == length;
+                        draft.append(if first { bytes } else { self.flight.take_body().contiguous() });
+                        Spool::Draft(draft)
+                    }
+                    None if head.length.is_some() => Spool::Refused,
+                    None => Spool::Memory,
+                }
+            }
+        }
     }
 
     async fn freshen(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {

@@ -11,7 +11,7 @@ use crate::deliver::{Answer, Own, Refused, deliver, refuse};
 use crate::fetch::fetch;
 use crate::head::Head;
 use crate::key::key;
-use crate::lookup::lookup;
+use crate::lookup::{Lookup, lookup};
 use crate::record::{AccessLine, Outcome, Record};
 use crate::request::{ReadBody, Request};
 use crate::route::route;
@@ -85,7 +85,13 @@ pub(crate) async fn answer(
         Err(refused) => return refuse(refused, Some(request), &mut scratch.head, &context),
     };
     let keyed = key(authorised, &mut scratch.key);
-    let found = lookup(keyed, worker.cache(), context.now_ms());
+    let mut found = lookup(keyed, worker.cache(), context.now_ms());
+    if let Lookup::Absent = found.lookup
+        && worker.cache().on_disk(found.keyed.key)
+        && worker.cache().load(found.keyed.key).await.is_some()
+    {
+        found = lookup(found.keyed, worker.cache(), context.now_ms());
+    }
     let decided = decide(found, context.now_ms());
     let fetched = fetch(decided, worker).await;
     // A fetch may have taken time, which counts in ages.
