@@ -17,6 +17,8 @@ pub struct Config {
     pub workers: usize,
     /// Limit of the memory tier, heads and bodies.
     pub cache_bytes: u64,
+    /// The disk tier; without it everything is kept in memory only.
+    pub disk: Option<DiskConfig>,
     /// Where `Origin::Live` requests go; without it they are answered 502.
     pub origin_room: Option<OriginRoom>,
     /// Viewer connections served at once, over all workers; more wait in the kernel's backlog.
@@ -61,6 +63,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             workers: 1,
             cache_bytes: 512 << 20,
+            disk: None,
             origin_room: None,
             max_connections: 16_384,
             header_timeout: Duration::from_secs(10),
@@ -80,6 +83,28 @@ impl Default for Config {
             buckets: Vec::new(),
             shields: BTreeMap::new(),
         }
+    }
+}
+
+/// Where and how much the disk tier may keep.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Directory for this edge alone, made if it is missing. Files in it that the edge has not made are left alone.
+    pub dir: PathBuf,
+    /// Limit of all files together.
+    pub limit_bytes: u64,
+    /// Space of the file system that the tier never uses; it shrinks to keep it free.
+    pub reserve_bytes: u64,
+    /// Bodies longer than this are written to disk while they come and sent from there; shorter ones are kept in memory, and
+    /// on disk besides if they last.
+    pub file_from_bytes: u64,
+}
+
+impl DiskConfig {
+    /// The defaults for a directory: 10 GiB, with 512 MiB of the file system left free, bodies over 64 KiB as files.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, limit_bytes: 10 << 30, reserve_bytes: 512 << 20, file_from_bytes: 64 << 10 }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::accept;
 use crate::authorise::Memo;
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
@@ -38,6 +38,9 @@ pub enum Error {
     /// The certificate authorities of origins cannot be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The directory of the disk tier cannot be used.
+    #[error(transparent)]
+    Cache(io::Error),
     /// A listener, runtime or thread cannot be made.
     #[error("cannot prepare a serving thread")]
     Prepare(#[source] io::Error),
@@ -83,10 +86,11 @@ impl Edge {
         if addresses.is_empty() {
             return Err(Error::NoAddress);
         }
+        let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
         let shared = Shared {
             clock,
             table: ArcSwap::default(),
-            cache: Cache::new(config.cache_bytes),
+            cache: Cache::open(&tiers).map_err(Error::Cache)?,
             flights: Flights::default(),
             memo: Memo::new(),
             metrics: Arc::new(Metrics::new()),
@@ -176,6 +180,8 @@ fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
     {
         shared.metrics.cache_bytes.set(shared.cache.bytes() as f64);
         shared.metrics.cache_objects.set(shared.cache.objects() as f64);
+        shared.metrics.disk_bytes.set(shared.cache.disk_bytes() as f64);
+        shared.metrics.disk_objects.set(shared.cache.disk_objects() as f64);
     }
     books.report(reports);
 }

@@ -379,8 +379,9 @@ fn judge(
     };
     let silent = !headers.contains_key(CACHE_CONTROL) && !meta.targeted && meta.expires.is_none();
     let silent_error = silent && KEPT_ERRORS.contains(&status);
-    // Even what may not be stored is kept that long: a failing origin is not asked by every viewer.
-    let herd = silent_error || counts_as_error(status) && !meta.cache_control.private;
+    // Even a failure that may not be stored is kept that long: a failing origin is not asked by every viewer.
+    let control = &meta.cache_control;
+    let herd = KEPT_ERRORS.contains(&status) && !control.private && (counts_as_error(status) || !control.no_store);
     let own = if herd { ERROR_TTL_SECONDS } else { 0 };
     let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(own);
     if silent_error && least > 0 && !request.authorized {

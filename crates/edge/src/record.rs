@@ -109,6 +109,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) cache_bytes: Gauge,
     pub(crate) cache_objects: Gauge,
+    pub(crate) disk_bytes: Gauge,
+    pub(crate) disk_objects: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -133,6 +135,8 @@ impl Metrics {
             connections: gauge!("anabranch_edge_connections"),
             cache_bytes: gauge!("anabranch_edge_cache_bytes"),
             cache_objects: gauge!("anabranch_edge_cache_objects"),
+            disk_bytes: gauge!("anabranch_edge_disk_bytes"),
+            disk_objects: gauge!("anabranch_edge_disk_objects"),
         }
     }
 }

@@ -7,7 +7,7 @@ use anabranch_model::Encodings;
 use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
-use crate::admit::admit;
+use crate::admit::{admit, place};
 use crate::body::StoredBody;
 use crate::cache::Key;
 use crate::compress::compress;
@@ -15,6 +15,7 @@ use crate::flight::{Flight, Landing};
 use crate::forward::{Forwarded, Passing};
 use crate::object::{Making, Object, ObjectHead};
 use crate::rule::{Route, Rule};
+use crate::spool::Spool;
 use crate::upstream::{Answer, Failure, Upstream};
 use crate::worker::Worker;
 
@@ -163,7 +164,7 @@ impl Task {
         for other in target.invalidated(method, 200, named[0], named[1]) {
             self.worker.cache().purge(&[self.site.as_bytes(), other.as_bytes()].concat());
         }
-        self.worker.cache().purge(self.primary.as_ref().unwrap_or(&self.key));
+        self.worker.cache().purge(self.primary());
     }
 
     async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
@@ -173,36 +174,46 @@ impl Task {
         }
         let head = Arc::new(head);
         self.flight.begin(head.clone());
+        let compressed = self.rule.compress && head.compressible && self.codings != Encodings::default();
+        let mut spool = if head.keep.is_ok() && !compressed { Spool::Memory } else { Spool::Refused };
         loop {
             match answer.next().await {
                 Ok(None) => break,
                 Ok(Some(bytes)) => {
-                    let length = self.flight.grow(bytes);
+                    let length = self.flight.grow(bytes.clone());
                     if length > self.worker.config().max_object_bytes {
                         return self.report_here(&Failure::TooLarge(length));
                     }
                     if head.keep.is_err() && self.flight.is_deserted() {
                         return;
                     }
+                    spool = spool.take(self.worker.cache(), &self.flight, bytes, length, &head);
                 }
                 // Dropping the flight cuts the viewers off, visibly.
                 Err(failure) => return self.report_here(&failure),
             }
         }
-        let object = Arc::new(Object::new(head, StoredBody::Memory(Arc::new(self.flight.take_body()))));
-        self.admit(&object).await;
+        let object = self.store(head, spool, compressed).await;
         self.flight.land(object, Landing::Fetched);
         answer.release(self.worker.pool());
     }
 
-    /// Stores the object, compressed where the behavior wants it and the viewers of its key take it.
-    async fn admit(&self, object: &Arc<Object>) {
-        let stored = if self.rule.compress && object.head.compressible {
-            compress(object, self.codings).await.unwrap_or_else(|| object.clone())
-        } else {
-            object.clone()
+    fn primary(&self) -> &Key {
+        self.primary.as_ref().unwrap_or(&self.key)
+    }
+
+    /// Stores the answer that has come whole, compressed where the behavior wants it and the viewers of its key take it. Gives it as
+    /// it came.
+    async fn store(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) -> Arc<Object> {
+        let memory = || StoredBody::Memory(Arc::new(self.flight.take_body()));
+        let Some(key) = place(self.worker.cache(), self.primary(), &head) else {
+            return Arc::new(Object::new(head, memory()));
         };
-        admit(self.worker.cache(), self.primary.as_ref().unwrap_or(&self.key), &stored);
+        let file = spool.finish(&key, &head).await.map(StoredBody::File);
+        let object = Arc::new(Object::new(head, file.unwrap_or_else(memory)));
+        let coded = if compressed { compress(&object, self.codings).await } else { None };
+        self.worker.cache().admit(key, coded.unwrap_or_else(|| object.clone()));
+        object
     }
 
     async fn freshen(self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
@@ -212,7 +223,7 @@ impl Task {
             return self.ask_again(requested_ms).await;
         }
         let object = Arc::new(prior.freshened(&answer.headers, &self.making(requested_ms, received_ms)));
-        admit(self.worker.cache(), self.primary.as_ref().unwrap_or(&self.key), &object);
+        admit(self.worker.cache(), self.primary(), &object);
         self.flight.land(object, Landing::Revalidated);
         if let Ok(None) = answer.next().await {
             answer.release(self.worker.pool());
@@ -241,7 +252,7 @@ impl Task {
 
     /// The stored object if that is allowed (RFC 5861 §4), else an error of ours, kept for a moment.
     fn fall_back(&self, failure: &Failure, now_ms: i64) {
-        let key = self.primary.as_ref().unwrap_or(&self.key);
+        let key = self.primary();
         match &self.prior {
             Some(prior) if self.may_serve_stale(now_ms) => {
                 let object = Arc::new(prior.with_grace(now_ms.saturating_add(RETRY_AFTER_FAILURE_MS)));

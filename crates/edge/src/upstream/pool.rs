@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Ask;
 use super::answer::{Answer, Held};
 use super::compile::Upstream;
 use super::connect::{Link, connect};
@@ -22,7 +23,6 @@ use super::failure::Failure;
 use super::trust::Trust;
 use super::upload::Upload;
 use super::way::Way;
-use super::Ask;
 
 /// Connections in use at once, per way and worker; more requests wait.
 const MAX_BUSY: usize = 512;
