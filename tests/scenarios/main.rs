@@ -4,6 +4,7 @@ mod access;
 mod browser;
 mod herd;
 mod kill;
+mod kill_edge;
 mod live_to_viewer;
 mod players;
 mod process;
