@@ -15,6 +15,13 @@ mod trust;
 mod upload;
 mod way;
 
+#[cfg(test)]
+#[path = "../../tests/it/raw_origin.rs"]
+#[allow(unreachable_pub, missing_docs)]
+mod raw_origin;
+#[cfg(test)]
+mod tests;
+
 pub(crate) use answer::Answer;
 pub(crate) use compile::{Unusable, Upstream};
 pub(crate) use failure::Failure;
