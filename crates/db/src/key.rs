@@ -99,7 +99,7 @@ impl Db {
         .await
         .map_err(|error| Error::on_insert(error, "key", &new.name))?;
         for wanted in &new.groups {
-            let group = key_group::find(&mut tx, wanted).await.map_err(|error| error.dangling())?;
+            let group = key_group::find(&mut tx, wanted).await.map_err(Error::dangling)?;
             key_group::add(&mut tx, &group.id, &new.id).await?;
         }
         let row = find(&mut tx, new.id.as_str()).await?;

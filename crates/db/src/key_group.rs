@@ -171,7 +171,7 @@ impl Db {
 
 async fn put_keys(conn: &mut SqliteConnection, group: &KeyGroupId, keys: &[String]) -> Result<(), Error> {
     for wanted in keys {
-        let found = key::find(&mut *conn, wanted).await.map_err(|error| error.dangling())?;
+        let found = key::find(&mut *conn, wanted).await.map_err(Error::dangling)?;
         add(&mut *conn, group, &found.id).await?;
     }
     Ok(())
