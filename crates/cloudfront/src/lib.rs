@@ -5,9 +5,18 @@
 //! Never: I/O, clocks, ETags, states. A field that is not honoured is refused by its name, never ignored.
 //! Spec: CloudFront API 2020-05-31, spec/cloudfront.md section 2.
 
+mod behavior;
 mod config;
 mod error;
+mod forwarded;
+mod host;
 mod managed;
+mod neutral;
+mod origin;
+mod page;
+mod policy;
+mod read;
+mod render;
 
 pub use config::DistributionConfig;
 pub use error::ConfigError;

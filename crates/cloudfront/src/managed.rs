@@ -2,6 +2,11 @@
 
 use serde_json::Value;
 
+use crate::policy::PolicyConfig;
+use crate::policy::cache::CachePolicyConfig;
+use crate::policy::origin_request::OriginRequestPolicyConfig;
+use crate::policy::response_headers::ResponseHeadersPolicyConfig;
+
 /// What a policy is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyKind {
@@ -26,8 +31,18 @@ pub struct ManagedPolicy {
     pub config: Value,
 }
 
-/// All managed policies that are honoured.
+/// All managed policies that are honoured: cache, origin request, response headers.
 #[must_use]
 pub fn managed_policies() -> Vec<ManagedPolicy> {
-    Vec::new()
+    let cache = of::<CachePolicyConfig>(PolicyKind::Cache);
+    let origin_request = of::<OriginRequestPolicyConfig>(PolicyKind::OriginRequest);
+    let response_headers = of::<ResponseHeadersPolicyConfig>(PolicyKind::ResponseHeaders);
+    cache.chain(origin_request).chain(response_headers).collect()
+}
+
+fn of<T: PolicyConfig>(kind: PolicyKind) -> impl Iterator<Item = ManagedPolicy> {
+    T::MANAGED.iter().filter_map(move |managed| {
+        let config = managed.content.ok()?(managed.name).to_json();
+        Some(ManagedPolicy { kind, id: managed.id, name: managed.name, config })
+    })
 }
