@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod distributions;
 mod herd;
 mod kill;
 mod kill_edge;
