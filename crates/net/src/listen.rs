@@ -31,7 +31,7 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Binds and listens. Must be called within a tokio runtime, whose reactor the listener then belongs to.
+/// Binds and listens; an IPv6 address takes no IPv4 connections. Must be called within a tokio runtime, whose reactor the listener then belongs to.
 ///
 /// # Errors
 /// The address is in use, not of this machine, or not permitted.
@@ -50,6 +50,10 @@ pub fn bind(address: SocketAddr, reuse: Reuse) -> Result<TcpListener, BindError>
 fn listen(address: SocketAddr, reuse: Reuse) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is, `[::]` and `0.0.0.0` may be listened on side by side.
+        socket.set_only_v6(true)?;
+    }
     if reuse == Reuse::PerThread {
         socket.set_reuse_port(true)?;
     }

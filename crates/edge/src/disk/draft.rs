@@ -83,7 +83,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Of a file that is in the index.
-    pub(super) fn kept(serial: u64, bytes: u64) -> Self {
+    pub(crate) fn kept(serial: u64, bytes: u64) -> Self {
         Self { serial, bytes, kept: AtomicBool::new(true), tier: Weak::new() }
     }
 

@@ -1,28 +1,22 @@
 //! The connection loop: read a head, answer it, again.
 
-use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_net::Shutdown;
-use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::body::{Reading, RequestBody};
+use super::input::{Filled, Input, PREFACE};
 use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
 use crate::deliver::Answer;
-use crate::request::{ReadBody, Scheme};
 use crate::river::{Scratch, answer, answer_unread};
+use crate::wire::Wire;
 use crate::worker::Worker;
-
-/// Bytes that a connection's buffer begins with; it grows up to the limit of heads.
-const FIRST_BUFFER_BYTES: usize = 4 << 10;
 
 /// Largest request body that is read away so that the connection can go on; with a larger one it is closed.
 const MAX_DRAINED_BYTES: u64 = 64 << 10;
@@ -34,110 +28,155 @@ const LINGER_BYTES: usize = 256 << 10;
 /// Requests answered without a pause before other connections of the thread get their turn.
 const TURN_REQUESTS: u32 = 64;
 
-/// What every HTTP/2 connection begins with, by its first bytes, which no HTTP/1 request has.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Time without a request after which a connection gives its buffers back.
+const KEEP_BUFFERS: Duration = Duration::from_secs(1);
 
 /// How a connection goes on.
-pub(crate) enum Begun {
+pub(crate) enum Begun<W> {
     /// It is over.
     Closed,
     /// It speaks HTTP/2; these bytes have been read.
-    Http2(TcpStream, Vec<u8>),
+    Http2(W, Vec<u8>),
 }
 
-/// A body that is not read yet.
-struct Unread;
-
-impl ReadBody for Unread {
-    fn collect(&mut self, _: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
-        Box::pin(std::future::ready(Err(413)))
-    }
+/// A connection between two requests, and while one is read.
+struct Waiting {
+    input: Input,
+    scratch: Scratch,
+    patience: Patience,
+    /// When the next head has to be here.
+    deadline: Instant,
+    /// Until when buffers are kept though nothing comes.
+    keep_until: Instant,
 }
 
-/// Bytes that have been read and not used.
-struct Input {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    limit: usize,
-}
-
-enum Filled {
+/// What a wait for a head ended with.
+enum Came {
     More,
-    Full,
+    /// The connection is over, without a word.
     Closed,
-    TimedOut,
-    Shutdown,
+    /// It is refused by this status.
+    Bad(u16),
 }
 
 /// Serves a connection until it ends or turns out to speak HTTP/2.
 ///
 /// # Errors
 /// The viewer is gone or too slow, or an origin's body broke off. Nobody needs to act on it.
-pub(crate) async fn serve(
+pub(crate) async fn serve<W: Wire>(
     worker: &Arc<Worker>,
-    stream: TcpStream,
+    mut wire: W,
     peer: IpAddr,
     shutdown: &Shutdown,
-) -> io::Result<Begun> {
+) -> io::Result<Begun<W>> {
     let config = worker.config();
     let mut table = arc_swap::Cache::new(worker.table());
-    let mut input = Input::new(config.max_head_bytes);
-    let mut scratch = Scratch::default();
-    let mut patience = Patience::new(shutdown.clone(), config.header_timeout);
-    // The first request has to come soon, later ones may take their time.
-    let mut deadline = Instant::now() + config.header_timeout;
-    let mut first = true;
+    let mut waiting = Waiting::new(config.max_head_bytes, shutdown, config.header_timeout);
+    let mut first = W::PRIOR_KNOWLEDGE;
     let mut turn = 0;
     loop {
-        let whole_head = match parse(input.bytes(), Scheme::Http, peer) {
-            _ if first && input.may_be_preface() => None,
-            Parsed::Partial => None,
-            parsed => Some(parsed),
-        };
-        let Some(parsed) = whole_head else {
-            if first && input.bytes().starts_with(PREFACE) {
-                return Ok(Begun::Http2(stream, input.bytes().to_vec()));
+        let input = &waiting.input;
+        let parts = match parse(input.bytes(), W::SCHEME, peer) {
+            Parsed::Whole(parts) if !(first && input.may_be_preface()) => parts,
+            Parsed::Bad(status) if !(first && input.may_be_preface()) => {
+                return refuse(worker, wire, status, &mut waiting.scratch).await;
             }
-            match input.fill_head(&stream, &mut patience, &mut deadline, config.header_timeout).await? {
-                Filled::More => {}
-                Filled::Closed | Filled::Shutdown => return Ok(Begun::Closed),
-                Filled::TimedOut if input.bytes().is_empty() => return Ok(Begun::Closed),
-                Filled::TimedOut => return refuse(worker, stream, 408, &mut scratch).await,
-                Filled::Full => return refuse(worker, stream, 431, &mut scratch).await,
+            Parsed::Whole(_) | Parsed::Bad(_) | Parsed::Partial => {
+                if first && input.bytes().starts_with(PREFACE) {
+                    return Ok(Begun::Http2(wire, input.bytes().to_vec()));
+                }
+                match waiting.more(&mut wire, config.header_timeout).await? {
+                    Came::More => {}
+                    Came::Closed => return Ok(close(&mut wire)),
+                    Came::Bad(status) => return refuse(worker, wire, status, &mut waiting.scratch).await,
+                }
+                turn = 0;
+                continue;
             }
-            turn = 0;
-            continue;
-        };
-        let parts = match parsed {
-            Parsed::Whole(parts) => parts,
-            Parsed::Bad(status) => return refuse(worker, stream, status, &mut scratch).await,
-            Parsed::Partial => continue,
         };
         first = false;
-        let answer = answer(worker, table.load(), &parts.request, &mut Unread, &mut scratch).await;
-        let plan = Plan::of(&parts, &answer, shutdown);
-        let (go_on, drained) = (plan.go_on, plan.drained);
-        let head_bytes = parts.head_bytes;
-        finish_head(&mut scratch, plan.marking, go_on, parts.http_1_0);
-        deliver(&stream, &scratch, answer, plan.marking, config.write_timeout).await?;
-        input.consume(head_bytes);
-        if !go_on {
-            linger(stream, drained != Some(0) || !input.bytes().is_empty()).await;
+        let mut body = RequestBody {
+            here: &input.bytes()[parts.head_bytes..],
+            wire: &mut wire,
+            patience: &mut waiting.patience,
+            framing: parts.framing,
+            expects: parts.expects,
+            limit: config.header_timeout,
+            reading: Reading::Unread,
+            used: 0,
+            after: Vec::new(),
+        };
+        let answer = answer(worker, table.load(), &parts.request, &mut body, &mut waiting.scratch).await;
+        let (reading, used, after) = (body.reading, parts.head_bytes + body.used, body.after);
+        let plan = Plan::of(&parts, &answer, reading, shutdown);
+        finish_head(&mut waiting.scratch, plan.marking, plan.go_on, parts.http_1_0);
+        deliver(&mut wire, &waiting.scratch, answer, plan.marking, config.write_timeout).await?;
+        waiting.input.consume(used);
+        waiting.input.put(after);
+        if !plan.go_on {
+            linger(wire, plan.drained != Some(0) || !waiting.input.bytes().is_empty()).await;
             return Ok(Begun::Closed);
         }
-        if let Some(length) = drained.filter(|length| *length > 0)
-            && !input.drain(&stream, &mut patience, length, config.header_timeout).await?
+        if let Some(length) = plan.drained.filter(|length| *length > 0)
+            && !waiting.input.drain(&mut wire, &mut waiting.patience, length, config.header_timeout).await?
         {
-            return Ok(Begun::Closed);
+            return Ok(close(&mut wire));
         }
         turn += 1;
         if turn >= TURN_REQUESTS {
             turn = 0;
             tokio::task::yield_now().await;
         }
-        let begun = !input.bytes().is_empty();
-        deadline = Instant::now() + if begun { config.header_timeout } else { config.idle_timeout };
+        waiting.next(config.header_timeout, config.idle_timeout);
+    }
+}
+
+impl Waiting {
+    /// The first request has to come soon, later ones may take their time.
+    fn new(max_head_bytes: usize, shutdown: &Shutdown, header_timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            input: Input::new(max_head_bytes),
+            scratch: Scratch::default(),
+            patience: Patience::new(shutdown.clone(), header_timeout),
+            deadline: now + header_timeout,
+            keep_until: now + KEEP_BUFFERS,
+        }
+    }
+
+    fn next(&mut self, header_timeout: Duration, idle_timeout: Duration) {
+        let now = Instant::now();
+        let begun = !self.input.bytes().is_empty();
+        self.deadline = now + if begun { header_timeout } else { idle_timeout };
+        self.keep_until = now + KEEP_BUFFERS;
+    }
+
+    /// Waits for more of a head. What stays idle gives its buffers back; from its first byte a head is due within
+    /// `header_timeout`.
+    async fn more<W: Wire>(&mut self, wire: &mut W, header_timeout: Duration) -> io::Result<Came> {
+        let idle = self.input.bytes().is_empty();
+        let until = if idle { self.deadline.min(self.keep_until) } else { self.deadline };
+        let mut filled = self.input.fill_head(wire, &mut self.patience, until).await?;
+        while idle && filled == Filled::TimedOut && until < self.deadline {
+            self.input.release();
+            self.scratch = Scratch::default();
+            match self.patience.readable(wire, self.deadline, On::Shutdown).await? {
+                Waited::Readable => {}
+                Waited::TimedOut | Waited::Shutdown => return Ok(Came::Closed),
+            }
+            // What came may be less than a byte of a head: a part of a record of TLS.
+            filled = self.input.fill_head(wire, &mut self.patience, self.keep_until).await?;
+        }
+        if idle && filled == Filled::More {
+            self.deadline = self.deadline.min(Instant::now() + header_timeout);
+        }
+        Ok(match filled {
+            Filled::More => Came::More,
+            Filled::Closed | Filled::Shutdown => Came::Closed,
+            Filled::TimedOut if idle => Came::Closed,
+            Filled::TimedOut => Came::Bad(408),
+            Filled::Full => Came::Bad(431),
+        })
     }
 }
 
@@ -145,15 +184,17 @@ pub(crate) async fn serve(
 struct Plan {
     marking: Marking,
     go_on: bool,
-    /// Length of the request body, if it is one that is read away.
+    /// Length of the request body that is left, if it is one that is read away.
     drained: Option<u64>,
 }
 
 impl Plan {
-    fn of(parts: &Parts<'_>, answer: &Answer, shutdown: &Shutdown) -> Self {
-        let drained = match parts.framing {
-            Framing::Length(length) if length <= MAX_DRAINED_BYTES => Some(length),
-            Framing::Length(_) | Framing::Chunked => None,
+    fn of(parts: &Parts<'_>, answer: &Answer, reading: Reading, shutdown: &Shutdown) -> Self {
+        let drained = match (reading, parts.framing) {
+            (Reading::Read, _) | (Reading::Unread, Framing::Length(0)) => Some(0),
+            // Whoever waited for an interim answer may send the body after all, or leave it out.
+            (Reading::Unread, Framing::Length(length)) if length <= MAX_DRAINED_BYTES && !parts.expects => Some(length),
+            (Reading::Unread, Framing::Length(_) | Framing::Chunked) | (Reading::Broken, _) => None,
         };
         let marking = match (answer.sized, parts.http_1_0) {
             (true, _) => Marking::Length,
@@ -166,15 +207,15 @@ impl Plan {
 }
 
 /// Sends the answer and closes its record.
-async fn deliver(
-    stream: &TcpStream,
+async fn deliver<W: Wire>(
+    wire: &mut W,
     scratch: &Scratch,
     answer: Answer,
     marking: Marking,
     limit: Duration,
 ) -> io::Result<()> {
     let Answer { body, mut record, .. } = answer;
-    send(stream, scratch.head.as_bytes(), body, marking, limit, &mut record).await
+    send(wire, scratch.head.as_bytes(), body, marking, limit, &mut record).await
 }
 
 fn finish_head(scratch: &mut Scratch, marking: Marking, go_on: bool, http_1_0: bool) {
@@ -189,26 +230,37 @@ fn finish_head(scratch: &mut Scratch, marking: Marking, go_on: bool, http_1_0: b
 }
 
 /// Answers what is no request, and closes.
-async fn refuse(worker: &Arc<Worker>, stream: TcpStream, status: u16, scratch: &mut Scratch) -> io::Result<Begun> {
+async fn refuse<W: Wire>(
+    worker: &Arc<Worker>,
+    mut wire: W,
+    status: u16,
+    scratch: &mut Scratch,
+) -> io::Result<Begun<W>> {
     let answer = answer_unread(worker, status, scratch);
     finish_head(scratch, Marking::Length, false, false);
-    deliver(&stream, scratch, answer, Marking::Length, worker.config().write_timeout).await?;
-    linger(stream, true).await;
+    deliver(&mut wire, scratch, answer, Marking::Length, worker.config().write_timeout).await?;
+    linger(wire, true).await;
     Ok(Begun::Closed)
+}
+
+/// Says goodbye where the wire has a word for it.
+fn close<W: Wire>(wire: &mut W) -> Begun<W> {
+    // The peer may be gone already, which is what is wanted.
+    let _ = wire.finish();
+    Begun::Closed
 }
 
 /// Closes in two steps (RFC 9112 §9.6): with unread bytes in the socket a plain close would reset the connection, and the answer
 /// could be lost.
-async fn linger(mut stream: TcpStream, unread: bool) {
-    // The peer may be gone already, which is what is wanted.
-    if !unread || stream.shutdown().await.is_err() {
+async fn linger<W: Wire>(mut wire: W, unread: bool) {
+    if wire.finish().is_err() || !unread {
         return;
     }
     let drained = async {
         let mut sink = [0; 4096];
         let mut left = LINGER_BYTES;
-        while stream.readable().await.is_ok() {
-            match stream.try_read(&mut sink) {
+        while wire.readable().await.is_ok() {
+            match wire.try_read(&mut sink) {
                 Ok(0) => break,
                 Ok(read) if read >= left => break,
                 Ok(read) => left -= read,
@@ -218,123 +270,4 @@ async fn linger(mut stream: TcpStream, unread: bool) {
         }
     };
     let _ = timeout(LINGER, drained).await;
-}
-
-impl Input {
-    fn new(limit: usize) -> Self {
-        Self { buffer: vec![0; FIRST_BUFFER_BYTES.min(limit)], start: 0, end: 0, limit }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    /// Whether the bytes so far are those of the HTTP/2 preface: a method that is none.
-    fn may_be_preface(&self) -> bool {
-        let bytes = self.bytes();
-        bytes.first() == Some(&b'P') && (bytes.starts_with(PREFACE) || PREFACE.starts_with(bytes))
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        if self.start >= self.end {
-            self.start = 0;
-            self.end = 0;
-        }
-    }
-
-    /// Reads until more of a head is there; once it has begun, its end is due within `header_timeout`.
-    async fn fill_head(
-        &mut self,
-        stream: &TcpStream,
-        patience: &mut Patience,
-        deadline: &mut Instant,
-        header_timeout: Duration,
-    ) -> io::Result<Filled> {
-        loop {
-            let idle = self.start == self.end;
-            let scanned = self.end - self.start;
-            let filled = self.fill(stream, patience, *deadline, if idle { On::Shutdown } else { On::DataOnly }).await?;
-            if idle && matches!(filled, Filled::More) {
-                *deadline = (*deadline).min(Instant::now() + header_timeout);
-                return Ok(filled);
-            }
-            // Parsing the same bytes again for each one that trickles in would cost the square of the head's length.
-            let fresh = &self.bytes()[scanned.saturating_sub(3)..];
-            let ended = fresh.windows(2).any(|pair| pair == b"\n\n") || fresh.windows(4).any(|end| end == b"\r\n\r\n");
-            if ended || !matches!(filled, Filled::More) {
-                return Ok(filled);
-            }
-        }
-    }
-
-    async fn fill(
-        &mut self,
-        stream: &TcpStream,
-        patience: &mut Patience,
-        deadline: Instant,
-        on: On,
-    ) -> io::Result<Filled> {
-        if !self.make_room() {
-            return Ok(Filled::Full);
-        }
-        loop {
-            match stream.try_read(&mut self.buffer[self.end..]) {
-                Ok(0) => return Ok(Filled::Closed),
-                Ok(read) => {
-                    self.end += read;
-                    return Ok(Filled::More);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            match patience.readable(stream, deadline, on).await? {
-                Waited::Readable => {}
-                Waited::TimedOut => return Ok(Filled::TimedOut),
-                Waited::Shutdown => return Ok(Filled::Shutdown),
-            }
-        }
-    }
-
-    fn make_room(&mut self) -> bool {
-        if self.end < self.buffer.len() {
-            return true;
-        }
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            return true;
-        }
-        if self.buffer.len() >= self.limit {
-            return false;
-        }
-        let size = (self.buffer.len() * 2).min(self.limit);
-        self.buffer.resize(size, 0);
-        true
-    }
-
-    /// Reads a body of `length` bytes away; false if the connection ended or took too long.
-    async fn drain(
-        &mut self,
-        stream: &TcpStream,
-        patience: &mut Patience,
-        length: u64,
-        limit: Duration,
-    ) -> io::Result<bool> {
-        let deadline = Instant::now() + limit;
-        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
-        loop {
-            let here = (self.end - self.start).min(left);
-            self.consume(here);
-            left -= here;
-            if left == 0 {
-                return Ok(true);
-            }
-            if !matches!(self.fill(stream, patience, deadline, On::DataOnly).await?, Filled::More) {
-                return Ok(false);
-            }
-        }
-    }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Parts<'b> {
     pub(crate) keep_alive: bool,
     pub(crate) http_1_0: bool,
     pub(crate) framing: Framing,
+    /// Whether the viewer waits for `100 Continue` before it sends the body.
+    pub(crate) expects: bool,
 }
 
 /// Field lines that decide about connection and framing.
@@ -52,6 +54,7 @@ struct Control<'b> {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    expects: bool,
 }
 
 /// Reads the request head at the beginning of `bytes`.
@@ -85,7 +88,7 @@ pub(crate) fn parse(bytes: &[u8], scheme: Scheme, peer: IpAddr) -> Parsed<'_> {
     if control.chunked && (control.length.is_some() || http_1_0) {
         return Parsed::Bad(400);
     }
-    let (host, target) = match authority(target, &control, http_1_0) {
+    let (host, target) = match authority(target, &control, scheme, http_1_0) {
         Ok(found) => found,
         Err(status) => return Parsed::Bad(status),
     };
@@ -102,11 +105,18 @@ pub(crate) fn parse(bytes: &[u8], scheme: Scheme, peer: IpAddr) -> Parsed<'_> {
     let request = Request { method: Method::of(method), scheme, host, path, query, peer, fields, lines };
     let keep_alive = !control.close && (!http_1_0 || control.keep_alive);
     let framing = if control.chunked { Framing::Chunked } else { Framing::Length(control.length.unwrap_or(0)) };
-    Parsed::Whole(Parts { request, head_bytes, keep_alive, http_1_0, framing })
+    // HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+    let expects = control.expects && !http_1_0 && framing != Framing::Length(0);
+    Parsed::Whole(Parts { request, head_bytes, keep_alive, http_1_0, framing, expects })
 }
 
 /// Host and path of the request: an absolute target overrides `Host` (RFC 9112 §3.2.2), which must be there all the same.
-fn authority<'b>(target: &'b str, control: &Control<'b>, http_1_0: bool) -> Result<(&'b str, &'b str), u16> {
+fn authority<'b>(
+    target: &'b str,
+    control: &Control<'b>,
+    scheme: Scheme,
+    http_1_0: bool,
+) -> Result<(&'b str, &'b str), u16> {
     let host = match control.host {
         Some(host) => host,
         None if http_1_0 => "",
@@ -116,7 +126,7 @@ fn authority<'b>(target: &'b str, control: &Control<'b>, http_1_0: bool) -> Resu
     if target.starts_with('/') {
         return Ok((host, target));
     }
-    let rest = strip_scheme(target).ok_or(400_u16)?;
+    let rest = strip_scheme(target, scheme).ok_or(400_u16)?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let name = host_without_port(authority).map_err(|_| 400_u16)?;
@@ -126,9 +136,13 @@ fn authority<'b>(target: &'b str, control: &Control<'b>, http_1_0: bool) -> Resu
     Ok((authority, if path.is_empty() { "/" } else { path }))
 }
 
-fn strip_scheme(target: &str) -> Option<&str> {
-    let prefix = target.get(..7)?;
-    prefix.eq_ignore_ascii_case("http://").then(|| &target[7..])
+/// The rest of an absolute target, whose scheme has to be the connection's own.
+fn strip_scheme(target: &str, scheme: Scheme) -> Option<&str> {
+    let prefix = match scheme {
+        Scheme::Http => "http://",
+        Scheme::Https => "https://",
+    };
+    target.get(..prefix.len())?.eq_ignore_ascii_case(prefix).then(|| &target[prefix.len()..])
 }
 
 fn take_control<'b>(control: &mut Control<'b>, name: &str, value: &'b [u8]) -> Result<(), u16> {
@@ -138,6 +152,12 @@ fn take_control<'b>(control: &mut Control<'b>, name: &str, value: &'b [u8]) -> R
             if control.host.replace(host).is_some() {
                 return Err(400);
             }
+        }
+        6 if name.eq_ignore_ascii_case("expect") => {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(417);
+            }
+            control.expects = true;
         }
         10 if name.eq_ignore_ascii_case("connection") => {
             for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -231,6 +251,8 @@ mod tests {
             (400, "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (417, "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n"),
+            (400, "GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
             (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
             (400, "GET  / HTTP/1.1\r\nHost: a\r\n\r\n"),
         ] {

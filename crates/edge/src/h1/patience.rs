@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anabranch_net::Shutdown;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::wire::Wire;
 
 /// Timer and shutdown signal of one connection, registered once: setting a timer anew for each request would cost as much as
 /// finding its answer.
@@ -36,8 +37,8 @@ impl Patience {
         Self { timer: Box::pin(sleep_until(Instant::now() + limit)), shutdown: Box::pin(shutdown.cancelled_owned()) }
     }
 
-    /// Waits until the stream can be read, `deadline`, or shutdown if that is to end it.
-    pub(crate) async fn readable(&mut self, stream: &TcpStream, deadline: Instant, on: On) -> io::Result<Waited> {
+    /// Waits until the wire can be read, `deadline`, or shutdown if that is to end it.
+    pub(crate) async fn readable<W: Wire>(&mut self, wire: &W, deadline: Instant, on: On) -> io::Result<Waited> {
         loop {
             // A timer that is set too early only wakes once for nothing; one that is too late must be moved.
             if self.timer.deadline() > deadline {
@@ -45,7 +46,7 @@ impl Patience {
             }
             tokio::select! {
                 biased;
-                ready = stream.readable() => return ready.map(|()| Waited::Readable),
+                ready = wire.readable() => return ready.map(|()| Waited::Readable),
                 () = &mut self.shutdown, if on == On::Shutdown => return Ok(Waited::Shutdown),
                 () = &mut self.timer => {
                     if Instant::now() >= deadline {
@@ -58,12 +59,12 @@ impl Patience {
     }
 }
 
-/// Waits until the stream takes bytes.
+/// Waits until the wire takes bytes.
 ///
 /// # Errors
 /// It takes none for `limit`, or is broken.
-pub(crate) async fn writable(stream: &TcpStream, limit: Duration) -> io::Result<()> {
-    match timeout(limit, stream.writable()).await {
+pub(crate) async fn writable<W: Wire>(wire: &W, limit: Duration) -> io::Result<()> {
+    match timeout(limit, wire.writable()).await {
         Ok(ready) => ready,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -99,7 +99,13 @@ fn ask(method: Method, target: &str, headers: &[(&'static str, &'static str)], b
     let fields = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
     let mut map = HeaderMap::new();
     map.extend(fields);
-    Ask { method, target: target.to_owned(), headers: map, body: Bytes::from_static(body.as_bytes()), scheme: Scheme::Http }
+    Ask {
+        method,
+        target: target.to_owned(),
+        headers: map,
+        body: Bytes::from_static(body.as_bytes()),
+        scheme: Scheme::Http,
+    }
 }
 
 fn get(target: &str) -> Ask {
@@ -196,7 +202,9 @@ async fn certificates_must_be_known_and_for_the_host() {
     assert_eq!(whole(&believing(&authority), &https(named.address, "LOCALHOST"), &get("/")).await.unwrap(), "x");
     assert!(named.heads()[0].contains(&format!("host: localhost:{}\r\n", named.address.port())));
     let before = named.connections();
-    for (pool, host) in [(believing(&authority), "127.0.0.1"), (plain_pool(), "localhost"), (believing(&Authority::new()), "localhost")] {
+    for (pool, host) in
+        [(believing(&authority), "127.0.0.1"), (plain_pool(), "localhost"), (believing(&Authority::new()), "localhost")]
+    {
         let failure = whole(&pool, &https(named.address, host), &get("/")).await.unwrap_err();
         assert!(matches!(failure, Failure::Tls(_)) && failure.may_fail_over(), "{failure:?}");
         assert_eq!(failure.answer().0, 502);
@@ -376,10 +384,13 @@ async fn ambiguous_answers_are_refused() {
         assert!(matches!(failure, Failure::Framing(_) | Failure::Protocol(_)), "{head}: {failure:?}");
         assert_eq!(failure.answer().0, 502);
     }
-    for text in ["HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "garbage\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"] {
+    for text in
+        ["HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "garbage\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"]
+    {
         assert!(said(text.as_bytes(), Then::Close).await.0.is_err(), "{text}");
     }
-    let (upgrade, _) = said(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Then::Hang).await;
+    let (upgrade, _) =
+        said(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Then::Hang).await;
     assert!(matches!(upgrade, Err(Failure::Status(101))), "{upgrade:?}");
 }
 
@@ -400,8 +411,14 @@ async fn the_end_of_a_body_is_known_or_said_to_be_unknown() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", "ab"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nab", "ab"),
         ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nab", "ab"),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=y\r\na\r\n1\r\nb\r\n0\r\nx-trailer: 1\r\n\r\n", "ab"),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", "ab"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=y\r\na\r\n1\r\nb\r\n0\r\nx-trailer: 1\r\n\r\n",
+            "ab",
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab",
+            "ab",
+        ),
         ("HTTP/1.1 204 No Content\r\n\r\n", ""),
     ] {
         let (answer, known) = said(text.as_bytes(), Then::Close).await;
@@ -453,7 +470,8 @@ async fn connections_of_http_1_0_are_used_again_only_if_they_stay() {
 
 #[tokio::test]
 async fn bytes_that_belong_to_no_answer_are_not_taken_for_one() {
-    let trailing = b"HTTP/1.1 204 No Content\r\ncontent-length: 44\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
+    let trailing =
+        b"HTTP/1.1 204 No Content\r\ncontent-length: 44\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
     let over = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
     for first in [&trailing[..], over] {
         let script = move |connection: usize, _: usize, _: &str| {
@@ -470,12 +488,18 @@ async fn bytes_that_belong_to_no_answer_are_not_taken_for_one() {
 async fn answers_to_head_have_no_body_and_keep_the_connection() {
     let script = |_: usize, _: usize, head: &str| {
         let body = if head.starts_with("HEAD") { "" } else { "abc" };
-        (format!("HTTP/1.1 200 OK\r\nconnection: x-hop\r\nx-hop: 1\r\ncontent-length: 3\r\n\r\n{body}").into_bytes(), Then::Keep)
+        (
+            format!("HTTP/1.1 200 OK\r\nconnection: x-hop\r\nx-hop: 1\r\ncontent-length: 3\r\n\r\n{body}").into_bytes(),
+            Then::Keep,
+        )
     };
     let origin = RawOrigin::start(script).await;
     let (pool, upstream) = (plain_pool(), http(origin.address, |_| {}));
     let mut answer = pool.fetch(&upstream, &ask(Method::HEAD, "/", &[], "")).await.unwrap();
-    assert_eq!((answer.status, answer.headers["content-length"].as_bytes(), answer.complete_known), (200, &b"3"[..], true));
+    assert_eq!(
+        (answer.status, answer.headers["content-length"].as_bytes(), answer.complete_known),
+        (200, &b"3"[..], true)
+    );
     assert!(!answer.headers.contains_key("connection") && !answer.headers.contains_key("x-hop"));
     assert_eq!(read(&mut answer).await.unwrap(), "");
     answer.release(&pool);
@@ -583,7 +607,8 @@ async fn a_shield_is_asked_in_the_origins_place() {
         shield: Some(name.to_owned()),
     };
     let upstream = Upstream::compile(&spec("paris"), &distribution(), &config).unwrap();
-    let asked = Ask { scheme: Scheme::Https, ..ask(Method::GET, "/a?b=c", &[("host", "alias.test"), ("accept", "*/*")], "") };
+    let asked =
+        Ask { scheme: Scheme::Https, ..ask(Method::GET, "/a?b=c", &[("host", "alias.test"), ("accept", "*/*")], "") };
     whole(&plain_pool(), &upstream, &asked).await.unwrap();
     let head = shield.heads()[0].clone();
     assert!(head.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{head}");

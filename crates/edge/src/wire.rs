@@ -1,0 +1,85 @@
+//! What HTTP/1.1 is spoken over: TCP, bare or beneath TLS. Calls try first, and the loop waits only when they cannot go on.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, IoSlice};
+
+use rustix::net::{SendFlags, Shutdown};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::request::Scheme;
+
+/// A connection's bytes. A call that cannot go on says [`io::ErrorKind::WouldBlock`].
+pub(crate) trait Wire: Send + Sync + Sized + 'static {
+    const SCHEME: Scheme;
+
+    /// Whether the kernel sends files on it: then [`Self::try_send_file`] may be called.
+    const SENDS_FILES: bool;
+
+    /// Whether HTTP/2 may begin without having been agreed on (RFC 9113 §3.3); TLS agrees by ALPN.
+    const PRIOR_KNOWLEDGE: bool;
+
+    /// Reads what is there; 0 is the end.
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Waits until [`Self::try_read`] may get further. Cancel safe.
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Takes bytes; those that are taken may still have to be flushed.
+    fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// As a write of bytes that others follow at once, so that they may share a packet.
+    fn try_write_more(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends up to `count` bytes of a file without copying them; 0 is the file's end.
+    fn try_send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize>;
+
+    /// Waits until a write, flush or sending may get further. Cancel safe.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Hands everything taken so far to the kernel.
+    fn try_flush(&mut self) -> io::Result<()>;
+
+    /// Says that no more will be sent; the other direction stays open.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    const SCHEME: Scheme = Scheme::Http;
+    const SENDS_FILES: bool = true;
+    const PRIOR_KNOWLEDGE: bool = true;
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::try_read(self, buffer)
+    }
+
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        Self::readable(self)
+    }
+
+    fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::try_write_vectored(self, slices)
+    }
+
+    fn try_write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        self.try_io(Interest::WRITABLE, || Ok(rustix::net::send(&*self, bytes, flags)?))
+    }
+
+    fn try_send_file(&mut self, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(&*self, file, Some(&mut offset), count)?))
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        Self::writable(self)
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&*self, Shutdown::Write)?)
+    }
+}
