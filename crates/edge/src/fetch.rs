@@ -1,11 +1,13 @@
 //! Bend: one flight per key to the origin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_http_cache::{Forward, Served, TtlBounds};
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
+use tokio::time::timeout;
 
 use crate::admit::admit;
 use crate::authorise::Authorised;
@@ -20,6 +22,9 @@ use crate::worker::Worker;
 
 /// Time that a stale object is served without a question after its origin has failed, in milliseconds.
 const RETRY_AFTER_FAILURE_MS: i64 = 1000;
+
+/// Time that viewers wait for a whole body to be on disk, from where they are sent the rest of it; after that from memory.
+const DISK_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Times that a follower whose flight turned out not to be for sharing, or broke before its head, tries by itself.
 const OWN_TRIES: usize = 1;
@@ -245,15 +250,37 @@ impl Task {
                 Err(failure) => return self.report(&failure),
             }
         }
-        let file = match spool {
-            Spool::Draft(draft) => draft.finish(&self.key, &head).await.map(StoredBody::File),
-            Spool::Memory | Spool::Refused => None,
-        };
-        let body = file.unwrap_or_else(|| StoredBody::Memory(Arc::new(self.flight.take_body())));
-        let object = Arc::new(Object::new(head, body));
-        admit(self.worker.cache(), &self.key, &object);
-        self.flight.land(object, Landing::Fetched);
+        self.keep(head, spool).await;
         answer.release(self.worker.pool());
+    }
+
+    /// The body is whole: admits and lands it. A disk that is slow is waited for by nobody but the cache.
+    async fn keep(&self, head: Arc<ObjectHead>, spool: Spool) {
+        let in_memory = || {
+            let body = StoredBody::Memory(Arc::new(self.flight.take_body()));
+            Arc::new(Object::new(head.clone(), body))
+        };
+        let (object, landed) = match spool {
+            Spool::Memory | Spool::Refused => (in_memory(), false),
+            Spool::Draft(draft) => {
+                let mut finish = std::pin::pin!(draft.finish(&self.key, &head));
+                let (file, early) = match timeout(DISK_PATIENCE, &mut finish).await {
+                    Ok(file) => (file, None),
+                    Err(_) => {
+                        let early = in_memory();
+                        self.flight.land(early.clone(), Landing::Fetched);
+                        (finish.await, Some(early))
+                    }
+                };
+                let on_disk = file.map(|file| Arc::new(Object::new(head.clone(), StoredBody::File(file))));
+                let landed = early.is_some();
+                (on_disk.or(early).unwrap_or_else(in_memory), landed)
+            }
+        };
+        admit(self.worker.cache(), &self.key, &object);
+        if !landed {
+            self.flight.land(object, Landing::Fetched);
+        }
     }
 
     /// Takes the next bytes of a body of which `length` have come. Once it is known to be large its beginning goes to disk too.
