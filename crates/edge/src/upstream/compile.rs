@@ -160,9 +160,7 @@ impl Upstream {
         let (plain, secure) = match origin.protocol {
             OriginProtocol::HttpOnly => (target(false, origin.http_port)?, None),
             OriginProtocol::HttpsOnly => (target(true, origin.https_port)?, None),
-            OriginProtocol::MatchViewer => {
-                (target(false, origin.http_port)?, Some(target(true, origin.https_port)?))
-            }
+            OriginProtocol::MatchViewer => (target(false, origin.http_port)?, Some(target(true, origin.https_port)?)),
         };
         let headers = custom(&origin.headers)?;
         let mut upstream = Self::new(plain, prefix(&origin.path)?, headers, Kind::Server, &origin.timeouts);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anabranch_net::SharedClock;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use hyper::body::Incoming;
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
@@ -14,15 +14,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Ask;
 use super::answer::{Answer, Held};
 use super::compile::Upstream;
 use super::connect::{Link, connect};
 use super::dns::Names;
 use super::failure::Failure;
 use super::trust::Trust;
-use super::upload::Upload;
+use super::upload::Progress;
 use super::way::Way;
-use super::Ask;
 
 /// Connections in use at once, per way and worker; more requests wait.
 const MAX_BUSY: usize = 512;
@@ -168,7 +168,7 @@ impl Pool {
 struct Sent {
     response: Response<Incoming>,
     link: Link,
-    progress: Arc<super::upload::Progress>,
+    progress: Arc<Progress>,
 }
 
 /// A request without an answer.

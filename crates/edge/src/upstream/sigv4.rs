@@ -175,7 +175,10 @@ mod tests {
              Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
         );
         let lifecycle = example("lifecycle=", "/", &[]);
-        assert!(lifecycle.ends_with("=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"), "{lifecycle}");
+        assert!(
+            lifecycle.ends_with("=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+            "{lifecycle}"
+        );
         let list = example("max-keys=2&prefix=J", "/", &[]);
         assert!(list.ends_with("=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"), "{list}");
     }
@@ -207,7 +210,9 @@ mod tests {
         ] {
             assert_eq!(key_path(path).as_deref(), Some(spelled), "{path}");
         }
-        for path in ["", "/", "//", "a", "/..", "/a/../b", "/./a", "/%2e%2e/a", "/a%2fb", "/%61", "/%", "/%2", "/%zz", "/%00"] {
+        for path in
+            ["", "/", "//", "a", "/..", "/a/../b", "/./a", "/%2e%2e/a", "/a%2fb", "/%61", "/%", "/%2", "/%zz", "/%00"]
+        {
             assert_eq!(key_path(path), None, "{path}");
         }
     }

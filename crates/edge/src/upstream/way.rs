@@ -32,9 +32,7 @@ impl Way {
     pub(super) fn to_authority(authority: &str, tls: bool) -> Option<Self> {
         let end = authority.rfind(']').map_or(0, |close| close + 1);
         match authority[end..].rfind(':') {
-            Some(colon) => {
-                Self::new(&authority[..end + colon], authority[end + colon + 1..].parse().ok()?, tls)
-            }
+            Some(colon) => Self::new(&authority[..end + colon], authority[end + colon + 1..].parse().ok()?, tls),
             None => Self::new(authority, if tls { 443 } else { 80 }, tls),
         }
     }

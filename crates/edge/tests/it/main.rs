@@ -4,6 +4,8 @@
 mod access;
 mod caching;
 mod fetching;
+mod origins;
+mod raw_origin;
 mod running;
 mod support;
 mod wire;
