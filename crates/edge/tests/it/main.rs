@@ -5,6 +5,8 @@ mod access;
 mod caching;
 mod disk;
 mod fetching;
+mod origins;
+mod raw_origin;
 mod running;
 mod support;
 mod wire;
