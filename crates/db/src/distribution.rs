@@ -1,6 +1,6 @@
 //! Distributions: made and deleted with their channel.
 
-use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId, Traffic};
+use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::row::{flag, id, integer, signed, text, unsigned, word};
@@ -108,27 +108,6 @@ impl Db {
             .bind(signed(version))
             .execute(&mut *tx)
             .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Adds delivered traffic. Distributions that are gone are passed over.
-    ///
-    /// # Errors
-    /// The query fails; then nothing was added.
-    pub async fn traffic_add(&self, traffic: &[Traffic]) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        for one in traffic {
-            sqlx::query(
-                "UPDATE distributions SET requests_total = requests_total + ?1, bytes_total = bytes_total + ?2
-                 WHERE id = ?3",
-            )
-            .bind(signed(one.requests))
-            .bind(signed(one.bytes))
-            .bind(one.distribution.as_str())
-            .execute(&mut *tx)
-            .await?;
-        }
         tx.commit().await?;
         Ok(())
     }

@@ -11,10 +11,12 @@ mod distribution;
 mod error;
 mod key;
 mod migrate;
+mod node;
 mod page;
 mod row;
 mod snapshot;
 mod token;
+mod traffic;
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,9 +29,11 @@ pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use distribution::{DEFAULT_PRICE_CLASS, DistributionRow};
 pub use error::Error;
 pub use key::{KeyGroupRow, KeyRow, NewKey};
+pub use node::NodeRow;
 pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use snapshot::COMPLETED_READABLE;
 pub use token::TokenHash;
+pub use traffic::Taken;
 
 /// Connections that read. Writers have one of their own, since SQLite has one writer anyway.
 const READERS: u32 = 4;
