@@ -9,6 +9,7 @@
 
 mod app;
 mod http;
+mod nodes;
 mod observe;
 mod reconcile;
 mod time;
@@ -43,6 +44,10 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
+    /// What nodes that are processes of their own must know; without it none is served.
+    pub node_token: Option<String>,
+    /// `host:port` by which such nodes reach the origin room, if they do.
+    pub origin_public: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -96,7 +101,7 @@ impl Control {
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), BuildError> {
         let (app, first_token) = app::start(config, db, clock).await?;
         let app = Arc::new(app);
-        let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
+        let (reconciler, snapshots) = Reconciler::build(app.clone(), reports);
         Ok((Self { app, reconciler, first_token }, snapshots))
     }
 
@@ -115,7 +120,12 @@ impl Control {
     pub async fn run(self, listener: TcpListener, shutdown: Shutdown) {
         let service = TowerToHyperService::new(self.router());
         let serve = serve_http(listener, service, ServeConfig::default(), shutdown.clone());
-        tokio::join!(serve, self.reconciler.run(shutdown));
+        // Held requests would keep the listener from draining.
+        let release = async {
+            shutdown.cancelled().await;
+            self.app.nodes.stopping.cancel();
+        };
+        tokio::join!(serve, release, self.reconciler.run(shutdown.clone()));
     }
 }
 

@@ -99,8 +99,7 @@ async fn add(tx: &mut Transaction<'static, Sqlite>, traffic: &[Traffic]) -> Resu
         .bind(one.distribution.as_str())
         .bind(&one.behavior)
         .bind(one.breakout.as_ref().map_or("", |breakout| breakout.as_str()));
-        let counts = [one.requests, one.bytes].into_iter().chain(one.statuses).chain([one.hits, one.misses]);
-        for count in counts {
+        for count in one.counts() {
             insert = insert.bind(signed(count));
         }
         insert.execute(&mut **tx).await?;

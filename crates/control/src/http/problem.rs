@@ -83,7 +83,11 @@ impl From<Error> for Problem {
                     internal(&error)
                 }
             },
-            Error::Key { .. } | Error::Task(_) => internal(&error),
+            Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
+            Error::Busy(detail) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
+            }
+            Error::Key { .. } | Error::Task(_) | Error::Encode(_) => internal(&error),
         }
     }
 }

@@ -25,21 +25,16 @@ const REPORTS_PER_LOOK: usize = 1024;
 pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
     traffic_written_at: Instant,
     /// The failure that was logged last, so that a lasting one makes one line.
     failing: Option<String>,
 }
 
 impl Reconciler {
-    pub(crate) async fn build(
-        app: Arc<App>,
-        reports: mpsc::Receiver<Report>,
-    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
-        let first = app.db.snapshot(app.clock.now_ms()).await?;
-        let (snapshots, receiver) = watch::channel(Arc::new(first));
+    pub(crate) fn build(app: Arc<App>, reports: mpsc::Receiver<Report>) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let receiver = app.nodes.snapshots.subscribe();
         let traffic_written_at = Instant::now();
-        Ok((Self { app, reports, snapshots, traffic_written_at, failing: None }, receiver))
+        (Self { app, reports, traffic_written_at, failing: None }, receiver)
     }
 
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
@@ -65,6 +60,8 @@ impl Reconciler {
         }
         let written = self.write_traffic().await;
         self.note(written);
+        let written = self.app.nodes_close().await;
+        self.note(written);
     }
 
     fn take(&mut self, report: Report) {
@@ -79,6 +76,7 @@ impl Reconciler {
     async fn look(&mut self) -> Result<(), anabranch_db::Error> {
         self.publish().await?;
         self.write_packaging().await?;
+        self.app.nodes_look().await?;
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
         confirm::breakouts(&self.app).await?;
@@ -94,7 +92,7 @@ impl Reconciler {
 
     async fn publish(&self) -> Result<(), anabranch_db::Error> {
         let mut newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
-        let published = self.snapshots.borrow().clone();
+        let published = self.app.nodes.snapshots.borrow().clone();
         if newest.version == published.version {
             if newest == *published {
                 return Ok(());
@@ -104,7 +102,7 @@ impl Reconciler {
             newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
         }
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
-        self.snapshots.send_replace(Arc::new(newest));
+        self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())
     }
 

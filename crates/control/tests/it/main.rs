@@ -5,6 +5,7 @@
 mod api;
 mod crud;
 mod flow;
+mod node;
 mod pages;
 mod play;
 mod support;
