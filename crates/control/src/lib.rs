@@ -46,8 +46,6 @@ pub struct Config {
     pub watch_base_url: String,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
-    /// `host:port` by which such nodes reach the origin room, if they do.
-    pub origin_public: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -109,6 +107,13 @@ impl Control {
     #[must_use]
     pub fn first_token(&self) -> Option<String> {
         self.first_token.clone()
+    }
+
+    /// Tells nodes that are processes of their own where the origin room is: `host:port`, where an unspecified address stands for
+    /// the host by which they reach this control plane. The first call counts, and must come before anything is served.
+    pub fn origin_room_at(&self, authority: String) {
+        // A second call is harmless: the process has one origin room.
+        let _ = self.app.nodes.origin.set(authority);
     }
 
     /// Everything that is served: API, UI, health.

@@ -1,7 +1,7 @@
 //! Nodes that are processes of their own: who is there, who is waited for, and what they are told.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anabranch_db::{Db, NodeRow};
 use anabranch_model::{
@@ -23,6 +23,9 @@ const NODES_MAX: usize = 1000;
 
 /// Silence after which a node is no longer waited for, in milliseconds.
 const LOST_MS: i64 = 10 * 60 * 1000;
+
+/// Time after which a node that has left or is lost is no longer shown, in milliseconds.
+const SHOWN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Silence after which a node is shown as silent, in milliseconds: more than one held request.
 const SILENT_MS: i64 = 45 * 1000;
@@ -66,7 +69,7 @@ pub(crate) struct Nodes {
     /// Ends held requests.
     pub(crate) stopping: Shutdown,
     /// Address of the origin room.
-    pub(crate) origin: Option<String>,
+    pub(crate) origin: OnceLock<String>,
     token: Tokens,
     clock: SharedClock,
     /// Silence before this does not count: nobody listened.
@@ -114,7 +117,7 @@ impl Nodes {
             plane: db.plane_id().await?,
             snapshots,
             stopping: Shutdown::new(),
-            origin: config.origin_public.clone(),
+            origin: OnceLock::new(),
             token: Tokens::of(config.node_token.iter().map(|token| sha256(token.as_bytes())).collect()),
             clock,
             started_ms,
@@ -151,7 +154,7 @@ impl Nodes {
             distributions: newest.distributions.clone(),
             key_groups: newest.key_groups.clone(),
         };
-        let briefing = Briefing { plane: self.plane.clone(), origin: self.origin.clone(), snapshot };
+        let briefing = Briefing { plane: self.plane.clone(), origin: self.origin.get().cloned(), snapshot };
         let bytes = Bytes::from(serde_json::to_vec(&briefing)?);
         *encoded = Some((newest.version, bytes.clone()));
         Ok(bytes)
@@ -231,6 +234,20 @@ impl Nodes {
             }
         }
         lost
+    }
+
+    /// Forgets nodes that have been gone for long, and names them.
+    pub(crate) fn expire(&self) -> Vec<NodeName> {
+        let now_ms = self.clock.now_ms();
+        let expired = |row: &NodeRow| row.state != NodeState::Present && now_ms.saturating_sub(row.seen_at) > SHOWN_MS;
+        let mut nodes = self.known.lock();
+        let names: Vec<_> = nodes
+            .iter()
+            .filter(|(_, known)| known.held == 0 && expired(&known.row))
+            .map(|(name, _)| name.clone())
+            .collect();
+        names.iter().for_each(|name| drop(nodes.remove(name)));
+        names
     }
 
     /// Rows that the database knows only in an older form.

@@ -1,6 +1,7 @@
 //! The command line that speaks the API: noun, then verb.
 
 mod client;
+mod node;
 mod output;
 
 use std::time::Duration;
@@ -57,6 +58,11 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: KeyVerb,
     },
+    /// Processes that serve
+    Node {
+        #[command(subcommand)]
+        verb: node::NodeVerb,
+    },
     /// Sign a URL
     Sign(Sign),
 }
@@ -96,6 +102,8 @@ pub(crate) enum DistributionVerb {
     List(Connection),
     /// Show a distribution
     Show(One),
+    /// Show what a distribution has delivered, by behavior and by breakout
+    Traffic(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -194,6 +202,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Distribution { verb } => distribution(verb).await,
             ClientCommand::Breakout { verb } => breakout(verb).await,
             ClientCommand::Key { verb } => key(verb).await,
+            ClientCommand::Node { verb } => node::node(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
         }
     })
@@ -220,6 +229,7 @@ async fn distribution(verb: DistributionVerb) -> Result<()> {
     match verb {
         DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
         DistributionVerb::Show(one) => show(&one, "distributions").await,
+        DistributionVerb::Traffic(one) => node::traffic(&one).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{Edge, Transforms};
+use anabranch_edge::{Edge, OriginRoom, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.
@@ -33,13 +33,28 @@ pub(crate) struct EdgeArguments {
 }
 
 /// The number of threads: as asked, or one for each processor.
-pub(super) fn workers(asked: usize) -> usize {
+fn workers(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
 /// What the edge may be told to do with bodies.
-pub(super) fn transforms() -> Transforms {
+fn transforms() -> Transforms {
     Transforms { signed_playlist: sign_playlist }
+}
+
+/// The edge room of a node.
+pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<OriginRoom>) -> anabranch_edge::Config {
+    anabranch_edge::Config {
+        listen: vec![config.edge.listen],
+        workers: workers(config.edge.workers),
+        cache_bytes: config.edge.memory,
+        max_connections: config.edge.max_connections,
+        origin_room,
+        drain_timeout: config.drain,
+        node,
+        transforms: transforms(),
+        ..anabranch_edge::Config::default()
+    }
 }
 
 fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {

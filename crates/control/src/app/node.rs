@@ -173,7 +173,7 @@ impl App {
             self.db.node_put(&row).await?;
             self.nodes.written(&row);
         }
-        let moved = query.origin != self.nodes.origin;
+        let moved = query.origin.as_ref() != self.nodes.origin.get();
         loop {
             let newest = snapshots.borrow_and_update().clone();
             if newest.version > query.after || !ours || moved {
@@ -294,6 +294,9 @@ impl App {
     pub(crate) async fn nodes_look(&self) -> Result<(), anabranch_db::Error> {
         for row in self.nodes.lose() {
             self.observed.gone(&row.role, row.name.as_str());
+        }
+        for name in self.nodes.expire() {
+            self.db.node_delete(name.as_str()).await?;
         }
         self.nodes_write(&self.nodes.unwritten()).await
     }

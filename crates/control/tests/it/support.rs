@@ -61,12 +61,12 @@ impl Server {
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
             node_token: Some(NODE_TOKEN.into()),
-            origin_public: Some(ORIGIN.into()),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
         let (reports, received) = mpsc::channel(64);
         let (control, snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
         let task = tokio::spawn(control.run(listener, shutdown.clone()));
