@@ -110,7 +110,8 @@ impl Drop for Held<'_> {
 impl Nodes {
     pub(crate) async fn load(config: &Config, db: &Db, clock: SharedClock) -> Result<Self, anabranch_db::Error> {
         let started_ms = clock.now_ms();
-        let (snapshots, _) = watch::channel(Arc::new(db.snapshot(started_ms).await?));
+        // The reconciler puts the first one in before anything is served.
+        let (snapshots, _) = watch::channel(Arc::default());
         let known =
             |row: NodeRow| (row.name.clone(), Known { written: Some(row.clone()), row, instance: None, held: 0 });
         Ok(Self {

@@ -19,10 +19,12 @@ pub use distribution::{
     ViewerProtocol,
 };
 pub use id::{
-    BreakoutId, ChannelId, DistributionId, IdError, InputId, InstanceId, KeyGroupId, KeyId, NodeName, PlaneId, SpoolId,
+    BreakoutId, ChannelId, DistributionId, IdError, InputId, InstanceId, InvalidationId, KeyGroupId, KeyId, NodeName,
+    PlaneId, SpoolId,
 };
 pub use lifecycle::{
     BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionState, InvalidTransition,
+    InvalidationEvent, InvalidationState,
 };
 pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,

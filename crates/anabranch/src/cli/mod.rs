@@ -1,6 +1,7 @@
 //! The command line that speaks the API: noun, then verb.
 
 mod client;
+mod delivery;
 mod node;
 mod output;
 
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use client::Client;
+use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain};
 
 /// Time between two looks at a state that is awaited.
@@ -48,6 +50,11 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: DistributionVerb,
     },
+    /// Orders to forget what edges keep
+    Invalidation {
+        #[command(subcommand)]
+        verb: InvalidationVerb,
+    },
     /// Live sessions that an audience watches
     Breakout {
         #[command(subcommand)]
@@ -62,6 +69,11 @@ pub(crate) enum ClientCommand {
     Node {
         #[command(subcommand)]
         verb: node::NodeVerb,
+    },
+    /// Keys that open what a distribution protects
+    KeyGroup {
+        #[command(subcommand)]
+        verb: KeyGroupVerb,
     },
     /// Sign a URL
     Sign(Sign),
@@ -94,16 +106,6 @@ pub(crate) enum ChannelVerb {
     Stop(One),
     /// Delete a channel that does not run
     Delete(One),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DistributionVerb {
-    /// List distributions
-    List(Connection),
-    /// Show a distribution
-    Show(One),
-    /// Show what a distribution has delivered, by behavior and by breakout
-    Traffic(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -151,18 +153,6 @@ pub(crate) enum BreakoutVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyVerb {
-    /// Create a key pair in the default key group
-    Create {
-        name: Option<String>,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// List keys
-    List(Connection),
-}
-
 /// One object, by id or name.
 #[derive(Debug, Args)]
 pub(crate) struct One {
@@ -199,9 +189,11 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
     runtime.block_on(async {
         match command {
             ClientCommand::Channel { verb } => channel(verb).await,
-            ClientCommand::Distribution { verb } => distribution(verb).await,
+            ClientCommand::Distribution { verb } => delivery::distribution(verb).await,
+            ClientCommand::Invalidation { verb } => delivery::invalidation(verb).await,
             ClientCommand::Breakout { verb } => breakout(verb).await,
-            ClientCommand::Key { verb } => key(verb).await,
+            ClientCommand::Key { verb } => delivery::key(verb).await,
+            ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Node { verb } => node::node(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
         }
@@ -225,14 +217,6 @@ async fn channel(verb: ChannelVerb) -> Result<()> {
     }
 }
 
-async fn distribution(verb: DistributionVerb) -> Result<()> {
-    match verb {
-        DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
-        DistributionVerb::Show(one) => show(&one, "distributions").await,
-        DistributionVerb::Traffic(one) => node::traffic(&one).await,
-    }
-}
-
 async fn breakout(verb: BreakoutVerb) -> Result<()> {
     match verb {
         BreakoutVerb::Create { name, channel, connection } => {
@@ -250,17 +234,6 @@ async fn breakout(verb: BreakoutVerb) -> Result<()> {
             set(&mut body, "ip", ip.map(Value::from));
             post(&one.connection, &path(&["breakouts", &one.id, "play-url"]), body).await
         }
-    }
-}
-
-async fn key(verb: KeyVerb) -> Result<()> {
-    match verb {
-        KeyVerb::Create { name, connection } => {
-            let mut body = json!({});
-            set(&mut body, "name", name.map(Value::from));
-            post(&connection, "/v1/keys", body).await
-        }
-        KeyVerb::List(connection) => list(&connection, "/v1/keys", output::KEYS).await,
     }
 }
 

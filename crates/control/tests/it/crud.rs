@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::delivery::config;
 use crate::support::{Server, TOKEN, answer, text};
 
 #[tokio::test]
@@ -112,6 +113,8 @@ async fn a_repeated_request_makes_one_thing() {
         ("/v1/channels", json!({"name": "c"}), json!({"name": "d"})),
         ("/v1/breakouts", json!({"name": "b", "channel": "c"}), json!({"name": "e", "channel": "c"})),
         ("/v1/keys", json!({"name": "k"}), json!({"name": "l"})),
+        ("/v1/key-groups", json!({"name": "g"}), json!({"name": "h"})),
+        ("/v1/distributions", json!({"config": config("one")}), json!({"config": config("two")})),
     ] {
         let first = send(path, "key-1", body.clone()).await;
         assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
@@ -120,7 +123,7 @@ async fn a_repeated_request_makes_one_thing() {
         let reused = send(path, "key-1", other).await;
         reused.problem(422, "different request");
         assert_eq!(reused.body["field"], "Idempotency-Key");
-        send(path, "key-2", body).await.problem(409, "already");
+        send(path, "key-2", body).await.problem(409, "lready");
     }
     send("/v1/channels", "a b", json!({"name": "x"})).await.problem(422, "visible");
 }
