@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod edge_role;
 mod herd;
 mod kill;
 mod live_to_viewer;
