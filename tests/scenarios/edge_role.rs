@@ -175,6 +175,35 @@ fn edges_serve_on_without_control_and_every_request_is_counted_once() {
 }
 
 #[test]
+fn a_control_plane_that_dies_in_mid_report_counts_nothing_twice() {
+    let origin = SmallOrigin::start();
+    let mut server = Server::start();
+    let edges = [EdgeNode::start(&server, "edge-a"), EdgeNode::start(&server, "edge-b")];
+    edges.iter().for_each(|edge| drop(wait_node(&server, edge.name(), "connected")));
+    let id = create(&server, &origin, "flapping");
+    let counted = |server: &Server| server.cli(&["distribution", "traffic", &id])["totals"]["requests"].as_u64();
+    let mut asked = 0;
+    for round in 0..4 {
+        for edge in &edges {
+            for number in 0..10 {
+                let path = format!("/{round}/{number}");
+                assert_eq!(Viewer::new().get(&format!("{}/d/{id}{path}", edge.url())).text(), path);
+                asked += 1;
+            }
+        }
+        // In the moment when batches leave, whether or not they are counted and acknowledged.
+        wait_for("some of the reports", REPORTED, || (counted(&server)? > asked - 20).then_some(()));
+        server.kill();
+        server.restart();
+    }
+    wait_for("all reports", REPORTED, || (counted(&server)? >= asked).then_some(()));
+    wait_for("empty spools", REPORTED, || {
+        edges.iter().all(|edge| edge.metric("anabranch_node_report_batches_waiting") == 0.0).then_some(())
+    });
+    assert_eq!(counted(&server), Some(asked));
+}
+
+#[test]
 fn live_media_plays_through_an_edge_of_its_own() {
     let mut server = Server::start();
     let edge = EdgeNode::start(&server, "edge-a");

@@ -161,6 +161,11 @@ impl Nodes {
         Ok(bytes)
     }
 
+    /// Whether the name is one of these nodes.
+    pub(crate) fn knows(&self, name: &NodeName) -> bool {
+        self.known.lock().contains_key(name)
+    }
+
     /// Takes note of a node that asks for a snapshot and acts by `applied`.
     pub(crate) fn arrive(&self, query: &SnapshotQuery, applied: u64) -> Result<Arrival<'_>, Refused> {
         let permit = self.held.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;

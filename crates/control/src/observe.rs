@@ -89,6 +89,11 @@ impl Observed {
         self.0.lock().applied.remove(&(role.to_owned(), node.to_owned()));
     }
 
+    /// Whether the node is waited for.
+    pub(crate) fn waits_for(&self, role: &str, node: &str) -> bool {
+        self.0.lock().applied.contains_key(&(role.to_owned(), node.to_owned()))
+    }
+
     /// Role, name and version of every node that is waited for.
     pub(crate) fn nodes(&self) -> Vec<(String, String, u64)> {
         let inner = self.0.lock();

@@ -146,6 +146,10 @@ impl App {
     /// the node names, so a node that has just come is waited for.
     pub(crate) async fn node_snapshot(&self, query: &SnapshotQuery) -> Result<Option<Bytes>, Error> {
         check_query(query)?;
+        if !self.nodes.knows(&query.node) && self.observed.waits_for(&query.role, query.node.as_str()) {
+            // A node of this process has the name, such as "local".
+            return Err(Refused::NameInUse.into());
+        }
         let deadline = tokio::time::Instant::now() + Duration::from_secs(POLL_SECONDS);
         let mut snapshots = self.nodes.snapshots.subscribe();
         let newest = snapshots.borrow_and_update().version;

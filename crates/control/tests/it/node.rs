@@ -224,6 +224,9 @@ async fn a_second_node_of_a_name_is_refused() {
         assert!(Instant::now() < deadline);
     }
     server.delete("/v1/nodes/edge-1").await.problem(409, "stop it first");
+    server.applied("edge", 1).await;
+    node_shown(&server, "n1", "connected").await;
+    Node::new(&server, "n1").ask(None, 0).await.unwrap().problem(409, "node.name");
     assert!(!held.is_finished());
 }
 

@@ -49,7 +49,6 @@ impl Push {
                     None => break,
                 },
                 (sequence, sent) = next(&mut sending) => {
-                    sending = None;
                     let pause = self.settle(sequence, sent);
                     sending = self.send(pause);
                 }

@@ -19,6 +19,9 @@ use crate::node::disk::{UNFINISHED, sync_folder, write_atomically};
 /// Batches that wait at most. With the rows of a batch it bounds the disk: 32 files of a few hundred KiB.
 const BATCHES_MAX: usize = 32;
 
+/// Rows kept in memory with all their detail while the disk takes none.
+const LOOSE_MAX: usize = 4096;
+
 /// Refused batches that are kept for the operator.
 const REFUSED_MAX: usize = 8;
 
@@ -109,6 +112,12 @@ impl Spool {
             }
             if let Err(error) = self.write(node, self.next, &rows) {
                 self.loose.append(&mut rows);
+                let mut detail = COARSER.iter();
+                while self.loose.len() > LOOSE_MAX
+                    && let Some(coarsen) = detail.next()
+                {
+                    self.loose = coarser(std::mem::take(&mut self.loose), *coarsen);
+                }
                 return Err(error);
             }
             self.waiting.push_back(self.next);
@@ -239,23 +248,30 @@ fn put(rows: &mut Rows, one: Traffic) {
     }
 }
 
+/// Ways to give up detail, from none to all.
+const COARSER: [fn(&mut Traffic); 3] = [
+    |_| {},
+    |one| one.breakout = None,
+    |one| {
+        one.breakout = None;
+        one.behavior.clear();
+    },
+];
+
+fn coarser(rows: Rows, coarsen: fn(&mut Traffic)) -> Rows {
+    let mut fewer = Rows::new();
+    for mut one in rows.into_values() {
+        coarsen(&mut one);
+        put(&mut fewer, one);
+    }
+    fewer
+}
+
 /// Moves what fits from `loose` into `rows`. Where detail does not fit it is given up: breakouts first, then behaviors.
 fn fill(rows: &mut Rows, loose: &mut Rows) {
-    let without: [fn(&mut Traffic); 3] = [
-        |_| {},
-        |one| one.breakout = None,
-        |one| {
-            one.breakout = None;
-            one.behavior.clear();
-        },
-    ];
-    for coarsen in without {
-        for rows in [&mut *rows, &mut *loose] {
-            for mut one in std::mem::take(rows).into_values() {
-                coarsen(&mut one);
-                put(rows, one);
-            }
-        }
+    for coarsen in COARSER {
+        *rows = coarser(std::mem::take(rows), coarsen);
+        *loose = coarser(std::mem::take(loose), coarsen);
         for (key, one) in std::mem::take(loose) {
             if rows.len() < REPORT_ROWS_MAX || rows.contains_key(&key) {
                 put(rows, one);
