@@ -4,9 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anabranch_model::{NodeName, PriceClass};
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Everything: control plane, ingest, packager, origin, edge
+    #[default]
+    All,
+    /// An edge that a control plane elsewhere tells what to serve
+    Edge,
+}
 
 /// Flags of `anabranch serve`.
 #[derive(Debug, Default, Args)]
@@ -14,6 +26,12 @@ pub(crate) struct ServeArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "ANABRANCH_CONFIG")]
     config: Option<PathBuf>,
+    /// What this process does [default: all]
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Control plane that an edge of its own belongs to
+    #[arg(long, value_name = "URL")]
+    control: Option<String>,
     /// Data directory: database, media, keys
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -58,6 +76,17 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
+    // Nodes of their own.
+    ("role", "ANABRANCH_ROLE"),
+    ("control.url", "ANABRANCH_CONTROL_URL"),
+    ("node.name", "ANABRANCH_NODE_NAME"),
+    ("node.token", "ANABRANCH_NODE_TOKEN"),
+    ("origin.listen", "ANABRANCH_ORIGIN_LISTEN"),
+    ("origin.public", "ANABRANCH_ORIGIN_PUBLIC"),
+    ("origin.token", "ANABRANCH_ORIGIN_TOKEN"),
+    ("edge.origin", "ANABRANCH_EDGE_ORIGIN"),
+    ("edge.location", "ANABRANCH_EDGE_LOCATION"),
+    ("edge.location_class", "ANABRANCH_EDGE_LOCATION_CLASS"),
 ];
 
 /// Least limit of the edge's files.
@@ -102,6 +131,40 @@ pub(crate) struct Config {
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) role: Role,
+    pub(crate) control: Control,
+    pub(crate) node: Node,
+    pub(crate) origin: Origin,
+}
+
+/// Where an edge of its own is told what to serve.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Control {
+    pub(crate) url: Option<String>,
+}
+
+/// Who this process is among the nodes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Node {
+    pub(crate) name: Option<NodeName>,
+    pub(crate) token: Option<Secret>,
+}
+
+/// The origin room, which edges ask.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Origin {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public: Option<String>,
+    pub(crate) token: Option<Secret>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { listen: local(0), public: None, token: None }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,6 +192,9 @@ pub(crate) struct Edge {
     pub(crate) disk: Disk,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
+    pub(crate) origin: Option<String>,
+    pub(crate) location: String,
+    pub(crate) location_class: PriceClass,
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,6 +252,10 @@ impl Default for Config {
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
+            role: Role::default(),
+            control: Control::default(),
+            node: Node::default(),
+            origin: Origin::default(),
         }
     }
 }
@@ -212,6 +282,9 @@ impl Default for Edge {
             disk: Disk::default(),
             workers: 0,
             max_connections: 20_000,
+            origin: None,
+            location: String::new(),
+            location_class: PriceClass::Class100,
         }
     }
 }
@@ -273,6 +346,10 @@ impl Config {
         if let Some(data) = &arguments.data {
             config.data.clone_from(data);
         }
+        config.role = arguments.role.unwrap_or(config.role);
+        if let Some(url) = &arguments.control {
+            config.control.url = Some(url.clone());
+        }
         config.api.listen = arguments.api.unwrap_or(config.api.listen);
         config.edge.listen = arguments.edge.unwrap_or(config.edge.listen);
         config.rtmp.listen = arguments.rtmp.unwrap_or(config.rtmp.listen);
@@ -282,7 +359,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        for (key, url) in [("api.public_url", &self.api.public_url), ("edge.public_url", &self.edge.public_url)] {
+        let urls = [
+            ("api.public_url", &self.api.public_url),
+            ("edge.public_url", &self.edge.public_url),
+            ("control.url", &self.control.url),
+        ];
+        for (key, url) in urls {
             if let Some(url) = url
                 && !(url.starts_with("http://") || url.starts_with("https://"))
             {
@@ -298,8 +380,45 @@ impl Config {
         if (1..MIN_DISK_BYTES).contains(&self.edge.disk.limit) {
             bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
         }
+        self.check_node()?;
         if self.edge.memory < 1 << 20 {
             bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// The configuration as far as it says where the data directory is and which tokens are set.
+    pub(crate) fn of_directory(config: Option<PathBuf>, data: Option<PathBuf>) -> Result<Self> {
+        let arguments = ServeArguments { config, data, ..ServeArguments::default() };
+        Self::load(&arguments, &|name| std::env::var(name).ok())
+    }
+
+    fn check_node(&self) -> Result<()> {
+        for (key, authority) in [("origin.public", &self.origin.public), ("edge.origin", &self.edge.origin)] {
+            let valid = |text: &str| {
+                let (host, port) = text.rsplit_once(':')?;
+                (!host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()).then_some(())
+            };
+            if let Some(text) = authority
+                && valid(text).is_none()
+            {
+                bail!("{key} must be host:port, such as origin.example.com:9996: {text:?}");
+            }
+        }
+        for (key, token) in [("node.token", &self.node.token), ("origin.token", &self.origin.token)] {
+            if let Some(Secret(text)) = token
+                && !((16..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()))
+            {
+                bail!("{key} must have 16 to 512 visible characters without spaces");
+            }
+        }
+        if self.role == Role::Edge && self.control.url.is_none() {
+            bail!("an edge of its own needs --control URL or the key control.url");
+        }
+        if self.edge.location.len() > 256 || self.edge.location.chars().any(char::is_control) {
+            bail!("edge.location must have at most 256 printable bytes: {:?}", self.edge.location);
         }
         Ok(())
     }
@@ -397,6 +516,8 @@ mod tests {
         assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
         assert_eq!(config.store.reserve, defaults.store.reserve);
         assert_eq!(config.drain, defaults.drain);
+        assert_eq!(config.edge.location_class, defaults.edge.location_class);
+        assert_eq!((config.role, config.origin.listen), (defaults.role, defaults.origin.listen));
         for (key, _) in KEYS {
             let name = key.rsplit('.').next().unwrap_or(key);
             assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");

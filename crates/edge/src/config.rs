@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anabranch_model::{DistributionId, PriceClass};
+use anabranch_model::DistributionId;
 
 /// Node configuration of an edge. What it serves comes by the snapshot.
 #[derive(Clone, Debug)]
@@ -39,8 +39,6 @@ pub struct Config {
     pub max_request_body_bytes: u64,
     /// Port that viewers are sent to for HTTPS.
     pub https_port: u16,
-    /// Distributions of a lesser price class are not carried here.
-    pub location_class: PriceClass,
     /// Secret by which other edges show themselves, for whom this one is the shield.
     pub shield_token: Option<String>,
     /// Name of this node in reports.
@@ -74,7 +72,6 @@ impl Default for Config {
             max_object_bytes: 256 << 20,
             max_request_body_bytes: 16 << 20,
             https_port: 443,
-            location_class: PriceClass::Class100,
             shield_token: None,
             node: "edge".to_owned(),
             default_distribution: None,

@@ -229,7 +229,7 @@ impl Task {
         let on_disk = file.map(|file| Arc::new(Object::new(head.clone(), StoredBody::File(file))));
         let object = on_disk.or(early).unwrap_or_else(in_memory);
         let coded = if compressed { compress(&object, self.codings).await } else { None };
-        self.worker.cache().admit(key, coded.unwrap_or_else(|| object.clone()));
+        self.worker.cache().admit(key.clone(), coded.unwrap_or_else(|| object.clone()));
         if !landed {
             self.flight.land(object, Landing::Fetched);
         }

@@ -143,6 +143,19 @@ impl Server {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// The token that edges of their own need.
+    ///
+    /// # Panics
+    /// The command line does not show it.
+    #[must_use]
+    pub fn node_token(&self) -> String {
+        let data = self.data();
+        let data = data.to_str().expect("a path in UTF-8");
+        let output = self.command(&["node", "token", "--data", data]).output().expect("the command line to run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).env("ANABRANCH_SERVER", self.api()).env("ANABRANCH_TOKEN", TOKEN);

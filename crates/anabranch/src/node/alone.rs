@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{DiskConfig, Edge, Transforms};
+use anabranch_edge::{DiskConfig, Edge, OriginRoom, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.
@@ -39,13 +39,40 @@ pub(crate) struct EdgeArguments {
 }
 
 /// The number of threads: as asked, or one for each processor.
-pub(super) fn workers(asked: usize) -> usize {
+fn workers(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
 /// What the edge may be told to do with bodies.
-pub(super) fn transforms() -> Transforms {
+fn transforms() -> Transforms {
     Transforms { signed_playlist: sign_playlist }
+}
+
+/// The edge room of a node.
+pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<OriginRoom>) -> anabranch_edge::Config {
+    anabranch_edge::Config {
+        listen: vec![config.edge.listen],
+        workers: workers(config.edge.workers),
+        cache_bytes: config.edge.memory,
+        disk: cache_on_disk(config),
+        max_connections: config.edge.max_connections,
+        origin_room,
+        drain_timeout: config.drain,
+        node,
+        transforms: transforms(),
+        ..anabranch_edge::Config::default()
+    }
+}
+
+/// The edge's disk tier: where it is told to be, or beside the other data.
+fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
+    let disk = &config.edge.disk;
+    let dir = disk.path.clone().unwrap_or_else(|| config.data.join("cache"));
+    (disk.limit > 0).then(|| DiskConfig {
+        limit_bytes: disk.limit,
+        reserve_bytes: disk.reserve,
+        ..DiskConfig::new(dir)
+    })
 }
 
 fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {

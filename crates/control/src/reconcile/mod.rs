@@ -36,7 +36,6 @@ pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
-    snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the published snapshot was last compared with the rows.
     compared_at: Instant,
     traffic_written_at: Instant,
@@ -51,10 +50,10 @@ impl Reconciler {
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
         let mut assembler = Assembler::default();
         let first = assembler.snapshot(app.db.snapshot(app.clock.now_ms()).await?);
-        let (snapshots, receiver) = watch::channel(Arc::new(first));
+        app.nodes.snapshots.send_replace(Arc::new(first));
+        let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
-        let reconciler =
-            Self { app, reports, assembler, snapshots, compared_at: now, traffic_written_at: now, failing: None };
+        let reconciler = Self { app, reports, assembler, compared_at: now, traffic_written_at: now, failing: None };
         Ok((reconciler, receiver))
     }
 
@@ -91,6 +90,8 @@ impl Reconciler {
         }
         let written = self.write_traffic().await;
         self.note(written);
+        let written = self.app.nodes_close().await;
+        self.note(written);
     }
 
     fn take(&mut self, report: Report) {
@@ -105,6 +106,7 @@ impl Reconciler {
     async fn look(&mut self) -> Result<(), anabranch_db::Error> {
         self.publish().await?;
         self.write_packaging().await?;
+        self.app.nodes_look().await?;
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
         invalidate::invalidations(&self.app).await?;
@@ -120,7 +122,7 @@ impl Reconciler {
     }
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
-        let published = self.snapshots.borrow().clone();
+        let published = self.app.nodes.snapshots.borrow().clone();
         let same = self.app.db.snapshot_version().await? == published.version;
         if same && self.compared_at.elapsed() < RECHECK {
             return Ok(());
@@ -136,7 +138,7 @@ impl Reconciler {
             newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
         }
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
-        self.snapshots.send_replace(Arc::new(newest));
+        self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())
     }
 
