@@ -87,7 +87,7 @@ async fn bodies_that_stall_or_break_off_are_cut_and_forgotten() {
         assert!(cut.status == 200 && !cut.complete, "{then:?}: {cut:?}");
         well.store(true, Ordering::SeqCst);
         assert_eq!(get(edge.address, "a.test", "/").await.text(), "whole", "{then:?}");
-        assert_eq!(get(edge.address, "a.test", "/").await.header("x-cache"), Some("Hit from anabranch"));
+        assert_eq!(get(edge.address, "a.test", "/").await.header("x-cache"), Some("Hit from cloudfront"));
     }
 }
 
