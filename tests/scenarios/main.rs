@@ -2,12 +2,15 @@
 
 mod access;
 mod browser;
+mod distributions;
 mod edge_role;
 mod herd;
 mod kill;
+mod kill_edge;
 mod live_to_viewer;
 mod players;
 mod process;
+mod signers;
 
 use std::time::Duration;
 

@@ -59,3 +59,76 @@ impl Assembler {
         spec
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anabranch_cloudfront::DistributionConfig;
+    use anabranch_model::{ChannelId, DistributionState, InvalidationLog, KeyGroupId};
+
+    use super::*;
+
+    fn row(config: Option<String>, channel: Option<ChannelId>) -> DistributionRow {
+        let id = DistributionId::random();
+        DistributionRow {
+            channel,
+            config,
+            caller_reference: id.to_string(),
+            generation: 1,
+            key_groups: vec![KeyGroupId::random()],
+            domain_name: format!("{}.cdn.localhost", id.as_str().to_ascii_lowercase()),
+            aliases: Vec::new(),
+            enabled: true,
+            price_class: "PriceClass_All".into(),
+            status: DistributionState::InProgress,
+            changed_version: 1,
+            invalidation_floor: 0,
+            requests_total: 0,
+            bytes_total: 0,
+            created_at: 1,
+            updated_at: 1,
+            id,
+        }
+    }
+
+    fn rows(distributions: &[DistributionRow]) -> SnapshotRows {
+        let log = |row: &DistributionRow| (row.id.clone(), InvalidationLog { floor: 7, entries: Vec::new() });
+        SnapshotRows {
+            version: 1,
+            channels: Vec::new(),
+            breakouts: Vec::new(),
+            invalidations: distributions.iter().map(log).collect(),
+            distributions: distributions.to_vec(),
+            key_groups: Vec::new(),
+        }
+    }
+
+    fn live() -> String {
+        DistributionConfig::live("r", &ChannelId::random(), &KeyGroupId::random()).to_json().to_string()
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_compiled_leaves_the_others_alone() {
+        let mut assembler = Assembler::default();
+        let mut all = [row(Some(live()), None), row(Some("{}".into()), None), row(None, None)];
+        let first = assembler.snapshot(rows(&all));
+        assert_eq!(first.distributions.len(), 1);
+        assert_eq!((&first.distributions[0].id, first.distributions[0].invalidations.floor), (&all[0].id, 7));
+        // One that was good before serves on as it was.
+        all[0].config = Some("broken".into());
+        all[0].generation = 2;
+        assert_eq!(assembler.snapshot(rows(&all)), first);
+        assert!(assembler.snapshot(rows(&[])).distributions.is_empty());
+        assert!(assembler.snapshot(rows(&all)).distributions.is_empty(), "what is gone is forgotten");
+    }
+
+    #[test]
+    fn a_channels_distribution_without_a_configuration_is_a_live_one() {
+        let channel = ChannelId::random();
+        let old = row(None, Some(channel.clone()));
+        let snapshot = Assembler::default().snapshot(rows(std::slice::from_ref(&old)));
+        let live = DistributionConfig::live(&old.caller_reference, &channel, &old.key_groups[0]);
+        let mut expected = live.compile(&old.id, &old.domain_name).unwrap();
+        expected.invalidations.floor = 7;
+        assert_eq!(snapshot.distributions, [expected]);
+    }
+}

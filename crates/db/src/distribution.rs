@@ -307,11 +307,15 @@ async fn put_parts(
         sqlx::query(table).bind(distribution.as_str()).execute(&mut *conn).await?;
     }
     for (position, alias) in (0_i64..).zip(&content.aliases) {
-        let other: Option<String> =
-            sqlx::query_scalar("SELECT distribution_id FROM distribution_aliases WHERE alias = ?1")
-                .bind(alias)
-                .fetch_optional(&mut *conn)
-                .await?;
+        // The name that a distribution has by itself is nobody else's alias.
+        let other: Option<String> = sqlx::query_scalar(
+            "SELECT distribution_id FROM distribution_aliases WHERE alias = ?1
+             UNION ALL SELECT id FROM distributions WHERE domain_name = ?1 AND id <> ?2 LIMIT 1",
+        )
+        .bind(alias)
+        .bind(distribution.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
         match other {
             Some(other) if other == distribution.as_str() => continue,
             Some(other) => return Err(Error::AliasTaken { alias: alias.clone(), distribution: other }),

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::Metrics;
 use crate::table::Table;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Trust};
 
 /// State of the whole edge.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) memo: Memo,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) trust: Trust,
 }
 
 /// State of one thread.
@@ -39,7 +40,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, tasks: TaskTracker::new(), pool: Pool::default() })
+        let pool = Pool::new(shared.trust.clone(), shared.clock.clone());
+        Arc::new(Self { shared, tasks: TaskTracker::new(), pool })
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -11,7 +11,7 @@ mod viewer;
 
 pub use edge_node::EdgeNode;
 pub use encoder::{Encoder, Picture};
-pub use server::Server;
+pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};
 
 use std::time::{Duration, Instant};

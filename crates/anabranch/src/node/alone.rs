@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{Edge, OriginRoom, Transforms};
+use anabranch_edge::{DiskConfig, Edge, OriginRoom, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -30,6 +30,12 @@ pub(crate) struct EdgeArguments {
     /// Cached bodies in memory, in MiB
     #[arg(long, default_value_t = 256)]
     memory_mib: u64,
+    /// Directory of cached bodies on disk, for this edge alone; without it bodies are cached in memory only
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Cached bodies on disk, in MiB
+    #[arg(long, default_value_t = 10_240, requires = "cache_dir")]
+    disk_mib: u64,
 }
 
 /// The number of threads: as asked, or one for each processor.
@@ -48,6 +54,8 @@ pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<Ori
         listen: vec![config.edge.listen],
         workers: workers(config.edge.workers),
         cache_bytes: config.edge.memory,
+        disk: cache_on_disk(config),
+        location_class: config.edge.location_class,
         max_connections: config.edge.max_connections,
         origin_room,
         drain_timeout: config.drain,
@@ -55,6 +63,17 @@ pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<Ori
         transforms: transforms(),
         ..anabranch_edge::Config::default()
     }
+}
+
+/// The edge's disk tier: where it is told to be, or beside the other data.
+fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
+    let disk = &config.edge.disk;
+    let dir = disk.path.clone().unwrap_or_else(|| config.data.join("cache"));
+    (disk.limit > 0).then(|| DiskConfig {
+        limit_bytes: disk.limit,
+        reserve_bytes: disk.reserve,
+        ..DiskConfig::new(dir)
+    })
 }
 
 fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {
@@ -84,6 +103,10 @@ async fn run(arguments: &EdgeArguments, snapshot: Snapshot) -> Result<()> {
         listen: vec![arguments.listen],
         workers: workers(arguments.workers),
         cache_bytes: arguments.memory_mib << 20,
+        disk: arguments
+            .cache_dir
+            .clone()
+            .map(|dir| DiskConfig { limit_bytes: arguments.disk_mib << 20, ..DiskConfig::new(dir) }),
         transforms: transforms(),
         ..anabranch_edge::Config::default()
     };

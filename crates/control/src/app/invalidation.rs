@@ -1,6 +1,6 @@
 //! Invalidations: orders to forget what edges keep.
 
-use anabranch_db::{InvalidationRow, NewInvalidation};
+use anabranch_db::{Idempotency, InvalidationRow, NewInvalidation};
 use anabranch_model::{InvalidationId, InvalidationState};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -45,6 +45,7 @@ impl App {
         &self,
         distribution: &str,
         request: InvalidationCreate,
+        idempotency: Option<Idempotency>,
     ) -> Result<Invalidation, Error> {
         let InvalidationCreate { paths, tags, caller_reference } = request;
         if paths.is_empty() && tags.is_empty() {
@@ -61,7 +62,8 @@ impl App {
         paths.iter().try_for_each(|path| check_path(path))?;
         tags.iter().try_for_each(|tag| check_tag(tag))?;
         let id = InvalidationId::random();
-        let caller_reference = caller_reference.unwrap_or_else(|| id.to_string());
+        let given = caller_reference.or(idempotency.map(|idempotency| idempotency.key));
+        let caller_reference = given.unwrap_or_else(|| id.to_string());
         if caller_reference.is_empty() || caller_reference.len() > REFERENCE_MAX {
             let detail = format!("a caller reference has 1 to {REFERENCE_MAX} bytes: {}", caller_reference.len());
             return Err(Error::invalid("caller_reference", detail));

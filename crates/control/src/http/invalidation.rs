@@ -12,7 +12,11 @@ use crate::app::{App, InvalidationCreate, PageQuery};
 /// Orders edges to forget paths and tags of a distribution.
 #[utoipa::path(
     post, path = "/v1/distributions/{id}/invalidations", tag = "invalidations", security(("bearer" = [])),
-    params(("id" = String, Path, description = "Id of the distribution")), request_body = InvalidationCreate,
+    params(
+        ("id" = String, Path, description = "Id of the distribution"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The caller reference when the body names none")
+    ),
+    request_body = InvalidationCreate,
     responses((status = 201, body = Invalidation), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn invalidation_create(
@@ -20,7 +24,7 @@ pub(super) async fn invalidation_create(
     Wanted(id): Wanted,
     body: Body<InvalidationCreate>,
 ) -> Result<Answer<Invalidation>, Problem> {
-    Ok(created(app.invalidation_create(&id, body.value).await?))
+    Ok(created(app.invalidation_create(&id, body.value, body.idempotency).await?))
 }
 
 /// Lists the invalidations of a distribution.

@@ -27,7 +27,7 @@ async fn a_channel_comes_with_input_and_distribution() {
     assert_eq!(distribution["status"], "InProgress");
     assert_eq!(distribution["enabled"], true);
     let shown = server.get(&format!("/v1/distributions/{id}")).await.body;
-    assert_eq!(shown["price_class"], "PriceClass_100");
+    assert_eq!(shown["price_class"], "PriceClass_All");
     assert_eq!(shown["channel"], channel["id"]);
     for wanted in [text(&channel["id"]), "concert"] {
         assert_eq!(server.get(&format!("/v1/channels/{wanted}")).await.body, channel);

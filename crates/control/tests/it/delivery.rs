@@ -120,7 +120,7 @@ async fn what_a_configuration_may_not_be() {
     let unknown = server.post("/v1/distributions", json!({"config": with(config("r4"), "Colour", json!(1))})).await;
     unknown.problem(422, "Colour");
     assert!(text(&unknown.body["field"]).starts_with("config"), "{}", unknown.body);
-    server.post("/v1/distributions", json!({"config": {}})).await.problem(422, "CallerReference");
+    server.post("/v1/distributions", json!({"config": {}})).await.problem(422, "Origins");
     server.post("/v1/distributions", json!({})).await.problem(422, "missing field `config`");
     let path = format!("/v1/distributions/{id}");
     let renamed = server.put(&path, json!({"config": config("r9")})).await;

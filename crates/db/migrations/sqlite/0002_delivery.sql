@@ -60,7 +60,8 @@ CREATE TABLE distributions (
 
 INSERT INTO distributions (id, channel_id, caller_reference, domain_name, enabled, price_class, status, changed_version,
                            requests_total, bytes_total, created_at, updated_at)
-SELECT id, channel_id, id, domain_name, enabled, price_class, status, changed_version,
+-- Edges were told of every one as of the widest class.
+SELECT id, channel_id, id, domain_name, enabled, 'PriceClass_All', status, changed_version,
        requests_total, bytes_total, created_at, updated_at
 FROM distributions_old;
 

@@ -78,6 +78,9 @@ async fn references_and_aliases_belong_to_one_distribution() {
         matches!(&taken, Error::AliasTaken { alias, distribution } if alias == "a.example" && distribution == one.id.as_str())
     );
     assert!(matches!(db.distribution_find(two.id.as_str()).await, Err(Error::NotFound { .. })));
+    let mut thief = distribution(&[]);
+    thief.content.aliases = vec![one.domain_name.clone()];
+    assert!(matches!(db.distribution_create(&thief, 3).await, Err(Error::AliasTaken { .. })), "its own name");
     let without = DistributionContent { config: "without".into(), aliases: vec!["b.example".into()], ..one.content };
     db.distribution_update(one.id.as_str(), &without, None, 4).await.unwrap();
     db.distribution_create(&two, 5).await.unwrap();
