@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use anabranch_control::{Config as ControlConfig, Control};
 use anabranch_db::Db;
-use anabranch_edge::{DiskConfig, Edge, OriginRoom};
+use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
-use anabranch_model::PriceClass;
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
@@ -86,11 +85,6 @@ pub(super) async fn run(config: Config) -> Result<()> {
         data = %config.data.display(),
         "serving"
     );
-    if config.edge.location_class != PriceClass::Class100 {
-        tracing::warn!(
-            "edge.location_class is for edges of their own: the one of this process carries every distribution"
-        );
-    }
     if let Some(token) = control.first_token() {
         cli::announce_first_token(&token);
     }

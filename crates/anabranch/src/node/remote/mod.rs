@@ -5,11 +5,12 @@
 //!         ▲                      │ ▲                │
 //!         │              snapshot.json └──Applied── push ◄── Report
 //!         └──────────ReportBatch──────── reports/ ◄─┘
+//!   origin room ◄── relay ◄── edge
 //! ```
 
-mod local;
 mod pull;
 mod push;
+mod relay;
 mod spool;
 mod uplink;
 
@@ -22,9 +23,9 @@ use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use self::local::{Locality, ToldOrigin};
 use self::pull::Pull;
 use self::push::Push;
+use self::relay::Relay;
 use self::spool::Spool;
 use self::uplink::Uplink;
 use super::metrics_page::MetricsPage;
@@ -52,11 +53,17 @@ pub(super) async fn run(config: Config) -> Result<()> {
 
     let path = config.data.join(SNAPSHOT_FILE);
     let Some(current) = starting_point(&path, &uplink, &front).await else { return Ok(()) };
-    let locality = locality(&config, &uplink);
-    let (snapshots, snapshot) = watch::channel(Arc::new(locality.localise(&current.0)));
+    let (snapshots, snapshot) = watch::channel(Arc::new(current.0.snapshot.clone()));
+    let (room, told) = watch::channel(pull::room(&current.0, &uplink));
+    let relay = if config.edge.origin.is_none() { Some(Relay::bind(told)?) } else { None };
+    let origin = match (&config.edge.origin, &relay) {
+        (None, Some(relay)) => relay.local_addr()?.to_string(),
+        (origin, _) => origin.clone().unwrap_or_default(),
+    };
+    let origin_room = OriginRoom { authority: origin, token: origin_token(&config) };
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let (applied, in_force) = watch::channel(0);
-    let edge = Edge::bind(edge_config(&config, &name), snapshot, reports, clock)?;
+    let edge = Edge::bind(alone::edge_config(&config, name.to_string(), Some(origin_room)), snapshot, reports, clock)?;
     tracing::info!(
         node.name = %name,
         edge = %edge.local_addr(),
@@ -66,13 +73,16 @@ pub(super) async fn run(config: Config) -> Result<()> {
         "serving"
     );
 
-    let pull = Pull::new(uplink.clone(), locality, snapshots, in_force, path, current);
+    let pull = Pull::new(uplink.clone(), snapshots, room, in_force, path, current);
     let (mut fronts, mut backs) = (JoinSet::new(), JoinSet::new());
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(pull.run(front.clone()));
     // Ends by itself when the edge, which holds the other end of the reports, has ended.
     fronts.spawn(Push::new(uplink, spool, reported, applied).run());
     backs.spawn(metrics_page.run(back.clone()));
+    if let Some(relay) = relay {
+        backs.spawn(relay.run(back.clone()));
+    }
     front.cancelled().await;
     // The edge drains by its own deadline, and the last reports have one, too.
     join(&mut fronts).await;
@@ -108,16 +118,6 @@ fn uplink(config: &Config, name: NodeName) -> Result<Uplink> {
 /// The secret of the origin room, as far as an edge knows it.
 fn origin_token(config: &Config) -> String {
     config.origin.token.as_ref().or(config.node.token.as_ref()).map_or_else(String::new, |token| token.0.clone())
-}
-
-fn locality(config: &Config, uplink: &Uplink) -> Locality {
-    let told = || ToldOrigin { control_host: uplink.host().to_owned(), token: origin_token(config) };
-    Locality { class: config.edge.location_class, told: config.edge.origin.is_none().then(told) }
-}
-
-fn edge_config(config: &Config, name: &NodeName) -> anabranch_edge::Config {
-    let room = |authority: &String| OriginRoom { authority: authority.clone(), token: origin_token(config) };
-    alone::edge_config(config, name.to_string(), config.edge.origin.as_ref().map(room))
 }
 
 /// `edge`, the host's name, and something that is kept with the reports: two edges of one machine differ.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::local::Locality;
+use super::relay::place;
 use super::uplink::{Backoff, Uplink};
 use crate::node::disk::write_atomically;
 
@@ -54,6 +54,11 @@ pub(super) fn kept(path: &Path) -> Option<Briefing> {
         .ok()
 }
 
+/// `host:port` of the origin room, if the control plane says it.
+pub(super) fn room(briefing: &Briefing, uplink: &Uplink) -> Option<String> {
+    briefing.origin.as_deref().and_then(|told| place(told, uplink.host()))
+}
+
 /// The first snapshot of a node that has none; nothing when it is stopped before.
 pub(super) async fn first(uplink: &Uplink, shutdown: &Shutdown) -> Option<Briefing> {
     tracing::info!("no snapshot is kept here: waiting for the control plane before viewers are served");
@@ -77,8 +82,9 @@ pub(super) async fn first(uplink: &Uplink, shutdown: &Shutdown) -> Option<Briefi
 /// Follows the control plane.
 pub(super) struct Pull {
     uplink: Arc<Uplink>,
-    locality: Locality,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Told where the origin room is.
+    room: watch::Sender<Option<String>>,
     /// Version that the edge has put in force last.
     applied: watch::Receiver<u64>,
     path: PathBuf,
@@ -90,13 +96,13 @@ pub(super) struct Pull {
 impl Pull {
     pub(super) fn new(
         uplink: Arc<Uplink>,
-        locality: Locality,
         snapshots: watch::Sender<Arc<Snapshot>>,
+        room: watch::Sender<Option<String>>,
         applied: watch::Receiver<u64>,
         path: PathBuf,
         (current, kept): (Briefing, bool),
     ) -> Self {
-        Self { uplink, locality, snapshots, applied, path, current, kept }
+        Self { uplink, snapshots, room, applied, path, current, kept }
     }
 
     /// Runs until `shutdown`. May be dropped at any time.
@@ -154,7 +160,8 @@ impl Pull {
                 "another control plane answers, or its database was made anew: it is followed from now on"
             );
         }
-        self.snapshots.send_replace(Arc::new(self.locality.localise(&briefing)));
+        self.room.send_replace(room(&briefing, &self.uplink));
+        self.snapshots.send_replace(Arc::new(briefing.snapshot.clone()));
         self.current = briefing;
         self.kept = false;
         true
