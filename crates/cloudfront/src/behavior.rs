@@ -57,7 +57,7 @@ pub(crate) struct BehaviorConfig {
 /// By policies, or as it was before them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Caching {
-    Policies { cache: Policy<CachePolicyConfig>, origin_request: Option<Policy<OriginRequestPolicyConfig>> },
+    Policies { cache: Box<Policy<CachePolicyConfig>>, origin_request: Option<Box<Policy<OriginRequestPolicyConfig>>> },
     Forwarded(ForwardedValues),
 }
 
@@ -201,7 +201,7 @@ fn caching(fields: &mut Fields<'_>) -> Result<Caching, ConfigError> {
                     return Err(node.invalid("beside a cache policy").fix("the policy says it; leave it out"));
                 }
             }
-            Ok(Caching::Policies { cache, origin_request })
+            Ok(Caching::Policies { cache: Box::new(cache), origin_request: origin_request.map(Box::new) })
         }
     }
 }

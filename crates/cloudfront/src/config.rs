@@ -54,7 +54,8 @@ impl DistributionConfig {
     /// Reads JSON as `aws cloudfront create-distribution --distribution-config` takes it: the bare config, or wrapped as
     /// `{"DistributionConfig": …}`, or the whole answer of `get-distribution-config` or `get-distribution`. A policy may be given by
     /// name instead of id, and a behavior may hold one as `CachePolicy`, `OriginRequestPolicy` or `ResponseHeadersPolicy`
-    /// in place of an id, in the words of CloudFront's CachePolicyConfig and its kin. Null is the same as absent.
+    /// in place of an id, in the words of CloudFront's CachePolicyConfig and its kin. Null is the same as absent. Names of hosts and
+    /// header fields become lower case.
     ///
     /// Origins of this house are `<channel id>.live.anabranch.internal`, the id's case kept, without a `CustomOriginConfig` or
     /// with one that says nothing, and `<bucket>.s3.anabranch.internal` with `S3OriginConfig`.
@@ -190,7 +191,7 @@ fn live_behavior(pattern: Option<&str>, key_group: &KeyGroupId) -> BehaviorConfi
         cache_options: false,
         compress: false,
         caching: Caching::Policies {
-            cache: Policy::Own(CachePolicyConfig::plain(label(), 0, 0, LIVE_MAX_TTL)),
+            cache: Box::new(Policy::Own(CachePolicyConfig::plain(label(), 0, 0, LIVE_MAX_TTL))),
             origin_request: None,
         },
         response_headers: Some(Policy::Own(headers)),

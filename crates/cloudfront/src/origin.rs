@@ -278,9 +278,12 @@ fn bucket_name(domain: &str) -> Option<&str> {
         Some(bucket) => bucket,
         None => {
             let rest = domain.strip_suffix(".amazonaws.com")?;
-            let (bucket, service) = rest.rsplit_once(".s3").or_else(|| rest.rsplit_once("/s3"))?;
+            let (bucket, service) = rest.rsplit_once(".s3")?;
             let region = service.strip_prefix('.').or_else(|| service.strip_prefix('-'));
-            let named = |region: &str| region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            // An endpoint of websites speaks another protocol than buckets do.
+            let named = |region: &str| {
+                !region.starts_with("website") && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            };
             (service.is_empty() || region.is_some_and(|region| !region.is_empty() && named(region)))
                 .then_some(bucket)?
         }
@@ -304,7 +307,8 @@ fn headers(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, ConfigEr
         let name = header.required("HeaderName")?;
         // The value may be a secret that origins know edges by: no error repeats it.
         let fault = ConfigError::new(INVALID_ARGUMENT, &header.at("HeaderValue"), "not a header value");
-        let value = header.required("HeaderValue")?.text().ok().filter(|text| host::is_field_value(text)).ok_or(fault)?;
+        let value =
+            header.required("HeaderValue")?.text().ok().filter(|text| host::is_field_value(text)).ok_or(fault)?;
         let text = name.text()?;
         let lower = text.to_ascii_lowercase();
         if !host::is_field_name(text) {

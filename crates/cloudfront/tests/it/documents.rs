@@ -1,7 +1,7 @@
 //! Whole documents: as tools write them, as they are given back.
 
 use anabranch_cloudfront::DistributionConfig;
-use anabranch_model::{PriceClass, Transform};
+use anabranch_model::{KeyGroupId, PriceClass, Transform};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -236,11 +236,8 @@ fn a_full_configuration_comes_back() {
     assert_eq!(config.caller_reference(), "r1");
     assert_eq!(config.comment(), "the films");
     assert_eq!(config.price_class(), PriceClass::Class100);
-    assert_eq!(
-        config.aliases(),
-        ["www.example.org", "*.example.net", "192.0.2.1", "[2001:db8::1]", "localhost"]
-    );
-    assert_eq!(config.trusted_key_groups().map(|id| id.as_str()).collect::<Vec<_>>(), ["g1", "g2"]);
+    assert_eq!(config.aliases(), ["www.example.org", "*.example.net", "192.0.2.1", "[2001:db8::1]", "localhost"]);
+    assert_eq!(config.trusted_key_groups().map(KeyGroupId::as_str).collect::<Vec<_>>(), ["g1", "g2"]);
     assert_eq!(config.live_channels().map(String::from).collect::<Vec<_>>(), ["cA_b-1"]);
     let spec = compiled(&full());
     assert_eq!(spec.aliases, config.aliases());
@@ -286,8 +283,17 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         (0_u64..4).prop_map(Value::from),
         "\\PC{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["web", "*", "", "none", "whitelist", "GET", "live.anabranch.internal", ".s3.amazonaws.com"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "web",
+            "*",
+            "",
+            "none",
+            "whitelist",
+            "GET",
+            "live.anabranch.internal",
+            ".s3.amazonaws.com"
+        ])
+        .prop_map(Value::from),
     ];
     let name = prop_oneof![
         prop::sample::select(vec!["Quantity", "Items", "Enabled", "Id", "DomainName", "Headers", "Cookies", "Forward"])
@@ -308,8 +314,16 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
-        Value::Object(map) => map.iter().for_each(|(name, inner)| pointers(inner, &format!("{at}/{name}"), into)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, inner)| pointers(inner, &format!("{at}/{n}"), into)),
+        Value::Object(map) => {
+            for (name, inner) in map {
+                pointers(inner, &format!("{at}/{name}"), into);
+            }
+        }
+        Value::Array(items) => {
+            for (n, inner) in items.iter().enumerate() {
+                pointers(inner, &format!("{at}/{n}"), into);
+            }
+        }
         _ => {}
     }
 }
@@ -331,7 +345,7 @@ proptest! {
         let mut config = if given_back { parse(&full()).unwrap().to_json() } else { full() };
         let mut all = Vec::new();
         pointers(&config, "", &mut all);
-        *config.pointer_mut(at.get(&all)).unwrap() = value;
+        *config.pointer_mut(at.get::<String>(&all)).unwrap() = value;
         match parse(&config) {
             Ok(read) => {
                 prop_assert_eq!(&parse(&read.to_json()).unwrap(), &read);
@@ -348,7 +362,7 @@ proptest! {
         let mut all = Vec::new();
         pointers(&config, "", &mut all);
         all.retain(|at| config.pointer(at).is_some_and(Value::is_object));
-        config.pointer_mut(at.get(&all)).unwrap()["Unheard"] = json!(1);
+        config.pointer_mut(at.get::<String>(&all)).unwrap()["Unheard"] = json!(1);
         let error = parse(&config).unwrap_err();
         prop_assert!(error.field().ends_with("Unheard"), "{}", error);
         prop_assert_eq!(error.code(), "InvalidArgument");

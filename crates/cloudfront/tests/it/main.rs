@@ -54,11 +54,12 @@ fn parse(config: &Value) -> Result<DistributionConfig, ConfigError> {
 
 /// Reads, reads back what was written, and compiles.
 fn compiled(config: &Value) -> DistributionSpec {
-    let read = parse(config).unwrap();
-    assert_eq!(parse(&read.to_json()).unwrap(), read, "{:#}", read.to_json());
-    read.compile(&"E1".parse().unwrap(), "d1.example.com").unwrap()
+    let read = parse(config).expect("it is accepted");
+    assert_eq!(parse(&read.to_json()).expect("what is written can be read"), read, "{:#}", read.to_json());
+    read.compile(&"E1".parse().expect("an id"), "d1.example.com").expect("what is read can be compiled")
 }
 
-fn list(items: Value) -> Value {
-    json!({ "Quantity": items.as_array().unwrap().len(), "Items": items })
+fn list(items: impl Into<Value>) -> Value {
+    let items = items.into();
+    json!({ "Quantity": items.as_array().map(Vec::len), "Items": items })
 }

@@ -47,7 +47,8 @@ fn contents() {
     assert_eq!((origin.query, origin.cookies, origin.default_ttl_seconds), (Selection::All, Selection::All, 0));
     assert!(origin.headers.contains(&"host".to_owned()));
 
-    let secure = with("DefaultCacheBehavior.ResponseHeadersPolicyId", json!("CORS-with-preflight-and-SecurityHeadersPolicy"));
+    let secure =
+        with("DefaultCacheBehavior.ResponseHeadersPolicyId", json!("CORS-with-preflight-and-SecurityHeadersPolicy"));
     let policy = compiled(&secure).default_behavior.response_headers;
     let set: Vec<(&str, &str, bool)> =
         policy.set.iter().map(|rule| (rule.name.as_str(), rule.value.as_str(), rule.overrides)).collect();

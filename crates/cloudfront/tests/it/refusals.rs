@@ -15,10 +15,7 @@ fn behavior() -> Value {
 fn refused(cases: &[(&str, Value, &str, &str)]) {
     for (path, value, field, code) in cases {
         let config = with(path, value.clone());
-        let error = match parse(&config) {
-            Err(error) => error,
-            Ok(_) => panic!("accepted: {path} = {value}"),
-        };
+        let Err(error) = parse(&config) else { panic!("accepted: {path} = {value}") };
         assert_eq!((error.field(), error.code()), (*field, *code), "{path} = {value}: {error}");
     }
 }
@@ -156,6 +153,12 @@ fn of_origins() {
         ("Origins.Items.0.DomainName", json!("https://a.example"), &of("DomainName"), "InvalidOrigin"),
         ("Origins.Items.0.DomainName", json!("a.example:8080"), &of("DomainName"), "InvalidOrigin"),
         ("Origins.Items.1.DomainName", json!("a.example"), "Origins.Items[1].DomainName", "InvalidOrigin"),
+        (
+            "Origins.Items.1.DomainName",
+            json!("films.s3-website-eu-west-1.amazonaws.com"),
+            "Origins.Items[1].DomainName",
+            "InvalidOrigin",
+        ),
         ("Origins.Items.0", both, &of("DomainName"), "InvalidOrigin"),
         ("Origins.Items.0", house, &of("DomainName"), "InvalidOrigin"),
         ("Origins.Items.0.CustomOriginConfig", json!(null), &of("DomainName"), "InvalidOrigin"),
@@ -165,7 +168,12 @@ fn of_origins() {
         ("Origins.Items.0.ConnectionTimeout", json!(0), &of("ConnectionTimeout"), ARGUMENT),
         ("Origins.Items.0.OriginPath", json!("a"), &of("OriginPath"), "InvalidRelativePath"),
         ("Origins.Items.0.OriginPath", json!("/a/"), &of("OriginPath"), "InvalidRelativePath"),
-        ("Origins.Items.0.OriginAccessControlId", json!("E1"), &of("OriginAccessControlId"), "InvalidOriginAccessControl"),
+        (
+            "Origins.Items.0.OriginAccessControlId",
+            json!("E1"),
+            &of("OriginAccessControlId"),
+            "InvalidOriginAccessControl",
+        ),
         ("Origins.Items.0.OriginShield", json!({ "Enabled": true }), &of("OriginShield"), ARGUMENT),
         (
             "Origins.Items.0.OriginShield",
@@ -347,9 +355,17 @@ fn of_forwarded_values() {
         ARGUMENT,
     );
     refused(&values("Headers", list(json!(["*", "Origin"]))), "ForwardedValues.Headers", ARGUMENT);
-    refused(&values("Headers", list(json!(["CloudFront-Is-Mobile-Viewer"]))), "ForwardedValues.Headers.Items[0]", ARGUMENT);
+    refused(
+        &values("Headers", list(json!(["CloudFront-Is-Mobile-Viewer"]))),
+        "ForwardedValues.Headers.Items[0]",
+        ARGUMENT,
+    );
     refused(&values("Headers", list(json!(["Cookie"]))), "ForwardedValues.Headers.Items[0]", ARGUMENT);
-    refused(&|behavior| behavior["DefaultTTL"] = json!(31_536_001), "DefaultTTL", "InvalidTTLOrder");
+    refused(
+        &|behavior| (behavior["DefaultTTL"], behavior["MaxTTL"]) = (json!(11), json!(10)),
+        "DefaultTTL",
+        "InvalidTTLOrder",
+    );
     refused(
         &|behavior| (behavior["MinTTL"], behavior["MaxTTL"]) = (json!(9), json!(8)),
         "DefaultTTL",
@@ -370,12 +386,11 @@ fn of_forwarded_values() {
 #[test]
 fn of_policies_of_ones_own() {
     let headers = |behavior: &str, names: Value| json!({ "HeaderBehavior": behavior, "Headers": list(names) });
-    let key = |name: &str, value: Value| {
-        json!({ "CachePolicy": { "Name": "a", "MinTTL": 0, "ParametersInCacheKeyAndForwardedToOrigin": { name: value } } })
-    };
+    let key = |name: &str, value: Value| json!({ "CachePolicy": { "Name": "a", "MinTTL": 0, "ParametersInCacheKeyAndForwardedToOrigin": { name: value } } });
     let request = |name: &str, value: Value| json!({ "OriginRequestPolicy": { "Name": "a", name: value } });
     let response = |name: &str, value: Value| json!({ "ResponseHeadersPolicy": { "Name": "a", name: value } });
-    let custom = |name: &str| response("CustomHeadersConfig", list(json!([{ "Header": name, "Value": "v", "Override": true }])));
+    let custom =
+        |name: &str| response("CustomHeadersConfig", list(json!([{ "Header": name, "Value": "v", "Override": true }])));
     let cors = |name: &str, value: Value| {
         let mut cors = crate::documents::response_headers()["CorsConfig"].take();
         cors[name] = value;
@@ -394,7 +409,10 @@ fn of_policies_of_ones_own() {
             key("HeadersConfig", headers("whitelist", json!(["Accept-Encoding"]))),
             format!("{parameters}.HeadersConfig.Headers.Items[0]"),
         ),
-        (key("HeadersConfig", headers("none", json!(["Origin"]))), format!("{parameters}.HeadersConfig.HeaderBehavior")),
+        (
+            key("HeadersConfig", headers("none", json!(["Origin"]))),
+            format!("{parameters}.HeadersConfig.HeaderBehavior"),
+        ),
         (
             key("QueryStringsConfig", json!({ "QueryStringBehavior": "allExcept" })),
             format!("{parameters}.QueryStringsConfig.QueryStringBehavior"),
@@ -463,7 +481,11 @@ fn of_error_responses() {
             "ResponseCode",
             "InvalidResponseCode",
         ),
-        (json!({ "ErrorCode": 404, "ResponsePagePath": "/a", "ResponseCode": 200 }), "ResponseCode", "InvalidResponseCode"),
+        (
+            json!({ "ErrorCode": 404, "ResponsePagePath": "/a", "ResponseCode": 200 }),
+            "ResponseCode",
+            "InvalidResponseCode",
+        ),
         (json!({ "ErrorCode": 404, "ResponsePagePath": "/a" }), "ResponsePagePath", ARGUMENT),
         (json!({ "ErrorCode": 404, "ResponseCode": "200" }), "ResponseCode", ARGUMENT),
         (
