@@ -63,6 +63,8 @@ pub(crate) struct Metrics {
     pub(crate) origin_fetches: Counter,
     pub(crate) origin_failures: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) handshakes: Counter,
+    pub(crate) handshakes_failed: Counter,
     pub(crate) cache_bytes: Gauge,
     pub(crate) cache_objects: Gauge,
 }
@@ -86,6 +88,8 @@ impl Metrics {
             origin_fetches: counter!("anabranch_edge_origin_fetches_total"),
             origin_failures: counter!("anabranch_edge_origin_failures_total"),
             connections: gauge!("anabranch_edge_connections"),
+            handshakes: counter!("anabranch_edge_tls_handshakes_total", "result" => "done"),
+            handshakes_failed: counter!("anabranch_edge_tls_handshakes_total", "result" => "failed"),
             cache_bytes: gauge!("anabranch_edge_cache_bytes"),
             cache_objects: gauge!("anabranch_edge_cache_objects"),
         }

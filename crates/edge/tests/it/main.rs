@@ -3,7 +3,10 @@
 
 mod access;
 mod caching;
+mod faults;
 mod fetching;
 mod running;
+mod secure;
 mod support;
+mod tls;
 mod wire;
