@@ -2,11 +2,14 @@
 
 mod access;
 mod browser;
+mod distributions;
 mod herd;
 mod kill;
+mod kill_edge;
 mod live_to_viewer;
 mod players;
 mod process;
+mod signers;
 
 use std::time::Duration;
 

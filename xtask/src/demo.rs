@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     process::run(&mut build)?;
     let binary = tree.binary(if options.release { "release" } else { "debug" });
 
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("demo")?;
     // Dropped before the scratch directory: the processes end first.
     let mut cast = Cast { server: None, encoder: None };
     let outcome = play(&binary, options, &scratch.0, &mut cast);
@@ -167,7 +167,7 @@ fn play(binary: &Path, options: &Options, scratch: &Path, cast: &mut Cast) -> Re
 }
 
 /// A free address: the one asked for or nothing, else the default port or any other, and then it is said.
-fn listener(what: &str, asked: Option<SocketAddr>, ip: IpAddr, port: u16) -> Result<SocketAddr> {
+pub(crate) fn listener(what: &str, asked: Option<SocketAddr>, ip: IpAddr, port: u16) -> Result<SocketAddr> {
     let wanted = asked.unwrap_or(SocketAddr::new(ip, port));
     let free = |address: SocketAddr| TcpListener::bind(address).and_then(|listener| listener.local_addr());
     match (free(wanted), asked) {
@@ -282,7 +282,7 @@ fn first_uri(playlist: &str) -> Option<&str> {
     playlist.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-fn show_tail(log: &Path) {
+pub(crate) fn show_tail(log: &Path) {
     let Ok(text) = fs::read_to_string(log) else { return };
     let lines: Vec<&str> = text.lines().collect();
     println!("\nend of {}:", log.file_name().unwrap_or_default().to_string_lossy());
@@ -292,11 +292,11 @@ fn show_tail(log: &Path) {
 }
 
 /// A directory for us alone, removed at the end.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("anabranch-demo-{}", std::process::id()));
+    pub(crate) fn new(purpose: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("anabranch-{purpose}-{}", std::process::id()));
         fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }

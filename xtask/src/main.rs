@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod demo;
 mod fuzz;
 mod http;
@@ -9,6 +10,8 @@ mod law;
 mod licences;
 mod process;
 mod rooms;
+mod score;
+mod signers;
 mod steps;
 mod suite;
 mod text;
@@ -32,6 +35,8 @@ usage: cargo xtask COMMAND
          release build, then the commands of benches/commands
   fuzz   TARGET [--seconds N]
          run one fuzz target
+  conformance PATH [--id TEST] [--json FILE] [--release]
+         the HTTP cache conformance suite, from a checkout of http-tests/cache-tests, against the edge
 
 exit status: 0 done, 1 failed, 2 something is missing or the command is wrong, 130 interrupted";
 
@@ -90,6 +95,11 @@ fn dispatch(args: Vec<String>) -> Result<()> {
             let target = args.positional()?;
             args.finish()?;
             fuzz::run(target.as_deref(), seconds)
+        }
+        Some("conformance") => {
+            let options = conformance::Options::parse(&mut args)?;
+            args.finish()?;
+            conformance::run(&options)
         }
         Some("help") => {
             println!("{USAGE}");

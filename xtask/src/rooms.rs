@@ -24,6 +24,8 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "signing", uses: These(&[]) },
     // contract
     Room { name: "model", uses: These(&[]) },
+    // languages of the contract: no I/O
+    Room { name: "cloudfront", uses: These(&["model"]) },
     // doors
     Room { name: "net", uses: These(&[]) },
     Room { name: "store", uses: These(&[]) },
@@ -33,7 +35,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "packager", uses: These(&["media", "hls", "model", "store", "net"]) },
     Room { name: "origin", uses: These(&["hls", "model", "store", "net"]) },
     Room { name: "edge", uses: These(&["http-cache", "signing", "model", "net"]) },
-    Room { name: "control", uses: These(&["model", "db", "signing", "store", "net"]) },
+    Room { name: "control", uses: These(&["model", "cloudfront", "db", "signing", "store", "net"]) },
     // house
     Room { name: "anabranch", uses: All },
     // tests

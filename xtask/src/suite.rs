@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::Steps;
 use crate::tree::Tree;
-use crate::{check, process, tools, ui};
+use crate::{check, process, signers, tools, ui};
 
 /// Crates whose examples in doc comments are run.
 const DOC_TESTED: [&str; 4] = ["anabranch-media", "anabranch-hls", "anabranch-http-cache", "anabranch-signing"];
@@ -12,7 +12,15 @@ const DOC_TESTED: [&str; 4] = ["anabranch-media", "anabranch-hls", "anabranch-ht
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::find()?;
     // Without the tools half of the suite would be silently absent, so this is not a step but a condition.
-    tools::require(&[tools::FFMPEG, tools::NODE, tools::CHROMIUM, tools::MPV, tools::GSTREAMER])?;
+    tools::require(&[
+        tools::FFMPEG,
+        tools::NODE,
+        tools::CHROMIUM,
+        tools::MPV,
+        tools::GSTREAMER,
+        tools::OPENSSL,
+        tools::PYTHON,
+    ])?;
     let mut steps = Steps::default();
     let web = steps.step("web: install", || ui::install(&tree))?
         && steps.step("web: build", || ui::build(&tree).map(drop))?;
@@ -21,16 +29,18 @@ pub(crate) fn run() -> Result<()> {
     } else {
         steps.not_run("web: tests", "the UI was not built");
     }
+    let signers = steps.step("signers: install", || signers::install(&tree))?;
     check::steps(&tree, &mut steps)?;
     let built = steps.step("build: everything", || build(&tree))?;
-    if built && web {
+    if built && web && signers {
         steps.step("tests", || tests(&tree))?;
         steps.step("doc tests", || {
             process::run(tree.cargo().args(["test", "--doc"]).args(DOC_TESTED.iter().flat_map(|name| ["-p", name])))
         })?;
     } else {
-        steps.not_run("tests", "the build failed");
-        steps.not_run("doc tests", "the build failed");
+        let because = if built { "what they need was not installed" } else { "the build failed" };
+        steps.not_run("tests", because);
+        steps.not_run("doc tests", because);
     }
     steps.finish("cargo xtask test")
 }

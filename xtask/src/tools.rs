@@ -24,6 +24,16 @@ pub(crate) const NODE: Tool =
     Tool { name: "node and npm", packages: &["nodejs", "npm"], present: || on_path("node") && on_path("npm") };
 pub(crate) const CHROMIUM: Tool =
     Tool { name: "chromium", packages: &["chromium", "fonts-dejavu-core"], present: || on_path("chromium") };
+pub(crate) const OPENSSL: Tool = Tool { name: "openssl", packages: &["openssl"], present: || on_path("openssl") };
+pub(crate) const PYTHON: Tool = Tool {
+    name: "python3 with venv",
+    packages: &["python3", "python3-venv"],
+    // Debian's python3 has the module venv, but without python3-venv not what it needs.
+    present: || {
+        process::capture(Command::new("python3").args(["-c", "import venv, ensurepip"]))
+            .is_ok_and(|captured| captured.status.success())
+    },
+};
 pub(crate) const MPV: Tool = Tool { name: "mpv", packages: &["mpv"], present: || on_path("mpv") };
 pub(crate) const GSTREAMER: Tool = Tool {
     name: "gstreamer",

@@ -26,7 +26,7 @@ const NODE_MIN: (u32, u32) = (20, 19);
 const NODE_PACKAGE: &str = "node@22";
 
 /// Node.js and npm, new enough: the machine's, Debian's, or one from npm's registry in the target directory.
-fn require_node(tree: &Tree) -> Result<()> {
+pub(crate) fn require_node(tree: &Tree) -> Result<()> {
     tools::require(&[tools::NODE])?;
     if node_version(tree).is_some_and(|version| version >= NODE_MIN) {
         return Ok(());
@@ -54,16 +54,21 @@ fn node_version(tree: &Tree) -> Option<(u32, u32)> {
 
 /// Brings `web/node_modules` in step with the lock file.
 pub(crate) fn install(tree: &Tree) -> Result<()> {
+    install_packages(tree, "web")
+}
+
+/// Brings `node_modules` of a folder in step with the lock file there.
+pub(crate) fn install_packages(tree: &Tree, folder: &str) -> Result<()> {
     require_node(tree)?;
-    let web = tree.root.join("web");
-    let lock = web.join("package-lock.json");
+    let root = tree.root.join(folder);
+    let lock = root.join("package-lock.json");
     let wanted = hash_text(&fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?);
     // The stamp lives inside the folder it speaks of: a target directory may be shared by several checkouts.
-    let stamp = web.join("node_modules").join(".xtask-stamp");
+    let stamp = root.join("node_modules").join(".xtask-stamp");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    process::run(tree.command("npm", "web").args(["ci", "--no-audit", "--no-fund"]))?;
+    process::run(tree.command("npm", folder).args(["ci", "--no-audit", "--no-fund"]))?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
@@ -84,7 +89,8 @@ pub(crate) fn build(tree: &Tree) -> Result<Built> {
     Ok(Built::Now)
 }
 
-fn hash_text(text: &[u8]) -> String {
+/// A short name for a content.
+pub(crate) fn hash_text(text: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     format!("{:016x}", hasher.finish())

@@ -46,6 +46,9 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
     ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
     ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
+    ("edge.disk.path", "ANABRANCH_EDGE_DISK_PATH"),
+    ("edge.disk.limit", "ANABRANCH_EDGE_DISK_LIMIT"),
+    ("edge.disk.reserve", "ANABRANCH_EDGE_DISK_RESERVE"),
     ("edge.workers", "ANABRANCH_EDGE_WORKERS"),
     ("edge.max_connections", "ANABRANCH_EDGE_MAX_CONNECTIONS"),
     ("rtmp.listen", "ANABRANCH_RTMP_LISTEN"),
@@ -56,6 +59,9 @@ const KEYS: &[(&str, &str)] = &[
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
 ];
+
+/// Least limit of the edge's files.
+const MIN_DISK_BYTES: u64 = 64 << 20;
 
 /// Variables that are not keys of the file: the command line's, and those of build and tests.
 const OTHER_VARIABLES: &[&str] =
@@ -120,8 +126,20 @@ pub(crate) struct Edge {
     pub(crate) domain_suffix: String,
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
+    pub(crate) disk: Disk,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Disk {
+    pub(crate) path: Option<PathBuf>,
+    /// 0 for no disk tier.
+    #[serde(deserialize_with = "size")]
+    pub(crate) limit: u64,
+    #[serde(deserialize_with = "size")]
+    pub(crate) reserve: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,9 +209,16 @@ impl Default for Edge {
             public_url: None,
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
+            disk: Disk::default(),
             workers: 0,
             max_connections: 20_000,
         }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { path: None, limit: 10 << 30, reserve: 512 << 20 }
     }
 }
 
@@ -270,6 +295,9 @@ impl Config {
         {
             bail!("rtmp.public_url must begin with rtmp:// or rtmps://: {url:?}");
         }
+        if (1..MIN_DISK_BYTES).contains(&self.edge.disk.limit) {
+            bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
+        }
         if self.edge.memory < 1 << 20 {
             bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
         }
@@ -286,31 +314,24 @@ fn read(path: &Path) -> Result<toml::Table> {
 
 /// Puts `value` at `key`, as a number or a truth where it reads as one and the key takes it, as text otherwise.
 fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
-    let (section, name) = key.rsplit_once('.').map_or((None, key), |(section, name)| (Some(section), name));
+    let nest = |value, name: &str| toml::Value::Table(toml::Table::from_iter([(name.to_owned(), value)]));
     let text = toml::Value::String(value.to_owned());
     let number = value.parse::<i64>().ok().map(toml::Value::Integer);
-    let fits = |candidate: &toml::Value| {
-        let mut inner = toml::Table::new();
-        inner.insert(name.to_owned(), candidate.clone());
-        let whole = match section {
-            Some(section) => toml::Table::from_iter([(section.to_owned(), toml::Value::Table(inner))]),
-            None => inner,
-        };
-        toml::Value::Table(whole).try_into::<Config>().map(|_| ())
-    };
+    let fits = |candidate: &toml::Value| key.rsplit('.').fold(candidate.clone(), nest).try_into::<Config>().map(|_| ());
     let chosen = match number {
         Some(number) if fits(&text).is_err() => number,
         _ => text,
     };
     fits(&chosen).map_err(|error| anyhow!("{key}: {}", error.to_string().trim()))?;
-    let target = match section {
-        Some(section) => table
+    let (sections, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut target = table;
+    for section in sections.split('.').filter(|section| !section.is_empty()) {
+        target = target
             .entry(section)
             .or_insert_with(|| toml::Value::Table(toml::Table::new()))
             .as_table_mut()
-            .ok_or_else(|| anyhow!("{section} is not a table"))?,
-        None => table,
-    };
+            .ok_or_else(|| anyhow!("{section} is not a table"))?;
+    }
     target.insert(name.to_owned(), chosen);
     Ok(())
 }
@@ -372,6 +393,8 @@ mod tests {
         let defaults = Config::default();
         assert_eq!(config.edge.listen, defaults.edge.listen);
         assert_eq!(config.edge.memory, defaults.edge.memory);
+        assert_eq!(config.edge.disk.limit, defaults.edge.disk.limit);
+        assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
         assert_eq!(config.store.reserve, defaults.store.reserve);
         assert_eq!(config.drain, defaults.drain);
         for (key, _) in KEYS {
@@ -395,11 +418,18 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let environment =
-            [("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"), ("ANABRANCH_EDGE_WORKERS", "3"), ("ANABRANCH_TOKEN", "42")];
+        let environment = [
+            ("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"),
+            ("ANABRANCH_EDGE_WORKERS", "3"),
+            ("ANABRANCH_EDGE_DISK_LIMIT", "2GiB"),
+            ("ANABRANCH_EDGE_DISK_PATH", "/somewhere"),
+            ("ANABRANCH_TOKEN", "42"),
+        ];
         let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
         assert_eq!(config.edge.listen.port(), 7);
         assert_eq!(config.edge.workers, 3);
+        assert_eq!(config.edge.disk.limit, 2 << 30);
+        assert_eq!(config.edge.disk.path, Some(PathBuf::from("/somewhere")));
         assert_eq!(config.api.token.unwrap().0, "42");
         let error = load("", &[("ANABRANCH_EDGE_MEMORY", "lots")]).unwrap_err();
         assert!(format!("{error:#}").contains("ANABRANCH_EDGE_MEMORY"), "{error:#}");

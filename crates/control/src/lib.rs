@@ -3,11 +3,12 @@
 //! In: requests of operators and watch pages; [`Report`]s of the data plane; the database.
 //! Out: answers, `/openapi.json`, the web UI; the newest [`Snapshot`] in a watch channel.
 //! Never: media bytes, SQL (that is `db`), how a URL is judged (that is `signing`), process start-up (that is `anabranch`).
-//! Spec: RFC 9110, RFC 9457 (problems), RFC 6750 §2.1 (bearer tokens), OpenAPI 3.1.
+//! Spec: RFC 9110, RFC 9457 (problems), RFC 6750 §2.1 (bearer tokens), OpenAPI 3.1, spec/cloudfront.md section 2.
 //!
 //! A request goes `http` (decode, authorise, one call, encode) → `app` → db; then `reconcile` looks again.
 
 mod app;
+mod assemble;
 mod http;
 mod observe;
 mod reconcile;

@@ -1,12 +1,11 @@
 //! Channels and their inputs.
 
-use anabranch_model::{ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState, InputId, KeyGroupId};
+use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::distribution::DEFAULT_PRICE_CLASS;
 use crate::row::{flag, id, integer, optional_text, signed, text, unsigned, word};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +74,8 @@ pub struct NewChannel {
     pub window_seconds: u32,
     /// Push endpoints, in order.
     pub inputs: Vec<NewInput>,
-    /// Id of its distribution.
-    pub distribution: DistributionId,
-    /// Host name of its distribution, lower case.
-    pub domain_name: String,
-    /// Key group whose signatures open the distribution.
-    pub key_group: KeyGroupId,
+    /// Its distribution; the idempotency key is the channel's.
+    pub distribution: NewDistribution,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
 }
@@ -299,22 +294,7 @@ async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u6
             .execute(&mut *conn)
             .await?;
     }
-    sqlx::query(
-        "INSERT INTO distributions (id, channel_id, key_group_id, domain_name, aliases, enabled, price_class, status,
-                                    changed_version, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, '[]', 1, ?5, ?6, ?7, ?8, ?8)",
-    )
-    .bind(new.distribution.as_str())
-    .bind(new.id.as_str())
-    .bind(new.key_group.as_str())
-    .bind(&new.domain_name)
-    .bind(DEFAULT_PRICE_CLASS)
-    .bind(DistributionState::InProgress.as_str())
-    .bind(signed(version))
-    .bind(now_ms)
-    .execute(conn)
-    .await?;
-    Ok(())
+    distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<ChannelRow, Error> {

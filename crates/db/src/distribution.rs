@@ -1,23 +1,42 @@
-//! Distributions: made and deleted with their channel.
+//! Distributions: a channel's own, and those of their own.
 
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId, Traffic};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{flag, id, integer, signed, text, unsigned, word};
-use crate::{Cursor, Db, Error, Page, PageRequest};
+use crate::row::{flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
 
-/// Price class of new distributions, in CloudFront's words.
-pub const DEFAULT_PRICE_CLASS: &str = "PriceClass_100";
+/// Rows with what belongs to them, by a condition and an order.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT d.*,
+                    (SELECT json_group_array(alias ORDER BY position) FROM distribution_aliases
+                     WHERE distribution_id = d.id) AS aliases,
+                    (SELECT json_group_array(group_id ORDER BY position) FROM distribution_key_groups
+                     WHERE distribution_id = d.id) AS group_ids
+             FROM distributions d ",
+            $tail
+        )
+    };
+}
 
 /// A distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistributionRow {
     /// Identifier.
     pub id: DistributionId,
-    /// Channel that it serves.
-    pub channel: ChannelId,
-    /// Key group whose signatures open it.
-    pub key_group: KeyGroupId,
+    /// Channel that it was made with, if any.
+    pub channel: Option<ChannelId>,
+    /// Configuration as JSON. None: a channel's own that has never been changed, from before configurations were kept.
+    pub config: Option<String>,
+    /// The creator's own mark; unique.
+    pub caller_reference: String,
+    /// Goes up with each change of the configuration.
+    pub generation: u64,
+    /// Key groups that its configuration trusts, in order.
+    pub key_groups: Vec<KeyGroupId>,
     /// Its own host name, lower case, without a port.
     pub domain_name: String,
     /// Other host names.
@@ -30,26 +49,150 @@ pub struct DistributionRow {
     pub status: DistributionState,
     /// Snapshot version that edges must apply for `Deployed`.
     pub changed_version: u64,
+    /// Sequence of the newest invalidation that edges are no longer told of.
+    pub invalidation_floor: u64,
     /// Requests answered since it was made.
     pub requests_total: u64,
     /// Bytes sent since it was made.
     pub bytes_total: u64,
     /// Unix milliseconds.
     pub created_at: i64,
+    /// Unix milliseconds; of the configuration or the status.
+    pub updated_at: i64,
+}
+
+/// A configuration, and of it what rows are found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistributionContent {
+    /// The whole as JSON.
+    pub config: String,
+    /// The creator's own mark.
+    pub caller_reference: String,
+    /// Whether it serves.
+    pub enabled: bool,
+    /// Price class, in CloudFront's words.
+    pub price_class: String,
+    /// Other host names; each belongs to one distribution.
+    pub aliases: Vec<String>,
+    /// Key groups that it trusts; must exist. Repetitions do no harm.
+    pub key_groups: Vec<KeyGroupId>,
+    /// Channels that its origins serve; must exist.
+    pub channels: Vec<ChannelId>,
+}
+
+/// A distribution to make.
+#[derive(Clone, Debug)]
+pub struct NewDistribution {
+    /// Its id.
+    pub id: DistributionId,
+    /// Its host name, lower case.
+    pub domain_name: String,
+    /// Its configuration.
+    pub content: DistributionContent,
+    /// Makes a repetition harmless.
+    pub idempotency: Option<Idempotency>,
 }
 
 impl Db {
+    /// Makes a distribution of its own.
+    ///
+    /// # Errors
+    /// The caller reference or an alias is taken, a key group or channel is missing, the idempotency key was used otherwise, or
+    /// the query fails.
+    pub async fn distribution_create(
+        &self,
+        new: &NewDistribution,
+        now_ms: i64,
+    ) -> Result<Created<DistributionRow>, Error> {
+        let (mut tx, version) = self.change().await?;
+        if let Some(idempotency) = &new.idempotency {
+            let row = sqlx::query(select!("WHERE d.idempotency_key = ?1"))
+                .bind(&idempotency.key)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if let Some(row) = row {
+                idempotency.check(&row)?;
+                return Ok(Created::Replayed(read(&row)?));
+            }
+        }
+        insert(&mut tx, new, None, version, now_ms).await?;
+        let row = find(&mut tx, new.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(Created::New(row))
+    }
+
+    /// Gives a distribution another configuration; it is then `InProgress`. The one that it has changes nothing.
+    ///
+    /// # Errors
+    /// There is none, its generation is not `expected`, its caller reference would change, an alias is taken, a key group or
+    /// channel is missing, or the query fails.
+    pub async fn distribution_update(
+        &self,
+        wanted: &str,
+        content: &DistributionContent,
+        expected: Option<u64>,
+        now_ms: i64,
+    ) -> Result<DistributionRow, Error> {
+        let (mut tx, version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        check_generation(&row, expected)?;
+        if row.caller_reference != content.caller_reference {
+            let given = content.caller_reference.clone();
+            return Err(Error::ReferenceChanged { has: row.caller_reference, given });
+        }
+        if row.config.as_ref() == Some(&content.config) {
+            return Ok(row);
+        }
+        sqlx::query(
+            "UPDATE distributions SET config = ?1, enabled = ?2, price_class = ?3, generation = generation + 1, status = ?4,
+                                      changed_version = ?5, updated_at = ?6
+             WHERE id = ?7",
+        )
+        .bind(&content.config)
+        .bind(i64::from(content.enabled))
+        .bind(&content.price_class)
+        .bind(row.status.next(DistributionEvent::Change).as_str())
+        .bind(signed(version))
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+        put_parts(&mut tx, &row.id, content).await?;
+        let row = find(&mut tx, wanted).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Deletes a distribution of its own that is disabled, with its invalidations.
+    ///
+    /// # Errors
+    /// There is none, its generation is not `expected`, it serves or belongs to a channel, or the query fails.
+    pub async fn distribution_delete(&self, wanted: &str, expected: Option<u64>) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        check_generation(&row, expected)?;
+        let remedy = match &row.channel {
+            Some(channel) => Some(format!("it belongs to channel {channel} and goes with it; delete the channel")),
+            None if row.enabled => {
+                Some("it is enabled; update it with Enabled false first (DistributionNotDisabled)".to_owned())
+            }
+            None => None,
+        };
+        if let Some(remedy) = remedy {
+            return Err(Error::InUse { subject: "distribution", name: row.id.into(), remedy });
+        }
+        sqlx::query("DELETE FROM distributions WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The distribution with this id.
     ///
     /// # Errors
     /// There is none, or the query fails.
     pub async fn distribution_find(&self, wanted: &str) -> Result<DistributionRow, Error> {
-        let row = sqlx::query("SELECT * FROM distributions WHERE id = ?1")
-            .bind(wanted)
-            .fetch_optional(&self.readers)
-            .await?
-            .ok_or_else(|| Error::not_found("distribution", wanted))?;
-        read(&row)
+        let mut conn = self.readers.acquire().await?;
+        find(&mut conn, wanted).await
     }
 
     /// The distribution of a channel.
@@ -57,7 +200,7 @@ impl Db {
     /// # Errors
     /// The channel is gone, or the query fails.
     pub async fn distribution_of_channel(&self, channel: &ChannelId) -> Result<DistributionRow, Error> {
-        let row = sqlx::query("SELECT * FROM distributions WHERE channel_id = ?1")
+        let row = sqlx::query(select!("WHERE d.channel_id = ?1"))
             .bind(channel.as_str())
             .fetch_optional(&self.readers)
             .await?
@@ -70,9 +213,9 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn distribution_page(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM distributions WHERE ?1 IS NULL OR (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
-        )
+        let rows = sqlx::query(select!(
+            "WHERE ?1 IS NULL OR (d.created_at, d.id) > (?1, ?2) ORDER BY d.created_at, d.id LIMIT ?3"
+        ))
         .bind(page.after_time())
         .bind(page.after_id())
         .bind(page.fetch())
@@ -87,7 +230,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn distributions_in_progress(&self) -> Result<Vec<DistributionRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM distributions WHERE status = ?1")
+        let rows = sqlx::query(select!("WHERE d.status = ?1"))
             .bind(DistributionState::InProgress.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -134,19 +277,145 @@ impl Db {
     }
 }
 
-pub(crate) fn read(row: &SqliteRow) -> Result<DistributionRow, Error> {
+/// Makes the row and what belongs to it.
+pub(crate) async fn insert(
+    conn: &mut SqliteConnection,
+    new: &NewDistribution,
+    channel: Option<&ChannelId>,
+    version: u64,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let content = &new.content;
+    let other: Option<String> = sqlx::query_scalar("SELECT id FROM distributions WHERE caller_reference = ?1")
+        .bind(&content.caller_reference)
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some(distribution) = other {
+        return Err(Error::ReferenceUsed { reference: content.caller_reference.clone(), distribution });
+    }
+    sqlx::query(
+        "INSERT INTO distributions (id, channel_id, config, caller_reference, domain_name, enabled, price_class, status,
+                                    changed_version, created_at, updated_at, idempotency_key, request_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)",
+    )
+    .bind(new.id.as_str())
+    .bind(channel.map(ChannelId::as_str))
+    .bind(&content.config)
+    .bind(&content.caller_reference)
+    .bind(&new.domain_name)
+    .bind(i64::from(content.enabled))
+    .bind(&content.price_class)
+    .bind(DistributionState::InProgress.as_str())
+    .bind(signed(version))
+    .bind(now_ms)
+    .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
+    .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+    .execute(&mut *conn)
+    .await?;
+    put_parts(conn, &new.id, content).await
+}
+
+/// Replaces aliases and key groups by those of the configuration.
+async fn put_parts(
+    conn: &mut SqliteConnection,
+    distribution: &DistributionId,
+    content: &DistributionContent,
+) -> Result<(), Error> {
+    for table in [
+        "DELETE FROM distribution_aliases WHERE distribution_id = ?1",
+        "DELETE FROM distribution_key_groups WHERE distribution_id = ?1",
+    ] {
+        sqlx::query(table).bind(distribution.as_str()).execute(&mut *conn).await?;
+    }
+    for (position, alias) in (0_i64..).zip(&content.aliases) {
+        // The name that a distribution has by itself is nobody else's alias.
+        let other: Option<String> = sqlx::query_scalar(
+            "SELECT distribution_id FROM distribution_aliases WHERE alias = ?1
+             UNION ALL SELECT id FROM distributions WHERE domain_name = ?1 AND id <> ?2 LIMIT 1",
+        )
+        .bind(alias)
+        .bind(distribution.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
+        match other {
+            Some(other) if other == distribution.as_str() => continue,
+            Some(other) => return Err(Error::AliasTaken { alias: alias.clone(), distribution: other }),
+            None => {}
+        }
+        sqlx::query("INSERT INTO distribution_aliases (alias, distribution_id, position) VALUES (?1, ?2, ?3)")
+            .bind(alias)
+            .bind(distribution.as_str())
+            .bind(position)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for (position, group) in (0_i64..).zip(&content.key_groups) {
+        exists(conn, "SELECT 1 FROM key_groups WHERE id = ?1", "key group", group.as_str()).await?;
+        sqlx::query(
+            "INSERT INTO distribution_key_groups (distribution_id, group_id, position) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(distribution.as_str())
+        .bind(group.as_str())
+        .bind(position)
+        .execute(&mut *conn)
+        .await?;
+    }
+    for channel in &content.channels {
+        exists(conn, "SELECT 1 FROM channels WHERE id = ?1", "channel", channel.as_str()).await?;
+    }
+    Ok(())
+}
+
+async fn exists(
+    conn: &mut SqliteConnection,
+    query: &'static str,
+    subject: &'static str,
+    wanted: &str,
+) -> Result<(), Error> {
+    let found: Option<i64> = sqlx::query_scalar(query).bind(wanted).fetch_optional(conn).await?;
+    found.map(|_| ()).ok_or_else(|| Error::Dangling { subject, wanted: wanted.to_owned() })
+}
+
+fn check_generation(row: &DistributionRow, expected: Option<u64>) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != row.generation => Err(Error::Stale { distribution: row.id.to_string() }),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<DistributionRow, Error> {
+    let row = sqlx::query(select!("WHERE d.id = ?1"))
+        .bind(wanted)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| Error::not_found("distribution", wanted))?;
+    read(&row)
+}
+
+pub(crate) async fn all(conn: &mut SqliteConnection) -> Result<Vec<DistributionRow>, Error> {
+    let rows = sqlx::query(select!("ORDER BY d.created_at, d.id")).fetch_all(conn).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &SqliteRow) -> Result<DistributionRow, Error> {
     Ok(DistributionRow {
         id: id(row, "id")?,
-        channel: id(row, "channel_id")?,
-        key_group: id(row, "key_group_id")?,
+        channel: optional_id(row, "channel_id")?,
+        config: optional_text(row, "config")?,
+        caller_reference: text(row, "caller_reference")?,
+        generation: unsigned(row, "generation")?,
+        key_groups: json(row, "group_ids")?,
         domain_name: text(row, "domain_name")?,
-        aliases: word(row, "aliases", |json| serde_json::from_str(json).ok())?,
+        aliases: json(row, "aliases")?,
         enabled: flag(row, "enabled")?,
         price_class: text(row, "price_class")?,
         status: word(row, "status", DistributionState::parse)?,
         changed_version: unsigned(row, "changed_version")?,
+        invalidation_floor: unsigned(row, "invalidation_floor")?,
         requests_total: unsigned(row, "requests_total")?,
         bytes_total: unsigned(row, "bytes_total")?,
         created_at: integer(row, "created_at")?,
+        updated_at: integer(row, "updated_at")?,
     })
 }

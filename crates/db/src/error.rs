@@ -44,7 +44,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution` or `key`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group` or `invalidation`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,
@@ -52,10 +52,71 @@ pub enum Error {
     /// The name is in use.
     #[error("there is already a {subject} with this name: {name:?}")]
     NameTaken {
-        /// `channel`, `breakout` or `key`.
+        /// `channel`, `breakout`, `key` or `key group`.
         subject: &'static str,
         /// The name.
         name: String,
+    },
+    /// The id is in use.
+    #[error("there is already a {subject} with this id: {id:?}")]
+    IdTaken {
+        /// `key`.
+        subject: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// Something that the row names does not exist.
+    #[error("there is no {subject} with this id or name: {wanted:?}; create it first")]
+    Dangling {
+        /// `key`, `key group` or `channel`.
+        subject: &'static str,
+        /// What is named.
+        wanted: String,
+    },
+    /// The alias belongs to another distribution.
+    #[error("alias {alias:?} belongs to distribution {distribution}: take it out there first (CNAMEAlreadyExists)")]
+    AliasTaken {
+        /// The alias.
+        alias: String,
+        /// Who has it.
+        distribution: String,
+    },
+    /// The caller reference belongs to another distribution.
+    #[error(
+        "CallerReference {reference:?} made distribution {distribution}: choose another (DistributionAlreadyExists)"
+    )]
+    ReferenceUsed {
+        /// The reference.
+        reference: String,
+        /// Who has it.
+        distribution: String,
+    },
+    /// An update names another caller reference than the row has.
+    #[error("CallerReference may not change: give {has:?} instead of {given:?} (IllegalUpdate)")]
+    ReferenceChanged {
+        /// What the row has.
+        has: String,
+        /// What was given.
+        given: String,
+    },
+    /// The caller has not seen the newest configuration.
+    #[error(
+        "distribution {distribution} has changed since: show it again, and try with its new ETag (PreconditionFailed)"
+    )]
+    Stale {
+        /// The distribution.
+        distribution: String,
+    },
+    /// The caller reference of an invalidation stands for other paths or tags.
+    #[error(
+        "caller reference {reference:?} stands for invalidation {invalidation} of other paths or tags: choose another \
+         (InvalidationBatchAlreadyExists)"
+    )]
+    BatchDiffers {
+        /// The reference.
+        reference: String,
+        /// The invalidation that has it.
+        invalidation: String,
     },
     /// The lifecycle does not allow it.
     #[error(transparent)]
@@ -69,7 +130,7 @@ pub enum Error {
     /// The row is in use.
     #[error("{subject} {name:?} cannot be deleted: {remedy}")]
     InUse {
-        /// `channel` or `breakout`.
+        /// `channel`, `breakout`, `distribution`, `key` or `key group`.
         subject: &'static str,
         /// Its name.
         name: String,
@@ -87,6 +148,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn not_found(subject: &'static str, wanted: &str) -> Self {
         Self::NotFound { subject, wanted: wanted.to_owned() }
+    }
+
+    /// The same about something that a request names, and not about what it is addressed to.
+    pub(crate) fn dangling(self) -> Self {
+        match self {
+            Self::NotFound { subject, wanted } => Self::Dangling { subject, wanted },
+            other => other,
+        }
     }
 
     /// Turns the violation of a name's uniqueness into its own variant.

@@ -1,18 +1,22 @@
-//! Key groups and their keys.
+//! Keys that sign or verify viewer URLs.
 
 use anabranch_model::{KeyGroupId, KeyId};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{id, integer, optional_text, text};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::row::{id, integer, json, optional_text, text};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
 
-/// A key group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyGroupRow {
-    /// Identifier.
-    pub id: KeyGroupId,
-    /// Unique name.
-    pub name: String,
+/// Rows with the ids of their groups, by a condition and an order.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT k.*, (SELECT json_group_array(group_id ORDER BY group_id) FROM key_group_members
+                          WHERE key_id = k.id) AS group_ids
+             FROM keys k ",
+            $tail
+        )
+    };
 }
 
 /// A key.
@@ -20,8 +24,8 @@ pub struct KeyGroupRow {
 pub struct KeyRow {
     /// `Key-Pair-Id`.
     pub id: KeyId,
-    /// Its group.
-    pub group: KeyGroupId,
+    /// Groups that have it.
+    pub groups: Vec<KeyGroupId>,
     /// Unique name.
     pub name: String,
     /// Private half, if this house signs with it.
@@ -44,8 +48,8 @@ impl std::fmt::Debug for KeyRow {
 pub struct NewKey {
     /// Its id.
     pub id: KeyId,
-    /// Its group; must exist.
-    pub group: KeyGroupId,
+    /// Groups that it joins, by id or name; must exist.
+    pub groups: Vec<String>,
     /// Unique name.
     pub name: String,
     /// Private half, if this house signs with it.
@@ -57,31 +61,14 @@ pub struct NewKey {
 }
 
 impl Db {
-    /// The key group of this name, made if it is missing.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn key_group_ensure(&self, name: &str, now_ms: i64) -> Result<KeyGroupRow, Error> {
-        let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO key_groups (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING")
-            .bind(KeyGroupId::random().as_str())
-            .bind(name)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
-        let row = sqlx::query("SELECT id, name FROM key_groups WHERE name = ?1").bind(name).fetch_one(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(KeyGroupRow { id: id(&row, "id")?, name: text(&row, "name")? })
-    }
-
     /// Keeps a key.
     ///
     /// # Errors
-    /// The name is taken, the idempotency key was used otherwise, or the query fails.
+    /// The id or the name is taken, a group is missing, the idempotency key was used otherwise, or the query fails.
     pub async fn key_create(&self, new: &NewKey, now_ms: i64) -> Result<Created<KeyRow>, Error> {
         let (mut tx, _version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query("SELECT * FROM keys WHERE idempotency_key = ?1")
+            let row = sqlx::query(select!("WHERE k.idempotency_key = ?1"))
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -90,12 +77,18 @@ impl Db {
                 return Ok(Created::Replayed(read(&row)?));
             }
         }
+        let taken: Option<i64> = sqlx::query_scalar("SELECT 1 FROM keys WHERE id = ?1")
+            .bind(new.id.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        if taken.is_some() {
+            return Err(Error::IdTaken { subject: "key", id: new.id.to_string() });
+        }
         sqlx::query(
-            "INSERT INTO keys (id, group_id, name, private_pem, public_pem, created_at, idempotency_key, request_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO keys (id, name, private_pem, public_pem, created_at, idempotency_key, request_hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .bind(new.id.as_str())
-        .bind(new.group.as_str())
         .bind(&new.name)
         .bind(&new.private_pem)
         .bind(&new.public_pem)
@@ -105,15 +98,36 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(|error| Error::on_insert(error, "key", &new.name))?;
+        for wanted in &new.groups {
+            let group = key_group::find(&mut tx, wanted).await.map_err(Error::dangling)?;
+            key_group::add(&mut tx, &group.id, &new.id).await?;
+        }
+        let row = find(&mut tx, new.id.as_str()).await?;
         tx.commit().await?;
-        Ok(Created::New(KeyRow {
-            id: new.id.clone(),
-            group: new.group.clone(),
-            name: new.name.clone(),
-            private_pem: new.private_pem.clone(),
-            public_pem: new.public_pem.clone(),
-            created_at: now_ms,
-        }))
+        Ok(Created::New(row))
+    }
+
+    /// Deletes a key that no group has.
+    ///
+    /// # Errors
+    /// There is none, a group has it, or the query fails.
+    pub async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        let groups: Vec<String> = sqlx::query_scalar(
+            "SELECT g.name FROM key_groups g JOIN key_group_members m ON m.group_id = g.id WHERE m.key_id = ?1
+             ORDER BY g.name",
+        )
+        .bind(row.id.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+        if !groups.is_empty() {
+            let remedy = format!("key groups have it; take it out of them first: {}", groups.join(", "));
+            return Err(Error::InUse { subject: "key", name: row.name, remedy });
+        }
+        sqlx::query("DELETE FROM keys WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The key with this id or name.
@@ -121,12 +135,8 @@ impl Db {
     /// # Errors
     /// There is none, or the query fails.
     pub async fn key_find(&self, wanted: &str) -> Result<KeyRow, Error> {
-        let row = sqlx::query("SELECT * FROM keys WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1")
-            .bind(wanted)
-            .fetch_optional(&self.readers)
-            .await?
-            .ok_or_else(|| Error::not_found("key", wanted))?;
-        read(&row)
+        let mut conn = self.readers.acquire().await?;
+        find(&mut conn, wanted).await
     }
 
     /// The keys of a group, oldest first.
@@ -134,10 +144,12 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn keys_of_group(&self, group: &KeyGroupId) -> Result<Vec<KeyRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM keys WHERE group_id = ?1 ORDER BY created_at, id")
-            .bind(group.as_str())
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sqlx::query(select!(
+            "JOIN key_group_members m ON m.key_id = k.id WHERE m.group_id = ?1 ORDER BY k.created_at, k.id"
+        ))
+        .bind(group.as_str())
+        .fetch_all(&self.readers)
+        .await?;
         rows.iter().map(read).collect()
     }
 
@@ -146,9 +158,9 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn key_page(&self, page: &PageRequest) -> Result<Page<KeyRow>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM keys WHERE ?1 IS NULL OR (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
-        )
+        let rows = sqlx::query(select!(
+            "WHERE ?1 IS NULL OR (k.created_at, k.id) > (?1, ?2) ORDER BY k.created_at, k.id LIMIT ?3"
+        ))
         .bind(page.after_time())
         .bind(page.after_id())
         .bind(page.fetch())
@@ -159,10 +171,19 @@ impl Db {
     }
 }
 
+pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyRow, Error> {
+    let row = sqlx::query(select!("WHERE k.id = ?1 OR k.name = ?1 ORDER BY k.id = ?1 DESC LIMIT 1"))
+        .bind(wanted)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| Error::not_found("key", wanted))?;
+    read(&row)
+}
+
 fn read(row: &SqliteRow) -> Result<KeyRow, Error> {
     Ok(KeyRow {
         id: id(row, "id")?,
-        group: id(row, "group_id")?,
+        groups: json(row, "group_ids")?,
         name: text(row, "name")?,
         private_pem: optional_text(row, "private_pem")?,
         public_pem: text(row, "public_pem")?,

@@ -1,15 +1,18 @@
 //! The db room: the control plane's tables, queries and migrations. The only SQL of the house.
 //!
 //! In: rows to create, wishes of operators, confirmations of the data plane; `now` as an argument.
-//! Out: typed rows; [`model::Snapshot`](anabranch_model::Snapshot), whose version goes up in the transaction of each change.
-//! Never: HTTP, keys or tokens in clear text that are not rows, clocks, decisions about nodes (that is `control`).
+//! Out: typed rows; [`SnapshotRows`], whose version goes up in the transaction of each change.
+//! Never: HTTP, keys or tokens in clear text that are not rows, clocks, decisions about nodes, what a configuration means
+//! (that is `control`).
 //! Spec: SQLite in WAL mode, one writer, migrations in `migrations/sqlite`.
 
 mod breakout;
 mod channel;
 mod distribution;
 mod error;
+mod invalidation;
 mod key;
+mod key_group;
 mod migrate;
 mod page;
 mod row;
@@ -24,11 +27,13 @@ use sqlx::{Sqlite, Transaction};
 
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
-pub use distribution::{DEFAULT_PRICE_CLASS, DistributionRow};
+pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
 pub use error::Error;
-pub use key::{KeyGroupRow, KeyRow, NewKey};
+pub use invalidation::{InvalidationRow, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation};
+pub use key::{KeyRow, NewKey};
+pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use page::{Cursor, CursorError, Page, PageRequest};
-pub use snapshot::COMPLETED_READABLE;
+pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
 
 /// Connections that read. Writers have one of their own, since SQLite has one writer anyway.

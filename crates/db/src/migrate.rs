@@ -7,7 +7,10 @@ use sqlx::sqlite::SqlitePool;
 use crate::Error;
 
 /// Number, title and text of each migration, oldest first.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "init", include_str!("../migrations/sqlite/0001_init.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "init", include_str!("../migrations/sqlite/0001_init.sql")),
+    (2, "delivery", include_str!("../migrations/sqlite/0002_delivery.sql")),
+];
 
 pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {
     let migrations = MIGRATIONS

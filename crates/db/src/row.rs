@@ -36,6 +36,15 @@ pub(crate) fn id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T,
     word(row, column, |text| text.parse().ok())
 }
 
+pub(crate) fn optional_id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, Error> {
+    let Some(value) = optional_text(row, column)? else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| Error::Value { column, value })
+}
+
+pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {
+    word(row, column, |text| serde_json::from_str(text).ok())
+}
+
 pub(crate) fn word<T>(row: &SqliteRow, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
     let value = text(row, column)?;
     parse(&value).ok_or(Error::Value { column, value })

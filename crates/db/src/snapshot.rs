@@ -1,39 +1,62 @@
-//! The snapshot: rows turned into what the data plane is told.
+//! The snapshot: the rows of what the data plane is told, of one moment.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anabranch_model::{
-    AllowedMethods, Behavior, BreakoutSpec, BreakoutState, CachePolicy, ChannelId, ChannelSpec, CorsPolicy,
-    DistributionSpec, InputSpec, InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec, Origin, OriginRequestPolicy,
-    OriginSpec, PriceClass, ResponseHeadersPolicy, Snapshot, Transform, ViewerProtocol,
+    BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, InputSpec, InvalidationLog, KeyGroupId,
+    KeyGroupSpec, KeySpec,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::row::{id, text};
-use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, breakout, channel, distribution};
+use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, breakout, channel};
+use crate::{distribution, invalidation};
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Name of the one origin of a channel's distribution.
-const LIVE_ORIGIN: &str = "live";
+/// What the data plane is to do, of one moment; distributions still as rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotRows {
+    /// Goes up with every change.
+    pub version: u64,
+    /// Channels, running or not.
+    pub channels: Vec<ChannelSpec>,
+    /// Breakouts that are on air, or over but still readable.
+    pub breakouts: Vec<BreakoutSpec>,
+    /// Distributions, enabled or not, oldest first.
+    pub distributions: Vec<DistributionRow>,
+    /// What has been ordered out of the caches of each of them.
+    pub invalidations: BTreeMap<DistributionId, InvalidationLog>,
+    /// Key groups with their keys.
+    pub key_groups: Vec<KeyGroupSpec>,
+}
 
 impl Db {
     /// What the data plane is to do now.
     ///
     /// # Errors
     /// The query fails, or a row holds an unknown value.
-    pub async fn snapshot(&self, now_ms: i64) -> Result<Snapshot, Error> {
+    pub async fn snapshot(&self, now_ms: i64) -> Result<SnapshotRows, Error> {
         // One read transaction, so that version and contents belong together.
         let mut tx = self.readers.begin().await?;
         let version = version(&mut tx).await?;
         let breakouts = breakouts(&mut tx, now_ms).await?;
         let channels = channels(&mut tx, &breakouts).await?;
-        let distributions = distributions(&mut tx).await?;
+        let distributions = distribution::all(&mut tx).await?;
+        let invalidations = invalidation::logs(&mut tx, &distributions).await?;
         let key_groups = key_groups(&mut tx).await?;
-        Ok(Snapshot { version, channels, breakouts, distributions, key_groups })
+        Ok(SnapshotRows { version, channels, breakouts, distributions, invalidations, key_groups })
+    }
+
+    /// The newest version, without what it holds.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn snapshot_version(&self) -> Result<u64, Error> {
+        version(&mut *self.readers.acquire().await?).await
     }
 
     /// Raises the version, for contents that change by time alone.
@@ -111,65 +134,14 @@ async fn channels(conn: &mut SqliteConnection, breakouts: &[BreakoutSpec]) -> Re
     rows.iter().map(|row| channel::read(row).map(&mut spec)).collect()
 }
 
-async fn distributions(conn: &mut SqliteConnection) -> Result<Vec<DistributionSpec>, Error> {
-    let rows = sqlx::query("SELECT * FROM distributions ORDER BY created_at, id").fetch_all(conn).await?;
-    rows.iter().map(|row| distribution::read(row).map(distribution_spec)).collect()
-}
-
-fn distribution_spec(row: DistributionRow) -> DistributionSpec {
-    let behavior = |path_pattern: &str, transform| Behavior {
-        path_pattern: path_pattern.to_owned(),
-        origin: LIVE_ORIGIN.to_owned(),
-        viewer_protocol: ViewerProtocol::AllowAll,
-        allowed_methods: AllowedMethods::GetHeadOptions,
-        cache_options: false,
-        trusted_key_groups: vec![row.key_group.clone()],
-        cache: CachePolicy::default(),
-        origin_request: OriginRequestPolicy::default(),
-        response_headers: ResponseHeadersPolicy { cors: Some(open_cors()), ..ResponseHeadersPolicy::default() },
-        compress: false,
-        transform,
-    };
-    DistributionSpec {
-        behaviors: vec![behavior("*.m3u8", Transform::SignedPlaylist)],
-        default_behavior: behavior("*", Transform::None),
-        origins: vec![OriginSpec {
-            id: LIVE_ORIGIN.to_owned(),
-            origin: Origin::Live { channel: row.channel },
-            shield: None,
-        }],
-        origin_groups: Vec::new(),
-        error_responses: Vec::new(),
-        invalidations: InvalidationLog::default(),
-        default_root_object: String::new(),
-        price_class: PriceClass::default(),
-        http2: true,
-        http3: false,
-        id: row.id,
-        domain_name: row.domain_name,
-        aliases: row.aliases,
-        enabled: row.enabled,
-    }
-}
-
-/// Any page may play: the signature in the URL is what opens it, so credentials are not needed.
-fn open_cors() -> CorsPolicy {
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-    CorsPolicy {
-        allow_origins: words(&["*"]),
-        allow_headers: words(&["*"]),
-        allow_methods: words(&["GET", "HEAD", "OPTIONS"]),
-        allow_credentials: false,
-        expose_headers: Vec::new(),
-        max_age_seconds: 600,
-        overrides: true,
-    }
-}
-
 async fn key_groups(conn: &mut SqliteConnection) -> Result<Vec<KeyGroupSpec>, Error> {
     let mut keys: BTreeMap<KeyGroupId, Vec<KeySpec>> = BTreeMap::new();
-    let rows =
-        sqlx::query("SELECT id, group_id, public_pem FROM keys ORDER BY created_at, id").fetch_all(&mut *conn).await?;
+    let rows = sqlx::query(
+        "SELECT k.id, m.group_id, k.public_pem FROM key_group_members m JOIN keys k ON k.id = m.key_id
+         ORDER BY k.created_at, k.id",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
     for row in &rows {
         let spec = KeySpec { id: id(row, "id")?, public_key_pem: text(row, "public_pem")? };
         keys.entry(id(row, "group_id")?).or_default().push(spec);

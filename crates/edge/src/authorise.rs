@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use anabranch_signing::{Credentials, Denied, Grant, ParsedPolicy, RequestUrl, Source, verify};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::deliver::{Own, Refused};
 use crate::route::Routed;
-use crate::table::Gate;
+use crate::rule::Gate;
 
 /// Bytes of remembered signatures, over all workers.
 const MEMO_BYTES: u64 = 16 << 20;
@@ -19,12 +20,20 @@ const MEMO_ENTRY_BYTES: u64 = 512;
 /// Remembered signatures expected at first.
 const MEMO_ENTRIES: usize = 4096;
 
+/// Claim of a custom policy that names the viewer's session.
+const SESSION_CLAIM: &str = "session";
+
+/// Longest claim that is kept.
+const MAX_CLAIM_CHARS: usize = 128;
+
 /// A request that may be answered.
 #[derive(Debug)]
 pub(crate) struct Authorised<'t, 'r> {
     pub(crate) routed: Routed<'t, 'r>,
     /// The signature that opened it, if one was needed.
     pub(crate) pass: Option<Arc<Pass>>,
+    /// Another edge asks for its own viewers, whom it has judged.
+    pub(crate) for_edge: bool,
 }
 
 /// A signature that has been verified. Time, address and URL are judged again on every use.
@@ -33,6 +42,8 @@ pub(crate) struct Pass {
     policy: Arc<ParsedPolicy>,
     /// The viewer's own signature parameters, for the children of a playlist; empty if it came by cookies or covers one URL.
     pub(crate) query: String,
+    /// Claim of the viewer's session, for the log.
+    pub(crate) session: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,12 +77,18 @@ impl Memo {
 pub(crate) fn authorise<'t, 'r>(
     routed: Routed<'t, 'r>,
     memo: &Memo,
+    shield_token: Option<&str>,
     scratch: &mut Vec<u8>,
     now_ms: i64,
 ) -> Result<Authorised<'t, 'r>, Refused<'t>> {
-    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None }) };
+    if let (Some(shown), Some(token)) = (routed.request.fields.shield, shield_token)
+        && verify_slices_are_equal(shown.as_bytes(), token.as_bytes()).is_ok()
+    {
+        return Ok(Authorised { routed, pass: None, for_edge: true });
+    }
+    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None, for_edge: false }) };
     match judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000)) {
-        Ok(pass) => Ok(Authorised { routed, pass: Some(pass) }),
+        Ok(pass) => Ok(Authorised { routed, pass: Some(pass), for_edge: false }),
         Err(denied) => Err(Refused { own: Own::Denied(denied), site: Some(routed.site), rule: Some(routed.rule) }),
     }
 }
@@ -110,7 +127,9 @@ fn judge(
     // A canned signature covers one URL: on the children of a playlist it would only be refused.
     let carries = credentials.source() == Source::Query && matches!(credentials.grant(), Grant::Custom { .. });
     let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
-    let pass = Arc::new(Pass { policy: verified.policy, query });
+    let session = verified.policy.claim(SESSION_CLAIM).and_then(|claim| claim.as_str());
+    let session = session.map(|claim| claim.chars().take(MAX_CLAIM_CHARS).collect::<String>().into_boxed_str());
+    let pass = Arc::new(Pass { policy: verified.policy, query, session });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)
 }

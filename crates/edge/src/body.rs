@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::disk::Claim;
 use crate::segments::Segments;
 
 /// Most bytes of a file that one reading gives.
@@ -28,6 +29,8 @@ pub(crate) struct FileBody {
     /// Where it begins in the file.
     pub(crate) start: u64,
     pub(crate) length: u64,
+    /// The disk tier's file that this is.
+    pub(crate) claim: Arc<Claim>,
 }
 
 impl StoredBody {

@@ -1,77 +1,109 @@
-//! The memory tier, shared by all workers.
+//! The two tiers of the cache, shared by all workers.
+//!
+//! A key has at most one object, and that is whole in memory, or head and open file in memory and body on disk, or on disk
+//! alone, from where [`Cache::load`] brings it back.
 
+mod memory;
+
+use std::io;
 use std::sync::Arc;
 
-use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-
+pub(crate) use self::memory::Memory;
+use crate::config::DiskConfig;
+use crate::disk::{Disk, Draft};
 use crate::object::Object;
-
-/// Bytes that an entry takes besides key, lines and body: the structures that hold them.
-const ENTRY_OVERHEAD_BYTES: u64 = 512;
-
-/// Bytes of one shard at least, so that large objects fit into one.
-const SHARD_BYTES: u64 = 256 << 20;
-
-/// Most shards.
-const MAX_SHARDS: u64 = 16;
-
-/// Expected bytes of an entry, by which tables are sized at first.
-const TYPICAL_ENTRY_BYTES: u64 = 32 << 10;
 
 /// Primary key: distribution and path.
 pub(crate) type Key = Box<[u8]>;
 
+/// Limits of the tiers.
 #[derive(Clone, Debug)]
-struct ByBytes;
-
-impl Weighter<Key, Arc<Object>> for ByBytes {
-    fn weight(&self, key: &Key, object: &Arc<Object>) -> u64 {
-        key.len() as u64 + object.weight() + ENTRY_OVERHEAD_BYTES
-    }
+pub(crate) struct CacheConfig {
+    /// Of the memory tier, heads and bodies.
+    pub(crate) memory_bytes: u64,
+    /// Absent for none.
+    pub(crate) disk: Option<DiskConfig>,
 }
 
-/// Objects by key, evicted by use once their bytes pass the limit.
+/// Objects by key.
 #[derive(Debug)]
-pub(crate) struct Cache(QuickCache<Key, Arc<Object>, ByBytes>);
+pub(crate) struct Cache {
+    memory: Arc<Memory>,
+    disk: Option<Disk>,
+}
 
 impl Cache {
-    pub(crate) fn new(limit_bytes: u64) -> Self {
-        let shards = (limit_bytes / SHARD_BYTES).clamp(1, MAX_SHARDS);
-        let items = (limit_bytes / TYPICAL_ENTRY_BYTES).clamp(64, 65_536);
-        let options = OptionsBuilder::new()
-            .shards(usize::try_from(shards).unwrap_or(1))
-            .estimated_items_capacity(usize::try_from(items).unwrap_or(64))
-            .weight_capacity(limit_bytes)
-            .build()
-            .expect("every required option is set");
-        Self(QuickCache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+    /// Opens both tiers. What an earlier process left on disk is taken in for up to two seconds before this returns, the rest
+    /// beside serving.
+    ///
+    /// # Errors
+    /// The directory of the disk tier cannot be made, written or locked; the message names it and the fix.
+    pub(crate) fn open(config: &CacheConfig) -> io::Result<Self> {
+        let memory = Arc::new(Memory::new(config.memory_bytes));
+        let disk = config.disk.as_ref().map(|disk| Disk::open(disk, memory.clone())).transpose()?;
+        Ok(Self { memory, disk })
     }
 
-    /// The object of a key, which counts as a use.
+    /// The object of a key if it is in memory, which counts as a use.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<Arc<Object>> {
-        self.0.get(key)
+        self.memory.lookup(key).or_else(|| self.disk.as_ref()?.opened(key))
     }
 
-    /// The object of a key, not counted as a use.
+    /// The object of a key if it is in memory, not counted as a use.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<Arc<Object>> {
-        self.0.peek(key)
+        self.memory.peek(key).or_else(|| self.disk.as_ref()?.peek_opened(key))
     }
 
+    /// Whether the disk has the object of a key.
+    pub(crate) fn on_disk(&self, key: &[u8]) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.contains(key))
+    }
+
+    /// The object of a key from the disk, which is in memory then. Loads of one key at once are one reading. Cancel safe.
+    pub(crate) async fn load(&self, key: &[u8]) -> Option<Arc<Object>> {
+        self.disk.as_ref()?.load(key).await
+    }
+
+    /// A file for a body of `expected` bytes, of which some may still be to come. None if the body belongs into memory: it is
+    /// small, or of unknown length so far, or the disk cannot take it.
+    pub(crate) fn draft(&self, expected: Option<u64>) -> Option<Draft> {
+        self.disk.as_ref()?.draft(expected?)
+    }
+
+    /// Keeps `object` as the one of its key, in memory, and on disk if it is worth that. The file of a body that came by
+    /// [`Self::draft`] is kept from here on; one that is never admitted is removed.
     pub(crate) fn admit(&self, key: Key, object: Arc<Object>) {
-        self.0.insert(key, object);
+        match &self.disk {
+            None => self.memory.insert(key, object),
+            Some(disk) => disk.admit(key, object),
+        }
     }
 
-    /// What is stored under the key goes.
+    /// What is stored under the key goes. A viewer who is being sent it gets the rest.
     pub(crate) fn purge(&self, key: &[u8]) {
-        self.0.remove(key);
+        match &self.disk {
+            None => self.memory.remove(key),
+            Some(disk) => disk.purge(key),
+        }
     }
 
+    /// Bytes of the memory tier in use.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.weight()
+        self.memory.bytes() + self.disk.as_ref().map_or(0, Disk::opened_bytes)
     }
 
+    /// Objects in memory, those with an open file included.
     pub(crate) fn objects(&self) -> usize {
-        self.0.len()
+        self.memory.objects() + self.disk.as_ref().map_or(0, Disk::opened_objects)
+    }
+
+    /// Bytes of files on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Disk::bytes)
+    }
+
+    /// Objects on disk.
+    pub(crate) fn disk_objects(&self) -> usize {
+        self.disk.as_ref().map_or(0, Disk::objects)
     }
 }

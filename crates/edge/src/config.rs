@@ -1,11 +1,13 @@
 //! What an edge is told once, at its start.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_model::DistributionId;
+use anabranch_model::{DistributionId, PriceClass};
 use anabranch_net::Certificates;
 
 /// Node configuration of an edge. What it serves comes by the snapshot.
@@ -20,6 +22,8 @@ pub struct Config {
     pub workers: usize,
     /// Limit of the memory tier, heads and bodies.
     pub cache_bytes: u64,
+    /// The disk tier; without it everything is kept in memory only.
+    pub disk: Option<DiskConfig>,
     /// Where `Origin::Live` requests go; without it they are answered 502.
     pub origin_room: Option<OriginRoom>,
     /// Viewer connections served at once, over all workers; more wait in the kernel's backlog.
@@ -37,12 +41,26 @@ pub struct Config {
     pub max_head_bytes: usize,
     /// Largest body that is taken from an origin.
     pub max_object_bytes: u64,
+    /// Largest body of a viewer's request.
+    pub max_request_body_bytes: u64,
+    /// Port that viewers are sent to for HTTPS.
+    pub https_port: u16,
+    /// Distributions of a lesser price class are not carried here.
+    pub location_class: PriceClass,
+    /// Secret by which other edges show themselves, for whom this one is the shield.
+    pub shield_token: Option<String>,
     /// Name of this node in reports.
     pub node: String,
     /// Distribution of hosts that nobody claims; without it they get 421.
     pub default_distribution: Option<DistributionId>,
     /// Body transforms that behaviors may name.
     pub transforms: Transforms,
+    /// Certificate authorities, as PEM, that origins may be certified by besides those that browsers believe.
+    pub origin_ca: Option<PathBuf>,
+    /// Buckets of S3-compatible storage. Others are in the house's own store, behind the origin room.
+    pub buckets: Vec<S3Bucket>,
+    /// Shields by name: origins that name one are asked there.
+    pub shields: BTreeMap<String, Shield>,
 }
 
 impl Default for Config {
@@ -52,6 +70,7 @@ impl Default for Config {
             tls: None,
             workers: 1,
             cache_bytes: 512 << 20,
+            disk: None,
             origin_room: None,
             max_connections: 16_384,
             header_timeout: Duration::from_secs(10),
@@ -60,9 +79,16 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(5),
             max_head_bytes: 32 << 10,
             max_object_bytes: 256 << 20,
+            max_request_body_bytes: 16 << 20,
+            https_port: 443,
+            location_class: PriceClass::Class100,
+            shield_token: None,
             node: "edge".to_owned(),
             default_distribution: None,
             transforms: Transforms::default(),
+            origin_ca: None,
+            buckets: Vec::new(),
+            shields: BTreeMap::new(),
         }
     }
 }
@@ -74,6 +100,28 @@ pub struct Tls {
     pub listen: Vec<SocketAddr>,
     /// Certificates; the edge reads changed files while it runs.
     pub certificates: Arc<Certificates>,
+}
+
+/// Where and how much the disk tier may keep.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Directory for this edge alone, made if it is missing. Files in it that the edge has not made are left alone.
+    pub dir: PathBuf,
+    /// Limit of all files together.
+    pub limit_bytes: u64,
+    /// Space of the file system that the tier never uses; it shrinks to keep it free.
+    pub reserve_bytes: u64,
+    /// Bodies longer than this are written to disk while they come and sent from there; shorter ones are kept in memory, and
+    /// on disk besides if they last.
+    pub file_from_bytes: u64,
+}
+
+impl DiskConfig {
+    /// The defaults for a directory: 10 GiB, with 512 MiB of the file system left free, bodies over 64 KiB as files.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, limit_bytes: 10 << 30, reserve_bytes: 512 << 20, file_from_bytes: 64 << 10 }
+    }
 }
 
 /// The origin room of the house and the secret that it asks for.
@@ -88,6 +136,48 @@ pub struct OriginRoom {
 impl fmt::Debug for OriginRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginRoom").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// A bucket of S3-compatible storage and the right to read it.
+#[derive(Clone)]
+pub struct S3Bucket {
+    /// Name, as distributions give it.
+    pub bucket: String,
+    /// URL of the service without a path, as in `https://s3.eu-central-1.amazonaws.com`.
+    pub endpoint: String,
+    /// Region that signatures name.
+    pub region: String,
+    /// Name of the key.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: String,
+    /// Whether the bucket stands in the path and not in the host name.
+    pub path_style: bool,
+}
+
+impl fmt::Debug for S3Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("S3Bucket");
+        shown.field("bucket", &self.bucket).field("endpoint", &self.endpoint).field("region", &self.region);
+        shown.field("access_key_id", &self.access_key_id).field("path_style", &self.path_style).finish_non_exhaustive()
+    }
+}
+
+/// An edge that stands before origins.
+#[derive(Clone)]
+pub struct Shield {
+    /// `host:port`, or `host` for the scheme's own port.
+    pub authority: String,
+    /// Whether it is asked by HTTPS; its certificate must be valid for the host of `authority`.
+    pub tls: bool,
+    /// Value of `x-anabranch-shield`.
+    pub token: String,
+}
+
+impl fmt::Debug for Shield {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield").field("authority", &self.authority).field("tls", &self.tls).finish_non_exhaustive()
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use anabranch_http_cache::{CacheStatus, Condition, RangeAnswer, Served, evaluate_condition, evaluate_range};
+use anabranch_http_cache::{
+    CacheStatus, Condition, RangeAnswer, Served, belongs_in_304, evaluate_condition, evaluate_range,
+};
 use anabranch_model::Transform;
 use anabranch_signing::Denied;
 use bytes::Bytes;
+use http::HeaderName;
 
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
@@ -13,9 +16,11 @@ use crate::flight::Follower;
 use crate::head::Head;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
-use crate::request::{Method, Request};
+use crate::request::{Method, Request, host_without_port};
 use crate::river::Context;
-use crate::table::{Cors, Rule, Site};
+use crate::route::Routed;
+use crate::rule::Rule;
+use crate::table::Site;
 
 /// Name of this cache in `Cache-Status`.
 const CACHE_NAME: &str = "anabranch";
@@ -23,8 +28,17 @@ const CACHE_NAME: &str = "anabranch";
 /// Largest playlist that is rewritten for a viewer.
 const MAX_TRANSFORM_BYTES: u64 = 4 << 20;
 
-/// Longest list of header names that a preflight echoes.
-const MAX_ECHO_BYTES: usize = 1024;
+/// Lines of short answers in words.
+const PLAIN_LINES: &[u8] = b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n";
+
+/// What a viewer gets of a stored success.
+enum Wanted {
+    Whole,
+    NotModified,
+    Part(std::ops::Range<u64>),
+    /// Of this many bytes.
+    Unsatisfiable(u64),
+}
 
 /// What follows a head.
 #[derive(Debug)]
@@ -66,6 +80,12 @@ pub(crate) enum Own {
     MethodNotAllowed,
     /// A CORS preflight.
     Preflight,
+    /// The behavior wants HTTPS and sends there.
+    ToHttps,
+    /// The behavior wants HTTPS.
+    HttpsOnly,
+    /// The viewer wants nothing from the origin, and nothing is stored.
+    NotStored,
     /// No signature that allows it.
     Denied(Denied),
     /// The request cannot be read as one; the status says why.
@@ -80,12 +100,17 @@ pub(crate) struct Refused<'t> {
     pub(crate) rule: Option<&'t Rule>,
 }
 
-/// Writes the head of an answer from an object and says what follows it.
-pub(crate) async fn deliver(fetched: Fetched<'_, '_>, head: &mut Head, context: &Context<'_>) -> Answer {
+/// Writes the head of an answer from an object and says what follows it. `status` replaces the object's: it is an error page.
+pub(crate) async fn deliver(
+    fetched: Fetched<'_, '_>,
+    status: Option<u16>,
+    head: &mut Head,
+    context: &Context<'_>,
+) -> Answer {
     let Fetched { authorised, source, served, revalidated } = fetched;
-    let (request, rule, site) = (authorised.routed.request, authorised.routed.rule, authorised.routed.site);
+    let Routed { request, site, rule, path } = authorised.routed;
     let signature = authorised.pass.as_deref().map_or("", |pass| pass.query.as_str());
-    let view = View { request, rule, site, served, revalidated };
+    let view = View { request, rule, site, path, served, revalidated, for_edge: authorised.for_edge, status };
     let facts = match &source {
         Source::Whole(object) => &object.head,
         Source::Growing(facts, _) => facts,
@@ -101,8 +126,11 @@ struct View<'t, 'r> {
     request: &'r Request<'r>,
     rule: &'t Rule,
     site: &'t Site,
+    path: &'r str,
     served: Served,
     revalidated: bool,
+    for_edge: bool,
+    status: Option<u16>,
 }
 
 impl View<'_, '_> {
@@ -111,44 +139,31 @@ impl View<'_, '_> {
             Source::Whole(object) => (object.head.clone(), Some(object.body.length())),
             Source::Growing(facts, _) => (facts.clone(), facts.length),
         };
-        let fields = &self.request.fields;
         let mut part = 0..length.unwrap_or(u64::MAX);
-        let mut status = facts.status;
+        let mut status = self.status.unwrap_or(facts.status);
         if status == 200 {
-            let asked = evaluate_condition(
-                fields.if_none_match,
-                fields.if_modified_since,
-                facts.etag.as_deref(),
-                facts.last_modified,
-            );
-            if asked == Condition::NotModified {
-                return self.finish(304, head, &facts.lines, None, &facts, Body::Empty, context);
-            }
-            if let (Method::Get, Some(length), Some(range)) = (self.request.method, length, fields.range) {
-                let etag = facts.etag.as_deref();
-                match evaluate_range(Some(range), fields.if_range, etag, facts.last_modified, length) {
-                    RangeAnswer::Whole => {}
-                    RangeAnswer::Part(wanted) => {
-                        status = 206;
-                        part = wanted;
-                    }
-                    RangeAnswer::Unsatisfiable => return self.unsatisfiable(length, &facts, head, context),
+            match self.wanted(&facts, length) {
+                Wanted::Whole => {}
+                Wanted::NotModified => return self.not_modified(&facts.lines, None, &facts, head, context),
+                Wanted::Part(wanted) => {
+                    status = 206;
+                    part = wanted;
                 }
+                Wanted::Unsatisfiable(length) => return self.unsatisfiable(length, &facts, head, context),
             }
         }
         let sized = length.is_some() && !bodyless(status);
-        let content_length = if sized { Some(part.end - part.start) } else { None };
-        if let (200, Source::Whole(object)) = (status, &source) {
-            head.start(status);
-            head.lines(&object.whole_lines);
-        } else {
-            head.start(status);
-            head.lines(&facts.lines);
-            if let Some(length) = content_length {
-                head.number(b"content-length", length);
+        head.start(status);
+        match &source {
+            Source::Whole(object) if status != 206 && self.keeps_all() => head.lines(&object.whole_lines),
+            _ => {
+                self.origin_lines(&facts.lines, head);
+                if sized {
+                    head.number(b"content-length", part.end - part.start);
+                }
             }
         }
-        if let (206, Some(length)) = (status, length) {
+        if let (206, true, Some(length)) = (status, facts.status == 200, length) {
             head.field("content-range", format_args!("bytes {}-{}/{length}", part.start, part.end - 1));
         }
         let body = match source {
@@ -159,6 +174,36 @@ impl View<'_, '_> {
         };
         self.tail(status, head, &facts, context);
         self.answer(status, length.is_some() || bodyless(status), body, context)
+    }
+
+    /// Conditions and ranges on a stored success (RFC 9110 §13.2.2, §14.2).
+    fn wanted(&self, facts: &ObjectHead, length: Option<u64>) -> Wanted {
+        let fields = &self.request.fields;
+        if !matches!(self.request.method, Method::Get | Method::Head) {
+            return Wanted::Whole;
+        }
+        let etag = facts.etag.as_deref();
+        let modified = facts.last_modified;
+        if evaluate_condition(fields.if_none_match, fields.if_modified_since, etag, modified) == Condition::NotModified
+        {
+            return Wanted::NotModified;
+        }
+        let (Method::Get, Some(length), Some(range)) = (self.request.method, length, fields.range) else {
+            return Wanted::Whole;
+        };
+        match evaluate_range(Some(range), fields.if_range, etag, modified, length) {
+            RangeAnswer::Whole => Wanted::Whole,
+            RangeAnswer::Part(part) => Wanted::Part(part),
+            RangeAnswer::Unsatisfiable => Wanted::Unsatisfiable(length),
+        }
+    }
+
+    fn keeps_all(&self) -> bool {
+        self.for_edge || self.rule.headers.keeps_all()
+    }
+
+    fn origin_lines(&self, lines: &[u8], head: &mut Head) {
+        if self.keeps_all() { head.lines(lines) } else { self.rule.headers.filter(lines, head) }
     }
 
     fn unsatisfiable(&self, length: u64, facts: &ObjectHead, head: &mut Head, context: &Context<'_>) -> Answer {
@@ -201,11 +246,11 @@ impl View<'_, '_> {
         let fields = &self.request.fields;
         // Other viewers get other bytes, so only the tag of these very bytes counts, and no date does.
         if evaluate_condition(fields.if_none_match, None, etag.as_deref(), None) == Condition::NotModified {
-            return self.finish(304, head, &without_etag(&facts.lines), etag.as_deref(), facts, Body::Empty, context);
+            return self.not_modified(&without_etag(&facts.lines), etag.as_deref(), facts, head, context);
         }
         let body = Bytes::from((transforms.signed_playlist)(&plain, signature));
         head.start(200);
-        head.lines(&without_etag(&facts.lines));
+        self.origin_lines(&without_etag(&facts.lines), head);
         if let Some(etag) = etag {
             head.field("etag", etag);
         }
@@ -215,42 +260,51 @@ impl View<'_, '_> {
         self.answer(200, true, body, context)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one head, each from elsewhere")]
-    fn finish(
+    /// The fields that a `304` needs, without those of a representation that the viewer has (RFC 9110 §15.4.5).
+    fn not_modified(
         &self,
-        status: u16,
-        head: &mut Head,
         lines: &[u8],
         etag: Option<&str>,
         facts: &ObjectHead,
-        body: Body,
+        head: &mut Head,
         context: &Context<'_>,
     ) -> Answer {
-        head.start(status);
-        head.lines(lines);
+        head.start(304);
+        let mut kept = Vec::with_capacity(lines.len());
+        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or(&[]);
+            if HeaderName::from_bytes(name).is_ok_and(|name| belongs_in_304(&name)) {
+                kept.extend_from_slice(line);
+            }
+        }
+        self.origin_lines(&kept, head);
         if let Some(etag) = etag {
             head.field("etag", etag);
         }
-        self.tail(status, head, facts, context);
-        self.answer(status, true, body, context)
+        self.tail(304, head, facts, context);
+        self.answer(304, true, Body::Empty, context)
     }
 
     /// The lines that differ between requests.
     fn tail(&self, status: u16, head: &mut Head, facts: &ObjectHead, context: &Context<'_>) {
-        match &self.rule.cors {
-            Some(cors) => write_cors(head, cors, self.request.fields.origin),
-            None => head.lines(&facts.cors_lines),
+        if self.for_edge {
+            head.lines(&facts.cors_lines);
+            if !facts.tags.is_empty() {
+                head.field("cache-tag", facts.tags.join(","));
+            }
+        } else {
+            self.rule.headers.write(self.request, &facts.cors_lines, head);
         }
         let now_ms = context.now_ms();
         head.number(b"age", facts.timing.age_seconds(now_ms));
         if status >= 400 {
-            head.lines(b"x-cache: Error from anabranch\r\n");
+            head.lines(b"x-cache: Error from cloudfront\r\n");
         } else if self.revalidated {
-            head.lines(b"x-cache: RefreshHit from anabranch\r\n");
+            head.lines(b"x-cache: RefreshHit from cloudfront\r\n");
         } else if matches!(self.served, Served::Hit | Served::Stale) {
-            head.lines(b"x-cache: Hit from anabranch\r\n");
+            head.lines(b"x-cache: Hit from cloudfront\r\n");
         } else {
-            head.lines(b"x-cache: Miss from anabranch\r\n");
+            head.lines(b"x-cache: Miss from cloudfront\r\n");
         }
         let ttl = facts.timing.ttl_seconds(now_ms);
         if let (Served::Hit, Ok(ttl)) = (self.served, u64::try_from(ttl)) {
@@ -259,7 +313,12 @@ impl View<'_, '_> {
             head.lines(b"\r\n");
         } else {
             let ttl = if facts.keep.is_ok() { Some(ttl) } else { None };
-            head.field("cache-status", CacheStatus { cache: CACHE_NAME, served: self.served, ttl });
+            head.field("cache-status", CacheStatus::new(CACHE_NAME, self.served, ttl));
+        }
+        if self.rule.headers.is_timed() {
+            let hit = matches!(self.served, Served::Hit | Served::Stale);
+            let word = if hit { "cdn-cache-hit" } else { "cdn-cache-miss" };
+            head.field("server-timing", format_args!("{word}, cdn-pop;desc=\"{}\"", context.node()));
         }
     }
 
@@ -272,7 +331,12 @@ impl View<'_, '_> {
             Served::Forwarded { .. } => Outcome::Miss,
             Served::Own => Outcome::Own,
         };
-        Answer { status, sized, body, record: context.record(Some(self.site), self.request, status, outcome) }
+        Answer {
+            status,
+            sized,
+            body,
+            record: context.record(Some((self.site, self.rule, self.path)), self.request, status, outcome),
+        }
     }
 }
 
@@ -295,18 +359,22 @@ pub(crate) fn refuse(
         }
         Own::Preflight => {}
         Own::MethodNotAllowed => {
-            head.lines(
-                b"allow: GET, HEAD, OPTIONS\r\ncontent-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n",
-            );
+            head.field("allow", refused.rule.map_or("GET, HEAD", |rule| rule.allow()));
+            head.lines(PLAIN_LINES);
         }
-        Own::Misdirected | Own::Disabled | Own::Bad(_) => {
-            head.lines(b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n");
+        Own::ToHttps => {
+            if let Some(request) = request {
+                write_location(head, request, context.https_port());
+            }
+            head.lines(PLAIN_LINES);
         }
+        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::NotStored | Own::Bad(_) => head.lines(PLAIN_LINES),
     }
-    if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.cors.as_ref()), request) {
-        write_cors(head, cors, request.fields.origin);
+    if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.headers.cors.as_ref()), request) {
         if refused.own == Own::Preflight {
-            write_preflight(head, cors, request);
+            cors.write_preflight(request, head);
+        } else {
+            cors.write(request.fields.origin, head);
         }
     }
     let body = denied.map_or(Bytes::from_static(text.as_bytes()), Bytes::from);
@@ -316,7 +384,10 @@ pub(crate) fn refuse(
     let silent = bodyless(status) || request.is_some_and(|request| request.method == Method::Head);
     let body = if silent { Body::Empty } else { Body::Bytes(body) };
     let record = match request {
-        Some(request) => context.record(refused.site, request, status, Outcome::Own),
+        Some(request) => {
+            let place = refused.site.zip(refused.rule).map(|(site, rule)| (site, rule, request.path));
+            context.record(place, request, status, Outcome::Own)
+        }
         None => context.record_unread(status),
     };
     Answer { status, sized: true, body, record }
@@ -328,6 +399,9 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::Disabled => (403, "This distribution is disabled.\n"),
         Own::MethodNotAllowed => (405, "This method is not served here.\n"),
         Own::Preflight => (204, ""),
+        Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
+        Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
+        Own::NotStored => (504, "The cache has no stored answer.\n"),
         Own::Denied(_) => (403, ""),
         Own::Bad(status) => (
             status,
@@ -335,6 +409,7 @@ fn own_text(own: Own) -> (u16, &'static str) {
                 414 => "The request target is too long.\n",
                 431 => "The request head is too large.\n",
                 408 => "The request did not arrive in time.\n",
+                413 => "The request's body is too large.\n",
                 501 => "This transfer coding is not supported.\n",
                 505 => "This version of HTTP is not supported.\n",
                 _ => "The request cannot be understood.\n",
@@ -343,40 +418,15 @@ fn own_text(own: Own) -> (u16, &'static str) {
     }
 }
 
-fn write_cors(head: &mut Head, cors: &Cors, origin: Option<&str>) {
-    match (&cors.origins, origin) {
-        (None, Some(origin)) if cors.credentials => write_origin(head, origin),
-        (None, _) => head.lines(b"access-control-allow-origin: *\r\n"),
-        (Some(allowed), Some(origin)) if allowed.iter().any(|one| one == origin) => write_origin(head, origin),
-        (Some(_), _) => {}
+/// The same URL by HTTPS.
+fn write_location(head: &mut Head, request: &Request<'_>, port: u16) {
+    let name = host_without_port(request.host).unwrap_or("");
+    let query = request.query.map_or(String::new(), |query| format!("?{query}"));
+    if port == 443 {
+        head.field("location", format_args!("https://{name}{}{query}", request.path));
+    } else {
+        head.field("location", format_args!("https://{name}:{port}{}{query}", request.path));
     }
-    if cors.origins.is_some() || cors.credentials {
-        head.lines(b"vary: Origin\r\n");
-    }
-    if cors.credentials {
-        head.lines(b"access-control-allow-credentials: true\r\n");
-    }
-}
-
-fn write_origin(head: &mut Head, origin: &str) {
-    if is_echoable(origin) {
-        head.field("access-control-allow-origin", origin);
-    }
-}
-
-fn write_preflight(head: &mut Head, cors: &Cors, request: &Request<'_>) {
-    head.lines(&cors.preflight_lines);
-    if cors.any_header && cors.credentials {
-        let asked = request.fields.requested_headers.filter(|names| is_echoable(names));
-        if let Some(names) = asked {
-            head.field("access-control-allow-headers", names);
-        }
-    }
-}
-
-/// Text of a viewer that may stand in a field line.
-fn is_echoable(text: &str) -> bool {
-    text.len() <= MAX_ECHO_BYTES && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 /// A weak tag of a body that depends on the viewer's signature.

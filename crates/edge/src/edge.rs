@@ -15,13 +15,14 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::accept;
 use crate::authorise::Memo;
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
 use crate::request::Scheme;
 use crate::table::Table;
 use crate::tls::TlsFront;
+use crate::upstream::{Trust, TrustError};
 use crate::worker::{Shared, Worker};
 
 /// Time after the drain deadline in which a thread's tasks are dropped.
@@ -39,6 +40,12 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate authorities of origins cannot be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The directory of the disk tier cannot be used.
+    #[error(transparent)]
+    Cache(io::Error),
     /// A listener, runtime or thread cannot be made.
     #[error("cannot prepare a serving thread")]
     Prepare(#[source] io::Error),
@@ -80,15 +87,17 @@ impl Edge {
         if listening.addresses.is_empty() {
             return Err(Error::NoAddress);
         }
+        let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
         let shared = Shared {
             clock,
             table: ArcSwap::default(),
-            cache: Cache::new(config.cache_bytes),
+            cache: Cache::open(&tiers).map_err(Error::Cache)?,
             flights: Flights::default(),
             memo: Memo::new(),
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             tls,
+            trust: Trust::load(&config)?,
             config,
         };
         Ok(Self { shared: Arc::new(shared), snapshot, reports, listening })
@@ -203,7 +212,7 @@ impl Listening {
 fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: &mut Books) -> Option<u64> {
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
-    books.follow(table.counters());
+    books.follow(table.cells());
     shared.table.store(Arc::new(table));
     tracing::info!(
         snapshot.version = newest.version,
@@ -218,6 +227,8 @@ fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
     {
         shared.metrics.cache_bytes.set(shared.cache.bytes() as f64);
         shared.metrics.cache_objects.set(shared.cache.objects() as f64);
+        shared.metrics.disk_bytes.set(shared.cache.disk_bytes() as f64);
+        shared.metrics.disk_objects.set(shared.cache.disk_objects() as f64);
     }
     books.report(reports);
 }

@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use anabranch_http_cache::{Forward, Served, TtlBounds};
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue};
+use anabranch_http_cache::{Forward, Served};
+use anabranch_model::Encodings;
+use bytes::Bytes;
 
-use crate::admit::admit;
 use crate::authorise::Authorised;
-use crate::body::StoredBody;
 use crate::cache::Key;
-use crate::decide::{Decided, Decision};
+use crate::decide::{Decided, Decision, Pass};
 use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
+use crate::forward::{Passing, forward, variant_values};
+use crate::key::Keyed;
 use crate::object::{Object, ObjectHead};
-use crate::upstream::{Answer, Failure, Upstream};
+use crate::request::{Method, ReadBody};
+use crate::task::Task;
+use crate::upstream::Failure;
 use crate::worker::Worker;
-
-/// Time that a stale object is served without a question after its origin has failed, in milliseconds.
-const RETRY_AFTER_FAILURE_MS: i64 = 1000;
 
 /// Times that a follower whose flight turned out not to be for sharing, or broke before its head, tries by itself.
 const OWN_TRIES: usize = 1;
@@ -31,6 +30,15 @@ pub(crate) enum Source {
     Growing(Arc<ObjectHead>, Follower),
 }
 
+impl Source {
+    pub(crate) fn head(&self) -> &ObjectHead {
+        match self {
+            Self::Whole(object) => &object.head,
+            Self::Growing(head, _) => head,
+        }
+    }
+}
+
 /// A request and what it is answered from.
 #[derive(Debug)]
 pub(crate) struct Fetched<'t, 'r> {
@@ -42,70 +50,126 @@ pub(crate) struct Fetched<'t, 'r> {
 }
 
 /// Gets what the decision calls for. Waits for the head of an answer, not for its body.
-pub(crate) async fn fetch<'t, 'r>(decided: Decided<'t, 'r, '_>, worker: &Arc<Worker>) -> Fetched<'t, 'r> {
+///
+/// # Errors
+/// The request's body cannot be had; the status of the refusal.
+pub(crate) async fn fetch<'t, 'r>(
+    decided: Decided<'t, 'r, '_>,
+    body: &mut dyn ReadBody,
+    worker: &Arc<Worker>,
+) -> Result<Fetched<'t, 'r>, u16> {
     let Decided { keyed, decision } = decided;
-    let (authorised, key) = (keyed.authorised, keyed.key);
-    let whole = |authorised, object, served, revalidated| Fetched {
-        authorised,
+    let whole = |keyed: Keyed<'t, 'r, '_>, object, served| Fetched {
+        authorised: keyed.authorised,
         source: Source::Whole(object),
         served,
-        revalidated,
+        revalidated: false,
     };
-    match decision {
-        Decision::Serve(object) => whole(authorised, object, Served::Hit, false),
-        Decision::ServeStale(object) => whole(authorised, object, Served::Stale, false),
+    Ok(match decision {
+        Decision::Serve(object) => whole(keyed, object, Served::Hit),
+        Decision::ServeStale(object) => whole(keyed, object, Served::Stale),
         Decision::ServeAndRefresh(object) => {
             // Nobody of this request waits for it; the flight keeps itself in the air.
-            let _ = depart(worker, &authorised, key, Some(object.clone()));
-            whole(authorised, object, Served::Stale, false)
+            let _ = depart(worker, &keyed, Some(object.clone()));
+            whole(keyed, object, Served::Stale)
         }
         Decision::Fetch(prior) => {
             let forward = if prior.is_some() { Forward::Stale } else { Forward::Miss };
-            let (source, served, revalidated) = forwarded(worker, &authorised, key, prior, forward).await;
-            Fetched { authorised, source, served, revalidated }
+            forwarded(worker, keyed, prior, forward).await
         }
-    }
+        Decision::Pass(pass) => {
+            let body = match keyed.authorised.routed.request.method {
+                Method::Get | Method::Head | Method::Options | Method::Other => Bytes::new(),
+                Method::Post | Method::Put | Method::Patch | Method::Delete => {
+                    match body.collect(worker.config().max_request_body_bytes).await {
+                        Ok(body) => body,
+                        Err(status) => return Err(status),
+                    }
+                }
+            };
+            passed(worker, keyed, pass, body).await
+        }
+    })
 }
 
-async fn forwarded(
+/// An answer for this request alone.
+async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pass, body: Bytes) -> Fetched<'t, 'r> {
+    let why = if pass == Pass::Uncached { Forward::Bypass } else { Forward::Miss };
+    let served = Served::Forwarded { forward: why, stored: false, collapsed: false };
+    let source = match depart_alone(worker, &keyed, Alone::Pass(pass), body) {
+        Departure::Landed(object) => Source::Whole(object),
+        Departure::Refused(failure) => Source::Whole(Object::failed(&failure, worker)),
+        Departure::Following { mut follower, .. } => match follower.arrival().await {
+            Ok(Arrival::Head(head)) => Source::Growing(head, follower),
+            Ok(Arrival::Whole(object, _)) => Source::Whole(object),
+            Err(_) => Source::Whole(Object::failed(&Failure::Broken, worker)),
+        },
+    };
+    Fetched { authorised: keyed.authorised, source, served, revalidated: false }
+}
+
+async fn forwarded<'t, 'r>(
     worker: &Arc<Worker>,
-    authorised: &Authorised<'_, '_>,
-    key: &[u8],
+    keyed: Keyed<'t, 'r, '_>,
     prior: Option<Arc<Object>>,
     forward: Forward,
-) -> (Source, Served, bool) {
-    let mut boarded = depart(worker, authorised, key, prior);
+) -> Fetched<'t, 'r> {
+    let mut boarded = depart(worker, &keyed, prior);
+    let mut served = Served::Forwarded { forward, stored: false, collapsed: false };
+    let mut revalidated = false;
+    let mut source = None;
     for _ in 0..=OWN_TRIES {
         let (mut follower, collapsed) = match boarded {
-            Departure::Landed(object) => return (Source::Whole(object), Served::Hit, false),
+            Departure::Landed(object) => {
+                served = Served::Hit;
+                source = Some(Source::Whole(object));
+                break;
+            }
             Departure::Refused(failure) => {
-                let served = Served::Forwarded { forward, stored: false, collapsed: false };
-                return (Source::Whole(made(worker, &failure)), served, false);
+                source = Some(Source::Whole(Object::failed(&failure, worker)));
+                break;
             }
             Departure::Following { follower, collapsed } => (follower, collapsed),
         };
         let arrival = follower.arrival().await;
-        let shareable = match &arrival {
-            Ok(Arrival::Head(head)) => head.keep.is_ok(),
-            Ok(Arrival::Whole(object, _)) => object.head.keep.is_ok(),
-            Err(_) => false,
-        };
-        if collapsed && !shareable {
-            // Another request's answer that may not be kept is not for this one: it asks by itself.
-            boarded = depart_alone(worker, authorised, key);
+        let stored = arrival.as_ref().is_ok_and(|arrival| arrival.head().keep.is_ok());
+        if collapsed && !arrival.as_ref().is_ok_and(|arrival| is_for(&keyed, arrival.head())) {
+            // Another request's answer that may not be kept, or was chosen for its headers, is not for this one.
+            boarded = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
             continue;
         }
-        let served = Served::Forwarded { forward, stored: shareable, collapsed };
-        match arrival {
-            Ok(Arrival::Head(head)) => return (Source::Growing(head, follower), served, false),
-            Ok(Arrival::Whole(object, Landing::Fetched)) => return (Source::Whole(object), served, false),
-            Ok(Arrival::Whole(object, Landing::Revalidated)) => return (Source::Whole(object), served, true),
-            Ok(Arrival::Whole(object, Landing::StaleOnError)) => return (Source::Whole(object), Served::Stale, false),
-            Err(_) => break,
-        }
+        served = Served::Forwarded { forward, stored, collapsed };
+        source = match arrival {
+            Ok(Arrival::Head(head)) => Some(Source::Growing(head, follower)),
+            Ok(Arrival::Whole(object, landing)) => {
+                revalidated = landing == Landing::Revalidated;
+                if landing == Landing::StaleOnError {
+                    served = Served::Stale;
+                }
+                Some(Source::Whole(object))
+            }
+            Err(_) => None,
+        };
+        break;
     }
-    let served = Served::Forwarded { forward, stored: false, collapsed: false };
-    (Source::Whole(made(worker, &Failure::Broken)), served, false)
+    let source = source.unwrap_or_else(|| {
+        served = Served::Forwarded { forward, stored: false, collapsed: false };
+        Source::Whole(Object::failed(&Failure::Broken, worker))
+    });
+    Fetched { authorised: keyed.authorised, source, served, revalidated }
+}
+
+fn uri(path: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
+/// Whether an answer to another request with the same key may be given to this one.
+fn is_for(keyed: &Keyed<'_, '_, '_>, head: &ObjectHead) -> bool {
+    let routed = &keyed.authorised.routed;
+    let same = |variant: &crate::object::Variant| {
+        variant_values(routed.rule, routed.request, &variant.names) == *variant.values
+    };
+    head.keep.is_ok() && head.variant.as_ref().is_none_or(same)
 }
 
 enum Departure {
@@ -114,181 +178,81 @@ enum Departure {
     Refused(Failure),
 }
 
+/// Why a flight is one request's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// It goes past the cache.
+    Pass(Pass),
+    /// The answer to another request was not for it.
+    Apart,
+}
+
 /// Joins the key's flight or starts it.
-fn depart(worker: &Arc<Worker>, authorised: &Authorised<'_, '_>, key: &[u8], prior: Option<Arc<Object>>) -> Departure {
-    let Some(upstream) = &authorised.routed.rule.upstream else { return Departure::Refused(Failure::NoOrigin) };
+fn depart(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, prior: Option<Arc<Object>>) -> Departure {
+    if keyed.authorised.routed.rule.route.is_none() {
+        return Departure::Refused(Failure::NoOrigin);
+    }
     let now_ms = worker.clock().now_ms();
-    let recheck = || worker.cache().peek(key).filter(|object| object.head.timing.is_fresh(now_ms));
-    match worker.flights().board(key, recheck) {
+    let orders = keyed.authorised.routed.site.orders.last();
+    let usable = |object: &Arc<Object>| {
+        let head = &object.head;
+        head.varying.is_none() && head.timing.is_fresh(now_ms) && object.checked_sequence() >= orders
+    };
+    let recheck = || worker.cache().peek(keyed.key).filter(usable);
+    match worker.flights().board(keyed.key, recheck) {
         Boarding::Join(flight) => Departure::Following { follower: flight.follow(), collapsed: true },
         Boarding::Landed(object) => Departure::Landed(object),
         Boarding::Full => Departure::Refused(Failure::Overload),
         Boarding::Lead(flight) => {
             let follower = flight.follow();
-            spawn(worker, authorised, upstream, key, prior, flight);
+            spawn(worker, keyed, prior, flight, None, Bytes::new());
             Departure::Following { follower, collapsed: false }
         }
     }
 }
 
 /// Starts a flight that nobody else can join.
-fn depart_alone(worker: &Arc<Worker>, authorised: &Authorised<'_, '_>, key: &[u8]) -> Departure {
-    let Some(upstream) = &authorised.routed.rule.upstream else { return Departure::Refused(Failure::NoOrigin) };
+fn depart_alone(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, alone: Alone, body: Bytes) -> Departure {
+    if keyed.authorised.routed.rule.route.is_none() {
+        return Departure::Refused(Failure::NoOrigin);
+    }
     let flight = Flight::alone();
     let follower = flight.follow();
-    spawn(worker, authorised, upstream, key, None, flight);
+    spawn(worker, keyed, None, flight, Some(alone), body);
     Departure::Following { follower, collapsed: false }
 }
 
 fn spawn(
     worker: &Arc<Worker>,
-    authorised: &Authorised<'_, '_>,
-    upstream: &Arc<Upstream>,
-    key: &[u8],
+    keyed: &Keyed<'_, '_, '_>,
     prior: Option<Arc<Object>>,
     flight: Arc<Flight>,
+    alone: Option<Alone>,
+    body: Bytes,
 ) {
+    let passing = match alone {
+        Some(Alone::Pass(Pass::Uncached | Pass::Head)) => Passing::Everything,
+        Some(Alone::Pass(Pass::Range)) => Passing::Range,
+        Some(Alone::Apart) | None => Passing::Nothing,
+    };
+    let forwarded = forward(&keyed.authorised, keyed.codings, passing, body);
+    let routed = &keyed.authorised.routed;
+    let primary = (keyed.primary < keyed.key.len()).then(|| Key::from(&keyed.key[..keyed.primary]));
     let task = Task {
         worker: worker.clone(),
-        upstream: upstream.clone(),
-        path: authorised.routed.path.to_owned(),
-        bounds: authorised.routed.rule.bounds,
-        key: key.into(),
+        rule: routed.rule.clone(),
+        forwarded,
+        site: routed.site.id.to_string(),
+        host: routed.request.host.to_owned(),
+        uri: uri(routed.path, routed.request.query),
+        sequence: routed.site.orders.last(),
+        key: Key::from(keyed.key.as_slice()),
+        primary,
+        codings: if keyed.authorised.for_edge { Encodings::default() } else { keyed.codings },
+        passing,
         prior,
         flight,
     };
     // Joined by the worker's drain.
     worker.tasks().spawn(task.fly());
-}
-
-/// A fetch, which ends whether or not the requests behind it do.
-struct Task {
-    worker: Arc<Worker>,
-    upstream: Arc<Upstream>,
-    path: String,
-    bounds: TtlBounds,
-    key: Key,
-    prior: Option<Arc<Object>>,
-    flight: Arc<Flight>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        // However the task ends, nobody is left waiting and the next request starts anew.
-        self.flight.fail();
-        self.worker.flights().clear(&self.key, &self.flight);
-    }
-}
-
-impl Task {
-    async fn fly(self) {
-        let requested_ms = self.worker.clock().now_ms();
-        let validators = self.prior.as_deref().map(validators).unwrap_or_default();
-        self.worker.metrics().origin_fetches.increment(1);
-        let fetched = self.worker.pool().fetch(&self.upstream, &self.path, &validators).await;
-        let received_ms = self.worker.clock().now_ms();
-        let failure = match fetched {
-            Ok(answer) if answer.status == 304 && !validators.is_empty() => {
-                return self.freshen(answer, requested_ms, received_ms).await;
-            }
-            Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304 | 416) => {
-                Failure::Status(answer.status)
-            }
-            Ok(answer) if answer.status >= 500 && self.may_serve_stale(received_ms) => Failure::Status(answer.status),
-            Ok(answer) => match self.too_large(&answer) {
-                Some(failure) => failure,
-                None => return self.receive(answer, requested_ms, received_ms).await,
-            },
-            Err(failure) => failure,
-        };
-        self.report(&failure);
-        self.fall_back(&failure, received_ms);
-    }
-
-    fn too_large(&self, answer: &Answer) -> Option<Failure> {
-        let announced = answer.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
-        (announced > self.worker.config().max_object_bytes).then_some(Failure::TooLarge(announced))
-    }
-
-    async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
-        let head = ObjectHead::read(answer.status, &answer.headers, &self.bounds, requested_ms, received_ms);
-        let head = Arc::new(head);
-        self.flight.begin(head.clone());
-        loop {
-            match answer.next().await {
-                Ok(None) => break,
-                Ok(Some(bytes)) => {
-                    let length = self.flight.grow(bytes);
-                    if length > self.worker.config().max_object_bytes {
-                        return self.report(&Failure::TooLarge(length));
-                    }
-                    if head.keep.is_err() && self.flight.is_deserted() {
-                        return;
-                    }
-                }
-                // Dropping the flight cuts the viewers off, visibly.
-                Err(failure) => return self.report(&failure),
-            }
-        }
-        let object = Arc::new(Object::new(head, StoredBody::Memory(Arc::new(self.flight.take_body()))));
-        admit(self.worker.cache(), &self.key, &object);
-        self.flight.land(object, Landing::Fetched);
-        answer.release(self.worker.pool());
-    }
-
-    async fn freshen(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
-        let Some(prior) = &self.prior else { return };
-        let object = Arc::new(prior.freshened(&answer.headers, &self.bounds, requested_ms, received_ms));
-        admit(self.worker.cache(), &self.key, &object);
-        self.flight.land(object, Landing::Revalidated);
-        if let Ok(None) = answer.next().await {
-            answer.release(self.worker.pool());
-        }
-    }
-
-    fn may_serve_stale(&self, now_ms: i64) -> bool {
-        self.prior.as_ref().is_some_and(|prior| now_ms < prior.head.timing.stale_if_error_until_ms)
-    }
-
-    /// The stored object if its origin allowed that (RFC 5861 §4), else an error of ours, kept for a moment.
-    fn fall_back(&self, failure: &Failure, now_ms: i64) {
-        match &self.prior {
-            Some(prior) if self.may_serve_stale(now_ms) => {
-                let object = Arc::new(prior.with_grace(now_ms.saturating_add(RETRY_AFTER_FAILURE_MS)));
-                admit(self.worker.cache(), &self.key, &object);
-                self.flight.land(object, Landing::StaleOnError);
-            }
-            _ => {
-                let object = made(&self.worker, failure);
-                admit(self.worker.cache(), &self.key, &object);
-                self.flight.land(object, Landing::Fetched);
-            }
-        }
-    }
-
-    fn report(&self, failure: &Failure) {
-        self.worker.metrics().origin_failures.increment(1);
-        let cause = std::error::Error::source(failure).map(ToString::to_string);
-        tracing::warn!(origin.authority = %self.upstream.authority, path = %self.path, error = %failure, cause, "origin fetch failed");
-    }
-}
-
-fn made(worker: &Worker, failure: &Failure) -> Arc<Object> {
-    let (status, text) = failure.answer();
-    Arc::new(Object::made(status, text, worker.clock().now_ms()))
-}
-
-/// Only a whole success is worth confirming.
-fn validators(prior: &Object) -> HeaderMap {
-    let mut validators = HeaderMap::new();
-    if prior.head.status != 200 {
-        return validators;
-    }
-    if let Some(Ok(etag)) = prior.head.etag.as_deref().map(HeaderValue::from_str) {
-        validators.insert(IF_NONE_MATCH, etag);
-    }
-    if let (Some(_), Some(text)) = (prior.head.last_modified, &prior.head.last_modified_text) {
-        validators.insert(IF_MODIFIED_SINCE, text.clone());
-    }
-    validators
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cache::Key;
 use crate::object::{Object, ObjectHead};
@@ -31,7 +31,7 @@ pub(crate) struct Broken;
 #[derive(Debug)]
 enum Phase {
     Waiting,
-    Growing { head: Arc<ObjectHead>, body: Segments },
+    Growing { head: Arc<ObjectHead>, body: Segments, ended: bool },
     Landed { object: Arc<Object>, landing: Landing },
     Broken,
 }
@@ -42,20 +42,58 @@ pub(crate) struct Flight {
     phase: Mutex<Phase>,
     wake: watch::Sender<()>,
     followers: AtomicUsize,
+    /// Whether it has one follower and its body is not kept.
+    alone: bool,
+    /// How much of the body that follower has taken.
+    taken: AtomicU64,
+    taking: Notify,
 }
 
+/// Bytes of a body that is not kept which wait for its viewer.
+const WINDOW_BYTES: u64 = 2 << 20;
+
 impl Flight {
-    fn new() -> Arc<Self> {
+    fn new(alone: bool) -> Arc<Self> {
         Arc::new(Self {
             phase: Mutex::new(Phase::Waiting),
             wake: watch::Sender::new(()),
             followers: AtomicUsize::new(0),
+            alone,
+            taken: AtomicU64::new(0),
+            taking: Notify::new(),
         })
     }
 
     /// A flight of one request, under no key.
     pub(crate) fn alone() -> Arc<Self> {
-        Self::new()
+        Self::new(true)
+    }
+
+    /// Waits until the only follower has taken enough, or is gone. What it has taken is given back.
+    pub(crate) async fn room(&self) {
+        loop {
+            let taking = self.taking.notified();
+            let taken = self.taken.load(Ordering::Acquire);
+            let waiting = match &mut *self.phase.lock() {
+                Phase::Growing { body, .. } => {
+                    body.discard(taken);
+                    body.length().saturating_sub(taken)
+                }
+                Phase::Waiting | Phase::Landed { .. } | Phase::Broken => 0,
+            };
+            if waiting <= WINDOW_BYTES || self.is_deserted() {
+                return;
+            }
+            taking.await;
+        }
+    }
+
+    /// The body has ended and is not kept.
+    pub(crate) fn end(&self) {
+        if let Phase::Growing { ended, .. } = &mut *self.phase.lock() {
+            *ended = true;
+        }
+        self.wake.send_replace(());
     }
 
     /// Joins the flight.
@@ -71,7 +109,7 @@ impl Flight {
 
     /// The head is known.
     pub(crate) fn begin(&self, head: Arc<ObjectHead>) {
-        self.enter(Phase::Growing { head, body: Segments::default() });
+        self.enter(Phase::Growing { head, body: Segments::default(), ended: false });
     }
 
     /// More of the body; returns its length so far.
@@ -105,7 +143,7 @@ impl Flight {
 
     /// It failed; nothing if it has landed.
     pub(crate) fn fail(&self) {
-        if !matches!(*self.phase.lock(), Phase::Landed { .. }) {
+        if !matches!(*self.phase.lock(), Phase::Landed { .. } | Phase::Growing { ended: true, .. }) {
             self.enter(Phase::Broken);
         }
     }
@@ -123,6 +161,15 @@ pub(crate) enum Arrival {
     Head(Arc<ObjectHead>),
     /// Everything.
     Whole(Arc<Object>, Landing),
+}
+
+impl Arrival {
+    pub(crate) fn head(&self) -> &ObjectHead {
+        match self {
+            Self::Head(head) => head,
+            Self::Whole(object, _) => &object.head,
+        }
+    }
 }
 
 /// One request's view of a flight.
@@ -175,12 +222,19 @@ impl Follower {
             if offset >= end {
                 return Ok(None);
             }
+            if self.flight.alone {
+                self.flight.taken.store(offset, Ordering::Release);
+                self.flight.taking.notify_one();
+            }
             self.wake.mark_unchanged();
             match &*self.flight.phase.lock() {
                 Phase::Waiting => {}
-                Phase::Growing { body, .. } => {
+                Phase::Growing { body, ended, .. } => {
                     if let Some(bytes) = body.at(offset, end) {
                         return Ok(Some(bytes));
+                    }
+                    if *ended {
+                        return Ok(None);
                     }
                 }
                 Phase::Landed { object, .. } => return object.body.at(offset, end).map_err(|_| Broken),
@@ -194,6 +248,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.flight.followers.fetch_sub(1, Ordering::Relaxed);
+        self.flight.taking.notify_one();
     }
 }
 
@@ -231,7 +286,7 @@ impl Flights {
         if flights.len() >= MAX_FLIGHTS {
             return Boarding::Full;
         }
-        let flight = Flight::new();
+        let flight = Flight::new(false);
         flights.insert(key.into(), flight.clone());
         Boarding::Lead(flight)
     }

@@ -1,35 +1,118 @@
 //! Stored responses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_http_cache::{NotStored, ResponseMeta, Timing, TtlBounds};
+use anabranch_http_cache::{
+    Nominated, NotStored, Policy, RequestDirectives, RequestMeta, ResponseMeta, Timing, TtlBounds, VaryNames,
+    counts_as_error, update_fields,
+};
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, SET_COOKIE, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, VARY, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::body::StoredBody;
 use crate::head::{http_date, push_number};
+use crate::upstream::Failure;
+use crate::worker::Worker;
 
-/// Seconds that an error answer is kept when the origin gives no lifetime, so that a herd does not hammer a failing origin.
+/// Time that an error answer is kept when the origin says nothing of caching, so that a herd does not hammer a failing origin.
 const ERROR_TTL_SECONDS: u64 = 1;
+const ERROR_TTL_MS: i64 = 1000;
+
+/// Error statuses that are kept for a moment when the origin says nothing of caching.
+const KEPT_ERRORS: [u16; 11] = [400, 403, 404, 405, 410, 414, 500, 501, 502, 503, 504];
+
+/// Tags of one object; more are passed over.
+const MAX_TAGS: usize = 128;
 
 /// What the edge adds to `Via`.
 const VIA_VALUE: &str = "1.1 anabranch";
 
-/// Hop-by-hop fields (RFC 9110 §7.6.1) and those that the edge writes itself.
-const NOT_KEPT: [&str; 11] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "cache-status",
-    "cdn-cache-control",
-    "x-cache",
+/// Types besides `text/*`, `*+json` and `*+xml` that are worth compressing.
+const COMPRESSIBLE: [&str; 13] = [
+    "application/dash+xml",
+    "application/eot",
+    "application/font",
+    "application/javascript",
+    "application/json",
+    "application/vnd.apple.mpegurl",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/x-javascript",
+    "application/x-mpegurl",
+    "application/xml",
+    "audio/mpegurl",
+    "font/ttf",
 ];
+
+/// Fields that the edge writes itself, or that are meant for it alone.
+const NOT_KEPT: [&str; 4] = ["cache-status", "x-cache", "cache-tag", "surrogate-key"];
+
+/// What an answer's head is judged by besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) method: &'a Method,
+    /// What the viewer who caused the fetch said of caching, under the policy.
+    pub(crate) directives: RequestDirectives,
+    /// Least time in seconds that error statuses are kept, by status.
+    pub(crate) error_ttl: &'a dyn ErrorTtl,
+    /// Whether the origin saw cookies: its own then go to viewers.
+    pub(crate) cookies: bool,
+    /// Invalidation sequence in force when the fetch began.
+    pub(crate) sequence: u64,
+    /// What the origin was told by the viewer.
+    pub(crate) told: &'a HeaderMap,
+    /// Request headers that are part of the primary key, so that answers need not be told apart by them again.
+    pub(crate) keyed: &'a [Box<str>],
+    /// Whether accepted codings are part of the primary key.
+    pub(crate) codings_keyed: bool,
+    pub(crate) requested_ms: i64,
+    pub(crate) received_ms: i64,
+}
+
+/// Says how long error statuses are kept at least.
+pub(crate) trait ErrorTtl: std::fmt::Debug {
+    fn min_ttl_seconds(&self, status: u16) -> Option<u64>;
+}
+
+/// No rules about errors.
+#[derive(Debug)]
+pub(crate) struct NoErrorTtl;
+
+impl ErrorTtl for NoErrorTtl {
+    fn min_ttl_seconds(&self, _: u16) -> Option<u64> {
+        None
+    }
+}
+
+/// Names of the request headers that answers under a primary key vary by. Stands under the primary key in place of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Varying {
+    pub(crate) names: VaryNames,
+    /// Part of each variant's key: a new one makes the former variants unreachable.
+    pub(crate) generation: u64,
+}
+
+impl Varying {
+    /// Turns a primary key into that of the variant with these values, as [`VaryNames::append_key`] writes them.
+    pub(crate) fn write_key(&self, values: &[u8], key: &mut Vec<u8>) {
+        key.extend_from_slice(b"\n@");
+        push_number(key, self.generation);
+        key.extend_from_slice(values);
+    }
+}
+
+/// Which request an answer was chosen for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) names: VaryNames,
+    /// Their values, as [`VaryNames::append_key`] writes them.
+    pub(crate) values: Box<[u8]>,
+}
 
 /// A response head as it is kept: ready lines and the facts that decide about reuse.
 #[derive(Debug)]
@@ -49,36 +132,37 @@ pub(crate) struct ObjectHead {
     pub(crate) length: Option<u64>,
     /// Whether the content type is that of an HLS playlist.
     pub(crate) playlist: bool,
+    /// Whether the edge may compress the body.
+    pub(crate) compressible: bool,
+    /// Present if this is no answer but says how answers under its key vary.
+    pub(crate) varying: Option<Varying>,
+    /// Present if other requests may get other answers.
+    pub(crate) variant: Option<Variant>,
+    /// Invalidation sequence in force when the fetch began.
+    pub(crate) sequence: u64,
+    /// `Cache-Tag` and `Surrogate-Key`.
+    pub(crate) tags: Box<[Box<str>]>,
 }
 
 impl ObjectHead {
     /// A head from an origin's answer. Moments are in milliseconds since the Unix epoch.
-    pub(crate) fn read(
-        status: u16,
-        headers: &HeaderMap,
-        bounds: &TtlBounds,
-        requested_ms: i64,
-        received_ms: i64,
-    ) -> Self {
+    pub(crate) fn read(status: u16, headers: &HeaderMap, making: &Making<'_>) -> Self {
         let meta = ResponseMeta::read(status, headers);
-        let (timing, keep) = if status >= 400 {
-            let lifetime = meta.explicit_lifetime().unwrap_or(0).min(bounds.max).max(ERROR_TTL_SECONDS);
-            (meta.timing_for(lifetime, requested_ms, received_ms), Ok(()))
-        } else {
-            (meta.timing(bounds, requested_ms, received_ms), meta.storable(bounds))
-        };
+        let (timing, keep) = judge(status, &meta, headers, making);
         let (mut lines, mut cors_lines) = (Vec::with_capacity(256), Vec::new());
-        let nominated = connection_options(headers);
+        let nominated = Nominated::read(headers);
         for (name, value) in headers {
             let text = name.as_str();
-            if NOT_KEPT.contains(&text) || nominated.iter().any(|option| option == text) || is_own(name) {
+            let cookie = *name == SET_COOKIE && !making.cookies;
+            let passes = nominated.is_end_to_end(name) && !meta.withheld.contains(name);
+            if !passes || NOT_KEPT.contains(&text) || is_own(name) || cookie {
                 continue;
             }
             let out = if text.starts_with("access-control-") { &mut cors_lines } else { &mut lines };
             push_line(out, text, value.as_bytes());
         }
         if meta.date.is_none() {
-            push_line(&mut lines, "date", http_date(received_ms.div_euclid(1000)).as_bytes());
+            push_line(&mut lines, "date", http_date(making.received_ms.div_euclid(1000)).as_bytes());
         }
         push_line(&mut lines, "via", VIA_VALUE.as_bytes());
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
@@ -93,11 +177,75 @@ impl ObjectHead {
             keep,
             length: if bodyless(status) { Some(0) } else { length },
             playlist: headers.get(CONTENT_TYPE).is_some_and(is_playlist),
+            compressible: status == 200 && is_compressible(headers),
+            varying: None,
+            variant: variant(headers, making),
+            sequence: making.sequence,
+            tags: tags(headers),
+        }
+    }
+
+    /// What stands under a primary key whose answers vary.
+    pub(crate) fn marker(varying: Varying, sequence: u64, timing: Timing) -> Self {
+        Self {
+            status: 0,
+            lines: Box::default(),
+            cors_lines: Box::default(),
+            etag: None,
+            last_modified: None,
+            last_modified_text: None,
+            timing,
+            keep: Ok(()),
+            length: Some(0),
+            playlist: false,
+            compressible: false,
+            varying: Some(varying),
+            variant: None,
+            sequence,
+            tags: Box::default(),
+        }
+    }
+
+    /// The head of the body in another coding: a representation of its own (RFC 9110 §8.8.3.3), with a weak tag.
+    pub(crate) fn coded(&self, coding: &str) -> Self {
+        let mut lines = Vec::with_capacity(self.lines.len() + 64);
+        let etag = self.etag.as_deref().map(|etag| format!("W/{}", etag.strip_prefix("W/").unwrap_or(etag)));
+        let mut varies = false;
+        for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
+            varies |=
+                line.starts_with(b"vary:") && line.to_ascii_lowercase().windows(15).any(|w| w == b"accept-encoding");
+            if !line.starts_with(b"etag:") && !line.starts_with(b"accept-ranges:") {
+                lines.extend_from_slice(line);
+            }
+        }
+        if let Some(etag) = &etag {
+            push_line(&mut lines, "etag", etag.as_bytes());
+        }
+        push_line(&mut lines, "content-encoding", coding.as_bytes());
+        if !varies {
+            push_line(&mut lines, "vary", b"Accept-Encoding");
+        }
+        Self {
+            status: self.status,
+            lines: lines.into(),
+            cors_lines: self.cors_lines.clone(),
+            etag: etag.map(Into::into),
+            last_modified: self.last_modified,
+            last_modified_text: self.last_modified_text.clone(),
+            timing: self.timing,
+            keep: self.keep,
+            length: None,
+            playlist: self.playlist,
+            compressible: false,
+            varying: None,
+            variant: self.variant.clone(),
+            sequence: self.sequence,
+            tags: self.tags.clone(),
         }
     }
 
     /// The stored fields again, without those that are the edge's.
-    fn fields(&self) -> HeaderMap {
+    pub(crate) fn fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in parse_lines(&self.lines).chain(parse_lines(&self.cors_lines)) {
             if !(name == VIA && value == VIA_VALUE) {
@@ -117,6 +265,8 @@ pub(crate) struct Object {
     pub(crate) whole_lines: Box<[u8]>,
     /// Until this moment it is served stale without asking the origin again, which has just failed.
     pub(crate) grace_until_ms: i64,
+    /// Invalidation sequence by which it has been found usable.
+    checked: AtomicU64,
 }
 
 impl Object {
@@ -128,41 +278,40 @@ impl Object {
             push_number(&mut whole, body.length());
             whole.extend_from_slice(b"\r\n");
         }
-        Self { head, body, whole_lines: whole.into(), grace_until_ms: i64::MIN }
+        let checked = AtomicU64::new(head.sequence);
+        Self { head, body, whole_lines: whole.into(), grace_until_ms: i64::MIN, checked }
     }
 
-    /// An answer that the edge makes for an origin that gives none; kept for [`ERROR_TTL_SECONDS`].
+    /// An answer that the edge makes for an origin that gives none; kept for [`ERROR_TTL_MS`].
     pub(crate) fn made(status: u16, text: &'static str, now_ms: i64) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let head = ObjectHead::read(status, &headers, &TtlBounds::default(), now_ms, now_ms);
+        let mut head = ObjectHead::read(status, &headers, &Making::plain(&Policy::default(), now_ms));
+        // However the behavior is cached, a herd does not hammer a failing origin.
+        head.keep = Ok(());
+        head.timing.fresh_until_ms = now_ms.saturating_add(ERROR_TTL_MS);
         Self::new(Arc::new(head), StoredBody::one(Bytes::from_static(text.as_bytes())))
     }
 
+    /// The answer in place of an origin that gives none.
+    pub(crate) fn failed(failure: &Failure, worker: &Worker) -> Arc<Self> {
+        let (status, text) = failure.answer();
+        Arc::new(Self::made(status, text, worker.clock().now_ms()))
+    }
+
     /// The object after a `304`: its body with the fields updated (RFC 9111 §3.2).
-    pub(crate) fn freshened(
-        &self,
-        update: &HeaderMap,
-        bounds: &TtlBounds,
-        requested_ms: i64,
-        received_ms: i64,
-    ) -> Self {
+    pub(crate) fn freshened(&self, update: &HeaderMap, making: &Making<'_>) -> Self {
         let mut fields = self.head.fields();
-        // A Date or Age of the former answer must not age the new one.
-        fields.remove(DATE);
-        fields.remove(AGE);
-        for name in update.keys() {
-            if name == CONTENT_LENGTH || name == http::header::CONTENT_ENCODING || name == CONTENT_TYPE {
-                continue;
-            }
-            fields.remove(name);
-            for value in update.get_all(name) {
-                fields.append(name, value.clone());
-            }
-        }
+        update_fields(&mut fields, update);
         fields.insert(CONTENT_LENGTH, HeaderValue::from(self.body.length()));
-        let head = ObjectHead::read(self.head.status, &fields, bounds, requested_ms, received_ms);
+        let mut head = ObjectHead::read(self.head.status, &fields, making);
+        if head.variant.is_none() {
+            head.variant = self.head.variant.clone();
+        }
+        if head.tags.is_empty() {
+            head.tags = self.head.tags.clone();
+        }
         Self::new(Arc::new(head), self.body.clone())
     }
 
@@ -173,13 +322,113 @@ impl Object {
             body: self.body.clone(),
             whole_lines: self.whole_lines.clone(),
             grace_until_ms: until_ms,
+            checked: AtomicU64::new(self.checked_sequence()),
         }
+    }
+
+    /// The newest invalidation sequence by which it is known to be usable.
+    pub(crate) fn checked_sequence(&self) -> u64 {
+        self.checked.load(Ordering::Relaxed)
+    }
+
+    /// Notes that orders up to `sequence` leave it alone.
+    pub(crate) fn check_sequence(&self, sequence: u64) {
+        self.checked.fetch_max(sequence, Ordering::Relaxed);
     }
 
     /// Bytes that it takes of the memory tier.
     pub(crate) fn weight(&self) -> u64 {
         self.body.memory_bytes() + (self.whole_lines.len() + self.head.lines.len() + self.head.cors_lines.len()) as u64
     }
+}
+
+impl<'a> Making<'a> {
+    /// Of an answer without a request's circumstances.
+    pub(crate) fn plain(policy: &'a Policy, now_ms: i64) -> Self {
+        static NOTHING_TOLD: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+        Self {
+            policy,
+            method: &Method::GET,
+            directives: RequestDirectives::default(),
+            error_ttl: &NoErrorTtl,
+            cookies: false,
+            sequence: 0,
+            told: &NOTHING_TOLD,
+            keyed: &[],
+            codings_keyed: false,
+            requested_ms: now_ms,
+            received_ms: now_ms,
+        }
+    }
+}
+
+/// Lifetime and whether it may be kept.
+fn judge(
+    status: u16,
+    meta: &ResponseMeta,
+    headers: &HeaderMap,
+    making: &Making<'_>,
+) -> (Timing, Result<(), NotStored>) {
+    let (requested_ms, received_ms) = (making.requested_ms, making.received_ms);
+    let keyed = making.keyed.iter().any(|name| **name == *"authorization");
+    let request = RequestMeta {
+        method: making.method,
+        authorized: making.told.contains_key(AUTHORIZATION) && !keyed,
+        directives: making.directives,
+        names_itself: false,
+    };
+    let silent = !headers.contains_key(CACHE_CONTROL) && !meta.targeted && meta.expires.is_none();
+    let silent_error = silent && KEPT_ERRORS.contains(&status);
+    // Even a failure that may not be stored is kept that long: a failing origin is not asked by every viewer.
+    let control = &meta.cache_control;
+    let herd = KEPT_ERRORS.contains(&status) && !control.private && (counts_as_error(status) || !control.no_store);
+    let own = if herd { ERROR_TTL_SECONDS } else { 0 };
+    let least = making.error_ttl.min_ttl_seconds(status).unwrap_or(own);
+    if silent_error && least > 0 && !request.authorized {
+        let timing = meta.timing_for(least, making.policy, requested_ms, received_ms);
+        return (timing, if *making.method == Method::GET { Ok(()) } else { Err(NotStored::Method) });
+    }
+    let bounds = if status >= 400 { TtlBounds { min: least, ..making.policy.bounds } } else { making.policy.bounds };
+    let policy = Policy { bounds, ..*making.policy };
+    (meta.timing(&policy, requested_ms, received_ms), meta.storable(&request, &policy))
+}
+
+/// Which of the request's headers, as the origin saw them, chose the answer. What it did not see cannot have.
+fn variant(headers: &HeaderMap, making: &Making<'_>) -> Option<Variant> {
+    let lines = headers.get_all(VARY).into_iter().filter_map(|value| value.to_str().ok());
+    let named = VaryNames::parse(lines).ok()?;
+    let keyed = |name: &str| {
+        making.keyed.iter().any(|one| **one == *name) || (making.codings_keyed && name == "accept-encoding")
+    };
+    let names = VaryNames::parse(named.iter().filter(|name| !keyed(name))).ok()?;
+    if names.is_empty() {
+        return None;
+    }
+    let told = |name: &str| making.told.get_all(name).into_iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>();
+    let mut values = Vec::new();
+    names.append_key(told, &mut values);
+    Some(Variant { names, values: values.into() })
+}
+
+fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
+    let text = |name: &str| headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>();
+    let lists = text("cache-tag").into_iter().flat_map(|line| line.split(','));
+    let words = text("surrogate-key").into_iter().flat_map(str::split_ascii_whitespace);
+    let all = lists.chain(words).map(str::trim).filter(|tag| !tag.is_empty());
+    all.take(MAX_TAGS).map(Into::into).collect()
+}
+
+/// Whether compressing pays and is allowed: text of some kind, not coded yet, without `no-transform` (RFC 9111 §5.2.2.6).
+fn is_compressible(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("");
+    if headers.contains_key(CONTENT_ENCODING) || text(CACHE_CONTROL).to_ascii_lowercase().contains("no-transform") {
+        return false;
+    }
+    let essence = text(CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || COMPRESSIBLE.contains(&essence.as_str())
 }
 
 /// Statuses that have no body (RFC 9110 §6.4.1).
@@ -197,14 +446,9 @@ pub(crate) fn parse_lines(lines: &[u8]) -> impl Iterator<Item = (HeaderName, Hea
     })
 }
 
-fn connection_options(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(CONNECTION).into_iter().filter_map(|v| v.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(|option| option.trim().to_ascii_lowercase()).collect()
-}
-
-/// Fields that the edge writes or that concern one viewer only: cookies are not forwarded, so none is handed out.
+/// Fields that the edge writes.
 fn is_own(name: &HeaderName) -> bool {
-    *name == AGE || *name == CONTENT_LENGTH || *name == SET_COOKIE || name.as_str().starts_with("x-anabranch-")
+    *name == AGE || *name == CONTENT_LENGTH || name.as_str().starts_with("x-anabranch-")
 }
 
 fn is_playlist(value: &HeaderValue) -> bool {
@@ -242,7 +486,7 @@ mod tests {
             ("date", "Thu, 01 Jan 1970 00:00:01 GMT"),
             ("x-end", "2"),
         ]);
-        let head = ObjectHead::read(200, &headers, &TtlBounds::default(), 1000, 1000);
+        let head = ObjectHead::read(200, &headers, &Making::plain(&Policy::default(), 1000));
         let lines = String::from_utf8(head.lines.to_vec()).unwrap();
         assert_eq!(lines, "date: Thu, 01 Jan 1970 00:00:01 GMT\r\nx-end: 2\r\nvia: 1.1 anabranch\r\n");
         assert_eq!(&*head.cors_lines, b"access-control-allow-origin: x\r\n");
@@ -253,10 +497,10 @@ mod tests {
     fn a_304_updates_fields_and_lifetime() {
         let first =
             headers(&[("cache-control", "max-age=1"), ("etag", "\"a\""), ("x", "old"), ("content-type", "a/b")]);
-        let head = ObjectHead::read(200, &first, &TtlBounds::default(), 0, 0);
+        let head = ObjectHead::read(200, &first, &Making::plain(&Policy::default(), 0));
         let object = Object::new(Arc::new(head), StoredBody::one(Bytes::from_static(b"abc")));
         let update = headers(&[("cache-control", "max-age=9"), ("x", "new"), ("content-length", "0")]);
-        let fresh = object.freshened(&update, &TtlBounds::default(), 5000, 5000);
+        let fresh = object.freshened(&update, &Making::plain(&Policy::default(), 5000));
         assert_eq!(fresh.head.timing.fresh_until_ms, 14_000);
         assert_eq!(fresh.head.etag.as_deref(), Some("\"a\""));
         let lines = String::from_utf8(fresh.whole_lines.to_vec()).unwrap();

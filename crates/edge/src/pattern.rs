@@ -38,7 +38,7 @@ impl Pattern {
 }
 
 /// Greedy match with one point to fall back to: at most pattern length x text length steps.
-fn wild(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn wild(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

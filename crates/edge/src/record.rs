@@ -1,12 +1,15 @@
 //! Bend: what is counted and logged, once an answer is over.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anabranch_model::{DistributionId, Report, Traffic};
+use anabranch_model::{Report, Traffic};
 use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::mpsc;
+
+use crate::table::Cell;
 
 /// Time between two reports of traffic.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,22 +40,62 @@ impl Outcome {
     }
 }
 
-/// Traffic of one distribution since the last report.
+/// Traffic of one behavior and breakout since the last report.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    requests: AtomicU64,
     bytes: AtomicU64,
+    /// By status class, 1xx to 5xx; their sum is the number of requests.
+    statuses: [AtomicU64; 5],
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What counters held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    bytes: u64,
+    statuses: [u64; 5],
+    hits: u64,
+    misses: u64,
 }
 
 impl Counters {
-    fn add(&self, requests: u64, bytes: u64) {
-        self.requests.fetch_add(requests, Ordering::Relaxed);
+    fn count(&self, status: u16, outcome: Outcome, bytes: u64) {
+        self.statuses[class(status)].fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match outcome {
+            Outcome::Hit | Outcome::Stale => self.hits.fetch_add(1, Ordering::Relaxed),
+            Outcome::Revalidated | Outcome::Miss | Outcome::Collapsed => self.misses.fetch_add(1, Ordering::Relaxed),
+            Outcome::Own => 0,
+        };
     }
 
-    fn take(&self) -> (u64, u64) {
-        (self.requests.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    fn take(&self) -> Counts {
+        Counts {
+            bytes: self.bytes.swap(0, Ordering::Relaxed),
+            statuses: std::array::from_fn(|at| self.statuses[at].swap(0, Ordering::Relaxed)),
+            hits: self.hits.swap(0, Ordering::Relaxed),
+            misses: self.misses.swap(0, Ordering::Relaxed),
+        }
     }
+
+    fn put_back(&self, counts: &Counts) {
+        self.bytes.fetch_add(counts.bytes, Ordering::Relaxed);
+        for (total, one) in self.statuses.iter().zip(counts.statuses) {
+            total.fetch_add(one, Ordering::Relaxed);
+        }
+        self.hits.fetch_add(counts.hits, Ordering::Relaxed);
+        self.misses.fetch_add(counts.misses, Ordering::Relaxed);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.statuses.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+    }
+}
+
+/// Index of a status class.
+fn class(status: u16) -> usize {
+    usize::from(status / 100).clamp(1, 5) - 1
 }
 
 /// Counters and gauges of the edge, looked up once.
@@ -62,11 +105,14 @@ pub(crate) struct Metrics {
     bytes: Counter,
     pub(crate) origin_fetches: Counter,
     pub(crate) origin_failures: Counter,
+    pub(crate) origin_failovers: Counter,
     pub(crate) connections: Gauge,
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_failed: Counter,
     pub(crate) cache_bytes: Gauge,
     pub(crate) cache_objects: Gauge,
+    pub(crate) disk_bytes: Gauge,
+    pub(crate) disk_objects: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -87,11 +133,14 @@ impl Metrics {
             bytes: counter!("anabranch_edge_sent_bytes_total"),
             origin_fetches: counter!("anabranch_edge_origin_fetches_total"),
             origin_failures: counter!("anabranch_edge_origin_failures_total"),
+            origin_failovers: counter!("anabranch_edge_origin_failovers_total"),
             connections: gauge!("anabranch_edge_connections"),
             handshakes: counter!("anabranch_edge_tls_handshakes_total", "result" => "done"),
             handshakes_failed: counter!("anabranch_edge_tls_handshakes_total", "result" => "failed"),
             cache_bytes: gauge!("anabranch_edge_cache_bytes"),
             cache_objects: gauge!("anabranch_edge_cache_objects"),
+            disk_bytes: gauge!("anabranch_edge_disk_bytes"),
+            disk_objects: gauge!("anabranch_edge_disk_objects"),
         }
     }
 }
@@ -120,10 +169,9 @@ pub(crate) struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if let Some(counters) = &self.counters {
-            counters.add(1, self.sent);
+            counters.count(self.status, self.outcome, self.sent);
         }
-        let class = usize::from(self.status / 100).clamp(1, 5) - 1;
-        self.metrics.requests[class][self.outcome as usize].increment(1);
+        self.metrics.requests[class(self.status)][self.outcome as usize].increment(1);
         self.metrics.bytes.increment(self.sent);
         if let Some(line) = &self.line {
             tracing::event!(
@@ -142,45 +190,48 @@ impl Drop for Record {
     }
 }
 
-/// The books of all distributions that have been served, also of those that are gone but not reported yet.
+/// The books of everything that has been served, also of what is gone but not reported yet.
 #[derive(Debug, Default)]
-pub(crate) struct Books(Vec<(DistributionId, Arc<Counters>)>);
+pub(crate) struct Books(Vec<Cell>);
 
 impl Books {
-    /// Takes the distributions of a new table in, and forgets those that are gone and reported.
-    pub(crate) fn follow(&mut self, counters: impl Iterator<Item = (DistributionId, Arc<Counters>)>) {
-        for (id, counters) in counters {
-            if !self.0.iter().any(|(_, known)| Arc::ptr_eq(known, &counters)) {
-                self.0.push((id, counters));
-            }
-        }
-        self.0.retain(|(_, counters)| Arc::strong_count(counters) > 1 || counters.requests.load(Ordering::Relaxed) > 0);
+    /// Takes the cells of a new table in, and forgets those that are gone and reported.
+    pub(crate) fn follow<'c>(&mut self, cells: impl Iterator<Item = &'c Cell>) {
+        let known: HashSet<_> = self.0.iter().map(|cell| Arc::as_ptr(&cell.counters)).collect();
+        self.0.extend(cells.filter(|cell| !known.contains(&Arc::as_ptr(&cell.counters))).cloned());
+        self.0.retain(|cell| Arc::strong_count(&cell.counters) > 1 || !cell.counters.is_empty());
     }
 
     /// Reports what has come since the last time. If the queue is full the counts are put back for the next time.
     pub(crate) fn report(&self, reports: &mpsc::Sender<Report>) {
-        let taken: Vec<_> = self
+        let taken: Vec<(&Cell, Counts)> = self
             .0
             .iter()
-            .map(|(id, counters)| (id, counters, counters.take()))
-            .filter(|(_, _, (requests, bytes))| *requests > 0 || *bytes > 0)
+            .map(|cell| (cell, cell.counters.take()))
+            .filter(|(_, counts)| *counts != Counts::default())
             .collect();
         if taken.is_empty() {
             return;
         }
-        let traffic = taken
-            .iter()
-            .map(|(id, _, (requests, bytes))| Traffic {
-                requests: *requests,
-                bytes: *bytes,
-                ..Traffic::none((*id).clone())
-            })
-            .collect();
+        let traffic = taken.iter().map(|(cell, counts)| traffic(cell, counts)).collect();
         if reports.try_send(Report::Traffic(traffic)).is_err() {
-            for (_, counters, (requests, bytes)) in taken {
-                counters.add(requests, bytes);
+            for (cell, counts) in taken {
+                cell.counters.put_back(&counts);
             }
         }
+    }
+}
+
+fn traffic(cell: &Cell, counts: &Counts) -> Traffic {
+    Traffic {
+        distribution: cell.distribution.clone(),
+        behavior: cell.behavior.as_ref().to_owned(),
+        breakout: cell.breakout.clone(),
+        requests: counts.statuses.iter().sum(),
+        bytes: counts.bytes,
+        statuses: counts.statuses,
+        hits: counts.hits,
+        misses: counts.misses,
     }
 }
 
@@ -190,26 +241,33 @@ mod tests {
 
     #[test]
     fn a_full_queue_loses_no_traffic() {
-        let counters = Arc::new(Counters::default());
+        let cell = Cell {
+            distribution: "E1".parse().unwrap(),
+            behavior: "*".into(),
+            breakout: None,
+            counters: Arc::default(),
+        };
+        let counters = cell.counters.clone();
         let mut books = Books::default();
-        let id: DistributionId = "E1".parse().unwrap();
-        books.follow([(id.clone(), counters.clone())].into_iter());
+        books.follow(std::iter::once(&cell));
         let (reports, mut inbox) = mpsc::channel(1);
-        counters.add(1, 10);
+        let next = |inbox: &mut mpsc::Receiver<Report>| match inbox.try_recv() {
+            Ok(Report::Traffic(traffic)) => traffic[0].clone(),
+            other => panic!("{other:?}"),
+        };
+        counters.count(200, Outcome::Hit, 10);
         books.report(&reports);
-        counters.add(2, 20);
+        counters.count(200, Outcome::Miss, 20);
+        counters.count(404, Outcome::Own, 1);
         books.report(&reports);
-        drop(counters);
+        drop((counters, cell));
         books.follow(std::iter::empty());
-        assert_eq!(
-            inbox.try_recv().unwrap(),
-            Report::Traffic(vec![Traffic { requests: 1, bytes: 10, ..Traffic::none(id.clone()) }])
-        );
+        let first = next(&mut inbox);
+        assert_eq!((first.requests, first.bytes, first.hits, first.misses), (1, 10, 1, 0));
         books.report(&reports);
-        assert_eq!(
-            inbox.try_recv().unwrap(),
-            Report::Traffic(vec![Traffic { requests: 2, bytes: 20, ..Traffic::none(id) }])
-        );
+        let second = next(&mut inbox);
+        assert_eq!((second.requests, second.bytes, second.hits, second.misses), (2, 21, 0, 1));
+        assert_eq!(second.statuses, [0, 1, 0, 1, 0]);
         books.report(&reports);
         assert!(inbox.try_recv().is_err());
     }

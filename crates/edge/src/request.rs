@@ -64,6 +64,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) origin: Option<&'a str>,
     pub(crate) requested_method: Option<&'a str>,
     pub(crate) requested_headers: Option<&'a str>,
+    /// Secret by which an edge shows itself to its shield.
+    pub(crate) shield: Option<&'a str>,
     /// `Cookie` lines; empty where there are fewer. HTTP/2 may send several.
     pub(crate) cookies: [&'a str; MAX_COOKIE_LINES],
 }
@@ -84,6 +86,7 @@ impl<'a> Fields<'a> {
             8 if name.eq_ignore_ascii_case("if-range") => &mut self.if_range,
             13 if name.eq_ignore_ascii_case("if-none-match") => &mut self.if_none_match,
             17 if name.eq_ignore_ascii_case("if-modified-since") => &mut self.if_modified_since,
+            18 if name.eq_ignore_ascii_case("x-anabranch-shield") => &mut self.shield,
             29 if name.eq_ignore_ascii_case("access-control-request-method") => &mut self.requested_method,
             30 if name.eq_ignore_ascii_case("access-control-request-headers") => &mut self.requested_headers,
             _ => return,
@@ -148,6 +151,15 @@ pub(crate) trait ReadBody: Send {
     /// The status of the refusal: 413 over `limit` bytes, 408 too slow, 400 malformed or broken off. The connection then ends
     /// with the answer.
     fn collect(&mut self, limit: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>>;
+}
+
+/// No body.
+pub(crate) struct NoBody;
+
+impl ReadBody for NoBody {
+    fn collect(&mut self, _: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(Bytes::new())))
+    }
 }
 
 /// A request, borrowed from the connection's buffer.

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use anabranch_http_cache::Served;
+use anabranch_model::ErrorPage;
 
-use crate::authorise::authorise;
+use crate::authorise::{Authorised, authorise};
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
-use crate::fetch::fetch;
+use crate::fetch::{Fetched, fetch};
 use crate::head::Head;
 use crate::key::key;
 use crate::lookup::lookup;
 use crate::record::{AccessLine, Outcome, Record};
-use crate::request::{ReadBody, Request};
-use crate::route::route;
+use crate::request::{Fields, Method, NoBody, ReadBody, Request};
+use crate::route::{Routed, route};
+use crate::rule::Rule;
 use crate::table::{Site, Table};
 use crate::worker::Worker;
 
@@ -47,8 +49,23 @@ impl<'w> Context<'w> {
         self.worker.config().transforms
     }
 
+    pub(crate) fn node(&self) -> &str {
+        &self.worker.config().node
+    }
+
+    /// Port that viewers are sent to for HTTPS.
+    pub(crate) fn https_port(&self) -> u16 {
+        self.worker.config().https_port
+    }
+
     /// The entry of an answer in the books.
-    pub(crate) fn record(&self, site: Option<&Site>, request: &Request<'_>, status: u16, outcome: Outcome) -> Record {
+    pub(crate) fn record(
+        &self,
+        place: Option<(&Site, &Rule, &str)>,
+        request: &Request<'_>,
+        status: u16,
+        outcome: Outcome,
+    ) -> Record {
         let line = tracing::enabled!(target: "access", tracing::Level::DEBUG).then(|| {
             Box::new(AccessLine {
                 method: request.method.as_str(),
@@ -57,7 +74,7 @@ impl<'w> Context<'w> {
                 peer: request.peer,
             })
         });
-        let counters = site.map(|site| site.counters.clone());
+        let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
         Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, line }
     }
 
@@ -69,28 +86,86 @@ impl<'w> Context<'w> {
 }
 
 /// Answers a request: route, authorise, key, lookup, decide, fetch (which admits), deliver. The record is in the answer and
-/// closes with it. The answer's head is left in `scratch.head`. Waits only for an origin.
+/// closes with it. The answer's head is left in `scratch.head`. Waits only for disk and origin, and for the request's body where
+/// the behavior takes one.
 pub(crate) async fn answer(
     worker: &Arc<Worker>,
     table: &Table,
     request: &Request<'_>,
-    _body: &mut dyn ReadBody,
+    body: &mut dyn ReadBody,
     scratch: &mut Scratch,
 ) -> Answer {
     let context = Context::new(worker);
-    let authorised =
-        route(table, request).and_then(|routed| authorise(routed, worker.memo(), &mut scratch.memo, context.now_ms()));
+    let shield_token = worker.config().shield_token.as_deref();
+    let authorised = route(table, request)
+        .and_then(|routed| authorise(routed, worker.memo(), shield_token, &mut scratch.memo, context.now_ms()));
     let authorised = match authorised {
         Ok(authorised) => authorised,
         Err(refused) => return refuse(refused, Some(request), &mut scratch.head, &context),
     };
-    let keyed = key(authorised, &mut scratch.key);
-    let found = lookup(keyed, worker.cache(), context.now_ms());
-    let decided = decide(found, context.now_ms());
-    let fetched = fetch(decided, worker).await;
+    let (site, rule) = (authorised.routed.site, authorised.routed.rule);
+    let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
+        Ok(fetched) => fetched,
+        Err(status) => {
+            let refused = Refused { own: Own::Bad(status), site: Some(site), rule: Some(rule) };
+            return refuse(refused, Some(request), &mut scratch.head, &Context::new(worker));
+        }
+    };
     // A fetch may have taken time, which counts in ages.
     let context = if fetched.served == Served::Hit { context } else { Context::new(worker) };
-    deliver(fetched, &mut scratch.head, &context).await
+    match error_page(&fetched) {
+        Some(page) => deliver_page(fetched, page, scratch, &context).await,
+        None => deliver(fetched, None, &mut scratch.head, &context).await,
+    }
+}
+
+/// From a request that may be answered to what answers it.
+async fn reach<'t, 'r>(
+    worker: &Arc<Worker>,
+    authorised: Authorised<'t, 'r>,
+    body: &mut dyn ReadBody,
+    buffer: &mut Vec<u8>,
+    now_ms: i64,
+) -> Result<Fetched<'t, 'r>, u16> {
+    let keyed = key(authorised, buffer);
+    let found = lookup(keyed, worker.cache(), now_ms).await;
+    fetch(decide(found, now_ms), body, worker).await
+}
+
+/// The page in place of an error, unless another edge asks: it has its own.
+fn error_page<'t>(fetched: &Fetched<'t, '_>) -> Option<&'t ErrorPage> {
+    let status = fetched.source.head().status;
+    if status < 400 || fetched.authorised.for_edge {
+        return None;
+    }
+    fetched.authorised.routed.rule.error(status)?.page.as_ref()
+}
+
+/// Answers with the page, got as a viewer's request for it would be; with the error itself if there is no such page.
+async fn deliver_page(
+    fetched: Fetched<'_, '_>,
+    page: &ErrorPage,
+    scratch: &mut Scratch,
+    context: &Context<'_>,
+) -> Answer {
+    let asked = fetched.authorised.routed;
+    let request = Request { path: &page.path, query: None, fields: Fields::default(), ..*asked.request };
+    if !matches!(request.method, Method::Get | Method::Head) {
+        return deliver(fetched, None, &mut scratch.head, context).await;
+    }
+    let request = Request { method: Method::Get, ..request };
+    let routed = Routed { request: &request, site: asked.site, rule: asked.site.rule(&page.path), path: &page.path };
+    let authorised = Authorised { routed, pass: None, for_edge: false };
+    let got = reach(context.worker, authorised, &mut NoBody, &mut scratch.key, context.now_ms()).await;
+    match got {
+        Ok(mut got) if got.source.head().status == 200 => {
+            let shown = Request { method: asked.request.method, ..request };
+            got.authorised.routed.request = &shown;
+            got.served = fetched.served;
+            deliver(got, Some(page.status), &mut scratch.head, context).await
+        }
+        Ok(_) | Err(_) => deliver(fetched, None, &mut scratch.head, context).await,
+    }
 }
 
 /// Answers what could not be read as a request.

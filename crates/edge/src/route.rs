@@ -1,10 +1,14 @@
 //! Bend: host to distribution, path to behavior.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use anabranch_model::ViewerProtocol;
 
 use crate::deliver::{Own, Refused};
-use crate::request::{Method, Request, host_without_port};
-use crate::table::{Rule, Site, Table};
+use crate::request::{Method, Request, Scheme, host_without_port};
+use crate::rule::Rule;
+use crate::table::{Site, Table};
 
 /// Prefix of the address form `/d/<DISTRIBUTION ID>/…`, for players that resolve no host names of ours.
 const ADDRESS_FORM: &str = "/d/";
@@ -14,29 +18,36 @@ const ADDRESS_FORM: &str = "/d/";
 pub(crate) struct Routed<'t, 'r> {
     pub(crate) request: &'r Request<'r>,
     pub(crate) site: &'t Site,
-    pub(crate) rule: &'t Rule,
-    /// Path for key and origin: without the prefix of the address form.
+    pub(crate) rule: &'t Arc<Rule>,
+    /// Path for key and origin: without the prefix of the address form, and the root object in place of `/`.
     pub(crate) path: &'r str,
 }
 
 /// Finds who serves the request.
 ///
 /// # Errors
-/// Nobody does, it is disabled, or the method is not served; preflights are answered here, before any signature is asked for.
-pub(crate) fn route<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Result<Routed<'t, 'r>, Refused<'t>> {
+/// Nobody does, it is disabled, or scheme or method are not served; preflights are answered here, before any signature is asked
+/// for.
+pub(crate) fn route<'t: 'r, 'r>(table: &'t Table, request: &'r Request<'r>) -> Result<Routed<'t, 'r>, Refused<'t>> {
     let (site, path) = find(table, request).ok_or(Refused { own: Own::Misdirected, site: None, rule: None })?;
+    let path = if path == "/" && !site.root.is_empty() { &*site.root } else { path };
     let rule = site.rule(path);
     let refused = |own| Err(Refused { own, site: Some(site), rule: Some(rule) });
     if !site.enabled {
         return refused(Own::Disabled);
     }
-    match request.method {
-        Method::Get | Method::Head => Ok(Routed { request, site, rule, path }),
-        Method::Options if rule.cors.is_some() => refused(Own::Preflight),
-        Method::Options | Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Other => {
-            refused(Own::MethodNotAllowed)
-        }
+    if request.scheme == Scheme::Http
+        && rule.viewer_protocol != ViewerProtocol::AllowAll
+        && request.fields.shield.is_none()
+    {
+        let redirect = rule.viewer_protocol == ViewerProtocol::RedirectToHttps;
+        return refused(if redirect { Own::ToHttps } else { Own::HttpsOnly });
     }
+    let preflight = request.method == Method::Options && request.fields.requested_method.is_some();
+    if preflight && rule.headers.cors.is_some() {
+        return refused(Own::Preflight);
+    }
+    if rule.serves(request.method) { Ok(Routed { request, site, rule, path }) } else { refused(Own::MethodNotAllowed) }
 }
 
 fn find<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Option<(&'t Site, &'r str)> {

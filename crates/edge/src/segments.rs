@@ -15,6 +15,8 @@ pub(crate) struct Segments {
     length: u64,
     /// Index of the first part that is not joined yet.
     loose: usize,
+    /// Parts before this index have been given back.
+    discarded: usize,
 }
 
 impl Segments {
@@ -41,6 +43,15 @@ impl Segments {
         if self.length - self.starts[self.loose] >= JOIN_BYTES as u64 {
             self.join();
         }
+    }
+
+    /// Gives the memory of parts that end at or before `offset` back; what they held can no longer be read, nor joined.
+    pub(crate) fn discard(&mut self, offset: u64) {
+        while self.starts.get(self.discarded + 1).is_some_and(|&end| end <= offset) {
+            self.parts[self.discarded] = Bytes::new();
+            self.discarded += 1;
+        }
+        self.loose = self.loose.max(self.discarded);
     }
 
     /// Copies the loose tail into one string of exactly its size: what stays in memory is then what is counted.

@@ -2,28 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_http_cache::TtlBounds;
-use anabranch_model::{Behavior, CorsPolicy, DistributionId, DistributionSpec, KeySpec, Origin, Snapshot, Transform};
-use anabranch_signing::{KeySet, PublicKey};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use anabranch_model::{Behavior, BreakoutId, DistributionId, DistributionSpec, ErrorResponse, Origin, Snapshot};
 
-use crate::config::{Config, OriginRoom};
-use crate::pattern::Pattern;
+use crate::config::Config;
+use crate::invalidation::Orders;
 use crate::record::Counters;
-use crate::upstream::Upstream;
-
-/// Header by which the origin room knows its own edges.
-const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-anabranch-origin-token");
-
-/// Numbers key sets over the life of the process, so that what one has verified is never taken for another's.
-static NEXT_GATE: AtomicU64 = AtomicU64::new(1);
+use crate::rule::{Compiling, Gate, Rule};
 
 /// Everything that is served.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     hosts: HashMap<Box<str>, Arc<Site>>,
+    /// Wildcard aliases, by what follows the `*.`.
+    wild: HashMap<Box<str>, Arc<Site>>,
     ids: HashMap<Box<str>, Arc<Site>>,
     default: Option<Arc<Site>>,
     gates: Vec<Arc<Gate>>,
@@ -34,55 +26,41 @@ pub(crate) struct Table {
 pub(crate) struct Site {
     pub(crate) id: DistributionId,
     pub(crate) enabled: bool,
-    rules: Vec<Rule>,
-    default: Rule,
+    /// Path of `/`, with its slash; empty for none.
+    pub(crate) root: Box<str>,
+    pub(crate) http3: bool,
+    /// Ordered behaviors, the default last.
+    rules: Vec<Arc<Rule>>,
+    pub(crate) orders: Orders,
+    cells: Vec<Cell>,
+    /// First cell of a breakout, by its path segment; one for each rule follow it.
+    breakouts: HashMap<Box<str>, usize>,
+}
+
+/// Counters of one behavior, of one breakout or of everything else.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) distribution: DistributionId,
+    pub(crate) behavior: Arc<str>,
+    pub(crate) breakout: Option<BreakoutId>,
     pub(crate) counters: Arc<Counters>,
-}
-
-/// A behavior.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pattern: Pattern,
-    /// Absent if its origin is none that can be asked.
-    pub(crate) upstream: Option<Arc<Upstream>>,
-    /// Present if a signature is needed.
-    pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) bounds: TtlBounds,
-    pub(crate) cors: Option<Cors>,
-    pub(crate) transform: Transform,
-}
-
-/// The keys that a behavior trusts.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    /// Differs whenever the keys do.
-    pub(crate) serial: u64,
-    pub(crate) keys: KeySet,
-    specs: Vec<KeySpec>,
-}
-
-/// A CORS policy, ready to be written.
-#[derive(Debug)]
-pub(crate) struct Cors {
-    /// `None` for any.
-    pub(crate) origins: Option<Vec<String>>,
-    /// Lines of a preflight's answer besides the origin's.
-    pub(crate) preflight_lines: Box<[u8]>,
-    /// `*`: the asked headers are echoed when credentials forbid the star.
-    pub(crate) any_header: bool,
-    pub(crate) credentials: bool,
 }
 
 impl Table {
     /// Compiles `snapshot`. Counters, and key sets that stay the same, are taken over from `previous`.
     pub(crate) fn compile(snapshot: &Snapshot, config: &Config, previous: &Self) -> Self {
         let mut table = Self::default();
-        for spec in &snapshot.distributions {
-            let counters = previous.ids.get(spec.id.as_str()).map(|site| site.counters.clone()).unwrap_or_default();
-            let mut gate = |behavior: &Behavior| table_gate(snapshot, behavior, previous, &mut table.gates);
-            let site = Arc::new(site(spec, config, counters, &mut gate));
+        let carried = snapshot.distributions.iter().filter(|spec| spec.price_class >= config.location_class);
+        for spec in carried {
+            let before = previous.ids.get(spec.id.as_str()).map(Arc::as_ref);
+            let mut compiling = Compiling { snapshot, config, spec, known: &previous.gates, gates: &mut table.gates };
+            let site = Arc::new(Site::compile(&mut compiling, before));
             for host in std::iter::once(&spec.domain_name).chain(&spec.aliases) {
-                table.hosts.insert(host.to_ascii_lowercase().into(), site.clone());
+                let host = host.to_ascii_lowercase();
+                match host.strip_prefix("*.") {
+                    Some(parent) => table.wild.insert(parent.into(), site.clone()),
+                    None => table.hosts.insert(host.into(), site.clone()),
+                };
             }
             table.ids.insert(spec.id.as_str().into(), site);
         }
@@ -90,9 +68,10 @@ impl Table {
         table
     }
 
-    /// The distribution that claims `host`, given in lower case without a port.
+    /// The distribution that claims `host`, given in lower case without a port. A wildcard covers one label.
     pub(crate) fn by_host(&self, host: &str) -> Option<&Site> {
-        self.hosts.get(host).map(Arc::as_ref)
+        let found = self.hosts.get(host).or_else(|| self.wild.get(host.split_once('.')?.1));
+        found.map(Arc::as_ref)
     }
 
     /// The distribution of that id.
@@ -106,117 +85,69 @@ impl Table {
     }
 
     /// Every distribution's counters.
-    pub(crate) fn counters(&self) -> impl Iterator<Item = (DistributionId, Arc<Counters>)> {
-        self.ids.values().map(|site| (site.id.clone(), site.counters.clone()))
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.ids.values().flat_map(|site| &site.cells)
     }
 }
 
 impl Site {
+    fn compile(compiling: &mut Compiling<'_>, before: Option<&Self>) -> Self {
+        let spec = compiling.spec;
+        let behaviors: Vec<_> = spec.behaviors.iter().chain([&spec.default_behavior]).collect();
+        let errors: Arc<[ErrorResponse]> = spec.error_responses.as_slice().into();
+        let rule = |(index, behavior): (usize, &&Behavior)| Arc::new(compiling.rule(index, behavior, errors.clone()));
+        let rules = behaviors.iter().enumerate().map(rule).collect();
+        let patterns: Vec<Arc<str>> = behaviors.iter().map(|behavior| behavior.path_pattern.as_str().into()).collect();
+        let known = |behavior: &str, breakout: Option<&BreakoutId>| {
+            let mut cells = before.into_iter().flat_map(|site| &site.cells);
+            cells.find(|cell| &*cell.behavior == behavior && cell.breakout.as_ref() == breakout)
+        };
+        let mut cells = Vec::new();
+        let mut row = |breakout: Option<&BreakoutId>| {
+            let first = cells.len();
+            cells.extend(patterns.iter().map(|pattern| Cell {
+                distribution: spec.id.clone(),
+                behavior: pattern.clone(),
+                breakout: breakout.cloned(),
+                counters: known(pattern, breakout).map(|cell| cell.counters.clone()).unwrap_or_default(),
+            }));
+            first
+        };
+        row(None);
+        let of_spec = compiling.snapshot.breakouts.iter().filter(|breakout| serves(spec, &breakout.channel));
+        let breakouts = of_spec.map(|breakout| (breakout.id.as_str().into(), row(Some(&breakout.id)))).collect();
+        let root = spec.default_root_object.trim_start_matches('/');
+        Self {
+            id: spec.id.clone(),
+            enabled: spec.enabled,
+            root: if root.is_empty() { "".into() } else { format!("/{root}").into() },
+            http3: spec.http3,
+            rules,
+            orders: Orders::compile(&spec.invalidations),
+            cells,
+            breakouts,
+        }
+    }
+
     /// The behavior of a path: the first whose pattern matches, else the default.
-    pub(crate) fn rule(&self, path: &str) -> &Rule {
-        self.rules.iter().find(|rule| rule.pattern.matches(path)).unwrap_or(&self.default)
+    pub(crate) fn rule(&self, path: &str) -> &Arc<Rule> {
+        let last = self.rules.len() - 1;
+        self.rules[..last].iter().find(|rule| rule.pattern.matches(path)).unwrap_or(&self.rules[last])
+    }
+
+    /// The counters of an answer: of the breakout that the path begins with, or of the behavior alone.
+    pub(crate) fn counters(&self, rule: &Rule, path: &str) -> &Arc<Counters> {
+        let first = if self.breakouts.is_empty() {
+            0
+        } else {
+            let segment = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or("");
+            self.breakouts.get(segment).copied().unwrap_or(0)
+        };
+        &self.cells[first + rule.index].counters
     }
 }
 
-fn site(
-    spec: &DistributionSpec,
-    config: &Config,
-    counters: Arc<Counters>,
-    gate: &mut impl FnMut(&Behavior) -> Option<Arc<Gate>>,
-) -> Site {
-    let mut rule = |behavior: &Behavior| Rule {
-        pattern: Pattern::compile(&behavior.path_pattern),
-        upstream: upstream(spec, behavior, config.origin_room.as_ref()).map(Arc::new),
-        gate: gate(behavior),
-        bounds: TtlBounds {
-            min: behavior.cache.min_ttl_seconds,
-            default: behavior.cache.default_ttl_seconds,
-            max: behavior.cache.max_ttl_seconds,
-        },
-        cors: behavior.response_headers.cors.as_ref().map(cors),
-        transform: behavior.transform,
-    };
-    let default = rule(&spec.default_behavior);
-    let rules = spec.behaviors.iter().map(rule).collect();
-    Site { id: spec.id.clone(), enabled: spec.enabled, rules, default, counters }
-}
-
-fn upstream(spec: &DistributionSpec, behavior: &Behavior, room: Option<&OriginRoom>) -> Option<Upstream> {
-    let found = spec.origins.iter().find(|origin| origin.id == behavior.origin).and_then(|named| match &named.origin {
-        Origin::Live { channel } => {
-            let room = room?;
-            let mut token = HeaderValue::from_str(&room.token).ok()?;
-            token.set_sensitive(true);
-            let headers = HeaderMap::from_iter([(TOKEN_HEADER, token)]);
-            Some(Upstream { authority: room.authority.clone(), prefix: format!("/live/{channel}"), headers })
-        }
-        Origin::Bucket(_) => None,
-        Origin::Http(http) => {
-            let parse =
-                |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
-            let headers = http.headers.iter().map(parse).collect::<Option<HeaderMap>>()?;
-            let authority = format!("{}:{}", http.host, http.http_port);
-            Some(Upstream { authority, prefix: http.path.clone(), headers })
-        }
-    });
-    if found.is_none() {
-        tracing::error!(distribution.id = %spec.id, origin.id = %behavior.origin, "a behavior's origin cannot be used");
-    }
-    found
-}
-
-fn table_gate(
-    snapshot: &Snapshot,
-    behavior: &Behavior,
-    previous: &Table,
-    gates: &mut Vec<Arc<Gate>>,
-) -> Option<Arc<Gate>> {
-    if behavior.trusted_key_groups.is_empty() {
-        return None;
-    }
-    // A group that the snapshot does not have opens nothing.
-    let groups = snapshot.key_groups.iter().filter(|group| behavior.trusted_key_groups.contains(&group.id));
-    let specs: Vec<KeySpec> = groups.flat_map(|group| group.keys.iter().cloned()).collect();
-    if let Some(same) = gates.iter().chain(&previous.gates).find(|gate| gate.specs == specs).cloned() {
-        if !gates.iter().any(|gate| Arc::ptr_eq(gate, &same)) {
-            gates.push(same.clone());
-        }
-        return Some(same);
-    }
-    let mut keys = KeySet::default();
-    for spec in &specs {
-        match PublicKey::from_pem(&spec.public_key_pem) {
-            Ok(key) => keys.insert(spec.id.as_str(), Arc::new(key)),
-            Err(error) => tracing::error!(key.id = %spec.id, %error, "a public key cannot be read"),
-        }
-    }
-    let gate = Arc::new(Gate { serial: NEXT_GATE.fetch_add(1, Ordering::Relaxed), keys, specs });
-    gates.push(gate.clone());
-    Some(gate)
-}
-
-fn cors(policy: &CorsPolicy) -> Cors {
-    let any = |list: &[String]| list.iter().any(|item| item == "*");
-    // Values come from operators: one that is no header value must not end a line early.
-    let joined = |list: &[String]| {
-        let valid = list.iter().filter(|item| HeaderValue::from_str(item).is_ok());
-        valid.map(String::as_str).collect::<Vec<_>>().join(", ")
-    };
-    let mut lines = String::new();
-    let all_methods = ["GET", "HEAD", "OPTIONS"].map(str::to_owned);
-    let methods = if any(&policy.allow_methods) { &all_methods[..] } else { &policy.allow_methods };
-    lines.push_str(&format!("access-control-allow-methods: {}\r\n", joined(methods)));
-    let any_header = any(&policy.allow_headers);
-    if any_header && !policy.allow_credentials {
-        lines.push_str("access-control-allow-headers: *\r\n");
-    } else if !any_header && !policy.allow_headers.is_empty() {
-        lines.push_str(&format!("access-control-allow-headers: {}\r\n", joined(&policy.allow_headers)));
-    }
-    lines.push_str("access-control-max-age: 600\r\n");
-    Cors {
-        origins: if any(&policy.allow_origins) { None } else { Some(policy.allow_origins.clone()) },
-        preflight_lines: lines.into_bytes().into(),
-        any_header,
-        credentials: policy.allow_credentials,
-    }
+/// Whether a channel is among the distribution's origins.
+fn serves(spec: &DistributionSpec, channel: &anabranch_model::ChannelId) -> bool {
+    spec.origins.iter().any(|named| matches!(&named.origin, Origin::Live { channel: one } if one == channel))
 }

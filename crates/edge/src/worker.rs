@@ -14,7 +14,7 @@ use crate::flight::Flights;
 use crate::record::Metrics;
 use crate::table::Table;
 use crate::tls::TlsFront;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Trust};
 
 /// State of the whole edge.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) tls: Option<TlsFront>,
+    pub(crate) trust: Trust,
 }
 
 /// State of one thread.
@@ -41,7 +42,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, tasks: TaskTracker::new(), pool: Pool::default() })
+        let pool = Pool::new(shared.trust.clone(), shared.clock.clone());
+        Arc::new(Self { shared, tasks: TaskTracker::new(), pool })
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -11,9 +11,12 @@ pub enum Condition {
     NotModified,
 }
 
-/// Evaluates `If-None-Match`, and only without it `If-Modified-Since` (RFC 9110 §13.2.2), for GET and HEAD.
+/// Evaluates `If-None-Match`, and only without it `If-Modified-Since` (RFC 9110 §13.2.2), for GET and HEAD and a stored status
+/// of 200.
 ///
-/// `etag` is the stored one as sent; `last_modified` is in seconds since the Unix epoch.
+/// `etag` is the stored one as sent; `last_modified` is in seconds since the Unix epoch, and where there is none
+/// [`crate::ResponseMeta::modified_at_latest`] gives what stands in for it. `If-Match` and `If-Unmodified-Since` are the
+/// origin's to evaluate: a cache ignores them (RFC 9110 §13.1.1).
 #[must_use]
 pub fn evaluate_condition(
     if_none_match: Option<&str>,

@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use crate::parse_date;
 
+/// Ranges of one request that are looked at; more are answered with everything.
+const MAX_RANGES: usize = 16;
+
 /// What a range request gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeAnswer {
-    /// `200` with everything: no range, one that is not understood, several, or `If-Range` does not hold.
+    /// `200` with everything: no range, one that is not understood, several with gaps, or `If-Range` does not hold.
     Whole,
     /// `206` with these bytes; never empty.
     Part(Range<u64>),
@@ -15,9 +18,11 @@ pub enum RangeAnswer {
     Unsatisfiable,
 }
 
-/// Evaluates `Range` and `If-Range` on a representation of `length` bytes (RFC 9110 §14.2, §13.1.5).
+/// Evaluates `Range` and `If-Range` on a representation of `length` bytes (RFC 9110 §14.2, §13.1.5). Only for GET and a stored
+/// status of 200.
 ///
-/// Several ranges are answered with everything, which RFC 9110 §14.2 leaves to the server.
+/// Several ranges that overlap or touch are one (RFC 9110 §15.3.7.2); several with gaps are answered with everything, which
+/// §14.2 leaves to the server.
 #[must_use]
 pub fn evaluate_range(
     range: Option<&str>,
@@ -30,15 +35,44 @@ pub fn evaluate_range(
     if if_range.is_some_and(|validator| !if_range_holds(validator.trim(), etag, last_modified)) {
         return RangeAnswer::Whole;
     }
-    let Some((first, last)) = parse_single(range) else { return RangeAnswer::Whole };
-    match (first, last) {
-        (Some(first), _) if first >= length => RangeAnswer::Unsatisfiable,
-        (Some(first), Some(last)) if last < first => RangeAnswer::Whole,
-        (Some(first), last) => RangeAnswer::Part(first..last.map_or(length, |last| last.saturating_add(1).min(length))),
-        (None, Some(0)) => RangeAnswer::Unsatisfiable,
-        (None, Some(_)) if length == 0 => RangeAnswer::Unsatisfiable,
-        (None, Some(suffix)) => RangeAnswer::Part(length.saturating_sub(suffix)..length),
-        (None, None) => RangeAnswer::Whole,
+    let Some(asked) = parse_ranges(range) else { return RangeAnswer::Whole };
+    let mut parts: Vec<Range<u64>> = asked.iter().filter_map(|one| one.within(length)).collect();
+    parts.sort_unstable_by_key(|part| part.start);
+    let Some(mut whole) = parts.first().cloned() else { return RangeAnswer::Unsatisfiable };
+    for part in &parts[1..] {
+        if part.start > whole.end {
+            return RangeAnswer::Whole;
+        }
+        whole.end = whole.end.max(part.end);
+    }
+    RangeAnswer::Part(whole)
+}
+
+/// One range as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// From the first byte to the last, or to the end.
+    From(u64, Option<u64>),
+    /// So many at the end.
+    Last(u64),
+}
+
+impl Asked {
+    /// Its bytes of a representation of that length; `None` if there are none.
+    pub(crate) fn within(self, length: u64) -> Option<Range<u64>> {
+        let part = match self {
+            Self::From(first, last) => first..last.map_or(length, |last| last.saturating_add(1).min(length)),
+            Self::Last(suffix) => length.saturating_sub(suffix)..length,
+        };
+        (part.start < part.end).then_some(part)
+    }
+
+    /// Its bytes if they do not depend on the length.
+    pub(crate) fn closed(self) -> Option<Range<u64>> {
+        match self {
+            Self::From(first, Some(last)) => Some(first..last.checked_add(1)?),
+            _ => None,
+        }
     }
 }
 
@@ -53,14 +87,27 @@ fn if_range_holds(validator: &str, etag: Option<&str>, last_modified: Option<i64
     parse_date(validator).is_some_and(|date| last_modified == Some(date))
 }
 
-fn parse_single(range: &str) -> Option<(Option<u64>, Option<u64>)> {
+/// The ranges of a `Range`; `None` when it is not understood as a whole.
+pub(crate) fn parse_ranges(range: &str) -> Option<Vec<Asked>> {
     let (unit, set) = range.split_once('=')?;
-    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let (first, last) = set.trim().split_once('-')?;
-    let (first, last) = (position(first)?, position(last)?);
-    if first.is_none() && last.is_none() { None } else { Some((first, last)) }
+    let mut asked = Vec::with_capacity(1);
+    for one in set.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+        let (first, last) = one.split_once('-')?;
+        let one = match (position(first)?, position(last)?) {
+            (Some(first), Some(last)) if last < first => return None,
+            (Some(first), last) => Asked::From(first, last),
+            (None, Some(suffix)) => Asked::Last(suffix),
+            (None, None) => return None,
+        };
+        if asked.len() == MAX_RANGES {
+            return None;
+        }
+        asked.push(one);
+    }
+    (!asked.is_empty()).then_some(asked)
 }
 
 /// Digits or nothing; a number beyond 64 bits is beyond every object.
@@ -93,6 +140,12 @@ mod tests {
             ("bytes=99999999999999999999999-", Unsatisfiable),
             ("bytes=5-2", Whole),
             ("bytes=0-1,3-4", Whole),
+            ("bytes=3-4, 0-1,2-3", Part(0..5)),
+            ("bytes=0-1,2-", Part(0..10)),
+            ("bytes=0-1,99-", Part(0..2)),
+            ("bytes=98-,99-", Unsatisfiable),
+            ("bytes=0-1,4-3", Whole),
+            ("bytes=,", Whole),
             ("bytes=-", Whole),
             ("bytes= 1 - 2", Whole),
             ("bytes=+1-2", Whole),

@@ -27,8 +27,18 @@ pub enum Served {
 pub enum Forward {
     /// Nothing is stored that could be used.
     Miss,
+    /// Nothing is stored under that URI.
+    UriMiss,
+    /// What is stored is for requests with other headers.
+    VaryMiss,
     /// What is stored was stale.
     Stale,
+    /// What is stored has not all the bytes.
+    Partial,
+    /// The request's directives wanted it.
+    Request,
+    /// The method's answers are not stored.
+    Method,
     /// The cache was not to be used.
     Bypass,
 }
@@ -37,13 +47,18 @@ impl Forward {
     fn as_str(self) -> &'static str {
         match self {
             Self::Miss => "miss",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
+            Self::Partial => "partial",
+            Self::Request => "request",
+            Self::Method => "method",
             Self::Bypass => "bypass",
         }
     }
 }
 
-/// One member of the field: displays as `NAME; hit; ttl=5` or `NAME; fwd=miss; stored; collapsed`.
+/// One member of the field: displays as `NAME; hit; ttl=5` or `NAME; fwd=miss; fwd-status=200; stored; collapsed`.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheStatus<'a> {
     /// The cache, a token.
@@ -52,6 +67,18 @@ pub struct CacheStatus<'a> {
     pub served: Served,
     /// Remaining freshness in seconds, negative when stale.
     pub ttl: Option<i64>,
+    /// Status of the origin's answer where it differs from the viewer's, as after a validation.
+    pub forward_status: Option<u16>,
+    /// More for an operator's eye, a token.
+    pub detail: Option<&'a str>,
+}
+
+impl<'a> CacheStatus<'a> {
+    /// A member without `fwd-status` and `detail`.
+    #[must_use]
+    pub fn new(cache: &'a str, served: Served, ttl: Option<i64>) -> Self {
+        Self { cache, served, ttl, forward_status: None, detail: None }
+    }
 }
 
 impl fmt::Display for CacheStatus<'_> {
@@ -59,9 +86,13 @@ impl fmt::Display for CacheStatus<'_> {
         f.write_str(self.cache)?;
         match self.served {
             Served::Hit | Served::Stale => f.write_str("; hit")?,
-            Served::Own => f.write_str("; detail=own")?,
+            Served::Own if self.detail.is_none() => f.write_str("; detail=own")?,
+            Served::Own => {}
             Served::Forwarded { forward, stored, collapsed } => {
                 write!(f, "; fwd={}", forward.as_str())?;
+                if let Some(status) = self.forward_status {
+                    write!(f, "; fwd-status={status}")?;
+                }
                 if stored {
                     f.write_str("; stored")?;
                 }
@@ -70,8 +101,11 @@ impl fmt::Display for CacheStatus<'_> {
                 }
             }
         }
-        match self.ttl {
-            Some(ttl) => write!(f, "; ttl={ttl}"),
+        if let Some(ttl) = self.ttl {
+            write!(f, "; ttl={ttl}")?;
+        }
+        match self.detail {
+            Some(detail) => write!(f, "; detail={detail}"),
             None => Ok(()),
         }
     }
@@ -83,12 +117,20 @@ mod tests {
 
     #[test]
     fn renders_by_rfc_9211() {
-        let show = |served, ttl| CacheStatus { cache: "anabranch", served, ttl }.to_string();
+        let show = |served, ttl| CacheStatus::new("anabranch", served, ttl).to_string();
         assert_eq!(show(Served::Hit, Some(5)), "anabranch; hit; ttl=5");
         assert_eq!(show(Served::Stale, Some(-2)), "anabranch; hit; ttl=-2");
         let fetched = Served::Forwarded { forward: Forward::Miss, stored: true, collapsed: true };
         assert_eq!(show(fetched, None), "anabranch; fwd=miss; stored; collapsed");
         let passed = Served::Forwarded { forward: Forward::Stale, stored: false, collapsed: false };
         assert_eq!(show(passed, None), "anabranch; fwd=stale");
+        assert_eq!(show(Served::Own, None), "anabranch; detail=own");
+        let validated = Served::Forwarded { forward: Forward::Request, stored: true, collapsed: false };
+        let full = CacheStatus {
+            forward_status: Some(304),
+            detail: Some("memory"),
+            ..CacheStatus::new("x", validated, Some(9))
+        };
+        assert_eq!(full.to_string(), "x; fwd=request; fwd-status=304; stored; ttl=9; detail=memory");
     }
 }

@@ -91,6 +91,7 @@ id!(/** A breakout: one live session of a channel. */ BreakoutId, 'b', false);
 id!(/** A distribution, upper case as CloudFront's are. */ DistributionId, 'E', true);
 id!(/** A public key: the `Key-Pair-Id` of signed URLs. */ KeyId, 'K', true);
 id!(/** A key group that behaviors trust. */ KeyGroupId, 'g', false);
+id!(/** An invalidation: one order to forget, upper case as CloudFront's are. */ InvalidationId, 'I', true);
 
 #[cfg(test)]
 mod tests {

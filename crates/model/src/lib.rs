@@ -17,9 +17,10 @@ pub use distribution::{
     OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection, Transform,
     ViewerProtocol,
 };
-pub use id::{BreakoutId, ChannelId, DistributionId, IdError, InputId, KeyGroupId, KeyId};
+pub use id::{BreakoutId, ChannelId, DistributionId, IdError, InputId, InvalidationId, KeyGroupId, KeyId};
 pub use lifecycle::{
     BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionState, InvalidTransition,
+    InvalidationEvent, InvalidationState,
 };
 pub use report::{InputState, PackagingState, Report, Traffic};
 pub use snapshot::{BreakoutSpec, ChannelSpec, InputSpec, KeyGroupSpec, KeySpec, Snapshot};

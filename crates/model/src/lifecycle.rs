@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{subject} is {state} and cannot {event}: {remedy}")]
 pub struct InvalidTransition {
-    /// `channel`, `breakout` or `distribution`.
+    /// `channel`, `breakout`, `distribution` or `invalidation`.
     pub subject: &'static str,
     /// State it is in.
     pub state: &'static str,
@@ -199,6 +199,33 @@ impl DistributionState {
     }
 }
 
+words!(
+    /// Status of an invalidation, in CloudFront's words.
+    InvalidationState {
+        /// Some edge may still serve what it names.
+        InProgress = "InProgress",
+        /// No edge serves what it names; final.
+        Completed = "Completed",
+    }
+);
+
+/// What happens to an invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidationEvent {
+    /// Every edge acts by it.
+    Confirm,
+}
+
+impl InvalidationState {
+    /// The state after `event`; every event is legal.
+    #[must_use]
+    pub fn next(self, event: InvalidationEvent) -> Self {
+        match event {
+            InvalidationEvent::Confirm => Self::Completed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +281,22 @@ mod tests {
         ];
         for (from, event, to) in table {
             assert_eq!(from.next(event).ok(), to, "{from:?} {event:?}");
+        }
+    }
+
+    #[test]
+    fn distribution_and_invalidation_tables() {
+        use DistributionState::{Deployed, InProgress};
+        for (from, event, to) in [
+            (InProgress, DistributionEvent::Change, InProgress),
+            (InProgress, DistributionEvent::Confirm, Deployed),
+            (Deployed, DistributionEvent::Change, InProgress),
+            (Deployed, DistributionEvent::Confirm, Deployed),
+        ] {
+            assert_eq!(from.next(event), to, "{from:?} {event:?}");
+        }
+        for from in InvalidationState::ALL {
+            assert_eq!(from.next(InvalidationEvent::Confirm), InvalidationState::Completed, "{from:?}");
         }
     }
 

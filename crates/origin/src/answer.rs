@@ -14,6 +14,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::bucket;
 use crate::path::{self, Asked, What};
 use crate::{Shared, TOKEN_HEADER};
 
@@ -21,7 +22,7 @@ use crate::{Shared, TOKEN_HEADER};
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// What does not exist may exist in a moment.
-const NEGATIVE: &str = "max-age=1";
+pub(crate) const NEGATIVE: &str = "max-age=1";
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -87,18 +88,24 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let Some(asked) = path::parse(request.uri().path()) else {
-        return text(StatusCode::NOT_FOUND, "no such path\n");
-    };
-    let mut response = match &asked.what {
-        What::Object(name) => object(shared, &asked, name).await,
-        What::Multivariant | What::Media(_) => playlist(shared, &asked),
+    let path = request.uri().path();
+    let mut response = match (path.strip_prefix("/bucket/"), path::parse(path)) {
+        (Some(name), _) => bucket::answer(&shared.store, name, request.headers()).await,
+        (None, Some(asked)) => live(shared, &asked).await,
+        (None, None) => return text(StatusCode::NOT_FOUND, "no such path\n"),
     };
     if request.method() == Method::HEAD {
         *response.body_mut() = Body::Whole(None);
     }
     metrics::counter!("anabranch_origin_requests_total", "status_class" => class(response.status())).increment(1);
     response
+}
+
+async fn live(shared: &Shared, asked: &Asked) -> Response<Body> {
+    match &asked.what {
+        What::Object(name) => object(shared, asked, name).await,
+        What::Multivariant | What::Media(_) => playlist(shared, asked),
+    }
 }
 
 fn playlist(shared: &Shared, asked: &Asked) -> Response<Body> {
@@ -136,7 +143,7 @@ fn lifetime_seconds(timeline: &Timeline, now_ms: i64) -> u64 {
 
 async fn object(shared: &Shared, asked: &Asked, name: &str) -> Response<Body> {
     let key = key::live_object(asked.channel.as_str(), asked.breakout.as_str(), name);
-    let Object { file, len } = match shared.store.get(&key).await {
+    let Object { file, len, .. } = match shared.store.get(&key).await {
         Ok(object) => object,
         Err(StoreError::NotFound { .. } | StoreError::InvalidKey { .. }) => {
             return text(StatusCode::NOT_FOUND, "no such object\n");
@@ -165,7 +172,7 @@ fn text(status: StatusCode, words: &'static str) -> Response<Body> {
     response
 }
 
-fn whole(status: StatusCode, body: Bytes, kind: &'static str) -> Response<Body> {
+pub(crate) fn whole(status: StatusCode, body: Bytes, kind: &'static str) -> Response<Body> {
     let length = body.len();
     let mut response = Response::new(Body::Whole(Some(body)));
     *response.status_mut() = status;

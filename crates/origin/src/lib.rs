@@ -1,11 +1,12 @@
 //! The origin room: playlists and segments over HTTP, inside the house.
 //!
-//! In: what packagers publish ([`Timelines`]) and the objects in the store.
+//! In: what packagers publish ([`Timelines`]) and the objects in the store, of breakouts and of buckets.
 //! Out: HTTP answers with right types and cache lifetimes.
 //! Never: viewers. Only edges that know the token are answered; signatures, CORS and caching are the edge's.
-//! Spec: RFC 8216; `docs/adr/0005`.
+//! Spec: RFC 8216, 9110; `docs/adr/0005`.
 
 mod answer;
+mod bucket;
 mod path;
 
 use std::collections::HashMap;

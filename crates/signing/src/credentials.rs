@@ -179,21 +179,38 @@ impl Credentials {
 /// bytes and their order.
 #[must_use]
 pub fn strip_reserved(raw_query: &str) -> Cow<'_, str> {
-    let Some(first) = raw_query.split('&').position(|parameter| reserved(parameter).is_some()) else {
-        return Cow::Borrowed(raw_query);
-    };
-    let own = || raw_query.split('&').enumerate().filter(|(_, parameter)| reserved(parameter).is_none());
-    if own().all(|(at, _)| at < first) {
-        // Signers mostly append: what stands before is a piece of the query as it is.
-        let len: usize = own().map(|(_, parameter)| parameter.len() + 1).sum();
-        return Cow::Borrowed(&raw_query[..len.saturating_sub(1)]);
+    let mut at = 0;
+    let mut first_reserved = None;
+    let mut own: Option<String> = None;
+    for parameter in raw_query.split('&') {
+        match (reserved(parameter), first_reserved) {
+            (Some(_), None) => first_reserved = Some(at),
+            (None, Some(first)) => {
+                // Signers mostly append, so this is rare: what stands before is a piece of the query as it is.
+                let own = own.get_or_insert_with(|| raw_query[..first].to_owned());
+                own.push_str(parameter);
+                own.push('&');
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        at += parameter.len() + 1;
     }
-    let own: Vec<&str> = own().map(|(_, parameter)| parameter).collect();
-    Cow::Owned(own.join("&"))
+    match (own, first_reserved) {
+        (Some(mut own), _) => {
+            own.pop();
+            Cow::Owned(own)
+        }
+        (None, Some(first)) => Cow::Borrowed(&raw_query[..first.saturating_sub(1)]),
+        (None, None) => Cow::Borrowed(raw_query),
+    }
 }
 
 /// Slot in [`RESERVED`], the whole parameter and its value, if it is a reserved one. Names are case-sensitive.
 fn reserved(parameter: &str) -> Option<(usize, &str, &str)> {
+    // Most parameters are none, and there may be thousands.
+    if !matches!(parameter.bytes().next(), Some(b'E' | b'P' | b'S' | b'K' | b'H')) {
+        return None;
+    }
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     RESERVED.iter().position(|reserved| *reserved == name).map(|slot| (slot, parameter, value))
 }

@@ -18,6 +18,9 @@ pub enum PolicyFault {
     /// `Resource` begins with no known scheme and no star.
     #[error("resource without a scheme")]
     Resource,
+    /// A run between two stars of `Resource` has a `?` and more than 1,024 bytes.
+    #[error("resource with a question mark in too long a run between stars")]
+    Wildcards,
     /// `AWS:SourceIp` is not an IPv4 address or block.
     #[error("source address is not an ipv4 block")]
     Address,

@@ -8,6 +8,7 @@
 //! A request is judged in steps of rising cost: [`Credentials::from_query`] or [`Credentials::from_cookies`] finds the pieces,
 //! [`verify`] checks the signature, [`ParsedPolicy::allows`] checks time, address and resource. Only the last depends on the
 //! moment, so a caller may keep [`Verified`] by [`Credentials::digest`], for as long as its set of keys stays the same.
+//! Each step is linear in what was sent, wildcards included, and a policy is read only once its signature is good.
 
 mod address;
 mod credentials;

@@ -31,7 +31,7 @@ impl ParsedPolicy {
         let wire: WirePolicy = serde_json::from_slice(json).map_err(|_| fault(PolicyFault::Json))?;
         let [statement] = <[WireStatement; 1]>::try_from(wire.statement).map_err(|_| fault(PolicyFault::Statements))?;
         let resource = match statement.resource {
-            Some(text) => Resource::pattern(&text).ok_or(fault(PolicyFault::Resource))?,
+            Some(text) => Resource::pattern(&text).map_err(fault)?,
             None => Resource::Any,
         };
         let condition = statement.condition;

@@ -1,5 +1,6 @@
 //! What a URL is, and which URLs the `Resource` of a policy covers.
 
+use crate::PolicyFault;
 use crate::credentials::strip_reserved;
 use crate::encoding::percent_decode;
 use crate::glob::Glob;
@@ -65,26 +66,30 @@ enum QueryRule {
 }
 
 impl Resource {
-    /// Compiles the `Resource` of a custom policy; `None` when it begins with neither a scheme nor a star.
-    pub(crate) fn pattern(text: &str) -> Option<Self> {
-        let (scheme, rest) = split_scheme(text)?;
+    /// Compiles the `Resource` of a custom policy.
+    ///
+    /// # Errors
+    /// It begins with neither a scheme nor a star, or a run between two stars is too long.
+    pub(crate) fn pattern(text: &str) -> Result<Self, PolicyFault> {
+        let glob = |text: &str| Glob::new(text).ok_or(PolicyFault::Wildcards);
+        let (scheme, rest) = split_scheme(text).ok_or(PolicyFault::Resource)?;
         let (before_query, query) = rest.split_once(r"\?").map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let path_at = before_query.find('/').unwrap_or(before_query.len());
         let (host, path) = before_query.split_at(path_at);
-        let host = Glob::new(&host.to_ascii_lowercase());
+        let host = glob(&host.to_ascii_lowercase())?;
         let file = if path.is_empty() && query.is_none() && host.is_open() {
             None
         } else {
-            let path = Glob::new(if path.is_empty() { "/" } else { path });
+            let path = glob(if path.is_empty() { "/" } else { path })?;
             let query = match query {
-                Some(query) => QueryRule::Like(Glob::new(query)),
+                Some(query) => QueryRule::Like(glob(query)?),
                 None if path.is_open() => QueryRule::Free,
                 None => QueryRule::Absent,
             };
             Some((path, query))
         };
-        let scheme = Glob::new(&scheme.to_ascii_lowercase());
-        Some(Self::Pattern(Box::new(Pattern { text: text.to_owned(), scheme, host, file })))
+        let scheme = glob(&scheme.to_ascii_lowercase())?;
+        Ok(Self::Pattern(Box::new(Pattern { text: text.to_owned(), scheme, host, file })))
     }
 
     pub(crate) fn is_exact(&self) -> bool {
@@ -215,7 +220,11 @@ mod tests {
     #[test]
     fn what_is_no_resource() {
         for text in ["", "ftp://a.example/x", "a.example/x", "/x", "?ttp://a.example/x", "x*://a.example/"] {
-            assert_eq!(Resource::pattern(text), None, "{text:?}");
+            assert_eq!(Resource::pattern(text), Err(PolicyFault::Resource), "{text:?}");
+        }
+        let long = "x".repeat(crate::glob::MASK_MAX_BYTES);
+        for text in [format!("*://h*?{long}*"), format!("http://h/*?{long}*"), format!("http://h/x\\?*?{long}*")] {
+            assert_eq!(Resource::pattern(&text), Err(PolicyFault::Wildcards), "{text:.20}");
         }
     }
 

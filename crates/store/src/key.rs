@@ -5,6 +5,7 @@
 //! | `live/<channel>/<breakout>/timeline.json` | what has been published of a breakout |
 //! | `live/<channel>/<breakout>/<rendition>/init-<run>-<n>.mp4` | init section |
 //! | `live/<channel>/<breakout>/<rendition>/<msn>-<run>.m4s` | media segment |
+//! | `bucket/<bucket>/<path>` | object of a bucket that distributions may name |
 
 /// Longest key, in bytes.
 const MAX_LEN: usize = 512;
@@ -19,6 +20,12 @@ pub fn live_prefix(channel: &str, breakout: &str) -> String {
 #[must_use]
 pub fn live_object(channel: &str, breakout: &str, name: &str) -> String {
     format!("live/{channel}/{breakout}/{name}")
+}
+
+/// An object of a bucket by its path within it.
+#[must_use]
+pub fn bucket_object(bucket: &str, path: &str) -> String {
+    format!("bucket/{bucket}/{path}")
 }
 
 /// Name, relative to the breakout, of the record of what was published.

@@ -1,10 +1,12 @@
 //! Objects as files below one folder.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -61,6 +63,10 @@ pub struct Object {
     pub file: tokio::fs::File,
     /// Its size in bytes.
     pub len: u64,
+    /// When it was stored, if the file system knows.
+    pub modified: Option<SystemTime>,
+    /// Another one whenever the object was stored again: letters, digits and `-`.
+    pub version: String,
 }
 
 /// A store on local disk. Cheap to clone.
@@ -114,7 +120,12 @@ impl LocalStore {
             if !meta.is_file() {
                 return Err(StoreError::NotFound { key });
             }
-            Ok(Object { file: tokio::fs::File::from_std(file), len: meta.len() })
+            Ok(Object {
+                file: tokio::fs::File::from_std(file),
+                len: meta.len(),
+                modified: meta.modified().ok(),
+                version: version(&meta),
+            })
         })
         .await
     }
@@ -213,6 +224,11 @@ fn move_into_place(temporary: &Path, path: &Path) -> io::Result<()> {
     }
     // The new name is durable only once its folder is.
     File::open(folder)?.sync_all()
+}
+
+/// Each `put` makes a new file, so file and time together are a name for what it wrote.
+fn version(meta: &Metadata) -> String {
+    format!("{:x}-{:x}-{:x}-{:x}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -9,7 +9,7 @@ mod server;
 mod viewer;
 
 pub use encoder::{Encoder, Picture};
-pub use server::Server;
+pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};
 
 use std::time::{Duration, Instant};

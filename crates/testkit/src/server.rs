@@ -222,7 +222,11 @@ fn serve(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Comma
 }
 
 /// The binary under test.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// It was not built.
+#[must_use]
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("ANABRANCH_BIN") {
         return path.into();
     }

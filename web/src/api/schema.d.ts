@@ -239,7 +239,8 @@ export interface paths {
         /** Lists distributions. */
         get: operations["distribution_list"];
         put?: never;
-        post?: never;
+        /** Makes a distribution of its own from CloudFront's configuration. */
+        post: operations["distribution_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -253,11 +254,85 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows a distribution. */
+        /** Shows a distribution with its configuration. */
         get: operations["distribution_show"];
+        /** Gives a distribution another configuration, a channel's own too. */
+        put: operations["distribution_update"];
+        post?: never;
+        /** Deletes a disabled distribution of its own. */
+        delete: operations["distribution_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/invalidations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the invalidations of a distribution. */
+        get: operations["invalidation_list"];
+        put?: never;
+        /** Orders edges to forget paths and tags of a distribution. */
+        post: operations["invalidation_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/invalidations/{invalidation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an invalidation. */
+        get: operations["invalidation_show"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/key-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists key groups. */
+        get: operations["key_group_list"];
+        put?: never;
+        /** Makes a key group. */
+        post: operations["key_group_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/key-groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a key group. */
+        get: operations["key_group_show"];
+        /** Gives a key group other keys. */
+        put: operations["key_group_update"];
+        post?: never;
+        /** Deletes a key group that no distribution trusts. */
+        delete: operations["key_group_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -276,6 +351,23 @@ export interface paths {
         /** Makes a key pair, or trusts a public key. The answer is the only one that shows the private half. */
         post: operations["key_create"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes a key that no key group has. */
+        delete: operations["key_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -426,18 +518,24 @@ export interface components {
              * @description Bytes sent since it was made.
              */
             bytes_total: number;
-            /** @description Channel that it serves. */
-            channel: string;
+            /** @description The creator's own mark. */
+            caller_reference: string;
+            /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+            channel?: string | null;
+            /** @description The operator's note. */
+            comment: string;
             /** @description RFC 3339. */
             created_at: string;
             /** @description Host name. */
             domain_name: string;
             /** @description Whether it serves. */
             enabled: boolean;
+            /** @description Names this configuration for `If-Match`; changes with the configuration only. */
+            etag: string;
             /** @description Identifier. */
             id: string;
-            /** @description Key group whose signatures open it. */
-            key_group: string;
+            /** @description Key groups whose signatures open it; empty when all of it is public. */
+            key_groups: string[];
             /** @description Price class, in CloudFront's words. */
             price_class: string;
             /**
@@ -450,6 +548,21 @@ export interface components {
              * @example Deployed
              */
             status: string;
+            /** @description What `Deployed` still waits for, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description The configuration of a distribution to make or to change. */
+        DistributionPut: {
+            /**
+             * @description CloudFront's DistributionConfig, as `aws cloudfront create-distribution --distribution-config` takes it. A field that is
+             *     not honoured is refused by name.
+             */
+            config: Record<string, never>;
+        };
+        /** @description A distribution with its configuration. */
+        DistributionWhole: components["schemas"]["Distribution"] & {
+            /** @description CloudFront's DistributionConfig with every default filled in. */
+            config: Record<string, never>;
         };
         /** @description A push endpoint. */
         Input: {
@@ -478,14 +591,52 @@ export interface components {
             /** @description Its address. */
             remote?: string | null;
         };
-        /** @description A key of the default key group. */
+        /** @description An order to forget what edges keep. */
+        Invalidation: {
+            /** @description The creator's own mark. */
+            caller_reference: string;
+            /** @description RFC 3339. */
+            completed_at?: string | null;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Its distribution. */
+            distribution: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Path patterns. */
+            paths: string[];
+            /**
+             * Format: int64
+             * @description Which order of the distribution it is, from 1.
+             */
+            sequence: number;
+            /**
+             * @description Whether every edge acts by it.
+             * @example Completed
+             */
+            status: string;
+            /** @description Tags of `Cache-Tag` or `Surrogate-Key`. */
+            tags: string[];
+            /** @description What `Completed` still waits for, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description What to forget. */
+        InvalidationCreate: {
+            /** @description The creator's own mark: the same with the same paths and tags answers the earlier order. A new one if it is missing. */
+            caller_reference?: string | null;
+            /** @description Paths, each beginning with `/`; a `*` at the end is any run. Without a `?` it covers every query of the path. Up to 3000. */
+            paths?: string[];
+            /** @description Tags of `Cache-Tag` or `Surrogate-Key`. Up to 256. */
+            tags?: string[];
+        };
+        /** @description A key that viewer URLs are signed with. */
         Key: {
             /** @description RFC 3339. */
             created_at: string;
             /** @description `Key-Pair-Id`. */
             id: string;
-            /** @description Its key group. */
-            key_group: string;
+            /** @description Ids of the key groups that have it. */
+            key_groups: string[];
             /** @description Unique name. */
             name: string;
             /** @description SubjectPublicKeyInfo in PEM. */
@@ -495,15 +646,45 @@ export interface components {
         };
         /** @description A key to make or to trust. */
         KeyCreate: {
-            /** @description Unique name, 1 to 100 characters. */
-            name: string;
-            /** @description PEM of a key whose private half stays with the caller. If it is missing, a pair is made here. */
+            /** @description `Key-Pair-Id`: 1 to 64 letters, digits, `-` or `_`; a new one if it is missing. */
+            id?: string | null;
+            /** @description Key groups that it joins, by id or name; the default group if it is missing. */
+            key_groups?: string[] | null;
+            /** @description Unique name, 1 to 100 characters; the id if it is missing. */
+            name?: string | null;
+            /**
+             * @description PEM of a key whose private half stays with the caller: RSA of 2048 to 4096 bits or ECDSA P-256. If it is missing, a
+             *     pair is made here.
+             */
             public_key?: string | null;
         };
         /** @description A key that was made just now. */
         KeyCreated: components["schemas"]["Key"] & {
             /** @description PKCS#8 in PEM. No other answer shows it. Null when the caller gave the public half. */
             private_key?: string | null;
+        };
+        /** @description Keys that open what trusts the group. */
+        KeyGroup: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Identifier; what `TrustedKeyGroups` names. */
+            id: string;
+            /** @description Ids of its keys, oldest first. */
+            keys: string[];
+            /** @description Unique name. */
+            name: string;
+        };
+        /** @description A key group to make. */
+        KeyGroupCreate: {
+            /** @description Its keys, by id or name. */
+            keys?: string[];
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+        };
+        /** @description Other keys for a key group. */
+        KeyGroupUpdate: {
+            /** @description All keys that it has from now on, by id or name. */
+            keys: string[];
         };
         /** @description A page of a list. */
         List_Breakout: {
@@ -586,18 +767,24 @@ export interface components {
                  * @description Bytes sent since it was made.
                  */
                 bytes_total: number;
-                /** @description Channel that it serves. */
-                channel: string;
+                /** @description The creator's own mark. */
+                caller_reference: string;
+                /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+                channel?: string | null;
+                /** @description The operator's note. */
+                comment: string;
                 /** @description RFC 3339. */
                 created_at: string;
                 /** @description Host name. */
                 domain_name: string;
                 /** @description Whether it serves. */
                 enabled: boolean;
+                /** @description Names this configuration for `If-Match`; changes with the configuration only. */
+                etag: string;
                 /** @description Identifier. */
                 id: string;
-                /** @description Key group whose signatures open it. */
-                key_group: string;
+                /** @description Key groups whose signatures open it; empty when all of it is public. */
+                key_groups: string[];
                 /** @description Price class, in CloudFront's words. */
                 price_class: string;
                 /**
@@ -610,6 +797,42 @@ export interface components {
                  * @example Deployed
                  */
                 status: string;
+                /** @description What `Deployed` still waits for, in words. */
+                waiting_for?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Invalidation: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description The creator's own mark. */
+                caller_reference: string;
+                /** @description RFC 3339. */
+                completed_at?: string | null;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Its distribution. */
+                distribution: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Path patterns. */
+                paths: string[];
+                /**
+                 * Format: int64
+                 * @description Which order of the distribution it is, from 1.
+                 */
+                sequence: number;
+                /**
+                 * @description Whether every edge acts by it.
+                 * @example Completed
+                 */
+                status: string;
+                /** @description Tags of `Cache-Tag` or `Surrogate-Key`. */
+                tags: string[];
+                /** @description What `Completed` still waits for, in words. */
+                waiting_for?: string | null;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -622,14 +845,30 @@ export interface components {
                 created_at: string;
                 /** @description `Key-Pair-Id`. */
                 id: string;
-                /** @description Its key group. */
-                key_group: string;
+                /** @description Ids of the key groups that have it. */
+                key_groups: string[];
                 /** @description Unique name. */
                 name: string;
                 /** @description SubjectPublicKeyInfo in PEM. */
                 public_key: string;
                 /** @description Whether this server can sign with it. */
                 signs: boolean;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_KeyGroup: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Identifier; what `TrustedKeyGroups` names. */
+                id: string;
+                /** @description Ids of its keys, oldest first. */
+                keys: string[];
+                /** @description Unique name. */
+                name: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -662,6 +901,8 @@ export interface components {
         };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
+            /** @description The same in CloudFront's words, such as `CNAMEAlreadyExists`. */
+            code?: string | null;
             /** @description This very case in words. */
             detail: string;
             /** @description Field, parameter or header that is to blame. */
@@ -1259,6 +1500,40 @@ export interface operations {
             };
         };
     };
+    distribution_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same distribution */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DistributionPut"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     distribution_show: {
         parameters: {
             query?: never;
@@ -1276,8 +1551,335 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Distribution"];
+                    "application/json": components["schemas"]["DistributionWhole"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ETag of the configuration that the caller has seen; another one is 412 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DistributionPut"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ETag of the configuration that the caller has seen; another one is 412 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invalidation_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the distribution */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Invalidation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invalidation_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the distribution */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvalidationCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invalidation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invalidation_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the distribution */
+                id: string;
+                /** @description Id of the invalidation */
+                invalidation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invalidation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_group_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_KeyGroup"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_group_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same key group */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyGroupCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyGroup"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_group_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyGroup"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_group_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyGroupUpdate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyGroup"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_group_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -1344,6 +1946,34 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["KeyCreated"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    key_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {

@@ -32,15 +32,15 @@ impl Client {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
-        self.send(Method::GET, path, None).await
+        self.call(Method::GET, path, None, None).await
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value> {
-        self.send(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(body), None).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<()> {
-        self.send(Method::DELETE, path, None).await.map(|_| ())
+        self.call(Method::DELETE, path, None, None).await.map(|_| ())
     }
 
     /// All pages of a list, as one.
@@ -59,11 +59,21 @@ impl Client {
         Ok(serde_json::json!({ "items": items }))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+    /// One request; with `etag` it is done only if that is still the ETag of what it addresses.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        etag: Option<&str>,
+    ) -> Result<Value> {
         let url = format!("{}{path}", self.server);
         let mut request = self.http.request(method, &url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(etag) = etag {
+            request = request.header(reqwest::header::IF_MATCH, format!("\"{}\"", etag.trim_matches('"')));
         }
         if let Some(body) = body {
             request = request.json(&body);

@@ -1,6 +1,7 @@
 //! The command line that speaks the API: noun, then verb.
 
 mod client;
+mod delivery;
 mod output;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use client::Client;
+use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain};
 
 /// Time between two looks at a state that is awaited.
@@ -47,6 +49,11 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: DistributionVerb,
     },
+    /// Orders to forget what edges keep
+    Invalidation {
+        #[command(subcommand)]
+        verb: InvalidationVerb,
+    },
     /// Live sessions that an audience watches
     Breakout {
         #[command(subcommand)]
@@ -56,6 +63,11 @@ pub(crate) enum ClientCommand {
     Key {
         #[command(subcommand)]
         verb: KeyVerb,
+    },
+    /// Keys that open what a distribution protects
+    KeyGroup {
+        #[command(subcommand)]
+        verb: KeyGroupVerb,
     },
     /// Sign a URL
     Sign(Sign),
@@ -88,14 +100,6 @@ pub(crate) enum ChannelVerb {
     Stop(One),
     /// Delete a channel that does not run
     Delete(One),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DistributionVerb {
-    /// List distributions
-    List(Connection),
-    /// Show a distribution
-    Show(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,18 +147,6 @@ pub(crate) enum BreakoutVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyVerb {
-    /// Create a key pair in the default key group
-    Create {
-        name: Option<String>,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// List keys
-    List(Connection),
-}
-
 /// One object, by id or name.
 #[derive(Debug, Args)]
 pub(crate) struct One {
@@ -191,9 +183,11 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
     runtime.block_on(async {
         match command {
             ClientCommand::Channel { verb } => channel(verb).await,
-            ClientCommand::Distribution { verb } => distribution(verb).await,
+            ClientCommand::Distribution { verb } => delivery::distribution(verb).await,
+            ClientCommand::Invalidation { verb } => delivery::invalidation(verb).await,
             ClientCommand::Breakout { verb } => breakout(verb).await,
-            ClientCommand::Key { verb } => key(verb).await,
+            ClientCommand::Key { verb } => delivery::key(verb).await,
+            ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
         }
     })
@@ -216,13 +210,6 @@ async fn channel(verb: ChannelVerb) -> Result<()> {
     }
 }
 
-async fn distribution(verb: DistributionVerb) -> Result<()> {
-    match verb {
-        DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
-        DistributionVerb::Show(one) => show(&one, "distributions").await,
-    }
-}
-
 async fn breakout(verb: BreakoutVerb) -> Result<()> {
     match verb {
         BreakoutVerb::Create { name, channel, connection } => {
@@ -240,17 +227,6 @@ async fn breakout(verb: BreakoutVerb) -> Result<()> {
             set(&mut body, "ip", ip.map(Value::from));
             post(&one.connection, &path(&["breakouts", &one.id, "play-url"]), body).await
         }
-    }
-}
-
-async fn key(verb: KeyVerb) -> Result<()> {
-    match verb {
-        KeyVerb::Create { name, connection } => {
-            let mut body = json!({});
-            set(&mut body, "name", name.map(Value::from));
-            post(&connection, "/v1/keys", body).await
-        }
-        KeyVerb::List(connection) => list(&connection, "/v1/keys", output::KEYS).await,
     }
 }
 

@@ -21,8 +21,22 @@ pub(super) const CHANNELS: Columns = &[
     ("STATUS", "/distribution/status"),
     ("PROBLEM", "/problem"),
 ];
-pub(super) const DISTRIBUTIONS: Columns =
-    &[("ID", "/id"), ("DOMAIN NAME", "/domain_name"), ("STATUS", "/status"), ("ENABLED", "/enabled")];
+pub(super) const DISTRIBUTIONS: Columns = &[
+    ("ID", "/id"),
+    ("DOMAIN NAME", "/domain_name"),
+    ("STATUS", "/status"),
+    ("ENABLED", "/enabled"),
+    ("CHANNEL", "/channel"),
+    ("COMMENT", "/comment"),
+];
+pub(super) const INVALIDATIONS: Columns = &[
+    ("ID", "/id"),
+    ("STATUS", "/status"),
+    ("CREATED", "/created_at"),
+    ("FIRST PATH", "/paths/0"),
+    ("FIRST TAG", "/tags/0"),
+];
+pub(super) const KEY_GROUPS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 pub(super) const BREAKOUTS: Columns = &[
     ("ID", "/id"),
     ("NAME", "/name"),
@@ -34,7 +48,7 @@ pub(super) const BREAKOUTS: Columns = &[
 pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 
 /// Members that a table of one object begins with, in this order.
-const FIRST: &[&str] = &["id", "name", "state"];
+const FIRST: &[&str] = &["id", "name", "state", "status"];
 
 /// Prints one line for `error` and its causes.
 pub(crate) fn complain(error: &anyhow::Error) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{Edge, Transforms};
+use anabranch_edge::{DiskConfig, Edge, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -30,6 +30,12 @@ pub(crate) struct EdgeArguments {
     /// Cached bodies in memory, in MiB
     #[arg(long, default_value_t = 256)]
     memory_mib: u64,
+    /// Directory of cached bodies on disk, for this edge alone; without it bodies are cached in memory only
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Cached bodies on disk, in MiB
+    #[arg(long, default_value_t = 10_240, requires = "cache_dir")]
+    disk_mib: u64,
 }
 
 /// The number of threads: as asked, or one for each processor.
@@ -69,6 +75,10 @@ async fn run(arguments: &EdgeArguments, snapshot: Snapshot) -> Result<()> {
         listen: vec![arguments.listen],
         workers: workers(arguments.workers),
         cache_bytes: arguments.memory_mib << 20,
+        disk: arguments
+            .cache_dir
+            .clone()
+            .map(|dir| DiskConfig { limit_bytes: arguments.disk_mib << 20, ..DiskConfig::new(dir) }),
         transforms: transforms(),
         ..anabranch_edge::Config::default()
     };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anabranch_control::{Config as ControlConfig, Control};
 use anabranch_db::Db;
-use anabranch_edge::{Edge, OriginRoom};
+use anabranch_edge::{DiskConfig, Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
@@ -71,6 +71,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
         listen: vec![config.edge.listen],
         workers: alone::workers(config.edge.workers),
         cache_bytes: config.edge.memory,
+        disk: cache_on_disk(&config),
         max_connections: config.edge.max_connections,
         origin_room: Some(OriginRoom { authority: origin.local_addr()?.to_string(), token }),
         drain_timeout: config.drain,
@@ -130,6 +131,17 @@ fn control_config(config: &Config, api: SocketAddr) -> ControlConfig {
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
     }
+}
+
+/// The edge's disk tier: where it is told to be, or beside the other data.
+fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
+    let disk = &config.edge.disk;
+    let dir = disk.path.clone().unwrap_or_else(|| config.data.join("cache"));
+    (disk.limit > 0).then(|| DiskConfig {
+        limit_bytes: disk.limit,
+        reserve_bytes: disk.reserve,
+        ..DiskConfig::new(dir)
+    })
 }
 
 async fn deliver(edge: Edge, shutdown: Shutdown) {

@@ -104,7 +104,7 @@ impl App {
         let block = source_ip(request.ip.as_deref())?;
         let breakout = self.db.breakout_find(wanted).await?;
         let distribution = self.db.distribution_of_channel(&breakout.channel).await?;
-        let key = self.signing_key(&distribution.key_group).await?;
+        let key = self.signing_key(&distribution.key_groups).await?;
         let spec = |resource: String| {
             let policy = Policy::new(resource, expires);
             SignSpec::Custom(match block {

@@ -1,6 +1,7 @@
 //! Channels.
 
-use anabranch_db::{ChannelRow, Idempotency, InputRow, NewChannel, NewInput, Wish};
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{ChannelRow, Idempotency, InputRow, NewChannel, NewDistribution, NewInput, Wish};
 use anabranch_model::{ChannelId, DistributionId, InputId, InputState};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -55,17 +56,22 @@ impl App {
             let detail = format!("a window is {window_min} (three segments) to {WINDOW_MAX} seconds: {window_seconds}");
             return Err(Error::invalid("window_seconds", detail));
         }
+        let id = ChannelId::random();
         let distribution = DistributionId::random();
+        let config = DistributionConfig::live(distribution.as_str(), &id, &self.key_group);
         let new = NewChannel {
-            id: ChannelId::random(),
+            id,
             name: names::name(&request.name)?,
             description: names::description(&request.description)?,
             segment_target_seconds,
             window_seconds,
             inputs: vec![NewInput { id: InputId::random(), stream_key: stream_key() }],
-            domain_name: format!("{}.{}", distribution.as_str().to_ascii_lowercase(), self.config.domain_suffix),
-            distribution,
-            key_group: self.key_group.clone(),
+            distribution: NewDistribution {
+                domain_name: self.domain_name(&distribution),
+                content: self.distribution_content(&config, &distribution)?,
+                id: distribution,
+                idempotency: None,
+            },
             idempotency,
         };
         let row = self.db.channel_create(&new, self.clock.now_ms()).await?.into_inner();

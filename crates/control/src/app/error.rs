@@ -14,6 +14,12 @@ pub(crate) enum Error {
         /// What is wrong and what would be right.
         detail: String,
     },
+    /// The configuration of a distribution is not acceptable.
+    #[error(transparent)]
+    Config(#[from] anabranch_cloudfront::ConfigError),
+    /// What exists does not allow it.
+    #[error("{0}")]
+    Conflict(String),
     /// The caller may not see it.
     #[error("{0}")]
     Forbidden(String),

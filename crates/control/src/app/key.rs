@@ -1,14 +1,14 @@
-//! Keys that sign viewer URLs.
+//! Keys that sign viewer URLs, here or elsewhere.
 
 use anabranch_db::{Db, Idempotency, KeyRow, NewKey};
-use anabranch_model::{KeyGroupId, KeyId};
+use anabranch_model::{IdError, KeyGroupId, KeyId};
 use anabranch_signing::{KeyError, PrivateKey, PublicKey, SignError, SignSpec, sign_url};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::page::{PageQuery, list};
 use super::view::{Key, KeyCreated, List};
-use super::{App, Error, names};
+use super::{App, Error, key_group, names};
 use crate::{BuildError, time};
 
 /// Name of the key that is made at the first start.
@@ -18,10 +18,15 @@ const FIRST_KEY: &str = "first";
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyCreate {
-    /// Unique name, 1 to 100 characters.
-    name: String,
-    /// PEM of a key whose private half stays with the caller. If it is missing, a pair is made here.
+    /// Unique name, 1 to 100 characters; the id if it is missing.
+    name: Option<String>,
+    /// `Key-Pair-Id`: 1 to 64 letters, digits, `-` or `_`; a new one if it is missing.
+    id: Option<String>,
+    /// PEM of a key whose private half stays with the caller: RSA of 2048 to 4096 bits or ECDSA P-256. If it is missing, a
+    /// pair is made here.
     public_key: Option<String>,
+    /// Key groups that it joins, by id or name; the default group if it is missing.
+    key_groups: Option<Vec<String>>,
 }
 
 /// A key that signs.
@@ -62,12 +67,18 @@ async fn generate() -> Result<Result<(String, String), KeyError>, tokio::task::J
 }
 
 /// Makes the key with which this house signs.
-pub(super) async fn first(db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<(), BuildError> {
+pub(super) async fn first(db: &Db, now_ms: i64) -> Result<(), BuildError> {
     let (private_pem, public_pem) = generate().await.map_err(|_| KeyError::Crypto)??;
+    let id = KeyId::random();
+    // The first key of all may have left the group since.
+    let name = match db.key_find(FIRST_KEY).await {
+        Err(anabranch_db::Error::NotFound { .. }) => FIRST_KEY.to_owned(),
+        found => found.map(|_| id.to_string())?,
+    };
     let new = NewKey {
-        id: KeyId::random(),
-        group: group.clone(),
-        name: FIRST_KEY.to_owned(),
+        id,
+        groups: vec![super::DEFAULT_KEY_GROUP.to_owned()],
+        name,
         private_pem: Some(private_pem),
         public_pem,
         idempotency: None,
@@ -82,8 +93,11 @@ impl App {
         request: KeyCreate,
         idempotency: Option<Idempotency>,
     ) -> Result<KeyCreated, Error> {
-        let id = KeyId::random();
-        let name = names::name(&request.name)?;
+        let id = match &request.id {
+            Some(text) => text.parse().map_err(|error: IdError| Error::invalid("id", error.to_string()))?,
+            None => KeyId::random(),
+        };
+        let name = names::name(request.name.as_deref().unwrap_or(id.as_str()))?;
         let (private_pem, public_pem) = match &request.public_key {
             Some(pem) => {
                 let public = PublicKey::from_pem(pem).and_then(|key| key.to_pem());
@@ -95,7 +109,9 @@ impl App {
                 (Some(private), public)
             }
         };
-        let new = NewKey { id, group: self.key_group.clone(), name, private_pem, public_pem, idempotency };
+        let groups = request.key_groups.unwrap_or_else(|| vec![self.key_group.to_string()]);
+        key_group::check_length("key_groups", &groups)?;
+        let new = NewKey { id, groups, name, private_pem, public_pem, idempotency };
         let row = self.db.key_create(&new, self.clock.now_ms()).await?.into_inner();
         self.changed();
         let private_key = row.private_pem.clone();
@@ -107,17 +123,25 @@ impl App {
         Ok(list(page, view))
     }
 
-    /// The oldest key of a group that signs here.
-    pub(super) async fn signing_key(&self, group: &KeyGroupId) -> Result<SigningKey, Error> {
-        let keys = self.db.keys_of_group(group).await?;
-        let Some(row) = keys.iter().find(|key| key.private_pem.is_some()) else {
-            return Err(Error::NoKey("no key of the key group signs here; make one".to_owned()));
-        };
-        SigningKey::read(row)
+    pub(crate) async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
+        self.db.key_delete(wanted).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// The oldest key that signs here, of the first group that has one.
+    pub(super) async fn signing_key(&self, groups: &[KeyGroupId]) -> Result<SigningKey, Error> {
+        for group in groups {
+            let keys = self.db.keys_of_group(group).await?;
+            if let Some(row) = keys.iter().find(|key| key.private_pem.is_some()) {
+                return SigningKey::read(row);
+            }
+        }
+        Err(Error::NoKey("no key of the key group signs here; make one".to_owned()))
     }
 
     pub(super) async fn default_signing_key(&self) -> Result<SigningKey, Error> {
-        self.signing_key(&self.key_group).await
+        self.signing_key(std::slice::from_ref(&self.key_group)).await
     }
 }
 
@@ -126,7 +150,7 @@ fn view(row: KeyRow) -> Key {
         signs: row.private_pem.is_some(),
         id: row.id.into(),
         name: row.name,
-        key_group: row.group.into(),
+        key_groups: row.groups.into_iter().map(String::from).collect(),
         public_key: row.public_pem,
         created_at: time::render_ms(row.created_at),
     }

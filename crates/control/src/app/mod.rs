@@ -2,9 +2,12 @@
 
 mod breakout;
 mod channel;
+mod content;
 mod distribution;
 mod error;
+mod invalidation;
 mod key;
+mod key_group;
 mod names;
 mod page;
 mod sign;
@@ -22,14 +25,18 @@ use crate::{BuildError, Config};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutQuery, PlayUrlCreate};
 pub(crate) use channel::ChannelCreate;
+pub(crate) use content::config_of;
+pub(crate) use distribution::DistributionPut;
 pub(crate) use error::{Error, chain};
+pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
+pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
 pub(crate) use names::idempotency;
 pub(crate) use page::PageQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
 
-/// Key group that new distributions trust and new keys join.
+/// Key group that channels' distributions trust and new keys join.
 const DEFAULT_KEY_GROUP: &str = "default";
 
 /// What use cases work with.
@@ -51,7 +58,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
     let key_group = db.key_group_ensure(DEFAULT_KEY_GROUP, now_ms).await?.id;
     let signs = db.keys_of_group(&key_group).await?.iter().any(|key| key.private_pem.is_some());
     if !signs {
-        key::first(&db, &key_group, now_ms).await?;
+        key::first(&db, now_ms).await?;
     }
     let app = App { config, db, clock, observed: Observed::default(), wake: Notify::new(), tokens, key_group };
     Ok((app, first_token))

@@ -1,6 +1,6 @@
 //! What answers look like.
 
-use anabranch_model::{BreakoutState, ChannelState, DistributionState};
+use anabranch_model::{BreakoutState, ChannelState, DistributionState, InvalidationState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -90,8 +90,12 @@ pub(crate) struct ChannelDistribution {
 pub(crate) struct Distribution {
     /// Identifier.
     pub(crate) id: String,
-    /// Channel that it serves.
-    pub(crate) channel: String,
+    /// Channel that it was made with and goes with; null for a distribution of its own.
+    pub(crate) channel: Option<String>,
+    /// The creator's own mark.
+    pub(crate) caller_reference: String,
+    /// The operator's note.
+    pub(crate) comment: String,
     /// Host name.
     pub(crate) domain_name: String,
     /// Other host names.
@@ -99,16 +103,70 @@ pub(crate) struct Distribution {
     /// Whether every edge serves by the newest configuration.
     #[schema(value_type = String, example = "Deployed", pattern = "^(InProgress|Deployed)$")]
     pub(crate) status: DistributionState,
+    /// What `Deployed` still waits for, in words.
+    pub(crate) waiting_for: Option<String>,
+    /// Names this configuration for `If-Match`; changes with the configuration only.
+    pub(crate) etag: String,
     /// Whether it serves.
     pub(crate) enabled: bool,
     /// Price class, in CloudFront's words.
     pub(crate) price_class: String,
-    /// Key group whose signatures open it.
-    pub(crate) key_group: String,
+    /// Key groups whose signatures open it; empty when all of it is public.
+    pub(crate) key_groups: Vec<String>,
     /// Requests answered since it was made.
     pub(crate) requests_total: u64,
     /// Bytes sent since it was made.
     pub(crate) bytes_total: u64,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// A distribution with its configuration.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DistributionWhole {
+    /// What it is in short.
+    #[serde(flatten)]
+    pub(crate) distribution: Distribution,
+    /// CloudFront's DistributionConfig with every default filled in.
+    #[schema(value_type = Object)]
+    pub(crate) config: serde_json::Value,
+}
+
+/// An order to forget what edges keep.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Invalidation {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Its distribution.
+    pub(crate) distribution: String,
+    /// Whether every edge acts by it.
+    #[schema(value_type = String, example = "Completed", pattern = "^(InProgress|Completed)$")]
+    pub(crate) status: InvalidationState,
+    /// What `Completed` still waits for, in words.
+    pub(crate) waiting_for: Option<String>,
+    /// Path patterns.
+    pub(crate) paths: Vec<String>,
+    /// Tags of `Cache-Tag` or `Surrogate-Key`.
+    pub(crate) tags: Vec<String>,
+    /// The creator's own mark.
+    pub(crate) caller_reference: String,
+    /// Which order of the distribution it is, from 1.
+    pub(crate) sequence: u64,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339.
+    pub(crate) completed_at: Option<String>,
+}
+
+/// Keys that open what trusts the group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeyGroup {
+    /// Identifier; what `TrustedKeyGroups` names.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Ids of its keys, oldest first.
+    pub(crate) keys: Vec<String>,
     /// RFC 3339.
     pub(crate) created_at: String,
 }
@@ -175,15 +233,15 @@ pub(crate) struct SignedUrl {
     pub(crate) expires_at: String,
 }
 
-/// A key of the default key group.
+/// A key that viewer URLs are signed with.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Key {
     /// `Key-Pair-Id`.
     pub(crate) id: String,
     /// Unique name.
     pub(crate) name: String,
-    /// Its key group.
-    pub(crate) key_group: String,
+    /// Ids of the key groups that have it.
+    pub(crate) key_groups: Vec<String>,
     /// SubjectPublicKeyInfo in PEM.
     pub(crate) public_key: String,
     /// Whether this server can sign with it.

@@ -31,10 +31,13 @@ impl App {
 
     async fn key_set(&self, distribution: &DistributionRow) -> Result<KeySet, Error> {
         let mut set = KeySet::default();
-        for row in self.db.keys_of_group(&distribution.key_group).await? {
-            let key =
-                PublicKey::from_pem(&row.public_pem).map_err(|source| Error::Key { id: row.id.to_string(), source })?;
-            set.insert(row.id.to_string(), Arc::new(key));
+        for group in &distribution.key_groups {
+            for row in self.db.keys_of_group(group).await? {
+                let id = row.id.to_string();
+                let key =
+                    PublicKey::from_pem(&row.public_pem).map_err(|source| Error::Key { id: id.clone(), source })?;
+                set.insert(id, Arc::new(key));
+            }
         }
         Ok(set)
     }

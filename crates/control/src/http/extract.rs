@@ -76,6 +76,45 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     }
 }
 
+/// Two path segments, percent-decoded.
+pub(super) struct WantedOf(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for WantedOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0.0, path.0.1)).map_err(|rejection| Problem::invalid(rejection.body_text(), None))
+    }
+}
+
+/// The ETag of an `If-Match` header without its quotes; none when any will do (RFC 9110 §13.1.1).
+pub(super) struct IfMatch(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        // What is not text is no ETag of ours.
+        let value = value.to_str().unwrap_or_default().trim();
+        Ok(Self((value != "*").then(|| value.trim_matches('"').to_owned())))
+    }
+}
+
+/// An answer with the ETag of what it shows.
+pub(super) struct Tagged<T>(pub(super) Answer<T>, pub(super) String);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        if let Ok(etag) = HeaderValue::from_str(&format!("\"{}\"", self.1)) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}
+
 /// A JSON answer that no cache keeps.
 pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 
-use super::extract::{Answer, Body, Query, created, ok};
+use super::extract::{Answer, Body, Query, Wanted, created, ok};
 use super::problem::Problem;
 use crate::app::view::{Key, KeyCreated, List};
 use crate::app::{App, KeyCreate, PageQuery};
@@ -32,4 +33,15 @@ pub(super) async fn key_list(
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Key>>, Problem> {
     Ok(ok(app.key_list(&query).await?))
+}
+
+/// Deletes a key that no key group has.
+#[utoipa::path(
+    delete, path = "/v1/keys/{id}", tag = "keys", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn key_delete(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<StatusCode, Problem> {
+    app.key_delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

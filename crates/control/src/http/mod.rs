@@ -6,7 +6,9 @@ mod channel;
 mod distribution;
 mod extract;
 mod health;
+mod invalidation;
 mod key;
+mod key_group;
 mod problem;
 mod record;
 mod sign;
@@ -53,8 +55,14 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(channel::channel_show, channel::channel_delete))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
-        .routes(routes!(distribution::distribution_list))
-        .routes(routes!(distribution::distribution_show))
+        .routes(routes!(distribution::distribution_create, distribution::distribution_list))
+        .routes(routes!(
+            distribution::distribution_show,
+            distribution::distribution_update,
+            distribution::distribution_delete
+        ))
+        .routes(routes!(invalidation::invalidation_create, invalidation::invalidation_list))
+        .routes(routes!(invalidation::invalidation_show))
         .routes(routes!(breakout::breakout_create, breakout::breakout_list))
         .routes(routes!(breakout::breakout_show, breakout::breakout_delete))
         .routes(routes!(breakout::breakout_start))
@@ -62,6 +70,9 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(breakout::breakout_abort))
         .routes(routes!(breakout::breakout_play_url))
         .routes(routes!(key::key_create, key::key_list))
+        .routes(routes!(key::key_delete))
+        .routes(routes!(key_group::key_group_create, key_group::key_group_list))
+        .routes(routes!(key_group::key_group_show, key_group::key_group_update, key_group::key_group_delete))
         .routes(routes!(sign::sign))
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Problem {
     /// Field, parameter or header that is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// The same in CloudFront's words, such as `CNAMEAlreadyExists`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 impl Problem {
@@ -36,6 +39,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
+            code: None,
         }
     }
 
@@ -46,6 +50,14 @@ impl Problem {
 
     fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+    }
+
+    fn coded(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    fn about(self, field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..self }
     }
 
     fn conflict(detail: impl Into<String>) -> Self {
@@ -69,23 +81,51 @@ impl IntoResponse for Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        use anabranch_db::Error as Db;
         match &error {
             Error::Invalid { field, detail } => Self::invalid(detail.clone(), Some((*field).to_owned())),
+            Error::Config(config) => {
+                let field = ["config", config.field()].join(if config.field().is_empty() { "" } else { "." });
+                Self::invalid(config.to_string(), Some(field)).coded(config.code())
+            }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
-            Error::NoKey(detail) => Self::conflict(detail.clone()),
-            Error::Db(db) => match db {
-                Db::NotFound { .. } => Self::not_found(db.to_string()),
-                Db::NameTaken { .. } => Self { field: Some("name".to_owned()), ..Self::conflict(db.to_string()) },
-                Db::Transition(_) | Db::OtherOnAir { .. } | Db::InUse { .. } => Self::conflict(db.to_string()),
-                Db::KeyReused { .. } => Self::invalid(db.to_string(), Some("Idempotency-Key".to_owned())),
-                Db::Open { .. } | Db::Newer { .. } | Db::Migrate(_) | Db::Query(_) | Db::Value { .. } => {
-                    internal(&error)
-                }
-            },
+            Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
+            Error::Db(db) => of_rows(db).unwrap_or_else(|| internal(&error)),
             Error::Key { .. } | Error::Task(_) => internal(&error),
         }
     }
+}
+
+/// What rows do not allow; none when the database itself has failed.
+fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
+    use anabranch_db::Error as Db;
+    let detail = error.to_string();
+    let conflict = || Problem::conflict(detail.clone());
+    Some(match error {
+        Db::NotFound { .. } => Problem::not_found(detail),
+        Db::NameTaken { .. } => conflict().about("name"),
+        Db::IdTaken { .. } => conflict().about("id"),
+        Db::Transition(_) | Db::OtherOnAir { .. } => conflict(),
+        Db::InUse { subject: "distribution", .. } => conflict().coded("DistributionNotDisabled"),
+        Db::InUse { subject: "key", .. } => conflict().coded("PublicKeyInUse"),
+        Db::InUse { subject: "key group", .. } => conflict().coded("ResourceInUse"),
+        Db::InUse { .. } => conflict(),
+        Db::Dangling { subject, .. } => {
+            let problem = Problem::invalid(detail, None);
+            if *subject == "key group" { problem.coded("TrustedKeyGroupDoesNotExist") } else { problem }
+        }
+        Db::AliasTaken { .. } => conflict().coded("CNAMEAlreadyExists").about("config.Aliases"),
+        Db::ReferenceUsed { .. } => conflict().coded("DistributionAlreadyExists").about("config.CallerReference"),
+        Db::ReferenceChanged { .. } => {
+            Problem::invalid(detail, Some("config.CallerReference".to_owned())).coded("IllegalUpdate")
+        }
+        Db::BatchDiffers { .. } => conflict().coded("InvalidationBatchAlreadyExists").about("caller_reference"),
+        Db::Stale { .. } => {
+            let title = "It has changed since";
+            Problem::new(StatusCode::PRECONDITION_FAILED, "precondition", title, detail).coded("PreconditionFailed")
+        }
+        Db::KeyReused { .. } => Problem::invalid(detail, Some("Idempotency-Key".to_owned())),
+        Db::Open { .. } | Db::Newer { .. } | Db::Migrate(_) | Db::Query(_) | Db::Value { .. } => return None,
+    })
 }
 
 /// The caller cannot help it: the log has the reason, the answer has not.

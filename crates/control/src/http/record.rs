@@ -17,9 +17,12 @@ impl Operations {
     pub(super) fn of(document: &OpenApi) -> Self {
         let mut operations = HashMap::new();
         for (path, item) in &document.paths.paths {
-            for (method, operation) in
-                [(Method::GET, &item.get), (Method::POST, &item.post), (Method::DELETE, &item.delete)]
-            {
+            for (method, operation) in [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::DELETE, &item.delete),
+            ] {
                 if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {
                     operations.insert((method, path.clone()), id);
                 }

@@ -79,7 +79,7 @@ async fn waits_for(app: &App, row: &BreakoutRow) -> Result<Option<String>, Error
 }
 
 /// The first role that does not act by `version` yet, in words.
-fn missing(observed: &Observed, roles: &[&str], version: u64) -> Option<String> {
+pub(crate) fn missing(observed: &Observed, roles: &[&str], version: u64) -> Option<String> {
     roles.iter().find_map(|role| match observed.applied(role, version) {
         Applied::Yes => None,
         Applied::NoNode => Some(format!("waiting for {role}: no such node has reported")),

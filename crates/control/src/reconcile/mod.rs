@@ -1,6 +1,7 @@
 //! The loop that makes wishes and facts meet. It takes no orders: a signal means 'look again'.
 
 mod confirm;
+mod invalidate;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,21 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::App;
+use crate::assemble::Assembler;
+
+pub(crate) use confirm::missing;
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Time between two writings of traffic counters.
 const TRAFFIC_WRITE: Duration = Duration::from_secs(5);
+
+/// Shortest time between two looks that only reports ask for, so that a stream of them does not become a stream of queries.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Longest time for which a snapshot is trusted to be as its version says; time alone changes some of its contents.
+const RECHECK: Duration = Duration::from_millis(500);
 
 /// Reports taken before the next look, so that a flood of them does not keep the loop from looking.
 const REPORTS_PER_LOOK: usize = 1024;
@@ -25,7 +35,10 @@ const REPORTS_PER_LOOK: usize = 1024;
 pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
+    assembler: Assembler,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    /// When the published snapshot was last compared with the rows.
+    compared_at: Instant,
     traffic_written_at: Instant,
     /// The failure that was logged last, so that a lasting one makes one line.
     failing: Option<String>,
@@ -36,10 +49,13 @@ impl Reconciler {
         app: Arc<App>,
         reports: mpsc::Receiver<Report>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
-        let first = app.db.snapshot(app.clock.now_ms()).await?;
+        let mut assembler = Assembler::default();
+        let first = assembler.snapshot(app.db.snapshot(app.clock.now_ms()).await?);
         let (snapshots, receiver) = watch::channel(Arc::new(first));
-        let traffic_written_at = Instant::now();
-        Ok((Self { app, reports, snapshots, traffic_written_at, failing: None }, receiver))
+        let now = Instant::now();
+        let reconciler =
+            Self { app, reports, assembler, snapshots, compared_at: now, traffic_written_at: now, failing: None };
+        Ok((reconciler, receiver))
     }
 
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
@@ -47,18 +63,28 @@ impl Reconciler {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // When every node is gone the timer alone goes on.
         let mut listening = true;
+        let mut looked_at = Instant::now();
+        // When reports that have been taken get their look.
+        let mut due = None::<Instant>;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                report = self.reports.recv(), if listening => match report {
-                    Some(report) => self.take(report),
-                    None => listening = false,
-                },
+                report = self.reports.recv(), if listening => {
+                    match report {
+                        Some(report) => self.take(report),
+                        None => listening = false,
+                    }
+                    let _ = due.get_or_insert(looked_at + BREATH);
+                    continue;
+                }
+                () = tokio::time::sleep_until(due.unwrap_or(looked_at)), if due.is_some() => {}
                 () = self.app.wake.notified() => {}
                 _ = timer.tick() => {}
             }
+            due = None;
             let looked = self.look().await;
             self.note(looked);
+            looked_at = Instant::now();
         }
         while let Ok(report) = self.reports.try_recv() {
             self.app.observed.take(report);
@@ -81,6 +107,7 @@ impl Reconciler {
         self.write_packaging().await?;
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
+        invalidate::invalidations(&self.app).await?;
         confirm::breakouts(&self.app).await?;
         if self.traffic_written_at.elapsed() >= TRAFFIC_WRITE {
             self.write_traffic().await?;
@@ -92,16 +119,21 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn publish(&self) -> Result<(), anabranch_db::Error> {
-        let mut newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
+    async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
         let published = self.snapshots.borrow().clone();
+        let same = self.app.db.snapshot_version().await? == published.version;
+        if same && self.compared_at.elapsed() < RECHECK {
+            return Ok(());
+        }
+        let mut newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
+        self.compared_at = Instant::now();
         if newest.version == published.version {
             if newest == *published {
                 return Ok(());
             }
             // Only time has changed it: a completed breakout is no longer readable.
             self.app.db.snapshot_bump().await?;
-            newest = self.app.db.snapshot(self.app.clock.now_ms()).await?;
+            newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
         }
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
         self.snapshots.send_replace(Arc::new(newest));

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::delivery::config;
 use crate::support::{Server, TOKEN, answer, text};
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn a_channel_comes_with_input_and_distribution() {
     assert_eq!(distribution["status"], "InProgress");
     assert_eq!(distribution["enabled"], true);
     let shown = server.get(&format!("/v1/distributions/{id}")).await.body;
-    assert_eq!(shown["price_class"], "PriceClass_100");
+    assert_eq!(shown["price_class"], "PriceClass_All");
     assert_eq!(shown["channel"], channel["id"]);
     for wanted in [text(&channel["id"]), "concert"] {
         assert_eq!(server.get(&format!("/v1/channels/{wanted}")).await.body, channel);
@@ -112,6 +113,8 @@ async fn a_repeated_request_makes_one_thing() {
         ("/v1/channels", json!({"name": "c"}), json!({"name": "d"})),
         ("/v1/breakouts", json!({"name": "b", "channel": "c"}), json!({"name": "e", "channel": "c"})),
         ("/v1/keys", json!({"name": "k"}), json!({"name": "l"})),
+        ("/v1/key-groups", json!({"name": "g"}), json!({"name": "h"})),
+        ("/v1/distributions", json!({"config": config("one")}), json!({"config": config("two")})),
     ] {
         let first = send(path, "key-1", body.clone()).await;
         assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
@@ -120,7 +123,7 @@ async fn a_repeated_request_makes_one_thing() {
         let reused = send(path, "key-1", other).await;
         reused.problem(422, "different request");
         assert_eq!(reused.body["field"], "Idempotency-Key");
-        send(path, "key-2", body).await.problem(409, "already");
+        send(path, "key-2", body).await.problem(409, "lready");
     }
     send("/v1/channels", "a b", json!({"name": "x"})).await.problem(422, "visible");
 }

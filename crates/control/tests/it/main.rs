@@ -4,7 +4,9 @@
 
 mod api;
 mod crud;
+mod delivery;
 mod flow;
+mod keys;
 mod pages;
 mod play;
 mod support;

@@ -93,6 +93,10 @@ impl Server {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
     pub(crate) async fn act(&self, path: &str) -> Answer {
         self.call(Method::POST, path, None).await
     }

@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use anabranch_db::{Created, Db, Error, Idempotency, NewBreakout, NewChannel, NewInput, NewKey, PageRequest, Wish};
+mod delivery;
+
+use anabranch_db::{
+    Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
+    PageRequest, Wish,
+};
 use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
-    InputId, KeyGroupId, KeyId, Origin, Traffic, Transform,
+    InputId, KeyGroupId, KeyId, Traffic,
 };
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -21,7 +26,6 @@ async fn open() -> (TempDir, Db, KeyGroupId) {
 }
 
 fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
-    let distribution = DistributionId::random();
     NewChannel {
         id: ChannelId::random(),
         name: name.into(),
@@ -29,9 +33,26 @@ fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
         segment_target_seconds: 6,
         window_seconds: 60,
         inputs: vec![NewInput { id: InputId::random(), stream_key: format!("key of {name}") }],
-        domain_name: format!("{}.cdn.localhost", distribution.as_str().to_lowercase()),
-        distribution,
-        key_group: group.clone(),
+        distribution: distribution(std::slice::from_ref(group)),
+        idempotency: None,
+    }
+}
+
+fn distribution(groups: &[KeyGroupId]) -> NewDistribution {
+    let id = DistributionId::random();
+    let content = DistributionContent {
+        config: format!("config of {id}"),
+        caller_reference: id.to_string(),
+        enabled: true,
+        price_class: "PriceClass_All".into(),
+        aliases: Vec::new(),
+        key_groups: groups.to_vec(),
+        channels: Vec::new(),
+    };
+    NewDistribution {
+        domain_name: format!("{}.cdn.localhost", id.as_str().to_lowercase()),
+        id,
+        content,
         idempotency: None,
     }
 }
@@ -99,10 +120,9 @@ async fn a_channel_is_made_whole_or_not_at_all() {
     let snapshot = db.snapshot(9).await.unwrap();
     assert_eq!((snapshot.channels.len(), snapshot.distributions.len()), (1, 1));
     let distribution = &snapshot.distributions[0];
-    assert_eq!(distribution.origins[0].origin, Origin::Live { channel: new.id.clone() });
-    assert_eq!(distribution.behaviors[0].transform, Transform::SignedPlaylist);
-    assert_eq!(distribution.default_behavior.transform, Transform::None);
-    assert_eq!(distribution.default_behavior.trusted_key_groups, [group]);
+    assert_eq!(distribution.channel, Some(new.id.clone()));
+    assert_eq!(distribution.config, Some(new.distribution.content.config));
+    assert_eq!(distribution.key_groups, [group]);
 }
 
 #[tokio::test]
@@ -127,7 +147,7 @@ async fn every_change_raises_the_version_and_refusals_do_not() {
     assert!(raised(&db).await);
     let key = NewKey {
         id: KeyId::random(),
-        group,
+        groups: vec![group.to_string()],
         name: "k".into(),
         private_pem: None,
         public_pem: "p".into(),
@@ -212,8 +232,8 @@ async fn traffic_of_what_is_gone_is_passed_over() {
     let new = channel("c", &group);
     db.channel_create(&new, 1).await.unwrap();
     let traffic = |distribution| Traffic { requests: 1, bytes: 10, ..Traffic::none(distribution) };
-    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.clone())]).await.unwrap();
-    let row = db.distribution_find(new.distribution.as_str()).await.unwrap();
+    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.id.clone())]).await.unwrap();
+    let row = db.distribution_find(new.distribution.id.as_str()).await.unwrap();
     assert_eq!((row.requests_total, row.bytes_total), (1, 10));
 }
 

@@ -11,12 +11,12 @@ async fn a_hit_is_the_same_bytes_and_costs_no_fetch() {
     origin.set("/a", Script::ok(body.clone(), "max-age=60"));
     let edge = start(vec![distribution("E1", "a.test", &origin)], |_| {});
     let miss = get(edge.address, "a.test", "/a").await;
-    assert_eq!((miss.status, miss.header("x-cache")), (200, Some("Miss from anabranch")));
+    assert_eq!((miss.status, miss.header("x-cache")), (200, Some("Miss from cloudfront")));
     assert_eq!(miss.header("cache-status"), Some("anabranch; fwd=miss; stored; ttl=60"));
     assert_eq!(miss.body, body);
     edge.clock.set_ms(NOW_MS + 5_500);
     let hit = get(edge.address, "A.Test:99", "/a?x=1").await;
-    assert_eq!((hit.header("x-cache"), hit.header("age")), (Some("Hit from anabranch"), Some("5")));
+    assert_eq!((hit.header("x-cache"), hit.header("age")), (Some("Hit from cloudfront"), Some("5")));
     assert_eq!(hit.header("cache-status"), Some("anabranch; hit; ttl=55"));
     assert_eq!(hit.header("content-length"), Some("200000"));
     assert_eq!(hit.header("via"), Some("1.1 anabranch"));
@@ -63,8 +63,8 @@ async fn an_expired_object_is_fetched_once_more_or_confirmed() {
     let fetched = get(edge.address, "a.test", "/plain").await;
     assert_eq!((fetched.text(), fetched.header("cache-status")), ("two", Some("anabranch; fwd=stale; stored; ttl=1")));
     let confirmed = get(edge.address, "a.test", "/tagged").await;
-    assert_eq!((confirmed.text(), confirmed.header("x-cache")), ("tagged", Some("RefreshHit from anabranch")));
-    assert_eq!(get(edge.address, "a.test", "/tagged").await.header("x-cache"), Some("Hit from anabranch"));
+    assert_eq!((confirmed.text(), confirmed.header("x-cache")), ("tagged", Some("RefreshHit from cloudfront")));
+    assert_eq!(get(edge.address, "a.test", "/tagged").await.header("x-cache"), Some("Hit from cloudfront"));
     assert_eq!(origin.count(), 4);
 }
 
@@ -76,7 +76,7 @@ async fn no_store_and_private_are_not_kept() {
     }
     let edge = start(vec![distribution("E1", "a.test", &origin)], |_| {});
     for path in ["/n", "/p", "/c", "/n", "/p", "/c"] {
-        assert_ne!(get(edge.address, "a.test", path).await.header("x-cache"), Some("Hit from anabranch"), "{path}");
+        assert_ne!(get(edge.address, "a.test", path).await.header("x-cache"), Some("Hit from cloudfront"), "{path}");
     }
     assert_eq!(origin.count(), 6);
 }
@@ -105,9 +105,10 @@ async fn stale_is_served_where_the_origin_allows_it() {
     let origin = TestOrigin::start().await;
     origin.set("/e", Script::ok("good", "max-age=1, stale-if-error=30"));
     origin.set("/r", Script::ok("good", "max-age=1, stale-while-revalidate=30"));
-    origin.set("/s", Script::ok("good", "max-age=1"));
+    origin.set("/s", Script::ok("good", "max-age=1, must-revalidate"));
+    origin.set("/d", Script::ok("good", "max-age=1"));
     let edge = start(vec![distribution("E1", "a.test", &origin)], |_| {});
-    for path in ["/e", "/r", "/s"] {
+    for path in ["/e", "/r", "/s", "/d"] {
         get(edge.address, "a.test", path).await;
         origin.set(path, Script::ok("down", "no-store").with(|s| s.status = 503));
     }
@@ -117,7 +118,8 @@ async fn stale_is_served_where_the_origin_allows_it() {
     assert_eq!(get(edge.address, "a.test", "/e").await.text(), "good");
     assert_eq!(get(edge.address, "a.test", "/s").await.status, 503);
     assert_eq!(get(edge.address, "a.test", "/s").await.status, 503);
-    assert_eq!(origin.count(), 3 + 2, "a failing origin is asked once a second");
+    assert_eq!(get(edge.address, "a.test", "/d").await.text(), "good", "stale by default, as CloudFront does");
+    assert_eq!(origin.count(), 4 + 3, "a failing origin is asked once a second");
     assert_eq!(get(edge.address, "a.test", "/r").await.text(), "good");
     let mut refreshed = false;
     for _ in 0..500 {
@@ -146,7 +148,7 @@ async fn the_cache_keeps_within_its_bytes() {
     // The newest first: every miss of this round puts something older out.
     for n in (0..40).rev() {
         hits += usize::from(
-            get(edge.address, "a.test", &format!("/{n}")).await.header("x-cache") == Some("Hit from anabranch"),
+            get(edge.address, "a.test", &format!("/{n}")).await.header("x-cache") == Some("Hit from cloudfront"),
         );
     }
     assert!((1..=10).contains(&hits), "{hits} of 100 kB in 1 MiB");

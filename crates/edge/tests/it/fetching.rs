@@ -83,7 +83,7 @@ async fn a_truncated_body_is_seen_and_not_stored() {
     origin.set("/chunked", Script::ok("whole", "max-age=60").with(|s| s.chunked = true));
     for path in ["/sized", "/chunked"] {
         let again = get(edge.address, "a.test", path).await;
-        assert_eq!((again.text(), again.header("x-cache")), ("whole", Some("Miss from anabranch")), "{path}");
+        assert_eq!((again.text(), again.header("x-cache")), ("whole", Some("Miss from cloudfront")), "{path}");
         assert_eq!(get(edge.address, "a.test", path).await.header("content-length"), Some("5"));
     }
 }
@@ -98,7 +98,7 @@ async fn dead_and_missing_origins_are_not_hammered() {
     let edge = start(vec![dead, distribution("E2", "a.test", &origin)], |_| {});
     let refused = get(edge.address, "dead.test", "/x").await;
     assert_eq!((refused.status, refused.header("cache-control")), (502, Some("no-store")));
-    assert_eq!(refused.header("x-cache"), Some("Error from anabranch"));
+    assert_eq!(refused.header("x-cache"), Some("Error from cloudfront"));
     for _ in 0..3 {
         assert_eq!(get(edge.address, "a.test", "/none").await.status, 404);
     }

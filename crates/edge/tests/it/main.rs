@@ -3,6 +3,7 @@
 
 mod access;
 mod caching;
+mod disk;
 mod faults;
 mod fetching;
 mod running;

@@ -140,6 +140,10 @@ async fn play(stream: &mut TcpStream, head: &str, script: Script) -> bool {
     if known {
         return stream.write_all(format!("{text}\r\n").as_bytes()).await.is_ok();
     }
+    if head.starts_with("HEAD ") {
+        text.push_str(&format!("content-length: {}\r\n\r\n", script.body.len()));
+        return stream.write_all(text.as_bytes()).await.is_ok();
+    }
     let sized = script.headers.iter().any(|(name, _)| *name == "content-length");
     if script.chunked {
         text.push_str("transfer-encoding: chunked\r\n");

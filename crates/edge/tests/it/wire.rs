@@ -111,7 +111,7 @@ async fn http_2_goes_down_the_same_river() {
         let (parts, body) = response.into_parts();
         (parts, body.collect().await.map(http_body_util::Collected::to_bytes))
     };
-    for cache in ["Miss from anabranch", "Hit from anabranch"] {
+    for cache in ["Miss from cloudfront", "Hit from cloudfront"] {
         let (parts, body) = ask("GET", "/big").await;
         assert_eq!((parts.status.as_u16(), parts.headers["x-cache"].to_str().unwrap()), (206, cache));
         assert_eq!(parts.headers["content-length"], "3145728");
@@ -122,5 +122,5 @@ async fn http_2_goes_down_the_same_river() {
     assert!(ask("GET", "/cut").await.1.is_err());
     assert_eq!(ask("GET", "/x/%2e%2e/a").await.0.status.as_u16(), 400);
     assert_eq!(ask("POST", "/a").await.0.status.as_u16(), 405);
-    assert_eq!(get(edge.address, "a.test", "/big").await.header("x-cache"), Some("Hit from anabranch"));
+    assert_eq!(get(edge.address, "a.test", "/big").await.header("x-cache"), Some("Hit from cloudfront"));
 }

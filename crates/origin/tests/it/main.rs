@@ -16,6 +16,7 @@ const START_MS: i64 = 1_700_000_000_000;
 
 struct House {
     url: String,
+    store: LocalStore,
     timeline: watch::Sender<Arc<Timeline>>,
     clock: Arc<ManualClock>,
     _timelines: watch::Sender<Timelines>,
@@ -35,16 +36,19 @@ async fn house() -> House {
     for (name, body) in [("video/00000000-r.m4s", "segment"), ("audio/init-r-0.mp4", "init"), ("timeline.json", "{}")] {
         store.put(&key::live_object("c1", "b1", name), vec![Bytes::from(body)]).await.expect("an object");
     }
+    for (name, body) in [("a/1.txt", "0123456789"), ("empty", ""), ("v.MP4", "x")] {
+        store.put(&key::bucket_object("vod", name), vec![Bytes::from(body)]).await.expect("an object");
+    }
     let (timeline, published) = watch::channel(Arc::new(timeline(0, Progress::Live)));
     let key = ("c1".parse().expect("an id"), "b1".parse().expect("an id"));
     let (_timelines, timelines) = watch::channel(Timelines::new(HashMap::from([(key, published)])));
     let clock = Arc::new(ManualClock::new(START_MS));
     let config = Config { listen: ([127, 0, 0, 1], 0).into(), token: TOKEN.into() };
-    let origin = Origin::bind(config, store, timelines, clock.clone()).expect("a free port");
+    let origin = Origin::bind(config, store.clone(), timelines, clock.clone()).expect("a free port");
     let url = format!("http://{}/live/c1/b1", origin.local_addr().expect("an address"));
     let shutdown = Shutdown::new();
     tokio::spawn(origin.run(shutdown.clone()));
-    House { url, timeline, clock, _timelines, _dir: dir, shutdown }
+    House { url, store, timeline, clock, _timelines, _dir: dir, shutdown }
 }
 
 /// A timeline of `count` video segments of 6 s.
@@ -139,5 +143,50 @@ async fn a_playlist_is_kept_until_the_next_segment_is_due() {
     {
         house.clock.set_ms(START_MS + now_s * 1000);
         assert_eq!(house.get("/video.m3u8").await.header("cache-control"), lifetime, "{now_s} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buckets_are_read_by_key() {
+    let mut house = house().await;
+    house.url = house.url.replace("/live/c1/b1", "/bucket/vod");
+    let whole = house.get("/a/1.txt").await;
+    assert_eq!((whole.status, whole.text().as_str(), whole.header("content-type")), (200, "0123456789", "text/plain"));
+    assert_eq!((whole.header("content-length"), whole.header("accept-ranges")), ("10", "bytes"));
+    let (tag, modified) = (whole.header("etag").to_owned(), whole.header("last-modified").to_owned());
+    assert!(tag.starts_with('"') && modified.ends_with(" GMT"), "{tag} {modified}");
+    assert_eq!(house.get("/v.MP4?list-type=2").await.header("content-type"), "video/mp4");
+    assert_eq!(house.get("/empty").await.status, 200);
+    assert_eq!(house.ask(Viewer::new(), "/a/1.txt").await.status, 403);
+    for path in ["/a/2.txt", "/a", "/a/", "/", "", "/../vod/a/1.txt", "/a/%31.txt", "//a/1.txt", "/a//1.txt"] {
+        let missing = house.get(path).await;
+        assert_eq!((missing.status, missing.header("content-type")), (404, "application/xml"), "{path}");
+        assert!(missing.text().contains("<Code>NoSuchKey</Code>"));
+    }
+    let with = |name: &str, value: &str| Viewer::new().with(TOKEN_HEADER, TOKEN).with(name, value);
+    for (name, value) in [("if-none-match", tag.as_str()), ("if-modified-since", &modified)] {
+        let known = house.ask(with(name, value), "/a/1.txt").await;
+        assert_eq!((known.status, known.header("etag"), known.body.len()), (304, tag.as_str(), 0), "{name}");
+    }
+    house.store.put("bucket/vod/a/1.txt", vec![Bytes::from("9876543210")]).await.expect("another version");
+    let other = house.ask(with("if-none-match", &tag), "/a/1.txt").await;
+    assert_eq!((other.status, other.text().as_str()), (200, "9876543210"));
+    let part = house.ask(with("range", "bytes=0-1").with("if-range", &tag), "/a/1.txt").await;
+    assert_eq!((part.status, part.body.len()), (200, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_of_a_bucket_are_parts() {
+    let mut house = house().await;
+    house.url = house.url.replace("/live/c1/b1", "/bucket/vod");
+    for (range, status, body, part) in [
+        ("bytes=2-4", 206, "234", "bytes 2-4/10"),
+        ("bytes=8-", 206, "89", "bytes 8-9/10"),
+        ("bytes=-1", 206, "9", "bytes 9-9/10"),
+        ("bytes=10-", 416, "", "bytes */10"),
+        ("bytes=0-0,2-2", 200, "0123456789", ""),
+    ] {
+        let answer = house.ask(Viewer::new().with(TOKEN_HEADER, TOKEN).with("range", range), "/a/1.txt").await;
+        assert_eq!((answer.status, answer.text().as_str(), answer.header("content-range")), (status, body, part), "{range}");
     }
 }

@@ -1,0 +1,299 @@
+//! Verbs of distributions, invalidations, keys and key groups.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::{Connection, One, POLL, delete, list, output, path, post, set, show};
+
+/// Largest file that is read; the API takes no more.
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DistributionVerb {
+    /// Create a distribution from a CloudFront DistributionConfig
+    Create {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        wait: Wait,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Give a distribution another DistributionConfig
+    Update {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Change it only if this is still its ETag
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// List distributions
+    List(Connection),
+    /// Show a distribution with its whole configuration
+    Show(One),
+    /// Delete a distribution that is disabled
+    Delete {
+        #[command(flatten)]
+        one: One,
+        /// Delete it only if this is still its ETag
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
+}
+
+/// Where a configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// DistributionConfig as JSON, as the AWS CLI's --distribution-config takes it; `-` for standard input
+    #[arg(long = "config", value_name = "FILE")]
+    file: String,
+}
+
+/// Whether the command returns before edges have confirmed.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Return when every edge acts by it
+    #[arg(long)]
+    wait: bool,
+    /// Longest wait in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InvalidationVerb {
+    /// Make edges forget paths and tags of a distribution
+    Create {
+        /// Id of the distribution
+        distribution: String,
+        /// Paths, each beginning with `/`; a `*` at the end is any run
+        #[arg(long = "path", value_name = "PATH", num_args = 1.., required_unless_present = "tags")]
+        paths: Vec<String>,
+        /// Tags that the origin sent as Cache-Tag or Surrogate-Key
+        #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
+        tags: Vec<String>,
+        /// Your own mark: the same with the same paths and tags answers the earlier order
+        #[arg(long, value_name = "TEXT")]
+        caller_reference: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List the invalidations of a distribution
+    List {
+        /// Id of the distribution
+        distribution: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show an invalidation
+    Show {
+        /// Id of the distribution
+        distribution: String,
+        #[command(flatten)]
+        one: One,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Create a key pair, or trust a public key
+    Create {
+        name: Option<String>,
+        /// Public key in PEM, whose private half stays with you: RSA of 2048 to 4096 bits or ECDSA P-256; `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<String>,
+        /// Key-Pair-Id: 1 to 64 letters, digits, `-` or `_` [default: a new one]
+        #[arg(long)]
+        id: Option<String>,
+        /// Key group that it joins, by id or name; may be repeated [default: the default group]
+        #[arg(long = "group", value_name = "ID")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List keys
+    List(Connection),
+    /// Delete a key that no key group has
+    Delete(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyGroupVerb {
+    /// Create a key group
+    Create {
+        name: String,
+        /// Key that it has, by id or name; may be repeated
+        #[arg(long = "key", value_name = "ID", num_args = 1..)]
+        keys: Vec<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List key groups
+    List(Connection),
+    /// Show a key group
+    Show(One),
+    /// Give a key group other keys
+    Update {
+        #[command(flatten)]
+        one: One,
+        /// Key that it has from now on, by id or name; may be repeated; none takes all out
+        #[arg(long = "key", value_name = "ID", num_args = 1..)]
+        keys: Vec<String>,
+    },
+    /// Delete a key group that no distribution trusts
+    Delete(One),
+}
+
+pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
+    match verb {
+        DistributionVerb::Create { config, wait, connection } => {
+            let client = Client::new(&connection)?;
+            let made = client.post("/v1/distributions", json!({ "config": config.read()? })).await?;
+            deployed(&connection, &client, made, &wait).await
+        }
+        DistributionVerb::Update { one, config, if_match, wait } => {
+            let client = Client::new(&one.connection)?;
+            let body = json!({ "config": config.read()? });
+            let address = path(&["distributions", &one.id]);
+            let changed = client.call(Method::PUT, &address, Some(body), if_match.as_deref()).await?;
+            deployed(&one.connection, &client, changed, &wait).await
+        }
+        DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
+        DistributionVerb::Show(one) => show(&one, "distributions").await,
+        DistributionVerb::Delete { one, if_match } => {
+            let client = Client::new(&one.connection)?;
+            let address = path(&["distributions", &one.id]);
+            client.call(Method::DELETE, &address, None, if_match.as_deref()).await.map(|_| ())
+        }
+    }
+}
+
+pub(super) async fn invalidation(verb: InvalidationVerb) -> Result<()> {
+    match verb {
+        InvalidationVerb::Create { distribution, paths, tags, caller_reference, wait, connection } => {
+            let client = Client::new(&connection)?;
+            let mut body = json!({ "paths": paths, "tags": tags });
+            set(&mut body, "caller_reference", caller_reference.map(Value::from));
+            let made = client.post(&path(&["distributions", &distribution, "invalidations"]), body).await?;
+            let id = text(&made, "id");
+            let address = path(&["distributions", &distribution, "invalidations", &id]);
+            let done = wait.until(&client, &address, made, "Completed", &format!("invalidation {id}")).await?;
+            output::object(&connection, &done)
+        }
+        InvalidationVerb::List { distribution, connection } => {
+            let address = path(&["distributions", &distribution, "invalidations"]);
+            list(&connection, &address, output::INVALIDATIONS).await
+        }
+        InvalidationVerb::Show { distribution, one } => {
+            let address = path(&["distributions", &distribution, "invalidations", &one.id]);
+            let answer = Client::new(&one.connection)?.get(&address).await?;
+            output::object(&one.connection, &answer)
+        }
+    }
+}
+
+pub(super) async fn key(verb: KeyVerb) -> Result<()> {
+    match verb {
+        KeyVerb::Create { name, public_key, id, groups, connection } => {
+            let mut body = json!({});
+            set(&mut body, "name", name.map(Value::from));
+            set(&mut body, "id", id.map(Value::from));
+            set(&mut body, "key_groups", (!groups.is_empty()).then(|| groups.into()));
+            if let Some(file) = public_key {
+                let pem = String::from_utf8(read(&file)?).map_err(|_| anyhow!("not a PEM file: {file}"))?;
+                set(&mut body, "public_key", Some(pem.into()));
+            }
+            post(&connection, "/v1/keys", body).await
+        }
+        KeyVerb::List(connection) => list(&connection, "/v1/keys", output::KEYS).await,
+        KeyVerb::Delete(one) => delete(&one, "keys").await,
+    }
+}
+
+pub(super) async fn key_group(verb: KeyGroupVerb) -> Result<()> {
+    match verb {
+        KeyGroupVerb::Create { name, keys, connection } => {
+            post(&connection, "/v1/key-groups", json!({ "name": name, "keys": keys })).await
+        }
+        KeyGroupVerb::List(connection) => list(&connection, "/v1/key-groups", output::KEY_GROUPS).await,
+        KeyGroupVerb::Show(one) => show(&one, "key-groups").await,
+        KeyGroupVerb::Update { one, keys } => {
+            let client = Client::new(&one.connection)?;
+            let address = path(&["key-groups", &one.id]);
+            let changed = client.call(Method::PUT, &address, Some(json!({ "keys": keys })), None).await?;
+            output::object(&one.connection, &changed)
+        }
+        KeyGroupVerb::Delete(one) => delete(&one, "key-groups").await,
+    }
+}
+
+async fn deployed(connection: &Connection, client: &Client, distribution: Value, wait: &Wait) -> Result<()> {
+    let id = text(&distribution, "id");
+    let address = path(&["distributions", &id]);
+    let done = wait.until(client, &address, distribution, "Deployed", &format!("distribution {id}")).await?;
+    output::object(connection, &done)
+}
+
+impl Wait {
+    /// `value` as soon as its status is `wanted`, asked again at `address`; at once when nobody waits.
+    async fn until(
+        &self,
+        client: &Client,
+        address: &str,
+        mut value: Value,
+        wanted: &str,
+        subject: &str,
+    ) -> Result<Value> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.timeout);
+        while self.wait && value["status"] != wanted {
+            if tokio::time::Instant::now() >= deadline {
+                let waits = value["waiting_for"].as_str().unwrap_or("waiting for edges to confirm");
+                bail!("{subject} is still {} after {} s: {waits}", text(&value, "status"), self.timeout);
+            }
+            tokio::time::sleep(POLL).await;
+            value = client.get(address).await?;
+        }
+        Ok(value)
+    }
+}
+
+impl ConfigFile {
+    /// The configuration; of an answer of `distribution show` its configuration.
+    fn read(&self) -> Result<Value> {
+        let mut value: Value =
+            serde_json::from_slice(&read(&self.file)?).with_context(|| format!("not JSON: {}", self.file))?;
+        Ok(match value.get_mut("config") {
+            Some(config) if config.is_object() => config.take(),
+            _ => value,
+        })
+    }
+}
+
+/// A file, or standard input for `-`.
+fn read(file: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = FILE_MAX_BYTES + 1;
+    let done = match file {
+        "-" => std::io::stdin().take(limit).read_to_end(&mut bytes),
+        path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+    };
+    done.with_context(|| format!("cannot read {file}"))?;
+    ensure!(bytes.len() as u64 <= FILE_MAX_BYTES, "a file has at most {FILE_MAX_BYTES} bytes: {file}");
+    Ok(bytes)
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,199 @@
+//! A distribution's configuration, complete.
+
+use anabranch_model::{
+    AllowedMethods, ChannelId, DistributionId, DistributionSpec, ErrorResponse, InvalidationLog, KeyGroupId,
+    PriceClass, ViewerProtocol,
+};
+use serde_json::Value;
+
+use crate::behavior::{BehaviorConfig, Caching};
+use crate::error::ConfigError;
+use crate::host;
+use crate::origin::{OriginConfig, OriginGroupConfig};
+use crate::policy::cache::CachePolicyConfig;
+use crate::policy::response_headers::{CorsConfig, ResponseHeadersPolicyConfig};
+use crate::policy::{Label, Policy};
+use crate::read::INVALID_ARGUMENT;
+
+mod document;
+mod viewer;
+
+pub(crate) use viewer::{Certificate, HttpVersion};
+
+/// Id of the live origin of a channel's own distribution.
+const LIVE_ORIGIN: &str = "live";
+
+/// Pattern of playlists.
+const PLAYLISTS: &str = "*.m3u8";
+
+/// Longest lifetime of live objects, in seconds: a year.
+const LIVE_MAX_TTL: u64 = 31_536_000;
+
+/// A complete configuration: every default filled in, every reference among its parts resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistributionConfig {
+    pub(crate) caller_reference: String,
+    pub(crate) comment: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) enabled: bool,
+    pub(crate) default_root_object: String,
+    pub(crate) price_class: PriceClass,
+    pub(crate) http_version: HttpVersion,
+    pub(crate) ipv6: bool,
+    pub(crate) certificate: Certificate,
+    /// Header of cache tags, as written.
+    pub(crate) cache_tag_header: Option<String>,
+    pub(crate) origins: Vec<OriginConfig>,
+    pub(crate) origin_groups: Vec<OriginGroupConfig>,
+    pub(crate) default_behavior: BehaviorConfig,
+    pub(crate) behaviors: Vec<BehaviorConfig>,
+    pub(crate) error_responses: Vec<ErrorResponse>,
+}
+
+impl DistributionConfig {
+    /// Reads JSON as `aws cloudfront create-distribution --distribution-config` takes it: the bare config, or wrapped as
+    /// `{"DistributionConfig": …}`, or the whole answer of `get-distribution-config` or `get-distribution`. A policy may be given by
+    /// name instead of id, and a behavior may hold one as `CachePolicy`, `OriginRequestPolicy` or `ResponseHeadersPolicy`
+    /// in place of an id, in the words of CloudFront's CachePolicyConfig and its kin. Null is the same as absent. Names of hosts and
+    /// header fields become lower case.
+    ///
+    /// Origins of this house are `<channel id>.live.anabranch.internal`, the id's case kept, without a `CustomOriginConfig` or
+    /// with one that says nothing, and `<bucket>.s3.anabranch.internal` with `S3OriginConfig`.
+    ///
+    /// # Errors
+    /// The first field that is malformed, inconsistent or not honoured. At most 1 MiB is read.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        document::parse(json)
+    }
+
+    /// The configuration with every default, lists as `Quantity` and `Items`, as CloudFront's API gives it back. [`Self::parse`]
+    /// reads it back to the same.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        document::render(self)
+    }
+
+    /// The creator's own mark of the request; not empty.
+    #[must_use]
+    pub fn caller_reference(&self) -> &str {
+        &self.caller_reference
+    }
+
+    /// The operator's note; may be empty.
+    #[must_use]
+    pub fn comment(&self) -> &str {
+        &self.comment
+    }
+
+    /// Other host names or addresses that it answers to, lower case; `*.` may begin a name, IPv6 addresses stand in brackets.
+    #[must_use]
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    /// Whether it serves.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Switches it on or off.
+    pub fn set_enabled(&mut self, enabled: bool) {
+        self.enabled = enabled;
+    }
+
+    /// Which edge locations carry it.
+    #[must_use]
+    pub fn price_class(&self) -> PriceClass {
+        self.price_class
+    }
+
+    /// Key groups of all behaviors; one may come more than once. Whether they exist is for the caller to know
+    /// (`TrustedKeyGroupDoesNotExist`).
+    pub fn trusted_key_groups(&self) -> impl Iterator<Item = &KeyGroupId> {
+        self.behaviors.iter().chain([&self.default_behavior]).flat_map(|behavior| &behavior.key_groups)
+    }
+
+    /// Channels that its origins serve; one may come more than once. Whether they exist is for the caller to know.
+    pub fn live_channels(&self) -> impl Iterator<Item = ChannelId> {
+        self.origins.iter().filter_map(|origin| origin.channel().cloned())
+    }
+
+    /// The configuration of a channel's own distribution: the live origin, one key group, CORS for any origin.
+    #[must_use]
+    pub fn live(caller_reference: &str, channel: &ChannelId, key_group: &KeyGroupId) -> Self {
+        Self {
+            caller_reference: caller_reference.to_owned(),
+            comment: String::new(),
+            aliases: Vec::new(),
+            enabled: true,
+            default_root_object: String::new(),
+            price_class: PriceClass::All,
+            http_version: HttpVersion::default(),
+            ipv6: true,
+            certificate: Certificate::default(),
+            cache_tag_header: None,
+            origins: vec![OriginConfig::live(LIVE_ORIGIN, channel)],
+            origin_groups: Vec::new(),
+            default_behavior: live_behavior(None, key_group),
+            behaviors: vec![live_behavior(Some(PLAYLISTS), key_group)],
+            error_responses: Vec::new(),
+        }
+    }
+
+    /// What edges are told. Invalidations are left empty.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `domain_name` is no host name or address.
+    pub fn compile(&self, id: &DistributionId, domain_name: &str) -> Result<DistributionSpec, ConfigError> {
+        let domain_name = host::host_or_address(domain_name)
+            .ok_or_else(|| ConfigError::new(INVALID_ARGUMENT, "DomainName", "not a host name").value(domain_name))?;
+        let behavior = |behavior: &BehaviorConfig| behavior.compile(self.is_live(&behavior.target));
+        Ok(DistributionSpec {
+            id: id.clone(),
+            domain_name,
+            aliases: self.aliases.clone(),
+            enabled: self.enabled,
+            default_root_object: self.default_root_object.clone(),
+            price_class: self.price_class,
+            http2: self.http_version.http2(),
+            http3: self.http_version.http3(),
+            origins: self.origins.iter().map(OriginConfig::compile).collect(),
+            origin_groups: self.origin_groups.iter().map(|group| group.0.clone()).collect(),
+            behaviors: self.behaviors.iter().map(behavior).collect(),
+            default_behavior: behavior(&self.default_behavior),
+            error_responses: self.error_responses.clone(),
+            invalidations: InvalidationLog::default(),
+        })
+    }
+
+    /// Whether an origin, or one of a group, is live.
+    fn is_live(&self, target: &str) -> bool {
+        let group = self.origin_groups.iter().find(|group| group.0.id == target);
+        let is_member = |id: &str| group.is_some_and(|group| group.0.primary == id || group.0.secondary == id);
+        self.origins.iter().any(|origin| origin.channel().is_some() && (origin.id == target || is_member(&origin.id)))
+    }
+}
+
+fn live_behavior(pattern: Option<&str>, key_group: &KeyGroupId) -> BehaviorConfig {
+    let label = || Label { name: LIVE_ORIGIN.to_owned(), comment: String::new() };
+    let headers = ResponseHeadersPolicyConfig {
+        label: label(),
+        cors: Some(CorsConfig::open(&["GET", "HEAD", "OPTIONS"], &[], true)),
+        ..ResponseHeadersPolicyConfig::default()
+    };
+    BehaviorConfig {
+        path_pattern: pattern.map(str::to_owned),
+        target: LIVE_ORIGIN.to_owned(),
+        key_groups: vec![key_group.clone()],
+        viewer_protocol: ViewerProtocol::AllowAll,
+        methods: AllowedMethods::GetHeadOptions,
+        cache_options: false,
+        compress: false,
+        caching: Caching::Policies {
+            cache: Box::new(Policy::Own(CachePolicyConfig::plain(label(), 0, 0, LIVE_MAX_TTL))),
+            origin_request: None,
+        },
+        response_headers: Some(Policy::Own(headers)),
+    }
+}

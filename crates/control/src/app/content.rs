@@ -1,0 +1,52 @@
+//! Configurations of distributions between the operator, the rows and the nodes.
+
+use std::collections::BTreeSet;
+
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{DistributionContent, DistributionRow};
+use anabranch_model::{DistributionId, PriceClass};
+
+use super::{App, Error};
+
+/// The configuration of a row.
+pub(crate) fn config_of(row: &DistributionRow) -> Result<DistributionConfig, Error> {
+    match (&row.config, &row.channel, row.key_groups.first()) {
+        (Some(config), _, _) => Ok(DistributionConfig::parse(config.as_bytes())?),
+        (None, Some(channel), Some(group)) => Ok(DistributionConfig::live(&row.caller_reference, channel, group)),
+        (None, _, _) => Err(Error::Conflict(format!("distribution {} has no configuration", row.id))),
+    }
+}
+
+impl App {
+    /// What rows keep of a configuration. It has been compiled for `id`, so that nothing is kept that edges could not be told.
+    pub(super) fn distribution_content(
+        &self,
+        config: &DistributionConfig,
+        id: &DistributionId,
+    ) -> Result<DistributionContent, Error> {
+        config.compile(id, &self.domain_name(id))?;
+        let mut seen = BTreeSet::new();
+        Ok(DistributionContent {
+            config: config.to_json().to_string(),
+            caller_reference: config.caller_reference().to_owned(),
+            enabled: config.enabled(),
+            price_class: price_word(config.price_class()).to_owned(),
+            aliases: config.aliases().to_vec(),
+            key_groups: config.trusted_key_groups().filter(|group| seen.insert(*group)).cloned().collect(),
+            channels: config.live_channels().collect(),
+        })
+    }
+
+    /// Host name of a distribution.
+    pub(super) fn domain_name(&self, id: &DistributionId) -> String {
+        format!("{}.{}", id.as_str().to_ascii_lowercase(), self.config.domain_suffix)
+    }
+}
+
+fn price_word(class: PriceClass) -> &'static str {
+    match class {
+        PriceClass::Class100 => "PriceClass_100",
+        PriceClass::Class200 => "PriceClass_200",
+        PriceClass::All => "PriceClass_All",
+    }
+}

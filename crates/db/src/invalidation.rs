@@ -1,0 +1,281 @@
+//! Invalidations: orders to forget, numbered within their distribution.
+
+use std::collections::BTreeMap;
+
+use anabranch_model::{
+    DistributionId, InvalidationEvent, InvalidationId, InvalidationLog, InvalidationSpec, InvalidationState,
+};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use crate::row::{id, integer, json, optional_integer, signed, text, unsigned, word};
+use crate::{Created, Cursor, Db, DistributionRow, Error, Page, PageRequest, distribution};
+
+/// Orders of a distribution that edges are told of; of older ones they hear only that everything before them is unusable.
+pub const LOG_MAX_ORDERS: u32 = 1000;
+
+/// Paths and tags together of the orders that edges are told of. The newest order is told whatever its size.
+pub const LOG_MAX_PATTERNS: u32 = 10_000;
+
+/// Completed orders of a distribution that are kept to be shown.
+const HISTORY_MAX: i64 = 2000;
+
+/// Orders confirmed in one pass.
+const CONFIRM_MAX: i64 = 1000;
+
+/// An invalidation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidationRow {
+    /// Identifier.
+    pub id: InvalidationId,
+    /// Whose objects are to be forgotten.
+    pub distribution: DistributionId,
+    /// Goes up by one with each order of the distribution, from 1.
+    pub sequence: u64,
+    /// The creator's own mark; unique within the distribution.
+    pub caller_reference: String,
+    /// Path patterns.
+    pub paths: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Whether every edge acts by it.
+    pub state: InvalidationState,
+    /// Snapshot version that edges must apply for `Completed`.
+    pub changed_version: u64,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
+    pub completed_at: Option<i64>,
+}
+
+/// An invalidation to order.
+#[derive(Clone, Debug)]
+pub struct NewInvalidation {
+    /// Its id.
+    pub id: InvalidationId,
+    /// Id of the distribution.
+    pub distribution: String,
+    /// The creator's own mark.
+    pub caller_reference: String,
+    /// Path patterns.
+    pub paths: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+}
+
+impl Db {
+    /// Orders an invalidation. The same caller reference with the same paths and tags answers the earlier order.
+    ///
+    /// # Errors
+    /// There is no such distribution, the caller reference stands for another order, or the query fails.
+    pub async fn invalidation_create(
+        &self,
+        new: &NewInvalidation,
+        now_ms: i64,
+    ) -> Result<Created<InvalidationRow>, Error> {
+        let (mut tx, version) = self.change().await?;
+        let distribution = distribution::find(&mut tx, &new.distribution).await?.id;
+        if let Some(earlier) = by_reference(&mut tx, &distribution, &new.caller_reference).await? {
+            if earlier.paths == new.paths && earlier.tags == new.tags {
+                return Ok(Created::Replayed(earlier));
+            }
+            let reference = new.caller_reference.clone();
+            return Err(Error::BatchDiffers { reference, invalidation: earlier.id.into() });
+        }
+        let sequence: i64 = sqlx::query_scalar(
+            "UPDATE distributions SET invalidation_sequence = invalidation_sequence + 1 WHERE id = ?1
+             RETURNING invalidation_sequence",
+        )
+        .bind(distribution.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO invalidations (id, distribution_id, sequence, caller_reference, paths, tags, patterns, state,
+                                        changed_version, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )
+        .bind(new.id.as_str())
+        .bind(distribution.as_str())
+        .bind(sequence)
+        .bind(&new.caller_reference)
+        .bind(serde_json::json!(new.paths).to_string())
+        .bind(serde_json::json!(new.tags).to_string())
+        .bind(i64::try_from(new.paths.len() + new.tags.len()).unwrap_or(i64::MAX))
+        .bind(InvalidationState::InProgress.as_str())
+        .bind(signed(version))
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        shorten(&mut tx, &distribution, sequence).await?;
+        let row = find(&mut tx, &distribution, new.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(Created::New(row))
+    }
+
+    /// An invalidation of a distribution.
+    ///
+    /// # Errors
+    /// There is no such distribution or no such invalidation of it, or the query fails.
+    pub async fn invalidation_find(&self, distribution: &str, wanted: &str) -> Result<InvalidationRow, Error> {
+        let mut conn = self.readers.acquire().await?;
+        let distribution = distribution::find(&mut conn, distribution).await?.id;
+        find(&mut conn, &distribution, wanted).await
+    }
+
+    /// A page of the invalidations of a distribution.
+    ///
+    /// # Errors
+    /// There is no such distribution, or the query fails.
+    pub async fn invalidation_page(
+        &self,
+        distribution: &str,
+        page: &PageRequest,
+    ) -> Result<Page<InvalidationRow>, Error> {
+        let mut conn = self.readers.acquire().await?;
+        let distribution = distribution::find(&mut conn, distribution).await?.id;
+        let rows = sqlx::query(
+            "SELECT * FROM invalidations WHERE distribution_id = ?4 AND (?1 IS NULL OR (created_at, id) > (?1, ?2))
+             ORDER BY created_at, id LIMIT ?3",
+        )
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.fetch())
+        .bind(distribution.as_str())
+        .fetch_all(&mut *conn)
+        .await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
+    }
+
+    /// The oldest invalidations that wait for edges: id and the snapshot version to wait for.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn invalidations_in_progress(&self) -> Result<Vec<(InvalidationId, u64)>, Error> {
+        let rows = sqlx::query(
+            "SELECT id, changed_version FROM invalidations WHERE state = 'InProgress' ORDER BY changed_version LIMIT ?1",
+        )
+        .bind(CONFIRM_MAX)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok((id(row, "id")?, unsigned(row, "changed_version")?))).collect()
+    }
+
+    /// Notes that every edge acts by these.
+    ///
+    /// # Errors
+    /// The query fails; then nothing was noted.
+    pub async fn invalidations_confirm(&self, confirmed: &[InvalidationId], now_ms: i64) -> Result<(), Error> {
+        let state = InvalidationState::InProgress.next(InvalidationEvent::Confirm);
+        let mut tx = self.begin().await?;
+        for invalidation in confirmed {
+            sqlx::query(
+                "UPDATE invalidations SET state = ?1, completed_at = ?2 WHERE id = ?3 AND state = 'InProgress'",
+            )
+            .bind(state.as_str())
+            .bind(now_ms)
+            .bind(invalidation.as_str())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Raises the floor over what the log has no room for, and forgets what is too old to be shown.
+async fn shorten(conn: &mut SqliteConnection, distribution: &DistributionId, sequence: i64) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE distributions SET invalidation_floor = MAX(invalidation_floor, COALESCE((
+             SELECT MAX(sequence) FROM (
+                 SELECT sequence,
+                        ROW_NUMBER() OVER (ORDER BY sequence DESC) AS place,
+                        SUM(patterns) OVER (ORDER BY sequence DESC) AS total
+                 FROM invalidations
+                 WHERE distribution_id = ?1
+                   AND sequence > (SELECT invalidation_floor FROM distributions WHERE id = ?1))
+             WHERE place > 1 AND (place > ?2 OR total > ?3)), 0))
+         WHERE id = ?1",
+    )
+    .bind(distribution.as_str())
+    .bind(i64::from(LOG_MAX_ORDERS))
+    .bind(i64::from(LOG_MAX_PATTERNS))
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "DELETE FROM invalidations
+         WHERE distribution_id = ?1 AND sequence <= ?2 AND state = 'Completed'
+           AND sequence <= (SELECT invalidation_floor FROM distributions WHERE id = ?1)",
+    )
+    .bind(distribution.as_str())
+    .bind(sequence - HISTORY_MAX)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn by_reference(
+    conn: &mut SqliteConnection,
+    distribution: &DistributionId,
+    reference: &str,
+) -> Result<Option<InvalidationRow>, Error> {
+    let row = sqlx::query("SELECT * FROM invalidations WHERE distribution_id = ?1 AND caller_reference = ?2")
+        .bind(distribution.as_str())
+        .bind(reference)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+async fn find(
+    conn: &mut SqliteConnection,
+    distribution: &DistributionId,
+    wanted: &str,
+) -> Result<InvalidationRow, Error> {
+    let row = sqlx::query("SELECT * FROM invalidations WHERE distribution_id = ?1 AND id = ?2")
+        .bind(distribution.as_str())
+        .bind(wanted)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| Error::not_found("invalidation", wanted))?;
+    read(&row)
+}
+
+/// What edges are told of each of `distributions` that has orders.
+pub(crate) async fn logs(
+    conn: &mut SqliteConnection,
+    distributions: &[DistributionRow],
+) -> Result<BTreeMap<DistributionId, InvalidationLog>, Error> {
+    let mut logs: BTreeMap<DistributionId, InvalidationLog> = distributions
+        .iter()
+        .map(|row| (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() }))
+        .collect();
+    let rows = sqlx::query(
+        "SELECT i.* FROM invalidations i JOIN distributions d ON d.id = i.distribution_id
+         WHERE i.sequence > d.invalidation_floor ORDER BY i.distribution_id, i.sequence",
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in &rows {
+        let InvalidationRow { distribution, sequence, paths, tags, .. } = read(row)?;
+        if let Some(log) = logs.get_mut(&distribution) {
+            log.entries.push(InvalidationSpec { sequence, paths, tags });
+        }
+    }
+    Ok(logs)
+}
+
+fn read(row: &SqliteRow) -> Result<InvalidationRow, Error> {
+    Ok(InvalidationRow {
+        id: id(row, "id")?,
+        distribution: id(row, "distribution_id")?,
+        sequence: unsigned(row, "sequence")?,
+        caller_reference: text(row, "caller_reference")?,
+        paths: json(row, "paths")?,
+        tags: json(row, "tags")?,
+        state: word(row, "state", InvalidationState::parse)?,
+        changed_version: unsigned(row, "changed_version")?,
+        created_at: integer(row, "created_at")?,
+        completed_at: optional_integer(row, "completed_at")?,
+    })
+}

@@ -1,0 +1,206 @@
+//! Key groups: which keys open what a distribution protects.
+
+use anabranch_model::{KeyGroupId, KeyId};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use crate::row::{id, integer, json, text};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
+
+/// Users of a group that a refusal names.
+const NAMED_MAX: i64 = 5;
+
+/// Rows with the ids of their keys, by a condition and an order.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT g.*,
+                    (SELECT json_group_array(k.id ORDER BY k.created_at, k.id)
+                     FROM key_group_members m JOIN keys k ON k.id = m.key_id WHERE m.group_id = g.id) AS key_ids
+             FROM key_groups g ",
+            $tail
+        )
+    };
+}
+
+/// A key group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyGroupRow {
+    /// Identifier.
+    pub id: KeyGroupId,
+    /// Unique name.
+    pub name: String,
+    /// Its keys, oldest first.
+    pub keys: Vec<KeyId>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+}
+
+/// A key group to make.
+#[derive(Clone, Debug)]
+pub struct NewKeyGroup {
+    /// Its id.
+    pub id: KeyGroupId,
+    /// Unique name.
+    pub name: String,
+    /// Its keys, by id or name.
+    pub keys: Vec<String>,
+    /// Makes a repetition harmless.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Db {
+    /// The key group of this name, made if it is missing.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn key_group_ensure(&self, name: &str, now_ms: i64) -> Result<KeyGroupRow, Error> {
+        let mut tx = self.begin().await?;
+        sqlx::query("INSERT INTO key_groups (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING")
+            .bind(KeyGroupId::random().as_str())
+            .bind(name)
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
+        let row = sqlx::query(select!("WHERE g.name = ?1")).bind(name).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        read(&row)
+    }
+
+    /// Makes a key group.
+    ///
+    /// # Errors
+    /// The name is taken, a key is missing, the idempotency key was used otherwise, or the query fails.
+    pub async fn key_group_create(&self, new: &NewKeyGroup, now_ms: i64) -> Result<Created<KeyGroupRow>, Error> {
+        let (mut tx, _version) = self.change().await?;
+        if let Some(idempotency) = &new.idempotency {
+            let row = sqlx::query(select!("WHERE g.idempotency_key = ?1"))
+                .bind(&idempotency.key)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if let Some(row) = row {
+                idempotency.check(&row)?;
+                return Ok(Created::Replayed(read(&row)?));
+            }
+        }
+        sqlx::query(
+            "INSERT INTO key_groups (id, name, created_at, idempotency_key, request_hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .bind(new.id.as_str())
+        .bind(&new.name)
+        .bind(now_ms)
+        .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
+        .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| Error::on_insert(error, "key group", &new.name))?;
+        put_keys(&mut tx, &new.id, &new.keys).await?;
+        let row = find(&mut tx, new.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(Created::New(row))
+    }
+
+    /// Gives a key group other keys, by id or name.
+    ///
+    /// # Errors
+    /// There is no such group, a key is missing, or the query fails.
+    pub async fn key_group_update(&self, wanted: &str, keys: &[String]) -> Result<KeyGroupRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let before = find(&mut tx, wanted).await?;
+        sqlx::query("DELETE FROM key_group_members WHERE group_id = ?1")
+            .bind(before.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        put_keys(&mut tx, &before.id, keys).await?;
+        let after = find(&mut tx, before.id.as_str()).await?;
+        if after != before {
+            tx.commit().await?;
+        }
+        Ok(after)
+    }
+
+    /// Deletes a key group that no distribution trusts; its keys stay.
+    ///
+    /// # Errors
+    /// There is none, a distribution trusts it, or the query fails.
+    pub async fn key_group_delete(&self, wanted: &str) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        let users: Vec<String> = sqlx::query_scalar(
+            "SELECT distribution_id FROM distribution_key_groups WHERE group_id = ?1 ORDER BY distribution_id LIMIT ?2",
+        )
+        .bind(row.id.as_str())
+        .bind(NAMED_MAX)
+        .fetch_all(&mut *tx)
+        .await?;
+        if !users.is_empty() {
+            let remedy = format!("distributions trust it; take it out of them first: {}", users.join(", "));
+            return Err(Error::InUse { subject: "key group", name: row.name, remedy });
+        }
+        sqlx::query("DELETE FROM key_groups WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The key group with this id or name.
+    ///
+    /// # Errors
+    /// There is none, or the query fails.
+    pub async fn key_group_find(&self, wanted: &str) -> Result<KeyGroupRow, Error> {
+        let mut conn = self.readers.acquire().await?;
+        find(&mut conn, wanted).await
+    }
+
+    /// A page of key groups.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn key_group_page(&self, page: &PageRequest) -> Result<Page<KeyGroupRow>, Error> {
+        let rows = sqlx::query(select!(
+            "WHERE ?1 IS NULL OR (g.created_at, g.id) > (?1, ?2) ORDER BY g.created_at, g.id LIMIT ?3"
+        ))
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.fetch())
+        .fetch_all(&self.readers)
+        .await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
+    }
+}
+
+async fn put_keys(conn: &mut SqliteConnection, group: &KeyGroupId, keys: &[String]) -> Result<(), Error> {
+    for wanted in keys {
+        let found = key::find(&mut *conn, wanted).await.map_err(Error::dangling)?;
+        add(&mut *conn, group, &found.id).await?;
+    }
+    Ok(())
+}
+
+/// Puts a key in a group, if it is not there.
+pub(crate) async fn add(conn: &mut SqliteConnection, group: &KeyGroupId, key: &KeyId) -> Result<(), Error> {
+    sqlx::query("INSERT INTO key_group_members (group_id, key_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .bind(group.as_str())
+        .bind(key.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyGroupRow, Error> {
+    let row = sqlx::query(select!("WHERE g.id = ?1 OR g.name = ?1 ORDER BY g.id = ?1 DESC LIMIT 1"))
+        .bind(wanted)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| Error::not_found("key group", wanted))?;
+    read(&row)
+}
+
+fn read(row: &SqliteRow) -> Result<KeyGroupRow, Error> {
+    Ok(KeyGroupRow {
+        id: id(row, "id")?,
+        name: text(row, "name")?,
+        keys: json(row, "key_ids")?,
+        created_at: integer(row, "created_at")?,
+    })
+}

@@ -1,0 +1,272 @@
+//! Distributions of their own, keys in groups, invalidations, and the migration to them.
+
+use anabranch_db::{
+    Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation, NewKey,
+    NewKeyGroup, PageRequest,
+};
+use anabranch_model::{DistributionId, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId};
+use sqlx::Connection as _;
+
+use crate::{channel, distribution, open, raw};
+
+fn key(id: &str, groups: &[&str]) -> NewKey {
+    NewKey {
+        id: id.parse().unwrap(),
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+        name: format!("name of {id}"),
+        private_pem: None,
+        public_pem: "p".into(),
+        idempotency: None,
+    }
+}
+
+fn group(name: &str, keys: &[&str]) -> NewKeyGroup {
+    let keys = keys.iter().map(|&key| key.to_owned()).collect();
+    NewKeyGroup { id: KeyGroupId::random(), name: name.into(), keys, idempotency: None }
+}
+
+fn order(distribution: &DistributionId, reference: &str, paths: &[&str]) -> NewInvalidation {
+    NewInvalidation {
+        id: InvalidationId::random(),
+        distribution: distribution.to_string(),
+        caller_reference: reference.into(),
+        paths: paths.iter().map(|&path| path.to_owned()).collect(),
+        tags: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_changes_by_generations() {
+    let (_dir, db, group) = open().await;
+    let new = distribution(&[group]);
+    let row = db.distribution_create(&new, 1).await.unwrap().into_inner();
+    assert_eq!((row.generation, row.status, row.channel), (1, DistributionState::InProgress, None));
+    db.distribution_confirm(&row.id, row.changed_version, 2).await.unwrap();
+    let id = new.id.as_str();
+    let same = db.distribution_update(id, &new.content, Some(1), 3).await.unwrap();
+    assert_eq!((same.generation, same.status), (1, DistributionState::Deployed), "the same configuration is no change");
+    let off =
+        DistributionContent { config: "off".into(), enabled: false, key_groups: Vec::new(), ..new.content.clone() };
+    let row = db.distribution_update(id, &off, Some(1), 4).await.unwrap();
+    assert_eq!((row.generation, row.status, row.enabled), (2, DistributionState::InProgress, false));
+    assert!(row.key_groups.is_empty());
+    assert!(matches!(db.distribution_update(id, &new.content, Some(1), 5).await, Err(Error::Stale { .. })));
+    let renamed = DistributionContent { caller_reference: "other".into(), ..off };
+    assert!(matches!(db.distribution_update(id, &renamed, None, 5).await, Err(Error::ReferenceChanged { .. })));
+    assert!(matches!(db.distribution_delete(id, Some(1)).await, Err(Error::Stale { .. })));
+    db.distribution_delete(id, Some(2)).await.unwrap();
+    assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn references_and_aliases_belong_to_one_distribution() {
+    let (_dir, db, _) = open().await;
+    let mut one = distribution(&[]);
+    one.content.aliases = vec!["b.example".into(), "a.example".into()];
+    one.idempotency = Some(Idempotency { key: "k".into(), request_hash: [1; 32] });
+    let row = db.distribution_create(&one, 1).await.unwrap().into_inner();
+    assert_eq!(row.aliases, ["b.example", "a.example"]);
+    assert!(matches!(db.distribution_create(&one, 2).await, Ok(Created::Replayed(again)) if again == row));
+    one.idempotency = None;
+    assert!(
+        matches!(db.distribution_create(&one, 2).await, Err(Error::ReferenceUsed { distribution, .. }) if distribution == one.id.as_str())
+    );
+    let mut two = distribution(&[]);
+    two.content.aliases = vec!["a.example".into()];
+    let taken = db.distribution_create(&two, 3).await.unwrap_err();
+    assert!(
+        matches!(&taken, Error::AliasTaken { alias, distribution } if alias == "a.example" && distribution == one.id.as_str())
+    );
+    assert!(matches!(db.distribution_find(two.id.as_str()).await, Err(Error::NotFound { .. })));
+    let mut thief = distribution(&[]);
+    thief.content.aliases = vec![one.domain_name.clone()];
+    assert!(matches!(db.distribution_create(&thief, 3).await, Err(Error::AliasTaken { .. })), "its own name");
+    let without = DistributionContent { config: "without".into(), aliases: vec!["b.example".into()], ..one.content };
+    db.distribution_update(one.id.as_str(), &without, None, 4).await.unwrap();
+    db.distribution_create(&two, 5).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_configuration_names_must_exist_and_stay() {
+    let (_dir, db, group) = open().await;
+    let unknown = distribution(&[KeyGroupId::random()]);
+    let error = db.distribution_create(&unknown, 1).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Dangling { subject: "key group", wanted } if *wanted == unknown.content.key_groups[0].as_str())
+    );
+    let mut nowhere = distribution(&[]);
+    nowhere.content.channels = vec![anabranch_model::ChannelId::random()];
+    assert!(matches!(db.distribution_create(&nowhere, 1).await, Err(Error::Dangling { subject: "channel", .. })));
+    let new = distribution(&[group.clone(), group.clone()]);
+    db.distribution_create(&new, 1).await.unwrap();
+    let refused = db.key_group_delete("default").await.unwrap_err().to_string();
+    assert!(refused.contains(new.id.as_str()), "{refused}");
+    let refused = db.distribution_delete(new.id.as_str(), None).await.unwrap_err().to_string();
+    assert!(refused.contains("Enabled false"), "{refused}");
+    let of_channel = channel("c", &group);
+    db.channel_create(&of_channel, 2).await.unwrap();
+    let refused = db.distribution_delete(of_channel.distribution.id.as_str(), None).await.unwrap_err().to_string();
+    assert!(refused.contains("delete the channel"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_key_may_be_in_several_groups() {
+    let (_dir, db, default) = open().await;
+    db.key_create(&key("K1", &["default"]), 1).await.unwrap();
+    assert!(matches!(db.key_create(&key("K1", &[]), 2).await, Err(Error::IdTaken { .. })));
+    let named = NewKey { name: "name of K1".into(), ..key("K9", &[]) };
+    assert!(matches!(db.key_create(&named, 2).await, Err(Error::NameTaken { .. })));
+    let missing = db.key_create(&key("K2", &["nothing"]), 2).await.unwrap_err();
+    assert!(matches!(missing, Error::Dangling { subject: "key group", .. }));
+    db.key_create(&key("K2", &[]), 2).await.unwrap();
+    let made = db.key_group_create(&group("more", &["K2", "name of K1"]), 3).await.unwrap().into_inner();
+    assert_eq!(made.keys.iter().map(KeyId::as_str).collect::<Vec<_>>(), ["K1", "K2"]);
+    assert!(matches!(db.key_group_create(&group("more", &[]), 3).await, Err(Error::NameTaken { .. })));
+    assert!(matches!(
+        db.key_group_create(&group("bad", &["K3"]), 3).await,
+        Err(Error::Dangling { subject: "key", .. })
+    ));
+    let groups = db.key_find("K1").await.unwrap().groups;
+    assert!(groups.len() == 2 && groups.contains(&default) && groups.contains(&made.id));
+    assert_eq!(db.keys_of_group(&made.id).await.unwrap().len(), 2);
+    let refused = db.key_delete("K1").await.unwrap_err().to_string();
+    assert!(refused.contains("default, more"), "{refused}");
+    let version = db.snapshot_version().await.unwrap();
+    db.key_group_update("more", &["K1".into(), "K2".into()]).await.unwrap();
+    assert_eq!(db.snapshot_version().await.unwrap(), version, "the same keys are no change");
+    db.key_group_update("more", &["K1".into()]).await.unwrap();
+    assert!(db.snapshot_version().await.unwrap() > version);
+    db.key_delete("K2").await.unwrap();
+    db.key_group_delete("more").await.unwrap();
+    assert_eq!(db.key_find("K1").await.unwrap().groups, [default]);
+    assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn invalidations_are_numbered_and_repeatable() {
+    let (_dir, db, _) = open().await;
+    let new = distribution(&[]);
+    db.distribution_create(&new, 1).await.unwrap();
+    let id = &new.id;
+    let first = db.invalidation_create(&order(id, "r1", &["/a"]), 2).await.unwrap().into_inner();
+    assert_eq!((first.sequence, first.state), (1, InvalidationState::InProgress));
+    let again = db.invalidation_create(&order(id, "r1", &["/a"]), 3).await.unwrap();
+    assert!(matches!(again, Created::Replayed(again) if again == first));
+    let differs = db.invalidation_create(&order(id, "r1", &["/b"]), 3).await.unwrap_err();
+    assert!(matches!(&differs, Error::BatchDiffers { invalidation, .. } if *invalidation == first.id.as_str()));
+    let second = db.invalidation_create(&order(id, "r2", &["/b"]), 3).await.unwrap().into_inner();
+    assert_eq!(second.sequence, 2);
+    let rows = db.snapshot(4).await.unwrap();
+    assert!(first.changed_version < rows.version && second.changed_version == rows.version);
+    let log = &rows.invalidations[id];
+    assert_eq!((log.floor, log.last()), (0, 2));
+    assert_eq!(log.entries[0].paths, ["/a"]);
+    let waiting = db.invalidations_in_progress().await.unwrap();
+    assert_eq!(waiting[0], (first.id.clone(), first.changed_version));
+    db.invalidations_confirm(std::slice::from_ref(&first.id), 5).await.unwrap();
+    let shown = db.invalidation_find(id.as_str(), first.id.as_str()).await.unwrap();
+    assert_eq!((shown.state, shown.completed_at), (InvalidationState::Completed, Some(5)));
+    assert_eq!(db.invalidations_in_progress().await.unwrap().len(), 1);
+    let page = db.invalidation_page(id.as_str(), &PageRequest { limit: 1, after: None }).await.unwrap();
+    assert!(page.items[0].id == first.id && page.next.is_some());
+    assert!(matches!(db.invalidation_find("E0", "I0").await, Err(Error::NotFound { subject: "distribution", .. })));
+    assert!(matches!(
+        db.invalidation_find(id.as_str(), "I0").await,
+        Err(Error::NotFound { subject: "invalidation", .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_log_that_is_full_raises_its_floor() {
+    let (dir, db, _) = open().await;
+    let new = distribution(&[]);
+    db.distribution_create(&new, 1).await.unwrap();
+    let id = &new.id;
+    // As many as there may be, without a thousand commits.
+    let mut conn = raw(&dir).await;
+    sqlx::query(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+         INSERT INTO invalidations (id, distribution_id, sequence, caller_reference, paths, tags, patterns, state,
+                                    changed_version, created_at)
+         SELECT 'I' || i, ?1, i, 'r' || i, '[\"/x\"]', '[]', 1, 'Completed', 1, 1 FROM n",
+    )
+    .bind(id.as_str())
+    .bind(i64::from(LOG_MAX_ORDERS))
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE distributions SET invalidation_sequence = ?1")
+        .bind(i64::from(LOG_MAX_ORDERS))
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    let log = |rows: anabranch_db::SnapshotRows| rows.invalidations[id].clone();
+    assert_eq!(log(db.snapshot(2).await.unwrap()).floor, 0);
+    db.invalidation_create(&order(id, "next", &["/y"]), 3).await.unwrap();
+    let next = log(db.snapshot(3).await.unwrap());
+    assert_eq!((next.floor, next.entries.len(), next.entries[0].sequence), (1, LOG_MAX_ORDERS as usize, 2));
+    // An order as large as all others may be together leaves nothing but itself.
+    let paths: Vec<String> = (0..LOG_MAX_PATTERNS).map(|number| format!("/{number}")).collect();
+    let large = NewInvalidation { paths, ..order(id, "large", &[]) };
+    db.invalidation_create(&large, 4).await.unwrap();
+    let last = log(db.snapshot(4).await.unwrap());
+    assert_eq!((last.floor, last.entries.len(), last.last()), (1001, 1, 1002));
+}
+
+#[tokio::test]
+async fn rows_of_the_first_schema_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db.sqlite");
+    let first = include_str!("../../migrations/sqlite/0001_init.sql");
+    let mut conn = raw_new(&path).await;
+    sqlx::raw_sql(first).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO key_groups VALUES ('g1', 'default', 1);
+         INSERT INTO keys VALUES ('K1', 'g1', 'first', 'private', 'public', 1, NULL, NULL);
+         INSERT INTO channels VALUES ('c1', 'c', '', 0, 'Idle', 1, 6, 60, NULL, 1, 1, NULL, NULL);
+         INSERT INTO inputs VALUES ('i1', 'c1', 0, 'secret');
+         INSERT INTO distributions VALUES ('E1', 'c1', 'g1', 'e1.cdn.localhost', '[]', 1, 'PriceClass_100', 'Deployed', 1, 7, 70, 1, 1);
+         INSERT INTO breakouts VALUES ('b1', 'b', 'c1', 'IDLE', 1, NULL, NULL, NULL, 1, 1, NULL, NULL);",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    mark_applied(&mut conn, first).await;
+    conn.close().await.unwrap();
+    let db = Db::open(&path).await.unwrap();
+    let row = db.distribution_of_channel(&"c1".parse().unwrap()).await.unwrap();
+    assert_eq!((row.id.as_str(), row.config.as_deref(), row.caller_reference.as_str()), ("E1", None, "E1"));
+    assert_eq!((row.requests_total, row.bytes_total, row.generation), (7, 70, 1));
+    assert_eq!(row.key_groups.iter().map(KeyGroupId::as_str).collect::<Vec<_>>(), ["g1"]);
+    let key = db.key_find("first").await.unwrap();
+    assert_eq!((key.private_pem.as_deref(), key.groups.len()), (Some("private"), 1));
+    assert_eq!(db.snapshot(2).await.unwrap().key_groups[0].keys.len(), 1);
+    db.channel_delete("c").await.unwrap();
+    assert!(db.snapshot(2).await.unwrap().distributions.is_empty(), "it goes with its channel");
+}
+
+async fn raw_new(path: &std::path::Path) -> sqlx::sqlite::SqliteConnection {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    sqlx::sqlite::SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// Writes what the migrator would have written, with its own checksum of the text.
+async fn mark_applied(conn: &mut sqlx::sqlite::SqliteConnection, sql: &'static str) {
+    use sqlx::SqlSafeStr as _;
+    let kind = sqlx::migrate::MigrationType::Simple;
+    let migration = sqlx::migrate::Migration::new(1, "init".into(), kind, sql.into_sql_str(), false);
+    sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL,
+             execution_time BIGINT NOT NULL)",
+    )
+    .execute(&mut *conn)
+    .await
+    .unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (1, 'init', 1, ?1, 0)")
+        .bind(migration.checksum.as_ref())
+        .execute(conn)
+        .await
+        .unwrap();
+}

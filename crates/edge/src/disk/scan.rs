@@ -1,0 +1,104 @@
+//! What an earlier process has left.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use super::file::{Kind, Tail, parse_name, path};
+use super::index::Entry;
+use super::tier::Tier;
+
+/// The files of a directory, by name alone.
+#[derive(Debug)]
+pub(super) struct Listing {
+    objects: Vec<u64>,
+    heads: Vec<u64>,
+    /// Cut off in writing.
+    parts: Vec<(u64, Kind)>,
+    /// Larger than that of any file.
+    pub(super) next_serial: u64,
+}
+
+impl Listing {
+    /// Reads the names, before any new file is made.
+    pub(super) fn read(dir: &Path) -> io::Result<Self> {
+        let mut listing = Self { objects: Vec::new(), heads: Vec::new(), parts: Vec::new(), next_serial: 1 };
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let Some((serial, kind)) = entry.file_name().to_str().and_then(parse_name) else { continue };
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            listing.next_serial = listing.next_serial.max(serial.saturating_add(1));
+            match kind {
+                Kind::Object => listing.objects.push(serial),
+                Kind::Head => listing.heads.push(serial),
+                Kind::Part | Kind::HeadPart => listing.parts.push((serial, kind)),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Takes the objects into the index, those used last first, as many as the limit allows; the rest is removed.
+    pub(super) fn take_in(self, tier: &Tier) {
+        for (serial, kind) in self.parts {
+            remove(tier, serial, kind);
+        }
+        let objects: HashSet<u64> = self.objects.iter().copied().collect();
+        for serial in self.heads {
+            if !objects.contains(&serial) {
+                remove(tier, serial, Kind::Head);
+            }
+        }
+        drop(objects);
+        let mut found: Vec<_> = self.objects.into_iter().filter_map(|serial| measure(tier, serial)).collect();
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        let (mut kept, mut removed) = (0_u64, 0_u64);
+        for (_, serial, bytes) in found {
+            if tier.is_closed() {
+                return;
+            }
+            let room = tier.index.weight().saturating_add(bytes) <= tier.limit_bytes;
+            if room && take(tier, serial, bytes) {
+                kept += 1;
+            } else {
+                tier.doom(serial, bytes);
+                removed += 1;
+            }
+        }
+        tier.scan_ends();
+        tracing::info!(cache.dir = %tier.dir.display(), kept, removed, "the disk cache is taken in");
+    }
+}
+
+/// Time of last use, serial and size.
+fn measure(tier: &Tier, serial: u64) -> Option<(SystemTime, u64, u64)> {
+    let facts = std::fs::metadata(path(&tier.dir, serial, Kind::Object)).ok()?;
+    Some((facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), serial, facts.len()))
+}
+
+/// Whether a file is one to keep. It is in the index then.
+fn take(tier: &Tier, serial: u64, bytes: u64) -> bool {
+    let Ok(file) = File::open(path(&tier.dir, serial, Kind::Object)) else { return false };
+    let Ok(Tail { key, .. }) = Tail::read(&file, Kind::Object) else { return false };
+    let _turn = tier.turn(&key);
+    // A process that was killed between a new object's file and the removal of the former one has left both.
+    let superseded = tier.index.peek(&key).is_some_and(|entry| entry.serial > serial);
+    if superseded || tier.is_touched(&key) {
+        return false;
+    }
+    let entry = Entry { serial, bytes, checked: AtomicBool::new(false) };
+    tier.doom_all(tier.index.insert(key, Arc::new(entry)));
+    true
+}
+
+fn remove(tier: &Tier, serial: u64, kind: Kind) {
+    let name = path(&tier.dir, serial, kind);
+    if let Err(error) = std::fs::remove_file(&name) {
+        tracing::warn!(cache.file = %name.display(), %error, "a file that was cut off cannot be removed");
+    }
+}

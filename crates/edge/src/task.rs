@@ -1,0 +1,297 @@
+//! A fetch under way: asks the origin, stores what may be stored, tells the followers.
+
+use std::sync::Arc;
+
+use anabranch_http_cache::{NotStored, RequestDirectives, ResponseMeta, Target, is_safe, is_validated_by};
+use anabranch_model::Encodings;
+use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue};
+
+use crate::admit::{admit, place};
+use crate::body::StoredBody;
+use crate::cache::Key;
+use crate::compress::compress;
+use crate::flight::{Flight, Landing};
+use crate::forward::{Forwarded, Passing};
+use crate::object::{Making, Object, ObjectHead};
+use crate::rule::{Route, Rule};
+use crate::spool::Spool;
+use crate::upstream::{Answer, Failure, Upstream};
+use crate::worker::Worker;
+
+/// Time that a stale object is served without a question after its origin has failed, in milliseconds.
+const RETRY_AFTER_FAILURE_MS: i64 = 1000;
+
+/// A fetch, which ends whether or not the requests behind it do.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) forwarded: Forwarded,
+    /// Distribution, host, and path with query as the viewer asked.
+    pub(crate) site: String,
+    pub(crate) host: String,
+    pub(crate) uri: String,
+    /// Invalidation sequence in force at its beginning.
+    pub(crate) sequence: u64,
+    /// Of the object, or of the variant that the request would have had.
+    pub(crate) key: Key,
+    /// Present if `key` is a variant's.
+    pub(crate) primary: Option<Key>,
+    pub(crate) codings: Encodings,
+    pub(crate) passing: Passing,
+    pub(crate) prior: Option<Arc<Object>>,
+    pub(crate) flight: Arc<Flight>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // However the task ends, nobody is left waiting and the next request starts anew.
+        self.flight.fail();
+        self.worker.flights().clear(&self.key, &self.flight);
+    }
+}
+
+impl Task {
+    pub(crate) async fn fly(mut self) {
+        let requested_ms = self.worker.clock().now_ms();
+        let validators = self.prior.as_deref().map(validators).unwrap_or_default();
+        self.forwarded.ask.headers.extend(validators.clone());
+        let Some(route) = self.rule.route.clone() else { return };
+        let fetched = self.ask(&route).await;
+        let received_ms = self.worker.clock().now_ms();
+        let failure = match fetched {
+            Ok(answer) if self.passing != Passing::Nothing => {
+                return self.pass(answer, requested_ms, received_ms).await;
+            }
+            Ok(answer) if answer.status == 304 && !validators.is_empty() => {
+                return self.freshen(answer, requested_ms, received_ms).await;
+            }
+            Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => Failure::Status(answer.status),
+            Ok(answer) if answer.status >= 500 && self.may_serve_stale(received_ms) => Failure::Status(answer.status),
+            Ok(answer) => match self.too_large(&answer) {
+                Some(failure) => failure,
+                None => return self.receive(answer, requested_ms, received_ms).await,
+            },
+            Err(failure) => failure,
+        };
+        self.report(&failure, &route.primary);
+        self.fall_back(&failure, received_ms);
+    }
+
+    /// Asks the origin; the second one of a group if the first fails and the request is safe to repeat.
+    async fn ask(&self, route: &Route) -> Result<Answer, Failure> {
+        let first = self.try_upstream(&route.primary).await;
+        let Some((secondary, statuses)) = &route.secondary else { return first };
+        let safe = matches!(self.forwarded.ask.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
+        let failed = match &first {
+            Ok(answer) => statuses.contains(&answer.status),
+            Err(failure) => failure.may_fail_over(),
+        };
+        if !safe || !failed {
+            return first;
+        }
+        match &first {
+            Ok(answer) => self.report(&Failure::Status(answer.status), &route.primary),
+            Err(failure) => self.report(failure, &route.primary),
+        }
+        self.worker.metrics().origin_failovers.increment(1);
+        self.try_upstream(secondary).await
+    }
+
+    async fn try_upstream(&self, upstream: &Upstream) -> Result<Answer, Failure> {
+        self.worker.metrics().origin_fetches.increment(1);
+        self.worker.pool().fetch(upstream, &self.forwarded.ask).await
+    }
+
+    fn too_large(&self, answer: &Answer) -> Option<Failure> {
+        let announced = answer.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
+        (announced > self.worker.config().max_object_bytes).then_some(Failure::TooLarge(announced))
+    }
+
+    fn making(&self, requested_ms: i64, received_ms: i64) -> Making<'_> {
+        Making {
+            policy: &self.rule.policy,
+            method: &self.forwarded.ask.method,
+            directives: RequestDirectives::default(),
+            error_ttl: &*self.rule,
+            cookies: !self.rule.telling.cookies.is_none(),
+            sequence: self.sequence,
+            told: &self.forwarded.told,
+            keyed: &self.rule.keying.headers,
+            codings_keyed: self.codings != Encodings::default(),
+            requested_ms,
+            received_ms,
+        }
+    }
+
+    /// An answer that is nobody else's and is not stored.
+    async fn pass(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+        let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
+        head.keep = Err(NotStored::Method);
+        if self.forwarded.ask.method == http::Method::HEAD {
+            head.length = head.length.or(Some(0));
+        }
+        if !is_safe(&self.forwarded.ask.method) && (200..400).contains(&answer.status) {
+            self.invalidate(&answer.headers);
+        }
+        self.flight.begin(Arc::new(head));
+        loop {
+            match answer.next().await {
+                Ok(None) => break,
+                Ok(Some(bytes)) => {
+                    self.flight.grow(bytes);
+                    self.flight.room().await;
+                    if self.flight.is_deserted() {
+                        return;
+                    }
+                }
+                // Dropping the flight cuts the viewer off, visibly.
+                Err(failure) => return self.report_here(&failure),
+            }
+        }
+        self.flight.end();
+        answer.release(self.worker.pool());
+    }
+
+    /// What an unsafe request may have changed goes (RFC 9111 §4.4).
+    fn invalidate(&self, headers: &HeaderMap) {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let named = [text(http::header::LOCATION), text(http::header::CONTENT_LOCATION)];
+        let target =
+            Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
+        let method = &self.forwarded.ask.method;
+        for other in target.invalidated(method, 200, named[0], named[1]) {
+            self.worker.cache().purge(&[self.site.as_bytes(), other.as_bytes()].concat());
+        }
+        self.worker.cache().purge(self.primary());
+    }
+
+    async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+        let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
+        if !answer.complete_known {
+            head.keep = Err(NotStored::Unframed);
+        }
+        let head = Arc::new(head);
+        self.flight.begin(head.clone());
+        let compressed = self.rule.compress && head.compressible && self.codings != Encodings::default();
+        let mut spool = if head.keep.is_ok() && !compressed { Spool::Memory } else { Spool::Refused };
+        loop {
+            match answer.next().await {
+                Ok(None) => break,
+                Ok(Some(bytes)) => {
+                    let length = self.flight.grow(bytes.clone());
+                    if length > self.worker.config().max_object_bytes {
+                        return self.report_here(&Failure::TooLarge(length));
+                    }
+                    if head.keep.is_err() && self.flight.is_deserted() {
+                        return;
+                    }
+                    spool = spool.take(self.worker.cache(), &self.flight, bytes, length, &head);
+                }
+                // Dropping the flight cuts the viewers off, visibly.
+                Err(failure) => return self.report_here(&failure),
+            }
+        }
+        let object = self.store(head, spool, compressed).await;
+        self.flight.land(object, Landing::Fetched);
+        answer.release(self.worker.pool());
+    }
+
+    fn primary(&self) -> &Key {
+        self.primary.as_ref().unwrap_or(&self.key)
+    }
+
+    /// Stores the answer that has come whole, compressed where the behavior wants it and the viewers of its key take it. Gives it as
+    /// it came.
+    async fn store(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) -> Arc<Object> {
+        let memory = || StoredBody::Memory(Arc::new(self.flight.take_body()));
+        let Some(key) = place(self.worker.cache(), self.primary(), &head) else {
+            return Arc::new(Object::new(head, memory()));
+        };
+        let file = spool.finish(&key, &head).await.map(StoredBody::File);
+        let object = Arc::new(Object::new(head, file.unwrap_or_else(memory)));
+        let coded = if compressed { compress(&object, self.codings).await } else { None };
+        self.worker.cache().admit(key, coded.unwrap_or_else(|| object.clone()));
+        object
+    }
+
+    async fn freshen(self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+        let Some(prior) = &self.prior else { return };
+        let update = ResponseMeta::read(304, &answer.headers);
+        if !is_validated_by(&ResponseMeta::read(prior.head.status, &prior.head.fields()), &update) {
+            return self.ask_again(requested_ms).await;
+        }
+        let object = Arc::new(prior.freshened(&answer.headers, &self.making(requested_ms, received_ms)));
+        admit(self.worker.cache(), self.primary(), &object);
+        self.flight.land(object, Landing::Revalidated);
+        if let Ok(None) = answer.next().await {
+            answer.release(self.worker.pool());
+        }
+    }
+
+    /// The origin confirmed something that is not stored (RFC 9111 §4.3.4): it has to send what it means.
+    async fn ask_again(mut self, requested_ms: i64) {
+        self.forwarded.ask.headers.remove(IF_NONE_MATCH);
+        self.forwarded.ask.headers.remove(IF_MODIFIED_SINCE);
+        let Some(route) = self.rule.route.clone() else { return };
+        let fetched = self.ask(&route).await;
+        let received_ms = self.worker.clock().now_ms();
+        match fetched {
+            Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => {
+                self.fall_back(&Failure::Status(answer.status), received_ms);
+            }
+            Ok(answer) => self.receive(answer, requested_ms, received_ms).await,
+            Err(failure) => self.fall_back(&failure, received_ms),
+        }
+    }
+
+    fn may_serve_stale(&self, now_ms: i64) -> bool {
+        self.prior.as_ref().is_some_and(|prior| prior.head.timing.serves_on_error(now_ms))
+    }
+
+    /// The stored object if that is allowed (RFC 5861 §4), else an error of ours, kept for a moment.
+    fn fall_back(&self, failure: &Failure, now_ms: i64) {
+        let key = self.primary();
+        match &self.prior {
+            Some(prior) if self.may_serve_stale(now_ms) => {
+                let object = Arc::new(prior.with_grace(now_ms.saturating_add(RETRY_AFTER_FAILURE_MS)));
+                self.worker.cache().admit(self.key.clone(), object.clone());
+                self.flight.land(object, Landing::StaleOnError);
+            }
+            _ => {
+                let object = Object::failed(failure, &self.worker);
+                admit(self.worker.cache(), key, &object);
+                self.flight.land(object, Landing::Fetched);
+            }
+        }
+    }
+
+    fn report(&self, failure: &Failure, upstream: &Upstream) {
+        self.worker.metrics().origin_failures.increment(1);
+        let cause = std::error::Error::source(failure).map(ToString::to_string);
+        let path = &self.forwarded.ask.target;
+        tracing::warn!(origin.name = upstream.name(), path, error = %failure, cause, "origin fetch failed");
+    }
+
+    fn report_here(&self, failure: &Failure) {
+        if let Some(route) = &self.rule.route {
+            self.report(failure, &route.primary);
+        }
+    }
+}
+
+/// Only a whole success is worth confirming.
+fn validators(prior: &Object) -> HeaderMap {
+    let mut validators = HeaderMap::new();
+    if prior.head.status != 200 {
+        return validators;
+    }
+    if let Some(Ok(etag)) = prior.head.etag.as_deref().map(HeaderValue::from_str) {
+        validators.insert(IF_NONE_MATCH, etag);
+    }
+    if let (Some(_), Some(text)) = (prior.head.last_modified, &prior.head.last_modified_text) {
+        validators.insert(IF_MODIFIED_SINCE, text.clone());
+    }
+    validators
+}

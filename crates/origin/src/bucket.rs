@@ -1,0 +1,262 @@
+//! Objects of the house's buckets, answered as S3 answers: by key, whole or a range, never listed.
+
+use std::io::{self, SeekFrom};
+use std::time::{Duration, SystemTime};
+
+use anabranch_store::{LocalStore, Object, StoreError, key};
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::io::AsyncSeekExt as _;
+
+use crate::answer::{Body, NEGATIVE, whole};
+
+/// Types by the extension of a key; others are bytes.
+const TYPES: &[(&str, &str)] = &[
+    ("aac", "audio/aac"),
+    ("css", "text/css"),
+    ("gif", "image/gif"),
+    ("html", "text/html"),
+    ("ico", "image/x-icon"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript"),
+    ("json", "application/json"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("m4a", "audio/mp4"),
+    ("m4s", "video/mp4"),
+    ("m4v", "video/mp4"),
+    ("mov", "video/quicktime"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("mpd", "application/dash+xml"),
+    ("pdf", "application/pdf"),
+    ("png", "image/png"),
+    ("svg", "image/svg+xml"),
+    ("ts", "video/mp2t"),
+    ("txt", "text/plain"),
+    ("vtt", "text/vtt"),
+    ("webm", "video/webm"),
+    ("webp", "image/webp"),
+    ("woff2", "font/woff2"),
+    ("xml", "application/xml"),
+];
+
+/// What is said of a key that is not there.
+const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>\n";
+
+/// Answers for `name`, `<bucket>/<key>` as it stands in the path. Keys are plain names, so that nothing in them is ever escaped.
+pub(crate) async fn answer(store: &LocalStore, name: &str, asked: &HeaderMap) -> Response<Body> {
+    let Some((bucket, name)) = name.split_once('/') else { return no_such_key() };
+    let key = key::bucket_object(bucket, name);
+    let object = match store.get(&key).await {
+        Ok(object) => object,
+        Err(StoreError::NotFound { .. } | StoreError::InvalidKey { .. }) => return no_such_key(),
+        Err(error) => {
+            tracing::error!(object.key = %key, error = %error, "an object cannot be read");
+            return unreadable();
+        }
+    };
+    let version = Version::of(&object);
+    let (len, part) = (object.len, Part::asked(object.len, &version, asked));
+    let made = if version.is_known(asked) { Ok(empty(StatusCode::NOT_MODIFIED)) } else { body(object, part).await };
+    let mut response = match made {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(object.key = %key, error = %error, "an object cannot be read at the place asked for");
+            return unreadable();
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind(&key)));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    insert(headers, ETAG, &version.tag);
+    if let Some(modified) = version.modified {
+        insert(headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    }
+    match part {
+        _ if response.status() == StatusCode::NOT_MODIFIED => {}
+        Part::Whole => {}
+        Part::Bytes { first, last } => {
+            insert(response.headers_mut(), CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
+        }
+        Part::Nothing => insert(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{len}")),
+    }
+    response
+}
+
+/// Which bytes of an object are meant (RFC 9110 §14.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// Both included.
+    Bytes {
+        first: u64,
+        last: u64,
+    },
+    /// None that exist.
+    Nothing,
+}
+
+impl Part {
+    /// What is asked of an object of `len` bytes. Several ranges at once are answered by the whole object, as is a range of another
+    /// version.
+    fn asked(len: u64, version: &Version, asked: &HeaderMap) -> Self {
+        let same = match asked.get(IF_RANGE).map(HeaderValue::to_str) {
+            None => true,
+            Some(Ok(text)) => text == version.tag || version.modified_text().is_some_and(|modified| text == modified),
+            Some(Err(_)) => false,
+        };
+        let text = asked.get(RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
+        text.and_then(|text| Self::parse(text, len)).unwrap_or(Self::Whole)
+    }
+
+    /// Reads a `Range`; `None` for what is to be ignored.
+    fn parse(text: &str, len: u64) -> Option<Self> {
+        let (unit, set) = text.split_once('=')?;
+        let (first, last) = set.trim().split_once('-')?;
+        if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+            return None;
+        }
+        let end = len.checked_sub(1);
+        match (number(first)?, number(last)?) {
+            (None, None) => None,
+            (None, Some(suffix)) => Some(match end {
+                Some(last) if suffix > 0 => Self::Bytes { first: len.saturating_sub(suffix), last },
+                _ => Self::Nothing,
+            }),
+            (Some(first), Some(last)) if last < first => None,
+            (Some(first), last) => Some(match end {
+                Some(end) if first <= end => Self::Bytes { first, last: last.map_or(end, |last| last.min(end)) },
+                _ => Self::Nothing,
+            }),
+        }
+    }
+}
+
+/// Digits, or nothing; a number past all limits is as good as the greatest.
+fn number(text: &str) -> Option<Option<u64>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(None);
+    }
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// What tells one version of an object from another.
+#[derive(Debug)]
+struct Version {
+    /// An entity tag, with its quotes.
+    tag: String,
+    /// To the second.
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    fn of(object: &Object) -> Self {
+        let since = object.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let modified = since.map(|since| SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
+        Self { tag: format!("\"{}\"", object.version), modified }
+    }
+
+    fn modified_text(&self) -> Option<String> {
+        self.modified.map(httpdate::fmt_http_date)
+    }
+
+    /// Whether whoever asks has it already (RFC 9110 §13.2.2).
+    fn is_known(&self, asked: &HeaderMap) -> bool {
+        let lines: Vec<_> = asked.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok()).collect();
+        if !lines.is_empty() {
+            let mut tags = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+            return tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.tag);
+        }
+        let since = asked.get(IF_MODIFIED_SINCE).and_then(|since| httpdate::parse_http_date(since.to_str().ok()?).ok());
+        since.zip(self.modified).is_some_and(|(since, modified)| modified <= since)
+    }
+}
+
+async fn body(object: Object, part: Part) -> io::Result<Response<Body>> {
+    let Object { mut file, len, .. } = object;
+    let (status, left) = match part {
+        Part::Nothing => return Ok(empty(StatusCode::RANGE_NOT_SATISFIABLE)),
+        Part::Whole => (StatusCode::OK, len),
+        Part::Bytes { first, last } => {
+            file.seek(SeekFrom::Start(first)).await?;
+            (StatusCode::PARTIAL_CONTENT, last - first + 1)
+        }
+    };
+    let mut response = Response::new(Body::File { file: Box::new(file), left });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(left));
+    Ok(response)
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(None));
+    *response.status_mut() = status;
+    response
+}
+
+fn kind(key: &str) -> &'static str {
+    let extension = key.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+    known.map_or("application/octet-stream", |(_, kind)| kind)
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn no_such_key() -> Response<Body> {
+    let mut response = whole(StatusCode::NOT_FOUND, Bytes::from_static(NO_SUCH_KEY.as_bytes()), "application/xml");
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NEGATIVE));
+    response
+}
+
+fn unreadable() -> Response<Body> {
+    whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"the object cannot be read\n"), "text/plain")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_the_object() {
+        let bytes = |first, last| Some(Part::Bytes { first, last });
+        for (text, part) in [
+            ("bytes=0-3", bytes(0, 3)),
+            ("bytes=5-", bytes(5, 9)),
+            ("bytes=-3", bytes(7, 9)),
+            ("bytes=-30", bytes(0, 9)),
+            ("Bytes=9-99999999999999999999999", bytes(9, 9)),
+            ("bytes=10-", Some(Part::Nothing)),
+            ("bytes=-0", Some(Part::Nothing)),
+            ("bytes=4-3", None),
+            ("bytes=-", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=a-b", None),
+            ("bytes=--1", None),
+            ("lines=0-1", None),
+        ] {
+            assert_eq!(Part::parse(text, 10), part, "{text}");
+        }
+        assert_eq!(Part::parse("bytes=0-", 0), Some(Part::Nothing));
+        assert_eq!(Part::parse("bytes=-5", 0), Some(Part::Nothing));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_range_lies_within(text in "(bytes=)?[-0-9, ]{0,24}", len in 0_u64..50) {
+            if let Some(Part::Bytes { first, last }) = Part::parse(&text, len) {
+                proptest::prop_assert!(first <= last && last < len);
+            }
+        }
+    }
+}
