@@ -1,11 +1,13 @@
 //! A fetch under way: asks the origin, stores what may be stored, tells the followers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_http_cache::{NotStored, RequestDirectives, ResponseMeta, Target, is_safe, is_validated_by};
 use anabranch_model::Encodings;
 use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
+use tokio::time::timeout;
 
 use crate::admit::{admit, place};
 use crate::body::StoredBody;
@@ -21,6 +23,9 @@ use crate::worker::Worker;
 
 /// Time that a stale object is served without a question after its origin has failed, in milliseconds.
 const RETRY_AFTER_FAILURE_MS: i64 = 1000;
+
+/// Time that viewers wait for a whole body to be on disk, from where they are sent the rest of it; after that from memory.
+const DISK_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A fetch, which ends whether or not the requests behind it do.
 #[derive(Debug)]
@@ -193,8 +198,7 @@ impl Task {
                 Err(failure) => return self.report_here(&failure),
             }
         }
-        let object = self.store(head, spool, compressed).await;
-        self.flight.land(object, Landing::Fetched);
+        self.keep(head, spool, compressed).await;
         answer.release(self.worker.pool());
     }
 
@@ -202,18 +206,33 @@ impl Task {
         self.primary.as_ref().unwrap_or(&self.key)
     }
 
-    /// Stores the answer that has come whole, compressed where the behavior wants it and the viewers of its key take it. Gives it as
-    /// it came.
-    async fn store(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) -> Arc<Object> {
-        let memory = || StoredBody::Memory(Arc::new(self.flight.take_body()));
-        let Some(key) = place(self.worker.cache(), self.primary(), &head) else {
-            return Arc::new(Object::new(head, memory()));
+    /// The body is whole: stores and lands it as it came; stores it compressed where the behavior wants it and the viewers of its key
+    /// take it. A disk that is slow is waited for by nobody but the cache.
+    async fn keep(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) {
+        let in_memory = || {
+            let body = StoredBody::Memory(Arc::new(self.flight.take_body()));
+            Arc::new(Object::new(head.clone(), body))
         };
-        let file = spool.finish(&key, &head).await.map(StoredBody::File);
-        let object = Arc::new(Object::new(head, file.unwrap_or_else(memory)));
+        let Some(key) = place(self.worker.cache(), self.primary(), &head) else {
+            return self.flight.land(in_memory(), Landing::Fetched);
+        };
+        let mut finish = std::pin::pin!(spool.finish(&key, &head));
+        let (file, early) = match timeout(DISK_PATIENCE, &mut finish).await {
+            Ok(file) => (file, None),
+            Err(_) => {
+                let early = in_memory();
+                self.flight.land(early.clone(), Landing::Fetched);
+                (finish.await, Some(early))
+            }
+        };
+        let landed = early.is_some();
+        let on_disk = file.map(|file| Arc::new(Object::new(head.clone(), StoredBody::File(file))));
+        let object = on_disk.or(early).unwrap_or_else(in_memory);
         let coded = if compressed { compress(&object, self.codings).await } else { None };
-        self.worker.cache().admit(key, coded.unwrap_or_else(|| object.clone()));
-        object
+        self.worker.cache().admit(key.clone(), coded.unwrap_or_else(|| object.clone()));
+        if !landed {
+            self.flight.land(object, Landing::Fetched);
+        }
     }
 
     async fn freshen(self, mut answer: Answer, requested_ms: i64, received_ms: i64) {

@@ -83,14 +83,8 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Of a file that is in the index.
-    pub(super) fn kept(serial: u64, bytes: u64) -> Self {
+    pub(crate) fn kept(serial: u64, bytes: u64) -> Self {
         Self { serial, bytes, kept: AtomicBool::new(true), tier: Weak::new() }
-    }
-
-    /// Of a file that no tier has, for tests of what sends bodies.
-    #[cfg(test)]
-    pub(crate) fn of_no_tier() -> Arc<Self> {
-        Arc::new(Self::kept(0, 0))
     }
 
     /// Of a file that is not in the index yet, as a body.

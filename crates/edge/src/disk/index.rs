@@ -129,6 +129,11 @@ impl Index {
         self.evictions()
     }
 
+    /// Bytes of the largest file that has a place.
+    pub(super) fn largest(&self) -> u64 {
+        self.entries.shard_capacity()
+    }
+
     /// What counts against the limit.
     pub(super) fn weight(&self) -> u64 {
         self.entries.weight()

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::draft::Claim;
@@ -91,6 +92,7 @@ fn promote(tier: &Tier, key: &Key) -> Option<Arc<Object>> {
             tier.counters.loaded.increment(1);
             Some(object)
         }
+        Err(Unreadable::Io(error)) if is_shortage(&error) => None,
         Err(error) => {
             tier.counters.unreadable.increment(1);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -107,6 +109,11 @@ fn promote(tier: &Tier, key: &Key) -> Option<Arc<Object>> {
     }
 }
 
+/// Whether it says nothing of the file: the process or the system has no more files to open.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
 fn read(tier: &Tier, key: &Key, entry: &Entry) -> Result<Object, Unreadable> {
     let file = open(tier, entry.serial)?;
     let mut tail = Tail::read(&file, Kind::Object)?;
@@ -121,6 +128,7 @@ fn read(tier: &Tier, key: &Key, entry: &Entry) -> Result<Object, Unreadable> {
     }
     let head = decode(&tail.head).ok_or(Unreadable::Damaged("the head cannot be understood"))?;
     let length = tail.body_length;
+    mark_used(&file);
     let body = if length <= tier.file_from_bytes {
         let mut bytes = BytesMut::zeroed(usize::try_from(length).unwrap_or(0));
         file.read_exact_at(&mut bytes, 0)?;
@@ -134,7 +142,7 @@ fn read(tier: &Tier, key: &Key, entry: &Entry) -> Result<Object, Unreadable> {
             start: 0,
             length,
             claim: Arc::new(Claim::kept(entry.serial, entry.bytes)),
-            file: Arc::new(mark_used(file)),
+            file: Arc::new(file),
         })
     };
     entry.checked.store(true, Ordering::Relaxed);
@@ -154,9 +162,8 @@ fn open(tier: &Tier, serial: u64) -> io::Result<File> {
 }
 
 /// The next start takes files in by the time of their last use. That it is known is worth no failure.
-fn mark_used(file: File) -> File {
+fn mark_used(file: &File) {
     let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    let _ = futimens(&file, &Timestamps { last_access: omitted, last_modification: now });
-    file
+    let _ = futimens(file, &Timestamps { last_access: omitted, last_modification: now });
 }

@@ -131,7 +131,7 @@ impl Disk {
 
     /// See [`crate::cache::Cache::draft`].
     pub(crate) fn draft(&self, expected: u64) -> Option<Draft> {
-        if expected <= self.tier.file_from_bytes {
+        if expected <= self.tier.file_from_bytes || expected >= self.tier.index.largest() {
             return None;
         }
         Draft::new(&self.tier)

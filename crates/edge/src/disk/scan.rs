@@ -45,6 +45,7 @@ impl Listing {
 
     /// Takes the objects into the index, those used last first, as many as the limit allows; the rest is removed.
     pub(super) fn take_in(self, tier: &Tier) {
+        let cut_off = self.parts.len();
         for (serial, kind) in self.parts {
             remove(tier, serial, kind);
         }
@@ -71,7 +72,7 @@ impl Listing {
             }
         }
         tier.scan_ends();
-        tracing::info!(cache.dir = %tier.dir.display(), kept, removed, "the disk cache is taken in");
+        tracing::info!(cache.dir = %tier.dir.display(), kept, removed, cut_off, "the disk cache is taken in");
     }
 }
 

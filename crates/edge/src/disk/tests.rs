@@ -325,7 +325,7 @@ async fn a_draft_that_is_dropped_or_never_admitted_leaves_nothing() {
 #[tokio::test]
 async fn a_full_queue_abandons_the_draft() {
     let bench = Bench::new(|_| {});
-    let mut draft = bench.disk().draft(1 << 30).unwrap();
+    let mut draft = bench.disk().draft(1 << 29).unwrap();
     draft.append(Bytes::from_static(b"begun"));
     draft.append(Bytes::from(vec![0; 65 << 20]));
     draft.append(Bytes::from_static(b"more"));
@@ -394,6 +394,82 @@ async fn a_directory_is_one_process_s_and_the_error_names_it() {
     assert!(error.contains(bench.config.dir.to_str().unwrap()) && error.contains("another process"), "{error}");
     let file = bench.dir.path().join("file");
     std::fs::write(&file, b"").unwrap();
-    let error = Disk::open(&DiskConfig::new(file.join("x")), bench.memory.clone()).unwrap_err().to_string();
+    let error = Disk::open(&DiskConfig::new(file.join("x")), bench.memory).unwrap_err().to_string();
     assert!(error.contains(file.to_str().unwrap()) && error.contains("name one"), "{error}");
+}
+
+#[tokio::test]
+async fn what_can_never_fit_stays_in_memory() {
+    let bench = Bench::new(|config| config.limit_bytes = 4 << 20);
+    assert!(bench.disk().draft(5 << 20).is_none());
+    assert!(bench.disk().draft(1 << 20).is_some());
+}
+
+/// A key's changes come one after another, as flights see to; those of different keys in any order.
+async fn churn(bench: &Bench, name: &str, seed: usize, rounds: usize) -> Option<usize> {
+    let mut newest = None;
+    for round in 0..rounds {
+        let length = 1000 * (seed + round + 1) % 300_000 + round;
+        match (seed * 7 + round * 5) % 6 {
+            0 => {
+                bench.disk().purge(name.as_bytes());
+                newest = None;
+            }
+            1 | 2 => {
+                let lifetime = if round % 2 == 0 { "max-age=60" } else { "max-age=1" };
+                bench.disk().admit(key(name), small(name, length % 60_000, lifetime));
+                newest = Some(length % 60_000);
+            }
+            3 | 4 => {
+                if let Some(file) = bench.draft(name, 70_000 + length).await {
+                    let object = Object::new(Arc::new(head("max-age=60")), StoredBody::File(file));
+                    bench.disk().admit(key(name), Arc::new(object));
+                    newest = Some(70_000 + length);
+                }
+            }
+            _ => {
+                bench.memory.remove(name.as_bytes());
+                bench.disk().tier.opened.remove(name.as_bytes());
+            }
+        }
+        if let Some((bytes, _)) = bench.load(name).await {
+            assert_eq!(Some(bytes.len()), newest, "{name} in round {round}");
+            assert_eq!(bytes, body(name, bytes.len()));
+        }
+    }
+    newest
+}
+
+#[test]
+fn whatever_happens_nothing_older_comes_back() {
+    let mut bench = Bench::new(|config| config.limit_bytes = 8 << 20);
+    for start in 0..3 {
+        let names: Vec<_> = (0..24).map(|index| format!("/{index}")).collect();
+        let newest: Vec<Option<usize>> = thread::scope(|scope| {
+            let of_threads = names.chunks(6).enumerate().map(|(thread, names)| {
+                let bench = &bench;
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    let churned = names
+                        .iter()
+                        .enumerate()
+                        .map(|(index, name)| runtime.block_on(churn(bench, name, start * 31 + thread * 6 + index, 60)));
+                    churned.collect::<Vec<_>>()
+                })
+            });
+            let of_threads: Vec<_> = of_threads.collect();
+            of_threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        bench.restart();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut survived = 0;
+        for (name, newest) in names.iter().zip(newest) {
+            if let Some((bytes, _)) = runtime.block_on(bench.load(name)) {
+                assert_eq!(Some(bytes.len()), newest, "{name} after a restart");
+                assert_eq!(bytes, body(name, bytes.len()));
+                survived += 1;
+            }
+        }
+        assert!(survived > 0, "something survives");
+    }
 }

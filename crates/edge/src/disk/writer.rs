@@ -121,7 +121,7 @@ impl Writer {
                 self.remove(serial, 0);
             }
             Write::Keep { serial, key } => self.keep(serial, &key),
-            Write::Whole { serial, key, object } => self.whole(serial, key, &object),
+            Write::Whole { serial, key, object } => self.whole(serial, &key, &object),
             Write::Freshen { serial, key, head } => self.freshen(serial, key, head),
             Write::Remove { serial, bytes } => self.remove(serial, bytes),
         }
@@ -181,20 +181,20 @@ impl Writer {
         }
     }
 
-    fn whole(&mut self, serial: u64, key: Key, object: &Object) {
-        let wanted = |tier: &Tier| tier.pending.lock().get(&key) == Some(&serial);
+    fn whole(&mut self, serial: u64, key: &Key, object: &Object) {
+        let wanted = |tier: &Tier| tier.pending.lock().get(key) == Some(&serial);
         let settle = |tier: &Tier| {
             let mut pending = tier.pending.lock();
-            let ours = pending.get(&key) == Some(&serial);
+            let ours = pending.get(key) == Some(&serial);
             if ours {
-                pending.remove(&key);
+                pending.remove(key);
             }
             ours
         };
         if !wanted(&self.tier) {
             return;
         }
-        let written = if self.tier.health.has_failed() { None } else { self.write_whole(serial, &key, object) };
+        let written = if self.tier.health.has_failed() { None } else { self.write_whole(serial, key, object) };
         // A purge or a newer object may have come meanwhile; then this one is not to be found again.
         let kept = written.filter(|_| wanted(&self.tier)).filter(|_| {
             let dir = &self.tier.dir;
@@ -202,7 +202,7 @@ impl Writer {
             self.judge("rename a file", renamed).is_some()
         });
         let tier = self.tier.clone();
-        let turn = tier.turn(&key);
+        let turn = tier.turn(key);
         match kept {
             Some(bytes) if settle(&tier) => tier.enter(key.clone(), serial, bytes),
             _ => {

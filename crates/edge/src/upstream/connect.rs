@@ -17,8 +17,11 @@ use super::trust::Trust;
 use super::upload::Upload;
 use super::way::Way;
 
-/// Read buffer of a connection, which also limits an answer's head.
+/// Read buffer of a connection.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Largest head of an answer.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// Time between two attempts to connect.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
@@ -103,7 +106,7 @@ async fn open(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpS
 
 async fn handshake(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Link, Failure> {
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_BYTES);
+    builder.max_buf_size(BUFFER_BYTES).max_header_size(MAX_HEAD_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(Failure::Protocol)?;
     let driver = tokio::spawn(async move {
         // Its end reaches the request that is under way, or nobody.

@@ -23,7 +23,7 @@ mod raw_origin;
 mod tests;
 
 pub(crate) use answer::Answer;
-pub(crate) use compile::{Unusable, Upstream};
+pub(crate) use compile::Upstream;
 pub(crate) use failure::Failure;
 pub(crate) use pool::Pool;
 pub(crate) use trust::Trust;

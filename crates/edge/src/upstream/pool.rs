@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anabranch_net::SharedClock;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use hyper::body::Incoming;
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use super::connect::{Link, connect};
 use super::dns::Names;
 use super::failure::Failure;
 use super::trust::Trust;
-use super::upload::Upload;
+use super::upload::Progress;
 use super::way::Way;
 
 /// Connections in use at once, per way and worker; more requests wait.
@@ -168,7 +168,7 @@ impl Pool {
 struct Sent {
     response: Response<Incoming>,
     link: Link,
-    progress: Arc<super::upload::Progress>,
+    progress: Arc<Progress>,
 }
 
 /// A request without an answer.

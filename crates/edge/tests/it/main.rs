@@ -6,6 +6,8 @@ mod caching;
 mod disk;
 mod faults;
 mod fetching;
+mod origins;
+mod raw_origin;
 mod running;
 mod secure;
 mod support;

@@ -187,6 +187,10 @@ async fn ranges_of_a_bucket_are_parts() {
         ("bytes=0-0,2-2", 200, "0123456789", ""),
     ] {
         let answer = house.ask(Viewer::new().with(TOKEN_HEADER, TOKEN).with("range", range), "/a/1.txt").await;
-        assert_eq!((answer.status, answer.text().as_str(), answer.header("content-range")), (status, body, part), "{range}");
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.header("content-range")),
+            (status, body, part),
+            "{range}"
+        );
     }
 }

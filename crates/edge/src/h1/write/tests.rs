@@ -1,12 +1,13 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use anabranch_http_cache::Policy;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::disk::Claim;
-use crate::object::Object;
+use crate::object::{Making, Object, ObjectHead};
 use crate::record::{Metrics, Outcome};
 
 const LIMIT: Duration = Duration::from_millis(300);
@@ -19,9 +20,9 @@ fn record() -> Record {
 fn object(contents: &[u8], start: u64, length: u64) -> Arc<Object> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(contents).unwrap();
-    let head = Object::made(200, "", 0).head.clone();
-    let body = StoredBody::File(FileBody { file: Arc::new(file), start, length, claim: Claim::of_no_tier() });
-    Arc::new(Object::new(head, body))
+    let head = ObjectHead::read(200, &http::HeaderMap::new(), &Making::plain(&Policy::default(), 0));
+    let body = StoredBody::File(FileBody { file: Arc::new(file), start, length, claim: Arc::new(Claim::kept(0, 0)) });
+    Arc::new(Object::new(Arc::new(head), body))
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
