@@ -8,14 +8,35 @@ use anabranch_net::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::request::Scheme;
+use crate::tls::HostGuard;
 use crate::worker::Worker;
 use crate::{h1, h2};
 
 /// Pause after an accept error such as too many open files, so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Who is at the other end of a connection, and what may be asked for on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Viewer {
+    pub(crate) address: IpAddr,
+    /// Of a connection over TLS.
+    pub(crate) hosts: Option<HostGuard>,
+}
+
+impl Viewer {
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.hosts.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Whether a request for `host` has come by the right connection.
+    pub(crate) fn may_ask(&self, host: &str) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.allows(host))
+    }
+}
+
 /// Accepts connections until `shutdown`.
-pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, shutdown: Shutdown) {
+pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, scheme: Scheme, shutdown: Shutdown) {
     loop {
         let next = async {
             // The semaphore is never closed, so acquiring cannot fail.
@@ -26,8 +47,15 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, shutdown:
             () = shutdown.cancelled() => return,
             next = next => next,
         };
-        // Joined by the worker's drain.
-        worker.tasks().spawn(serve(worker.clone(), stream, peer.ip().to_canonical(), shutdown.clone(), permit));
+        // Without it small answers wait for acknowledgements; failing to set it only costs latency.
+        let _ = stream.set_nodelay(true);
+        let (worker, peer, shutdown) = (worker.clone(), peer.ip().to_canonical(), shutdown.clone());
+        let tasks = worker.tasks().clone();
+        // Joined by the worker's drain. Two tasks of their own: a plain connection need not have room for TLS.
+        match scheme {
+            Scheme::Http => drop(tasks.spawn(serve_plain(worker, stream, peer, shutdown, permit))),
+            Scheme::Https => drop(tasks.spawn(serve_tls(worker, stream, peer, shutdown, permit))),
+        }
     }
 }
 
@@ -43,21 +71,71 @@ async fn next_connection(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn serve(
+/// A connection that is counted while it is open.
+struct Counted {
+    worker: Arc<Worker>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Counted {
+    fn new(worker: Arc<Worker>, permit: Option<OwnedSemaphorePermit>) -> Self {
+        worker.metrics().connections.increment(1.0);
+        Self { worker, _permit: permit }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.metrics().connections.decrement(1.0);
+    }
+}
+
+async fn serve_plain(
     worker: Arc<Worker>,
     stream: TcpStream,
     peer: IpAddr,
     shutdown: Shutdown,
     permit: Option<OwnedSemaphorePermit>,
 ) {
-    // Without it small answers wait for acknowledgements; failing to set it only costs latency.
-    let _ = stream.set_nodelay(true);
-    worker.metrics().connections.increment(1.0);
-    match h1::serve(&worker, stream, peer, &shutdown).await {
+    let _counted = Counted::new(worker.clone(), permit);
+    let viewer = Viewer { address: peer, hosts: None };
+    match h1::serve(&worker, stream, &viewer, &shutdown).await {
         Ok(h1::Begun::Closed) => {}
-        Ok(h1::Begun::Http2(stream, read)) => h2::serve(&worker, stream, read, peer, &shutdown).await,
+        // Apart, so that a connection of HTTP/1.1 need not have room for one of HTTP/2.
+        Ok(h1::Begun::Http2(stream, read)) => {
+            Box::pin(h2::serve(&worker, h2::Begun::new(stream, read), viewer, &shutdown)).await;
+        }
         Err(error) => tracing::debug!(viewer.address = %peer, %error, "connection ended"),
     }
-    worker.metrics().connections.decrement(1.0);
-    drop(permit);
+}
+
+async fn serve_tls(
+    worker: Arc<Worker>,
+    stream: TcpStream,
+    peer: IpAddr,
+    shutdown: Shutdown,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let _counted = Counted::new(worker.clone(), permit);
+    let Some(front) = worker.tls() else { return };
+    let shaken = tokio::select! {
+        () = shutdown.cancelled() => return,
+        // Apart: the handshake's memory is given back before the first request.
+        shaken = Box::pin(front.shake(stream, worker.config().header_timeout)) => shaken,
+    };
+    let shaken = match shaken {
+        Ok(shaken) => shaken,
+        Err(error) => {
+            worker.metrics().handshakes_failed.increment(1);
+            tracing::debug!(viewer.address = %peer, %error, "tls handshake failed");
+            return;
+        }
+    };
+    worker.metrics().handshakes.increment(1);
+    let viewer = Viewer { address: peer, hosts: Some(shaken.hosts) };
+    if shaken.http_2 {
+        Box::pin(h2::serve(&worker, shaken.wire, viewer, &shutdown)).await;
+    } else if let Err(error) = h1::serve(&worker, shaken.wire, &viewer, &shutdown).await {
+        tracing::debug!(viewer.address = %peer, %error, "connection ended");
+    }
 }

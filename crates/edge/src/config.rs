@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_model::DistributionId;
+use anabranch_net::Certificates;
 
 /// Node configuration of an edge. What it serves comes by the snapshot.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Addresses to listen on; port 0 lets the system choose.
+    /// Addresses to listen on without TLS; port 0 lets the system choose. `[::]` takes IPv6 only, so that it can stand beside
+    /// `0.0.0.0`.
     pub listen: Vec<SocketAddr>,
+    /// Listening with TLS.
+    pub tls: Option<Tls>,
     /// Threads that serve, each with a listener of its own on every address; at least 1.
     pub workers: usize,
     /// Limit of the memory tier, heads and bodies.
@@ -23,7 +28,8 @@ pub struct Config {
     pub origin_room: Option<OriginRoom>,
     /// Viewer connections served at once, over all workers; more wait in the kernel's backlog.
     pub max_connections: usize,
-    /// Time for a request head to arrive once it has begun, and for the first one to begin.
+    /// Time for a request head to arrive once it has begun, for the first one to begin, and for the handshake of TLS; also the
+    /// longest pause in a request's body.
     pub header_timeout: Duration,
     /// Time that a connection may stay open without a request.
     pub idle_timeout: Duration,
@@ -59,6 +65,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            tls: None,
             workers: 1,
             cache_bytes: 512 << 20,
             disk: None,
@@ -81,6 +88,15 @@ impl Default for Config {
             shields: BTreeMap::new(),
         }
     }
+}
+
+/// How an edge listens with TLS: 1.3 and 1.2, HTTP/2 and HTTP/1.1 by ALPN.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Addresses, as [`Config::listen`].
+    pub listen: Vec<SocketAddr>,
+    /// Certificates; the edge reads changed files while it runs.
+    pub certificates: Arc<Certificates>,
 }
 
 /// Where and how much the disk tier may keep.

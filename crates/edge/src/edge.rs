@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anabranch_model::{Report, Snapshot};
-use anabranch_net::{BindError, Reuse, SharedClock, Shutdown, bind};
+use anabranch_net::{BindError, Reuse, SharedClock, Shutdown, TlsError, bind};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -19,7 +19,9 @@ use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
+use crate::request::Scheme;
 use crate::table::Table;
+use crate::tls::TlsFront;
 use crate::upstream::{Trust, TrustError};
 use crate::worker::{Shared, Worker};
 
@@ -35,6 +37,9 @@ pub enum Error {
     /// The configuration names no address.
     #[error("no address to listen on")]
     NoAddress,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The certificate authorities of origins cannot be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -52,9 +57,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     reports: mpsc::Sender<Report>,
-    /// By worker.
-    listeners: Vec<Vec<StdListener>>,
-    addresses: Vec<SocketAddr>,
+    listening: Listening,
 }
 
 impl Edge {
@@ -68,22 +71,20 @@ impl Edge {
         reports: mpsc::Sender<Report>,
         clock: SharedClock,
     ) -> Result<Self, Error> {
-        let workers = config.workers.max(1);
-        let mut listeners: Vec<Vec<StdListener>> = (0..workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for wanted in &config.listen {
-            let mut address = *wanted;
-            for (index, of_worker) in listeners.iter_mut().enumerate() {
-                let listener = bind(address, Reuse::PerThread)?;
-                if index == 0 {
-                    // With port 0 the first listener decides for all.
-                    address = listener.local_addr().map_err(Error::Prepare)?;
-                    addresses.push(address);
-                }
-                of_worker.push(listener.into_std().map_err(Error::Prepare)?);
-            }
+        let mut listening = Listening::new(config.workers.max(1));
+        for address in &config.listen {
+            listening.listen(*address, Scheme::Http)?;
         }
-        if addresses.is_empty() {
+        let tls = match &config.tls {
+            Some(tls) => {
+                for address in &tls.listen {
+                    listening.listen(*address, Scheme::Https)?;
+                }
+                Some(TlsFront::new(tls.certificates.clone())?)
+            }
+            None => None,
+        };
+        if listening.addresses.is_empty() {
             return Err(Error::NoAddress);
         }
         let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
@@ -95,16 +96,23 @@ impl Edge {
             memo: Memo::new(),
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            tls,
             trust: Trust::load(&config)?,
             config,
         };
-        Ok(Self { shared: Arc::new(shared), snapshot, reports, listeners, addresses })
+        Ok(Self { shared: Arc::new(shared), snapshot, reports, listening })
     }
 
-    /// The first address that is listened on.
+    /// The first address that is listened on, without TLS if there is such a one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        self.listening.addresses[0].1
+    }
+
+    /// The first address that is listened on with TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.listening.addresses.iter().find(|(scheme, _)| *scheme == Scheme::Https).map(|(_, address)| *address)
     }
 
     /// Serves until `shutdown`, then drains: idle connections close at once, answers under way have until the deadline. New
@@ -113,12 +121,12 @@ impl Edge {
     /// # Errors
     /// A thread cannot be started. Those that run already are stopped.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        let Self { shared, mut snapshot, reports, listeners, .. } = self;
+        let Self { shared, mut snapshot, reports, listening } = self;
         let mut books = Books::default();
         let mut applied = apply(&shared, &mut snapshot, &mut books);
         let stop = shutdown.child_token();
         let mut threads = Vec::new();
-        for (index, of_worker) in listeners.into_iter().enumerate() {
+        for (index, of_worker) in listening.by_worker.into_iter().enumerate() {
             match start(index, Worker::new(shared.clone()), of_worker, stop.clone()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
@@ -128,6 +136,8 @@ impl Edge {
                 }
             }
         }
+        let following =
+            shared.config.tls.as_ref().map(|tls| tokio::spawn(tls.certificates.clone().follow(stop.clone())));
         let mut tick = interval(REPORT_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -156,7 +166,44 @@ impl Edge {
             }
         }
         join(threads).await;
+        if let Some(following) = following {
+            // It ends with the shutdown.
+            let _ = following.await;
+        }
         account(&shared, &books, &reports);
+        Ok(())
+    }
+}
+
+/// Sockets that are listened on.
+#[derive(Debug)]
+struct Listening {
+    by_worker: Vec<Vec<Door>>,
+    addresses: Vec<(Scheme, SocketAddr)>,
+}
+
+/// One socket, and what is spoken on it.
+#[derive(Debug)]
+struct Door {
+    scheme: Scheme,
+    listener: StdListener,
+}
+
+impl Listening {
+    fn new(workers: usize) -> Self {
+        Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() }
+    }
+
+    fn listen(&mut self, mut address: SocketAddr, scheme: Scheme) -> Result<(), Error> {
+        for (index, of_worker) in self.by_worker.iter_mut().enumerate() {
+            let listener = bind(address, Reuse::PerThread)?;
+            if index == 0 {
+                // With port 0 the first listener decides for all.
+                address = listener.local_addr().map_err(Error::Prepare)?;
+                self.addresses.push((scheme, address));
+            }
+            of_worker.push(Door { scheme, listener: listener.into_std().map_err(Error::Prepare)? });
+        }
         Ok(())
     }
 }
@@ -202,11 +249,11 @@ struct Running {
     ended: oneshot::Receiver<()>,
 }
 
-fn start(index: usize, worker: Arc<Worker>, listeners: Vec<StdListener>, stop: Shutdown) -> io::Result<Running> {
+fn start(index: usize, worker: Arc<Worker>, doors: Vec<Door>, stop: Shutdown) -> io::Result<Running> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (end, ended) = oneshot::channel::<()>();
     let thread = thread::Builder::new().name(format!("edge-{index}")).spawn(move || {
-        runtime.block_on(work(worker, listeners, stop));
+        runtime.block_on(work(worker, doors, stop));
         runtime.shutdown_timeout(DROP_TASKS);
         drop(end);
     })?;
@@ -223,12 +270,12 @@ async fn join(threads: Vec<Running>) {
     }
 }
 
-async fn work(worker: Arc<Worker>, listeners: Vec<StdListener>, stop: Shutdown) {
+async fn work(worker: Arc<Worker>, doors: Vec<Door>, stop: Shutdown) {
     let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
-        match TcpListener::from_std(listener) {
+    for door in doors {
+        match TcpListener::from_std(door.listener) {
             Ok(listener) => {
-                accepting.spawn(accept(worker.clone(), listener, stop.clone()));
+                accepting.spawn(accept(worker.clone(), listener, door.scheme, stop.clone()));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }

@@ -3,9 +3,9 @@
 //! In: a `Snapshot` (what to serve and who may see it), viewer connections, an origin for each distribution.
 //! Out: responses, with `Age`, `X-Cache` and `Cache-Status`; `Report`s of traffic and of the snapshot in force.
 //! One request is one river: accept, route, authorise, key, lookup, decide, fetch, admit, deliver, record; a file a bend.
-//! Two thin fronts send what the river gives: our HTTP/1.1 loop and hyper's HTTP/2.
-//! Never: media (transforms of bodies are handed in), signatures' formats (signing), caching rules (http-cache), TLS yet.
-//! Spec: RFC 9110, 9111, 9112, 9113; cloudfront.md section 1.
+//! Two thin fronts send what the river gives, over TCP or TLS: our HTTP/1.1 loop and hyper's HTTP/2.
+//! Never: media (transforms of bodies are handed in), signatures' formats (signing), caching rules (http-cache), certificates' files (net).
+//! Spec: RFC 9110, 9111, 9112, 9113, 8446; cloudfront.md section 1.
 
 mod accept;
 mod admit;
@@ -43,10 +43,11 @@ mod select;
 mod spool;
 mod table;
 mod task;
+mod tls;
 mod upstream;
 mod wire;
 mod worker;
 
-pub use config::{Config, DiskConfig, OriginRoom, S3Bucket, Shield, Transforms};
+pub use config::{Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
 pub use edge::{Edge, Error};
 pub use upstream::TrustError;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::Metrics;
 use crate::table::Table;
+use crate::tls::TlsFront;
 use crate::upstream::{Pool, Trust};
 
 /// State of the whole edge.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) memo: Memo,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) tls: Option<TlsFront>,
     pub(crate) trust: Trust,
 }
 
@@ -74,6 +76,11 @@ impl Worker {
 
     pub(crate) fn connections(&self) -> &Arc<Semaphore> {
         &self.shared.connections
+    }
+
+    /// Of an edge that listens for TLS.
+    pub(crate) fn tls(&self) -> Option<&TlsFront> {
+        self.shared.tls.as_ref()
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

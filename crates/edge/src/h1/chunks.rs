@@ -11,7 +11,7 @@ const MAX_SIZE_DIGITS: usize = 15;
 
 /// Why a body is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadChunks {
+pub(crate) enum BadChunks {
     /// It is no chunked body, or one that two programs could read differently.
     Malformed,
     /// It is larger than the limit.
@@ -36,7 +36,7 @@ enum State {
 
 /// A decoder of one body.
 #[derive(Debug)]
-pub struct Chunks {
+pub(crate) struct Chunks {
     state: State,
     /// Bytes of content that may still come.
     allowed: u64,
@@ -47,13 +47,13 @@ pub struct Chunks {
 impl Chunks {
     /// A decoder that takes at the most `limit` bytes of content.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self { state: State::Size { value: 0, digits: 0 }, allowed: limit, extension_bytes: 0, trailer_bytes: 0 }
     }
 
     /// Whether the body's end has been read.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
@@ -62,7 +62,7 @@ impl Chunks {
     ///
     /// # Errors
     /// See [`BadChunks`]. The decoder may not be used afterwards.
-    pub fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunks> {
+    pub(crate) fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunks> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             if let State::Data { left } = self.state {

@@ -1,7 +1,6 @@
 //! The connection loop: read a head, answer it, again.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::input::{Filled, Input, PREFACE};
 use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
+use crate::accept::Viewer;
 use crate::deliver::Answer;
 use crate::river::{Scratch, answer, answer_unread};
 use crate::wire::Wire;
@@ -66,7 +66,7 @@ enum Came {
 pub(crate) async fn serve<W: Wire>(
     worker: &Arc<Worker>,
     mut wire: W,
-    peer: IpAddr,
+    viewer: &Viewer,
     shutdown: &Shutdown,
 ) -> io::Result<Begun<W>> {
     let config = worker.config();
@@ -76,7 +76,7 @@ pub(crate) async fn serve<W: Wire>(
     let mut turn = 0;
     loop {
         let input = &waiting.input;
-        let parts = match parse(input.bytes(), W::SCHEME, peer) {
+        let parts = match parse(input.bytes(), W::SCHEME, viewer.address) {
             Parsed::Whole(parts) if !(first && input.may_be_preface()) => parts,
             Parsed::Bad(status) if !(first && input.may_be_preface()) => {
                 return refuse(worker, wire, status, &mut waiting.scratch).await;
@@ -95,6 +95,9 @@ pub(crate) async fn serve<W: Wire>(
             }
         };
         first = false;
+        if !viewer.may_ask(parts.request.host) {
+            return refuse(worker, wire, 421, &mut waiting.scratch).await;
+        }
         let mut body = RequestBody {
             here: &input.bytes()[parts.head_bytes..],
             wire: &mut wire,

@@ -4,9 +4,12 @@
 mod access;
 mod caching;
 mod disk;
+mod faults;
 mod fetching;
 mod origins;
 mod raw_origin;
 mod running;
+mod secure;
 mod support;
+mod tls;
 mod wire;

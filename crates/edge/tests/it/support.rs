@@ -182,6 +182,8 @@ async fn play(stream: &mut TcpStream, head: &str, script: Script) -> bool {
 /// A running edge.
 pub struct TestEdge {
     pub address: SocketAddr,
+    /// With TLS, if that is configured; else as `address`.
+    pub tls: SocketAddr,
     pub clock: Arc<ManualClock>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub reports: mpsc::Receiver<Report>,
@@ -211,9 +213,10 @@ pub fn start_with_keys(
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let edge = Edge::bind(config, follow, tell, clock.clone()).unwrap();
     let address = edge.local_addr();
+    let tls = edge.tls_addr().unwrap_or(address);
     let shutdown = Shutdown::new();
     let running = tokio::spawn(edge.run(shutdown.clone()));
-    TestEdge { address, clock, snapshots, reports, shutdown, running }
+    TestEdge { address, tls, clock, snapshots, reports, shutdown, running }
 }
 
 pub fn behavior(pattern: &str) -> Behavior {

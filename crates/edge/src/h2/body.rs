@@ -1,0 +1,177 @@
+//! Bodies on HTTP/2: answers on their way out, and requests' own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+use super::life::Open;
+use crate::buffers::slice;
+use crate::deliver::Body;
+use crate::flight::{Broken, Follower};
+use crate::object::Object;
+use crate::pace::BodyPace;
+use crate::record::Record;
+use crate::request::ReadBody;
+
+/// Bytes of a file that are read at once: what a stream that is not taken holds.
+const READ_BYTES: usize = 64 << 10;
+
+/// The body of a request, which is not read yet.
+pub(crate) struct RequestBody {
+    incoming: Option<Incoming>,
+    /// Longest time between two pieces.
+    limit: Duration,
+}
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming, limit: Duration) -> Self {
+        Self { incoming: Some(incoming), limit }
+    }
+
+    async fn read(&mut self, limit: u64) -> Result<Bytes, u16> {
+        let Some(mut incoming) = self.incoming.take() else { return Ok(Bytes::new()) };
+        if incoming.size_hint().lower() > limit {
+            return Err(413);
+        }
+        let mut pace = BodyPace::new(self.limit, Instant::now());
+        let mut body = BytesMut::new();
+        while let Some(frame) = timeout_at(pace.deadline(), incoming.frame()).await.map_err(|_| 408_u16)? {
+            // Trailers are dropped.
+            let Ok(data) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
+            if (body.len() + data.len()) as u64 > limit {
+                return Err(413);
+            }
+            pace.came(data.len(), Instant::now());
+            body.extend_from_slice(&data);
+        }
+        Ok(body.freeze())
+    }
+}
+
+impl ReadBody for RequestBody {
+    fn collect(&mut self, limit: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
+        Box::pin(self.read(limit))
+    }
+}
+
+type Step = Pin<Box<dyn Future<Output = (Follower, Result<Option<Bytes>, Broken>)> + Send>>;
+
+enum Outflow {
+    Empty,
+    Bytes(Bytes),
+    Stored { object: Arc<Object>, at: u64, end: u64 },
+    Growing { step: Option<Step>, at: u64, end: u64 },
+}
+
+impl Outflow {
+    fn of(body: Body) -> Self {
+        match body {
+            Body::Empty => Self::Empty,
+            Body::Bytes(bytes) if bytes.is_empty() => Self::Empty,
+            Body::Bytes(bytes) => Self::Bytes(bytes),
+            Body::Stored { object, start, end } => Self::Stored { object, at: start, end },
+            Body::Growing { follower, start, end } => {
+                Self::Growing { step: Some(step(follower, start, end)), at: start, end }
+            }
+        }
+    }
+}
+
+fn step(mut follower: Follower, at: u64, end: u64) -> Step {
+    Box::pin(async move {
+        let next = follower.next(at, end).await;
+        (follower, next)
+    })
+}
+
+/// A body on its way out, counted as it goes.
+pub(crate) struct Outgoing {
+    source: Outflow,
+    record: Record,
+    open: Open,
+}
+
+impl Outgoing {
+    pub(crate) fn new(body: Body, record: Record, mut open: Open) -> Self {
+        let source = Outflow::of(body);
+        open.waits_for_viewer(!matches!(source, Outflow::Empty));
+        Self { source, record, open }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
+        match &mut self.source {
+            Outflow::Empty => Poll::Ready(Ok(None)),
+            Outflow::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Outflow::Empty;
+                Poll::Ready(Ok(Some(bytes)))
+            }
+            Outflow::Stored { object, at, end } => {
+                let bytes = slice(&object.body, *at, *end, READ_BYTES).map_err(|_| Broken)?;
+                *at += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                if bytes.is_none() && *at < *end {
+                    return Poll::Ready(Err(Broken));
+                }
+                Poll::Ready(Ok(bytes))
+            }
+            Outflow::Growing { step: waiting, at, end } => {
+                let Some(future) = waiting else { return Poll::Ready(Ok(None)) };
+                let Poll::Ready((follower, next)) = future.as_mut().poll(cx) else { return Poll::Pending };
+                *waiting = None;
+                match next {
+                    Ok(Some(bytes)) => {
+                        *at += bytes.len() as u64;
+                        *waiting = Some(step(follower, *at, *end));
+                        Poll::Ready(Ok(Some(bytes)))
+                    }
+                    Ok(None) if *end != u64::MAX && *at < *end => Poll::Ready(Err(Broken)),
+                    Ok(None) => Poll::Ready(Ok(None)),
+                    Err(broken) => Poll::Ready(Err(broken)),
+                }
+            }
+        }
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let polled = this.poll_bytes(cx);
+        this.open.waits_for_viewer(polled.is_ready());
+        polled.map(|next| {
+            let next = next.transpose()?;
+            Some(next.map(|bytes| {
+                this.record.sent += bytes.len() as u64;
+                Frame::data(bytes)
+            }))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Outflow::Empty => true,
+            Outflow::Stored { at, end, .. } => at >= end,
+            Outflow::Bytes(_) | Outflow::Growing { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Outflow::Empty => SizeHint::with_exact(0),
+            Outflow::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Outflow::Stored { at, end, .. } => SizeHint::with_exact(end - at),
+            Outflow::Growing { at, end, .. } if *end != u64::MAX => SizeHint::with_exact(end - at),
+            Outflow::Growing { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! TLS beneath the fronts: the handshake, and a wire over rustls without a layer between.
+//!
+//! Where the kernel can encrypt (kTLS), a wire of its own belongs here: it would take the secrets from rustls after the
+//! handshake (`dangerous_extract_secrets`), hand them to the socket by `setsockopt(SOL_TLS)`, and then send files as the plain one
+//! does.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anabranch_net::{Certificates, TlsError};
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::request::{Scheme, host_without_port};
+use crate::wire::Wire;
+
+/// Encrypted bytes that wait for the kernel on one connection: what one write takes, and what a viewer who reads nothing holds.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// Readings of the socket that may bring no byte of a request before others get their turn.
+const MAX_SILENT_READS: usize = 16;
+
+/// ALPN's names (RFC 7301 §6).
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// What a listener of TLS has.
+pub(crate) struct TlsFront {
+    acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
+}
+
+impl std::fmt::Debug for TlsFront {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsFront").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+/// A connection after its handshake.
+pub(crate) struct Shaken {
+    pub(crate) wire: TlsWire,
+    pub(crate) http_2: bool,
+    pub(crate) hosts: HostGuard,
+}
+
+/// Which hosts may be asked for on a connection: those of the certificate that was presented on it.
+#[derive(Clone, Debug)]
+pub(crate) struct HostGuard {
+    certificates: Arc<Certificates>,
+    server_name: Option<Arc<str>>,
+}
+
+impl HostGuard {
+    /// Whether a request for `host` (with its port, if it has one) has come by the right connection.
+    pub(crate) fn allows(&self, host: &str) -> bool {
+        let name = host_without_port(host).unwrap_or(host);
+        self.certificates.allows(self.server_name.as_deref(), name)
+    }
+}
+
+impl TlsFront {
+    pub(crate) fn new(certificates: Arc<Certificates>) -> Result<Self, TlsError> {
+        let config: ServerConfig = certificates.server_config(&[HTTP_2, HTTP_1_1])?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates })
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// The peer does not speak TLS as it should, or takes longer than `limit`.
+    pub(crate) async fn shake(&self, stream: TcpStream, limit: Duration) -> io::Result<Shaken> {
+        let shaking = self.acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(SEND_BUFFER_BYTES)));
+        let (tcp, tls) = tokio::time::timeout(limit, shaking).await.map_err(io::Error::from)??.into_inner();
+        let http_2 = tls.alpn_protocol() == Some(HTTP_2);
+        let server_name = tls.server_name().map(Arc::from);
+        let hosts = HostGuard { certificates: self.certificates.clone(), server_name };
+        Ok(Shaken { wire: TlsWire { tcp, tls: Box::new(tls) }, http_2, hosts })
+    }
+}
+
+/// A TLS connection. What is written is encrypted at once, in large pieces, and handed to the kernel as far as it takes it.
+pub(crate) struct TlsWire {
+    tcp: TcpStream,
+    tls: Box<ServerConnection>,
+}
+
+/// The socket as rustls wants it: a call that cannot go on says `WouldBlock`.
+struct Socket<'s>(&'s TcpStream);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TlsWire {
+    /// Hands encrypted bytes to the kernel until it takes no more.
+    fn push(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Socket(&self.tcp)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::push`], but a full socket is no failure.
+    fn push_some(&mut self) -> io::Result<()> {
+        match self.push() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Encrypts as much as there is room for; 0 if there is none.
+    fn take(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.tls.writer().write_vectored(slices)
+    }
+
+    fn pull(&mut self) -> io::Result<()> {
+        self.tls.read_tls(&mut Socket(&self.tcp))?;
+        let processed = self.tls.process_new_packets();
+        // There may be an alert to tell, or a new key to agree on.
+        if self.tls.wants_write() {
+            self.push_some()?;
+        }
+        processed.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+impl Wire for TlsWire {
+    const SCHEME: Scheme = Scheme::Https;
+    const SENDS_FILES: bool = false;
+    const PRIOR_KNOWLEDGE: bool = false;
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..MAX_SILENT_READS {
+            match self.tls.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Without a goodbye; requests say themselves where they end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                read => return read,
+            }
+            self.pull()?;
+        }
+        match self.tls.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
+        }
+    }
+
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.tcp.readable()
+    }
+
+    fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.push()?;
+        let taken = self.take(slices)?;
+        self.push_some()?;
+        Ok(taken)
+    }
+
+    fn try_write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Wire::try_write_vectored(self, &[IoSlice::new(bytes)])
+    }
+
+    fn try_send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.tcp.writable()
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        self.push()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.tls.send_close_notify();
+        self.push_some()?;
+        self.tcp.finish()
+    }
+}
+
+/// For HTTP/2, which polls. Bytes that are written stay until there are enough of them for one call to the kernel, or until
+/// [`TlsWire::poll_push`].
+impl AsyncRead for TlsWire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..2 {
+            match self.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(self.tcp.poll_read_ready(cx))?;
+        }
+        // The socket goes on bringing what is no content: others first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl TlsWire {
+    /// Hands everything to the kernel.
+    pub(crate) fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.push() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
+                pushed => return Poll::Ready(pushed),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TlsWire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            let taken = self.take(slices)?;
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            ready!(self.poll_push(cx))?;
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tls.send_close_notify();
+        ready!(self.poll_push(cx))?;
+        Poll::Ready(self.tcp.finish())
+    }
+}
