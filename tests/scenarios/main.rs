@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod distributions;
+mod edge_role;
 mod herd;
 mod kill;
 mod kill_edge;

@@ -4,9 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anabranch_model::{NodeName, PriceClass};
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Everything: control plane, ingest, packager, origin, edge
+    #[default]
+    All,
+    /// An edge that a control plane elsewhere tells what to serve
+    Edge,
+}
 
 /// Flags of `anabranch serve`.
 #[derive(Debug, Default, Args)]
@@ -14,6 +26,12 @@ pub(crate) struct ServeArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "ANABRANCH_CONFIG")]
     config: Option<PathBuf>,
+    /// What this process does [default: all]
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Control plane that an edge of its own belongs to
+    #[arg(long, value_name = "URL")]
+    control: Option<String>,
     /// Data directory: database, media, keys
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -44,6 +62,9 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
     ("edge.listen", "ANABRANCH_EDGE"),
     ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
+    ("edge.tls.listen", "ANABRANCH_EDGE_TLS_LISTEN"),
+    ("edge.tls.certificates", "ANABRANCH_EDGE_TLS_CERTIFICATES"),
+    ("edge.tls.public_port", "ANABRANCH_EDGE_TLS_PUBLIC_PORT"),
     ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
     ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
     ("edge.disk.path", "ANABRANCH_EDGE_DISK_PATH"),
@@ -58,6 +79,17 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
+    // Nodes of their own.
+    ("role", "ANABRANCH_ROLE"),
+    ("control.url", "ANABRANCH_CONTROL_URL"),
+    ("node.name", "ANABRANCH_NODE_NAME"),
+    ("node.token", "ANABRANCH_NODE_TOKEN"),
+    ("origin.listen", "ANABRANCH_ORIGIN_LISTEN"),
+    ("origin.public", "ANABRANCH_ORIGIN_PUBLIC"),
+    ("origin.token", "ANABRANCH_ORIGIN_TOKEN"),
+    ("edge.origin", "ANABRANCH_EDGE_ORIGIN"),
+    ("edge.location", "ANABRANCH_EDGE_LOCATION"),
+    ("edge.location_class", "ANABRANCH_EDGE_LOCATION_CLASS"),
 ];
 
 /// Least limit of the edge's files.
@@ -102,6 +134,40 @@ pub(crate) struct Config {
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) role: Role,
+    pub(crate) control: Control,
+    pub(crate) node: Node,
+    pub(crate) origin: Origin,
+}
+
+/// Where an edge of its own is told what to serve.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Control {
+    pub(crate) url: Option<String>,
+}
+
+/// Who this process is among the nodes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Node {
+    pub(crate) name: Option<NodeName>,
+    pub(crate) token: Option<Secret>,
+}
+
+/// The origin room, which edges ask.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Origin {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public: Option<String>,
+    pub(crate) token: Option<Secret>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { listen: local(0), public: None, token: None }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,14 +187,78 @@ pub(crate) struct Metrics {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Edge {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Addresses,
     pub(crate) public_url: Option<String>,
+    pub(crate) tls: EdgeTls,
     pub(crate) domain_suffix: String,
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
     pub(crate) disk: Disk,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
+    pub(crate) origin: Option<String>,
+    pub(crate) location: String,
+    pub(crate) location_class: PriceClass,
+}
+
+/// Addresses, as one text with commas between them or as a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
+
+impl Addresses {
+    /// The one that others are told; [`Config::check`] makes sure that there is one where it is needed.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.0.first().copied().unwrap_or_else(|| local(0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "an address such as \"0.0.0.0:8888\", or a list of them")]
+        enum Raw {
+            Text(String),
+            List(Vec<String>),
+        }
+        let texts = match Raw::deserialize(deserializer)? {
+            Raw::Text(text) => {
+                text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+            }
+            Raw::List(list) => list,
+        };
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|_| serde::de::Error::custom(format!("not an address such as \"0.0.0.0:8888\": {text:?}")))
+        };
+        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// TLS for viewers.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeTls {
+    /// None for no TLS.
+    pub(crate) listen: Addresses,
+    pub(crate) certificates: Option<CertificateFiles>,
+    /// 0 for the port of the first address.
+    pub(crate) public_port: u16,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a directory, or a list of { certificate = \"FILE\", key = \"FILE\" }")]
+pub(crate) enum CertificateFiles {
+    Directory(PathBuf),
+    Pairs(Vec<CertificateFile>),
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFile {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,6 +316,10 @@ impl Default for Config {
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
+            role: Role::default(),
+            control: Control::default(),
+            node: Node::default(),
+            origin: Origin::default(),
         }
     }
 }
@@ -205,14 +339,24 @@ impl Default for Metrics {
 impl Default for Edge {
     fn default() -> Self {
         Self {
-            listen: everywhere(8888),
+            listen: Addresses(vec![everywhere(8888)]),
             public_url: None,
+            tls: EdgeTls::default(),
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
             disk: Disk::default(),
             workers: 0,
             max_connections: 20_000,
+            origin: None,
+            location: String::new(),
+            location_class: PriceClass::Class100,
         }
+    }
+}
+
+impl Default for EdgeTls {
+    fn default() -> Self {
+        Self { listen: Addresses(vec![everywhere(8443)]), certificates: None, public_port: 0 }
     }
 }
 
@@ -273,8 +417,14 @@ impl Config {
         if let Some(data) = &arguments.data {
             config.data.clone_from(data);
         }
+        config.role = arguments.role.unwrap_or(config.role);
+        if let Some(url) = &arguments.control {
+            config.control.url = Some(url.clone());
+        }
         config.api.listen = arguments.api.unwrap_or(config.api.listen);
-        config.edge.listen = arguments.edge.unwrap_or(config.edge.listen);
+        if let Some(edge) = arguments.edge {
+            config.edge.listen = Addresses(vec![edge]);
+        }
         config.rtmp.listen = arguments.rtmp.unwrap_or(config.rtmp.listen);
         config.metrics.listen = arguments.metrics.unwrap_or(config.metrics.listen);
         config.check()?;
@@ -282,7 +432,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        for (key, url) in [("api.public_url", &self.api.public_url), ("edge.public_url", &self.edge.public_url)] {
+        let urls = [
+            ("api.public_url", &self.api.public_url),
+            ("edge.public_url", &self.edge.public_url),
+            ("control.url", &self.control.url),
+        ];
+        for (key, url) in urls {
             if let Some(url) = url
                 && !(url.starts_with("http://") || url.starts_with("https://"))
             {
@@ -298,8 +453,55 @@ impl Config {
         if (1..MIN_DISK_BYTES).contains(&self.edge.disk.limit) {
             bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
         }
+        self.check_node()?;
+        if self.edge.listen.0.is_empty() {
+            bail!("edge.listen must name an address");
+        }
+        if let Some(CertificateFiles::Pairs(pairs)) = &self.edge.tls.certificates
+            && pairs.is_empty()
+        {
+            bail!(
+                "edge.tls.certificates must name at least one pair; without the key a development certificate is made"
+            );
+        }
         if self.edge.memory < 1 << 20 {
             bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// The configuration as far as it says where the data directory is and which tokens are set.
+    pub(crate) fn of_directory(config: Option<PathBuf>, data: Option<PathBuf>) -> Result<Self> {
+        let arguments = ServeArguments { config, data, ..ServeArguments::default() };
+        Self::load(&arguments, &|name| std::env::var(name).ok())
+    }
+
+    fn check_node(&self) -> Result<()> {
+        for (key, authority) in [("origin.public", &self.origin.public), ("edge.origin", &self.edge.origin)] {
+            let valid = |text: &str| {
+                let (host, port) = text.rsplit_once(':')?;
+                (!host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()).then_some(())
+            };
+            if let Some(text) = authority
+                && valid(text).is_none()
+            {
+                bail!("{key} must be host:port, such as origin.example.com:9996: {text:?}");
+            }
+        }
+        for (key, token) in [("node.token", &self.node.token), ("origin.token", &self.origin.token)] {
+            if let Some(Secret(text)) = token
+                && !((16..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()))
+            {
+                bail!("{key} must have 16 to 512 visible characters without spaces");
+            }
+        }
+        if self.role == Role::Edge && self.control.url.is_none() {
+            bail!("an edge of its own needs --control URL or the key control.url");
+        }
+        if self.edge.location.len() > 256 || self.edge.location.chars().any(char::is_control) {
+            bail!("edge.location must have at most 256 printable bytes: {:?}", self.edge.location);
         }
         Ok(())
     }
@@ -392,11 +594,14 @@ mod tests {
         let config = load(&uncommented, &[]).unwrap();
         let defaults = Config::default();
         assert_eq!(config.edge.listen, defaults.edge.listen);
+        assert_eq!(config.edge.tls.listen, defaults.edge.tls.listen);
         assert_eq!(config.edge.memory, defaults.edge.memory);
         assert_eq!(config.edge.disk.limit, defaults.edge.disk.limit);
         assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
         assert_eq!(config.store.reserve, defaults.store.reserve);
         assert_eq!(config.drain, defaults.drain);
+        assert_eq!(config.edge.location_class, defaults.edge.location_class);
+        assert_eq!((config.role, config.origin.listen), (defaults.role, defaults.origin.listen));
         for (key, _) in KEYS {
             let name = key.rsplit('.').next().unwrap_or(key);
             assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");
@@ -407,6 +612,22 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = load("[edge]\nlisten = \"127.0.0.1:1\"\nmemmory = \"1MiB\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains("memmory"), "{error}");
+    }
+
+    #[test]
+    fn addresses_and_certificates_may_be_lists() {
+        let config = load(
+            "[edge]\nlisten = [\"0.0.0.0:80\", \"[::]:80\"]\n[edge.tls]\ncertificates = [{ certificate = \"c\", key = \"k\" }]\n",
+            &[("ANABRANCH_EDGE_TLS_LISTEN", "0.0.0.0:443, [::]:443")],
+        );
+        let edge = config.unwrap().edge;
+        assert_eq!((edge.listen.0.len(), edge.tls.listen.0[1].is_ipv6()), (2, true));
+        assert!(matches!(edge.tls.certificates, Some(CertificateFiles::Pairs(pairs)) if pairs.len() == 1));
+        let edge = load("[edge.tls]\nlisten = []\ncertificates = \"/etc/tls\"\n", &[]).unwrap().edge;
+        assert!(edge.tls.listen.0.is_empty() && matches!(edge.tls.certificates, Some(CertificateFiles::Directory(_))));
+        assert!(load("[edge]\nlisten = []\n", &[]).unwrap_err().to_string().contains("edge.listen"));
+        let error = load("[edge]\nlisten = \"nowhere\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("nowhere"), "{error}");
     }
 
     #[test]
@@ -426,7 +647,7 @@ mod tests {
             ("ANABRANCH_TOKEN", "42"),
         ];
         let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
-        assert_eq!(config.edge.listen.port(), 7);
+        assert_eq!(config.edge.listen.first().port(), 7);
         assert_eq!(config.edge.workers, 3);
         assert_eq!(config.edge.disk.limit, 2 << 30);
         assert_eq!(config.edge.disk.path, Some(PathBuf::from("/somewhere")));

@@ -10,6 +10,7 @@
 mod app;
 mod assemble;
 mod http;
+mod nodes;
 mod observe;
 mod reconcile;
 mod time;
@@ -44,6 +45,8 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
+    /// What nodes that are processes of their own must know; without it none is served.
+    pub node_token: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -107,6 +110,13 @@ impl Control {
         self.first_token.clone()
     }
 
+    /// Tells nodes that are processes of their own where the origin room is: `host:port`, where an unspecified address stands for
+    /// the host by which they reach this control plane. The first call counts, and must come before anything is served.
+    pub fn origin_room_at(&self, authority: String) {
+        // A second call is harmless: the process has one origin room.
+        let _ = self.app.nodes.origin.set(authority);
+    }
+
     /// Everything that is served: API, UI, health.
     pub fn router(&self) -> axum::Router {
         http::router(&self.app).0
@@ -116,7 +126,12 @@ impl Control {
     pub async fn run(self, listener: TcpListener, shutdown: Shutdown) {
         let service = TowerToHyperService::new(self.router());
         let serve = serve_http(listener, service, ServeConfig::default(), shutdown.clone());
-        tokio::join!(serve, self.reconciler.run(shutdown));
+        // Held requests would keep the listener from draining.
+        let release = async {
+            shutdown.cancelled().await;
+            self.app.nodes.stopping.cancel();
+        };
+        tokio::join!(serve, release, self.reconciler.run(shutdown.clone()));
     }
 }
 

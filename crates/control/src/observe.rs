@@ -33,6 +33,12 @@ pub(crate) struct Packaging {
     unwritten: bool,
 }
 
+type TrafficKey = (DistributionId, String, Option<BreakoutId>);
+
+fn key(traffic: &Traffic) -> TrafficKey {
+    (traffic.distribution.clone(), traffic.behavior.clone(), traffic.breakout.clone())
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     applied: BTreeMap<(String, String), u64>,
@@ -40,7 +46,8 @@ struct Inner {
     /// Inputs with an encoder, by channel.
     connected: HashMap<ChannelId, HashSet<InputId>>,
     packaging: HashMap<BreakoutId, Packaging>,
-    traffic: HashMap<DistributionId, (u64, u64)>,
+    /// What the rows do not count yet, by distribution, behavior and breakout.
+    traffic: HashMap<TrafficKey, Traffic>,
 }
 
 /// Everything heard.
@@ -77,6 +84,22 @@ impl Observed {
         nodes.find(|(_, has)| **has < version).map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
     }
 
+    /// Waits for the node no longer.
+    pub(crate) fn gone(&self, role: &str, node: &str) {
+        self.0.lock().applied.remove(&(role.to_owned(), node.to_owned()));
+    }
+
+    /// Whether the node is waited for.
+    pub(crate) fn waits_for(&self, role: &str, node: &str) -> bool {
+        self.0.lock().applied.contains_key(&(role.to_owned(), node.to_owned()))
+    }
+
+    /// Role, name and version of every node that is waited for.
+    pub(crate) fn nodes(&self) -> Vec<(String, String, u64)> {
+        let inner = self.0.lock();
+        inner.applied.iter().map(|((role, node), version)| (role.clone(), node.clone(), *version)).collect()
+    }
+
     pub(crate) fn input(&self, input: &InputId) -> InputState {
         self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
     }
@@ -92,7 +115,15 @@ impl Observed {
 
     /// Requests and bytes that the row does not count yet.
     pub(crate) fn traffic(&self, distribution: &DistributionId) -> (u64, u64) {
-        self.0.lock().traffic.get(distribution).copied().unwrap_or_default()
+        self.traffic_of(distribution)
+            .iter()
+            .fold((0, 0), |sum, one| (sum.0.saturating_add(one.requests), sum.1.saturating_add(one.bytes)))
+    }
+
+    /// The same by behavior and breakout.
+    pub(crate) fn traffic_of(&self, distribution: &DistributionId) -> Vec<Traffic> {
+        let inner = self.0.lock();
+        inner.traffic.values().filter(|one| one.distribution == *distribution).cloned().collect()
     }
 
     /// What rows have to hear; asking empties it.
@@ -116,25 +147,18 @@ impl Observed {
 
     /// Traffic to be added to the rows. It counts here, too, until [`Self::traffic_written`].
     pub(crate) fn traffic_pending(&self) -> Vec<Traffic> {
-        let inner = self.0.lock();
-        let one = |(distribution, &(requests, bytes)): (&DistributionId, &(u64, u64))| Traffic {
-            requests,
-            bytes,
-            ..Traffic::none(distribution.clone())
-        };
-        inner.traffic.iter().map(one).collect()
+        self.0.lock().traffic.values().cloned().collect()
     }
 
     /// Says that the rows count this now.
     pub(crate) fn traffic_written(&self, traffic: &[Traffic]) {
         let mut inner = self.0.lock();
         for one in traffic {
-            if let Some((requests, bytes)) = inner.traffic.get_mut(&one.distribution) {
-                *requests = requests.saturating_sub(one.requests);
-                *bytes = bytes.saturating_sub(one.bytes);
+            if let Some(pending) = inner.traffic.get_mut(&key(one)) {
+                pending.discharge(one);
             }
         }
-        inner.traffic.retain(|_, pending| *pending != (0, 0));
+        inner.traffic.retain(|_, pending| pending.counts().any(|count| count > 0));
     }
 
     /// Whether there is something that no row knows.
@@ -181,12 +205,12 @@ impl Inner {
 
     fn traffic(&mut self, traffic: Vec<Traffic>) {
         for one in traffic {
-            if self.traffic.len() >= MAX_ENTRIES && !self.traffic.contains_key(&one.distribution) {
-                continue;
+            let key = key(&one);
+            if let Some(sum) = self.traffic.get_mut(&key) {
+                sum.absorb(&one);
+            } else if self.traffic.len() < MAX_ENTRIES {
+                self.traffic.insert(key, one);
             }
-            let (requests, bytes) = self.traffic.entry(one.distribution).or_default();
-            *requests = requests.saturating_add(one.requests);
-            *bytes = bytes.saturating_add(one.bytes);
         }
     }
 }

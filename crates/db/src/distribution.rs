@@ -1,6 +1,6 @@
 //! Distributions: a channel's own, and those of their own.
 
-use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId, Traffic};
+use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -251,27 +251,6 @@ impl Db {
             .bind(signed(version))
             .execute(&mut *tx)
             .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Adds delivered traffic. Distributions that are gone are passed over.
-    ///
-    /// # Errors
-    /// The query fails; then nothing was added.
-    pub async fn traffic_add(&self, traffic: &[Traffic]) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        for one in traffic {
-            sqlx::query(
-                "UPDATE distributions SET requests_total = requests_total + ?1, bytes_total = bytes_total + ?2
-                 WHERE id = ?3",
-            )
-            .bind(signed(one.requests))
-            .bind(signed(one.bytes))
-            .bind(one.distribution.as_str())
-            .execute(&mut *tx)
-            .await?;
-        }
         tx.commit().await?;
         Ok(())
     }

@@ -44,7 +44,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution`, `key`, `key group` or `invalidation`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation` or `node`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,

@@ -14,10 +14,12 @@ mod invalidation;
 mod key;
 mod key_group;
 mod migrate;
+mod node;
 mod page;
 mod row;
 mod snapshot;
 mod token;
+mod traffic;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,9 +34,11 @@ pub use error::Error;
 pub use invalidation::{InvalidationRow, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
+pub use node::NodeRow;
 pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
+pub use traffic::Taken;
 
 /// Connections that read. Writers have one of their own, since SQLite has one writer anyway.
 const READERS: u32 = 4;

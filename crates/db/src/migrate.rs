@@ -10,6 +10,7 @@ use crate::Error;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../migrations/sqlite/0001_init.sql")),
     (2, "delivery", include_str!("../migrations/sqlite/0002_delivery.sql")),
+    (3, "nodes", include_str!("../migrations/sqlite/0003_nodes.sql")),
 ];
 
 pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {

@@ -50,8 +50,7 @@ impl Table {
     /// Compiles `snapshot`. Counters, and key sets that stay the same, are taken over from `previous`.
     pub(crate) fn compile(snapshot: &Snapshot, config: &Config, previous: &Self) -> Self {
         let mut table = Self::default();
-        let carried = snapshot.distributions.iter().filter(|spec| spec.price_class >= config.location_class);
-        for spec in carried {
+        for spec in &snapshot.distributions {
             let before = previous.ids.get(spec.id.as_str()).map(Arc::as_ref);
             let mut compiling = Compiling { snapshot, config, spec, known: &previous.gates, gates: &mut table.gates };
             let site = Arc::new(Site::compile(&mut compiling, before));

@@ -92,6 +92,10 @@ id!(/** A distribution, upper case as CloudFront's are. */ DistributionId, 'E', 
 id!(/** A public key: the `Key-Pair-Id` of signed URLs. */ KeyId, 'K', true);
 id!(/** A key group that behaviors trust. */ KeyGroupId, 'g', false);
 id!(/** An invalidation: one order to forget, upper case as CloudFront's are. */ InvalidationId, 'I', true);
+id!(/** Name of a node, unique among nodes and the same after a restart. */ NodeName, 'n', false);
+id!(/** One life of a node's process. */ InstanceId, 'r', false);
+id!(/** A node's report spool: the directory whose batches are numbered in one row. */ SpoolId, 's', false);
+id!(/** A control plane: one database, from its making on. */ PlaneId, 'p', false);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 mod distribution;
 mod id;
 mod lifecycle;
+mod node;
 mod report;
 mod snapshot;
 
@@ -17,10 +18,17 @@ pub use distribution::{
     OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection, Transform,
     ViewerProtocol,
 };
-pub use id::{BreakoutId, ChannelId, DistributionId, IdError, InputId, InvalidationId, KeyGroupId, KeyId};
+pub use id::{
+    BreakoutId, ChannelId, DistributionId, IdError, InputId, InstanceId, InvalidationId, KeyGroupId, KeyId, NodeName,
+    PlaneId, SpoolId,
+};
 pub use lifecycle::{
     BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionState, InvalidTransition,
     InvalidationEvent, InvalidationState,
+};
+pub use node::{
+    Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,
+    ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
 pub use report::{InputState, PackagingState, Report, Traffic};
 pub use snapshot::{BreakoutSpec, ChannelSpec, InputSpec, KeyGroupSpec, KeySpec, Snapshot};

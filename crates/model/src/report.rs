@@ -111,4 +111,31 @@ impl Traffic {
             misses: 0,
         }
     }
+
+    /// Adds the counts of `other`, whatever it is of.
+    pub fn absorb(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        for (sum, more) in self.statuses.iter_mut().zip(other.statuses) {
+            *sum = sum.saturating_add(more);
+        }
+        self.hits = self.hits.saturating_add(other.hits);
+        self.misses = self.misses.saturating_add(other.misses);
+    }
+
+    /// Takes away the counts of `other`, which was absorbed before.
+    pub fn discharge(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_sub(other.requests);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        for (sum, less) in self.statuses.iter_mut().zip(other.statuses) {
+            *sum = sum.saturating_sub(less);
+        }
+        self.hits = self.hits.saturating_sub(other.hits);
+        self.misses = self.misses.saturating_sub(other.misses);
+    }
+
+    /// Every count: requests, bytes, statuses from 1xx to 5xx, hits, misses.
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        [self.requests, self.bytes].into_iter().chain(self.statuses).chain([self.hits, self.misses])
+    }
 }

@@ -4,10 +4,12 @@
 //! Out: running processes that end with their handle.
 //! Never: product code; no room may depend on it but for its tests.
 
+mod edge_node;
 mod encoder;
 mod server;
 mod viewer;
 
+pub use edge_node::EdgeNode;
 pub use encoder::{Encoder, Picture};
 pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};

@@ -143,6 +143,19 @@ impl Server {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// The token that edges of their own need.
+    ///
+    /// # Panics
+    /// The command line does not show it.
+    #[must_use]
+    pub fn node_token(&self) -> String {
+        let data = self.data();
+        let data = data.to_str().expect("a path in UTF-8");
+        let output = self.command(&["node", "token", "--data", data]).output().expect("the command line to run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).env("ANABRANCH_SERVER", self.api()).env("ANABRANCH_TOKEN", TOKEN);
@@ -217,6 +230,7 @@ fn serve(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Comma
     for (flag, port) in ["--api", "--edge", "--rtmp", "--metrics"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
     }
+    command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");
     command.env("ANABRANCH_TOKEN", TOKEN).envs(environment.iter().cloned()).stdin(Stdio::null());
     command
 }

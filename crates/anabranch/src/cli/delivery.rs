@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Connection, One, POLL, delete, list, output, path, post, set, show};
+use super::{Connection, One, POLL, delete, list, node, output, path, post, set, show};
 
 /// Largest file that is read; the API takes no more.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -41,6 +41,8 @@ pub(crate) enum DistributionVerb {
     List(Connection),
     /// Show a distribution with its whole configuration
     Show(One),
+    /// Show what a distribution has delivered, by behavior and by breakout
+    Traffic(One),
     /// Delete a distribution that is disabled
     Delete {
         #[command(flatten)]
@@ -172,6 +174,7 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
         }
         DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
         DistributionVerb::Show(one) => show(&one, "distributions").await,
+        DistributionVerb::Traffic(one) => node::traffic(&one).await,
         DistributionVerb::Delete { one, if_match } => {
             let client = Client::new(&one.connection)?;
             let address = path(&["distributions", &one.id]);

@@ -2,6 +2,7 @@
 
 mod client;
 mod delivery;
+mod node;
 mod output;
 
 use std::time::Duration;
@@ -63,6 +64,11 @@ pub(crate) enum ClientCommand {
     Key {
         #[command(subcommand)]
         verb: KeyVerb,
+    },
+    /// Processes that serve
+    Node {
+        #[command(subcommand)]
+        verb: node::NodeVerb,
     },
     /// Keys that open what a distribution protects
     KeyGroup {
@@ -188,6 +194,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Breakout { verb } => breakout(verb).await,
             ClientCommand::Key { verb } => delivery::key(verb).await,
             ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
+            ClientCommand::Node { verb } => node::node(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
         }
     })

@@ -47,6 +47,16 @@ pub(super) const BREAKOUTS: Columns = &[
 ];
 pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 
+pub(super) const NODES: Columns = &[
+    ("NAME", "/name"),
+    ("ROLE", "/role"),
+    ("LOCATION", "/location"),
+    ("STATE", "/state"),
+    ("VERSION", "/version"),
+    ("NEWEST", "/newest_version"),
+    ("SEEN", "/seen_at"),
+];
+
 /// Members that a table of one object begins with, in this order.
 const FIRST: &[&str] = &["id", "name", "state", "status"];
 
@@ -58,6 +68,11 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Tells the operator the token that was made at the first start; it is not stored in a readable form.
 pub(crate) fn announce_first_token(token: &str) {
     println!("admin token (shown once, keep it): {token}");
+}
+
+/// Prints a line as it is.
+pub(super) fn line(text: &str) -> Result<()> {
+    print(&format!("{text}\n"))
 }
 
 pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{DiskConfig, Edge, Transforms};
+use anabranch_edge::{DiskConfig, Edge, OriginRoom, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.
@@ -21,9 +21,18 @@ pub(crate) struct EdgeArguments {
     /// Snapshot to serve by (JSON)
     #[arg(long, value_name = "FILE")]
     snapshot: PathBuf,
-    /// Address for viewers
+    /// Address for viewers; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8888")]
-    listen: SocketAddr,
+    listen: Vec<SocketAddr>,
+    /// Address for viewers with TLS; may be given several times
+    #[arg(long, value_name = "ADDRESS", requires = "cert")]
+    tls_listen: Vec<SocketAddr>,
+    /// Certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["key", "tls_listen"])]
+    cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Threads; 0 is one for each processor
     #[arg(long, default_value_t = 0)]
     workers: usize,
@@ -39,13 +48,46 @@ pub(crate) struct EdgeArguments {
 }
 
 /// The number of threads: as asked, or one for each processor.
-pub(super) fn workers(asked: usize) -> usize {
+fn workers(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
 /// What the edge may be told to do with bodies.
-pub(super) fn transforms() -> Transforms {
+fn transforms() -> Transforms {
     Transforms { signed_playlist: sign_playlist }
+}
+
+/// The edge room of a node.
+pub(super) fn edge_config(
+    config: &Config,
+    node: String,
+    origin_room: Option<OriginRoom>,
+) -> Result<anabranch_edge::Config> {
+    Ok(anabranch_edge::Config {
+        listen: config.edge.listen.0.clone(),
+        tls: super::secure::tls(config)?,
+        https_port: config.edge.tls.public_port,
+        workers: workers(config.edge.workers),
+        cache_bytes: config.edge.memory,
+        disk: cache_on_disk(config),
+        max_connections: config.edge.max_connections,
+        origin_room,
+        drain_timeout: config.drain,
+        node,
+        transforms: transforms(),
+        ..anabranch_edge::Config::default()
+    })
+}
+
+/// The edge's disk tier: where it is told to be, or beside the other data.
+fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
+    let disk = &config.edge.disk;
+    let dir = disk.path.clone().unwrap_or_else(|| config.data.join("cache"));
+    (disk.limit > 0).then(|| DiskConfig {
+        limit_bytes: disk.limit,
+        reserve_bytes: disk.reserve,
+        ..DiskConfig::new(dir)
+    })
 }
 
 fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {
@@ -71,8 +113,13 @@ async fn run(arguments: &EdgeArguments, snapshot: Snapshot) -> Result<()> {
     // Nobody collects the reports of an edge that runs alone; the edge keeps its counts until it ends.
     let (reports, mut reported) = mpsc::channel(16);
     let drop_reports = tokio::spawn(async move { while reported.recv().await.is_some() {} });
+    let tls = match (&arguments.cert, &arguments.key) {
+        (Some(cert), Some(key)) => Some(super::secure::by_flags(arguments.tls_listen.clone(), cert, key)?),
+        _ => None,
+    };
     let config = anabranch_edge::Config {
-        listen: vec![arguments.listen],
+        listen: arguments.listen.clone(),
+        tls,
         workers: workers(arguments.workers),
         cache_bytes: arguments.memory_mib << 20,
         disk: arguments

@@ -1,11 +1,16 @@
 //! A node: build every room, join them, run until a signal, drain.
 
 mod alone;
+mod disk;
 mod lock;
 mod metrics_page;
+mod remote;
 mod rooms;
+mod secure;
+mod token;
 
 pub(crate) use alone::{EdgeArguments, edge};
+pub(crate) use token::show as node_token;
 
 use std::time::Duration;
 
@@ -13,7 +18,7 @@ use anabranch_net::Shutdown;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, ServeArguments, check_variables};
+use crate::config::{Config, Role, ServeArguments, check_variables};
 use crate::logs;
 
 /// Runs `anabranch serve` to its end.
@@ -38,7 +43,10 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let drain = config.drain;
-    let outcome = runtime.block_on(rooms::run(config));
+    let outcome = match config.role {
+        Role::All => runtime.block_on(rooms::run(config)),
+        Role::Edge => runtime.block_on(remote::run(config)),
+    };
     // What still runs had its chance to drain.
     runtime.shutdown_timeout(drain.min(Duration::from_secs(2)));
     outcome

@@ -7,12 +7,12 @@
 //!  operator ─► control ◄───────────── Report ───────────┘
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anabranch_control::{Config as ControlConfig, Control};
 use anabranch_db::Db;
-use anabranch_edge::{DiskConfig, Edge, OriginRoom};
+use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::metrics_page::MetricsPage;
+use super::token::ensure_token;
 use super::{alone, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, reachable};
@@ -33,7 +34,7 @@ const REPORT_QUEUE: usize = 1024;
 /// Encoder sessions that wait for the packager.
 const SESSION_QUEUE: usize = 64;
 
-/// Name of the only node.
+/// Name of this process among the nodes, unless the configuration gives one.
 const NODE: &str = "local";
 
 pub(super) async fn run(config: Config) -> Result<()> {
@@ -41,21 +42,24 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
     let api_listener = bind(config.api.listen, Reuse::Exclusive)?;
     let api_address = reachable(api_listener.local_addr()?);
+    let node = config.node.name.as_ref().map_or_else(|| NODE.to_owned(), ToString::to_string);
+    let node_token = ensure_token(&config)?;
     let store = LocalStore::open(&config.data.join("media"), config.store.reserve)?;
     let db = Db::open(&config.data.join("anabranch.db")).await.context("cannot open the database")?;
 
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
-    let (control, snapshot) = Control::build(control_config(&config, api_address), db, clock.clone(), reported)
-        .await
-        .context("cannot start the control plane")?;
+    let (control, snapshot) =
+        Control::build(control_config(&config, api_address, &node_token), db, clock.clone(), reported)
+            .await
+            .context("cannot start the control plane")?;
 
     let (sessions_in, sessions_out) = mpsc::channel::<IngestSession>(SESSION_QUEUE);
     let ingest = Ingest::bind(
         anabranch_ingest::Config {
             max_connections: config.rtmp.max_connections,
-            ..anabranch_ingest::Config::new(config.rtmp.listen, NODE)
+            ..anabranch_ingest::Config::new(config.rtmp.listen, node.as_str())
         },
         snapshot.clone(),
         sessions_in,
@@ -63,28 +67,21 @@ pub(super) async fn run(config: Config) -> Result<()> {
     )?;
     let (feed, fed) = mpsc::channel::<Session>(SESSION_QUEUE);
     let (packager, timelines) =
-        Packager::build(NODE.to_owned(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
-    let token = random_token();
-    let origin_config = anabranch_origin::Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), token: token.clone() };
+        Packager::build(node.clone(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
+    let token = config.origin.token.as_ref().map_or(node_token, |token| token.0.clone());
+    let origin_config = anabranch_origin::Config { listen: config.origin.listen, token: token.clone() };
     let origin = Origin::bind(origin_config, store, timelines, clock.clone())?;
-    let edge_config = anabranch_edge::Config {
-        listen: vec![config.edge.listen],
-        workers: alone::workers(config.edge.workers),
-        cache_bytes: config.edge.memory,
-        disk: cache_on_disk(&config),
-        max_connections: config.edge.max_connections,
-        origin_room: Some(OriginRoom { authority: origin.local_addr()?.to_string(), token }),
-        drain_timeout: config.drain,
-        node: NODE.to_owned(),
-        transforms: alone::transforms(),
-        ..anabranch_edge::Config::default()
-    };
+    let origin_address = origin.local_addr()?.to_string();
+    // Edges elsewhere are told from the first answer on: nothing is served before this.
+    control.origin_room_at(config.origin.public.clone().unwrap_or_else(|| origin_address.clone()));
+    let edge_config = alone::edge_config(&config, node, Some(OriginRoom { authority: origin_address, token }))?;
     let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
     tracing::info!(
         api = %api_address,
         metrics = %config.metrics.listen,
         rtmp = %ingest.local_addr(),
         edge = %edge.local_addr(),
+        edge.tls = %edge.tls_addr().map_or_else(|| "-".to_owned(), |address| address.to_string()),
         edge.public_url = edge_url.as_deref().unwrap_or("-"),
         data = %config.data.display(),
         "serving"
@@ -119,8 +116,8 @@ pub(super) async fn run(config: Config) -> Result<()> {
     Ok(())
 }
 
-fn control_config(config: &Config, api: SocketAddr) -> ControlConfig {
-    let edge = reachable(config.edge.listen);
+fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> ControlConfig {
+    let edge = reachable(config.edge.listen.first());
     let rtmp = reachable(config.rtmp.listen);
     ControlConfig {
         listen: api,
@@ -130,21 +127,11 @@ fn control_config(config: &Config, api: SocketAddr) -> ControlConfig {
         domain_suffix: config.edge.domain_suffix.clone(),
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
+        node_token: Some(node_token.to_owned()),
     }
 }
 
-/// The edge's disk tier: where it is told to be, or beside the other data.
-fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
-    let disk = &config.edge.disk;
-    let dir = disk.path.clone().unwrap_or_else(|| config.data.join("cache"));
-    (disk.limit > 0).then(|| DiskConfig {
-        limit_bytes: disk.limit,
-        reserve_bytes: disk.reserve,
-        ..DiskConfig::new(dir)
-    })
-}
-
-async fn deliver(edge: Edge, shutdown: Shutdown) {
+pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
     if let Err(error) = edge.run(shutdown.clone()).await {
         tracing::error!(error = %error, "the edge has stopped");
         // A node that cannot deliver must not look alive.
@@ -161,16 +148,10 @@ async fn carry(mut from: mpsc::Receiver<IngestSession>, to: mpsc::Sender<Session
     }
 }
 
-async fn join(tasks: &mut JoinSet<()>) {
+pub(super) async fn join(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a room ended by a fault");
         }
     }
-}
-
-fn random_token() -> String {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

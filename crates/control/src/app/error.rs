@@ -35,6 +35,15 @@ pub(crate) enum Error {
         #[source]
         source: anabranch_signing::KeyError,
     },
+    /// Another node has the name, or there are too many.
+    #[error(transparent)]
+    NodeRefused(crate::nodes::Refused),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
+    /// An answer cannot be written as JSON.
+    #[error("an answer cannot be encoded")]
+    Encode(#[source] serde_json::Error),
     /// A task of this process ended early.
     #[error("a background task did not finish")]
     Task(#[from] tokio::task::JoinError),

@@ -9,6 +9,7 @@ mod invalidation;
 mod key;
 mod key_group;
 mod names;
+pub(crate) mod node;
 mod page;
 mod sign;
 mod token;
@@ -20,6 +21,7 @@ use anabranch_model::KeyGroupId;
 use anabranch_net::SharedClock;
 use tokio::sync::Notify;
 
+use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::{BuildError, Config};
 
@@ -48,6 +50,7 @@ pub(crate) struct App {
     /// Wakes the reconciler.
     pub(crate) wake: Notify,
     pub(crate) tokens: Tokens,
+    pub(crate) nodes: Nodes,
     key_group: KeyGroupId,
 }
 
@@ -60,7 +63,11 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
     if !signs {
         key::first(&db, now_ms).await?;
     }
-    let app = App { config, db, clock, observed: Observed::default(), wake: Notify::new(), tokens, key_group };
+    let nodes = Nodes::load(&config, &db, clock.clone()).await?;
+    let observed = Observed::default();
+    // Nodes that were there before count as there until they have been silent for long.
+    nodes.expected().into_iter().for_each(|report| observed.take(report));
+    let app = App { config, db, clock, observed, wake: Notify::new(), tokens, nodes, key_group };
     Ok((app, first_token))
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod invalidation;
 mod key;
 mod key_group;
+mod node;
 mod problem;
 mod record;
 mod sign;
@@ -63,6 +64,9 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         ))
         .routes(routes!(invalidation::invalidation_create, invalidation::invalidation_list))
         .routes(routes!(invalidation::invalidation_show))
+        .routes(routes!(node::distribution_traffic))
+        .routes(routes!(node::node_list))
+        .routes(routes!(node::node_forget))
         .routes(routes!(breakout::breakout_create, breakout::breakout_list))
         .routes(routes!(breakout::breakout_show, breakout::breakout_delete))
         .routes(routes!(breakout::breakout_start))
@@ -92,6 +96,7 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
         OpenApiRouter::with_openapi(Document::openapi()).merge(guarded).merge(open()).split_for_parts();
     let operations = Arc::new(record::Operations::of(&document));
     let router = router
+        .merge(node::router(app))
         .route("/", get(ui::page))
         .route("/watch/{breakout}", get(ui::page))
         .route("/assets/{*path}", get(ui::asset))

@@ -90,7 +90,11 @@ impl From<Error> for Problem {
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
             Error::Db(db) => of_rows(db).unwrap_or_else(|| internal(&error)),
-            Error::Key { .. } | Error::Task(_) => internal(&error),
+            Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
+            Error::Busy(detail) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
+            }
+            Error::Key { .. } | Error::Task(_) | Error::Encode(_) => internal(&error),
         }
     }
 }

@@ -37,6 +37,7 @@ impl Operations {
         match self.0.get(&(method, route.as_str().to_owned())) {
             Some(operation) => operation,
             None if route.as_str().starts_with("/v1") => "none",
+            None if route.as_str().starts_with("/edge/v1") => "node",
             None => "ui",
         }
     }

@@ -31,12 +31,36 @@ const RECHECK: Duration = Duration::from_millis(500);
 /// Reports taken before the next look, so that a flood of them does not keep the loop from looking.
 const REPORTS_PER_LOOK: usize = 1024;
 
+/// When reports get their look.
+struct Pace {
+    looked_at: Instant,
+    /// There are reports, and this is their time.
+    due: Option<Instant>,
+}
+
+impl Pace {
+    fn reported(&mut self) {
+        self.due.get_or_insert(self.looked_at + BREATH);
+    }
+
+    /// Ends when a look is due for the sake of reports; never when there are none.
+    async fn due(&self) {
+        match self.due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn looked(&mut self) {
+        *self = Self { looked_at: Instant::now(), due: None };
+    }
+}
+
 /// The loop, ready to run.
 pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
-    snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the published snapshot was last compared with the rows.
     compared_at: Instant,
     traffic_written_at: Instant,
@@ -51,10 +75,10 @@ impl Reconciler {
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
         let mut assembler = Assembler::default();
         let first = assembler.snapshot(app.db.snapshot(app.clock.now_ms()).await?);
-        let (snapshots, receiver) = watch::channel(Arc::new(first));
+        app.nodes.snapshots.send_replace(Arc::new(first));
+        let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
-        let reconciler =
-            Self { app, reports, assembler, snapshots, compared_at: now, traffic_written_at: now, failing: None };
+        let reconciler = Self { app, reports, assembler, compared_at: now, traffic_written_at: now, failing: None };
         Ok((reconciler, receiver))
     }
 
@@ -63,9 +87,7 @@ impl Reconciler {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // When every node is gone the timer alone goes on.
         let mut listening = true;
-        let mut looked_at = Instant::now();
-        // When reports that have been taken get their look.
-        let mut due = None::<Instant>;
+        let mut pace = Pace { looked_at: Instant::now(), due: None };
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -74,22 +96,23 @@ impl Reconciler {
                         Some(report) => self.take(report),
                         None => listening = false,
                     }
-                    let _ = due.get_or_insert(looked_at + BREATH);
+                    pace.reported();
                     continue;
                 }
-                () = tokio::time::sleep_until(due.unwrap_or(looked_at)), if due.is_some() => {}
+                () = pace.due() => {}
                 () = self.app.wake.notified() => {}
                 _ = timer.tick() => {}
             }
-            due = None;
             let looked = self.look().await;
             self.note(looked);
-            looked_at = Instant::now();
+            pace.looked();
         }
         while let Ok(report) = self.reports.try_recv() {
             self.app.observed.take(report);
         }
         let written = self.write_traffic().await;
+        self.note(written);
+        let written = self.app.nodes_close().await;
         self.note(written);
     }
 
@@ -105,6 +128,7 @@ impl Reconciler {
     async fn look(&mut self) -> Result<(), anabranch_db::Error> {
         self.publish().await?;
         self.write_packaging().await?;
+        self.app.nodes_look().await?;
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
         invalidate::invalidations(&self.app).await?;
@@ -120,7 +144,7 @@ impl Reconciler {
     }
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
-        let published = self.snapshots.borrow().clone();
+        let published = self.app.nodes.snapshots.borrow().clone();
         let same = self.app.db.snapshot_version().await? == published.version;
         if same && self.compared_at.elapsed() < RECHECK {
             return Ok(());
@@ -136,7 +160,7 @@ impl Reconciler {
             newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
         }
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
-        self.snapshots.send_replace(Arc::new(newest));
+        self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())
     }
 
@@ -182,5 +206,27 @@ impl Reconciler {
                 self.failing = Some(text);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_of_reports_gets_ten_looks_a_second() {
+        let mut pace = Pace { looked_at: Instant::now(), due: None };
+        assert!(tokio::time::timeout(BREATH * 10, pace.due()).await.is_err(), "no report, no look");
+        let began = Instant::now();
+        let mut looks = 0;
+        for _ in 0..300 {
+            pace.reported();
+            if tokio::time::timeout(Duration::from_millis(1), pace.due()).await.is_ok() {
+                looks += 1;
+                pace.looked();
+            }
+        }
+        let most = began.elapsed().as_millis() / BREATH.as_millis() + 1;
+        assert!((1..=most).contains(&looks), "{looks} of {most}");
     }
 }

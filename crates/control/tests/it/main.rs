@@ -7,6 +7,7 @@ mod crud;
 mod delivery;
 mod flow;
 mod keys;
+mod node;
 mod pages;
 mod play;
 mod support;

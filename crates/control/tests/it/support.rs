@@ -15,6 +15,10 @@ use tokio::task::JoinHandle;
 
 pub(crate) const TOKEN: &str = "test-token-1";
 
+pub(crate) const NODE_TOKEN: &str = "test-node-token-1";
+
+pub(crate) const ORIGIN: &str = "127.0.0.1:9996";
+
 /// 2026-01-01T00:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
 
@@ -56,11 +60,13 @@ impl Server {
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
+            node_token: Some(NODE_TOKEN.into()),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
         let (reports, received) = mpsc::channel(64);
         let (control, snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
         let task = tokio::spawn(control.run(listener, shutdown.clone()));

@@ -69,7 +69,7 @@ pub(super) async fn connect(way: &Way, names: &Names, trust: &Trust, patience: P
 fn is_certain(failure: &Failure) -> bool {
     match failure {
         // What TLS itself objects to, as opposed to a connection that breaks.
-        Failure::Tls(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        Failure::Tls(error) => error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>),
         Failure::Connect(_) | Failure::Resolve(_) | Failure::Timeout(_) => false,
         _ => true,
     }

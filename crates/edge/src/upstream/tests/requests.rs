@@ -174,10 +174,7 @@ fn what_cannot_be_asked_is_named() {
     assert!(wrong(|origin| origin.path = "base/".to_owned()).ends_with(": base/"));
     assert!(wrong(|origin| origin.path = "/a?b".to_owned()).ends_with(": /a?b"));
     for name in ["content-length", "transfer-encoding", "connection", "a b"] {
-        let mut origin = match bucket(|_| {}) {
-            Origin::Bucket(origin) => origin,
-            _ => unreachable!(),
-        };
+        let Origin::Bucket(mut origin) = bucket(|_| {}) else { unreachable!() };
         origin.headers = [(name.to_owned(), "x".to_owned())].into();
         let room = OriginRoom { authority: "127.0.0.1:1".to_owned(), token: "t".to_owned() };
         let config = Config { origin_room: Some(room), ..Config::default() };

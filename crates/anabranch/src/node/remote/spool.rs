@@ -1,0 +1,398 @@
+//! Reports on disk until the control plane has counted them.
+//!
+//! Each batch is a file, numbered. Only the oldest is ever sent, and only once it is gone the next: so just the oldest can be one
+//! that the control plane has counted already, and is therefore never changed. When there are too many, what comes is added to
+//! the others instead of making new ones: counts add up, nothing is dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anabranch_model::{
+    BreakoutId, DistributionId, NodeName, REPORT_BYTES_MAX, REPORT_ROWS_MAX, Report, ReportBatch, SpoolId, Traffic,
+};
+use anyhow::{Context, Result};
+
+use crate::node::disk::{UNFINISHED, sync_folder, write_atomically};
+
+/// Batches that wait at most. With the rows of a batch it bounds the disk: 32 files of a few hundred KiB.
+const BATCHES_MAX: usize = 32;
+
+/// Rows kept in memory with all their detail while the disk takes none.
+const LOOSE_MAX: usize = 4096;
+
+/// Refused batches that are kept for the operator.
+const REFUSED_MAX: usize = 8;
+
+/// Longest path pattern that the control plane takes, in bytes.
+const BEHAVIOR_MAX_BYTES: usize = 256;
+
+/// File with the spool's identifier.
+const ID_FILE: &str = "spool";
+
+/// Ending of a batch that waits.
+const WAITING: &str = "json";
+
+/// Ending of the batch that was acknowledged last; it holds the numbering.
+const DONE: &str = "done";
+
+/// Ending of a batch that the control plane does not take.
+const REFUSED: &str = "refused";
+
+type Rows = BTreeMap<(DistributionId, String, Option<BreakoutId>), Traffic>;
+
+/// The spool of a node.
+#[derive(Debug)]
+pub(super) struct Spool {
+    dir: PathBuf,
+    id: SpoolId,
+    /// Numbers of batches that wait, ascending.
+    waiting: VecDeque<u64>,
+    /// Number of the next batch.
+    next: u64,
+    /// What the disk does not have yet, because it is full or failing.
+    loose: Rows,
+}
+
+impl Spool {
+    /// Opens the directory, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub(super) fn open(dir: &Path) -> Result<Self> {
+        let open = || format!("cannot open the report spool {}", dir.display());
+        fs::create_dir_all(dir).with_context(open)?;
+        let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for entry in fs::read_dir(dir).with_context(open)? {
+            let path = entry.with_context(open)?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_owned();
+            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+            match (ending.as_str(), number) {
+                (UNFINISHED, _) => fs::remove_file(&path).with_context(open)?,
+                (WAITING | DONE | REFUSED, Some(number)) => numbers.entry(ending).or_default().push(number),
+                _ => {}
+            }
+        }
+        let next = numbers.values().flatten().max().map_or(1, |last| last + 1);
+        let mut waiting = numbers.remove(WAITING).unwrap_or_default();
+        waiting.sort_unstable();
+        let spool =
+            Self { dir: dir.to_owned(), id: identifier(dir)?, waiting: waiting.into(), next, loose: Rows::new() };
+        if !spool.waiting.is_empty() {
+            tracing::info!(batches = spool.waiting.len(), "reports of an earlier run wait for the control plane");
+        }
+        Ok(spool)
+    }
+
+    pub(super) fn id(&self) -> &SpoolId {
+        &self.id
+    }
+
+    /// Batches that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Keeps `traffic`.
+    ///
+    /// # Errors
+    /// The disk does not take it. It is kept in memory and goes with what comes next.
+    pub(super) fn append(&mut self, node: &NodeName, traffic: Vec<Traffic>) -> io::Result<()> {
+        for mut one in traffic {
+            if one.behavior.len() > BEHAVIOR_MAX_BYTES {
+                one.behavior.clear();
+            }
+            put(&mut self.loose, one);
+        }
+        while !self.loose.is_empty() && self.waiting.len() < BATCHES_MAX {
+            let mut rows = std::mem::take(&mut self.loose);
+            if let Some(beyond) = rows.keys().nth(REPORT_ROWS_MAX).cloned() {
+                self.loose = rows.split_off(&beyond);
+            }
+            if let Err(error) = self.write(node, self.next, &rows) {
+                self.loose.append(&mut rows);
+                let mut detail = COARSER.iter();
+                while self.loose.len() > LOOSE_MAX
+                    && let Some(coarsen) = detail.next()
+                {
+                    self.loose = coarser(std::mem::take(&mut self.loose), *coarsen);
+                }
+                return Err(error);
+            }
+            self.waiting.push_back(self.next);
+            self.next += 1;
+        }
+        self.merge(node)
+    }
+
+    /// Adds what is loose to batches that were never sent, the newest first.
+    fn merge(&mut self, node: &NodeName) -> io::Result<()> {
+        let unsent: Vec<u64> = self.waiting.iter().skip(1).rev().copied().collect();
+        for sequence in unsent {
+            if self.loose.is_empty() {
+                break;
+            }
+            // One that cannot be read is dealt with when its turn comes.
+            let Ok(batch) = self.read(sequence) else { continue };
+            let mut rows = Rows::new();
+            traffic_of(batch).into_iter().for_each(|one| put(&mut rows, one));
+            let mut loose = self.loose.clone();
+            fill(&mut rows, &mut loose);
+            self.write(node, sequence, &rows)?;
+            self.loose = loose;
+        }
+        Ok(())
+    }
+
+    /// The oldest batch, ready to be sent. One that cannot be read is put aside.
+    pub(super) fn oldest(&mut self) -> Option<(u64, Vec<u8>)> {
+        while let Some(sequence) = self.waiting.front().copied() {
+            let path = self.path(sequence, WAITING);
+            let whole = fs::read(&path).map_err(anyhow::Error::from).and_then(|bytes| {
+                serde_json::from_slice::<ReportBatch>(&bytes)?;
+                Ok(bytes)
+            });
+            match whole {
+                Ok(bytes) => return Some((sequence, bytes)),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), path = %path.display(), "a report batch cannot be read");
+                    self.refused(sequence);
+                }
+            }
+        }
+        None
+    }
+
+    /// Notes that the oldest batch is counted.
+    ///
+    /// # Errors
+    /// The disk cannot be told. The batch stays the oldest, and is acknowledged again.
+    pub(super) fn acknowledged(&mut self, sequence: u64) -> io::Result<()> {
+        let done = self.path(sequence, DONE);
+        fs::rename(self.path(sequence, WAITING), &done)?;
+        // Before the next one is sent: else a power cut could bring this one back and leave the next unprotected.
+        sync_folder(&done)?;
+        self.waiting.retain(|waiting| *waiting != sequence);
+        self.prune(DONE, 1);
+        Ok(())
+    }
+
+    /// Puts a batch aside that will never be counted.
+    pub(super) fn refused(&mut self, sequence: u64) {
+        self.waiting.retain(|waiting| *waiting != sequence);
+        if let Err(error) = fs::rename(self.path(sequence, WAITING), self.path(sequence, REFUSED)) {
+            tracing::error!(%error, batch.sequence = sequence, "a refused report batch cannot be put aside");
+        }
+        self.prune(REFUSED, REFUSED_MAX);
+    }
+
+    /// Removes all but the newest files of an ending. One that stays does no harm.
+    fn prune(&self, ending: &str, keep: usize) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let is = |path: &PathBuf| path.extension().is_some_and(|has| has == ending);
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is).collect();
+        // Numbers have leading zeros.
+        paths.sort_unstable();
+        for path in paths.iter().rev().skip(keep) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn read(&self, sequence: u64) -> Result<ReportBatch> {
+        Ok(serde_json::from_slice(&fs::read(self.path(sequence, WAITING))?)?)
+    }
+
+    fn write(&self, node: &NodeName, sequence: u64, rows: &Rows) -> io::Result<()> {
+        let traffic = rows.values().cloned().collect();
+        let batch = ReportBatch {
+            node: node.clone(),
+            spool: self.id.clone(),
+            sequence,
+            reports: vec![Report::Traffic(traffic)],
+        };
+        let bytes = serde_json::to_vec(&batch)?;
+        debug_assert!(bytes.len() <= REPORT_BYTES_MAX, "rows are small enough for the control plane");
+        write_atomically(&self.path(sequence, WAITING), &bytes)
+    }
+
+    fn path(&self, sequence: u64, ending: &str) -> PathBuf {
+        self.dir.join(format!("{sequence:020}.{ending}"))
+    }
+}
+
+/// The spool's identifier, made with the directory.
+fn identifier(dir: &Path) -> Result<SpoolId> {
+    let path = dir.join(ID_FILE);
+    if let Some(id) = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()) {
+        return Ok(id);
+    }
+    let id = SpoolId::random();
+    write_atomically(&path, id.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(id)
+}
+
+fn traffic_of(batch: ReportBatch) -> Vec<Traffic> {
+    let rows = |report| match report {
+        Report::Traffic(rows) => rows,
+        Report::Applied { .. } | Report::Input { .. } | Report::Packaging { .. } => Vec::new(),
+    };
+    batch.reports.into_iter().flat_map(rows).collect()
+}
+
+fn put(rows: &mut Rows, one: Traffic) {
+    let key = (one.distribution.clone(), one.behavior.clone(), one.breakout.clone());
+    match rows.get_mut(&key) {
+        Some(sum) => sum.absorb(&one),
+        None => drop(rows.insert(key, one)),
+    }
+}
+
+/// Ways to give up detail, from none to all.
+const COARSER: [fn(&mut Traffic); 3] = [
+    |_| {},
+    |one| one.breakout = None,
+    |one| {
+        one.breakout = None;
+        one.behavior.clear();
+    },
+];
+
+fn coarser(rows: Rows, coarsen: fn(&mut Traffic)) -> Rows {
+    let mut fewer = Rows::new();
+    for mut one in rows.into_values() {
+        coarsen(&mut one);
+        put(&mut fewer, one);
+    }
+    fewer
+}
+
+/// Moves what fits from `loose` into `rows`. Where detail does not fit it is given up: breakouts first, then behaviors.
+fn fill(rows: &mut Rows, loose: &mut Rows) {
+    for coarsen in COARSER {
+        *rows = coarser(std::mem::take(rows), coarsen);
+        *loose = coarser(std::mem::take(loose), coarsen);
+        for (key, one) in std::mem::take(loose) {
+            if rows.len() < REPORT_ROWS_MAX || rows.contains_key(&key) {
+                put(rows, one);
+            } else {
+                loose.insert(key, one);
+            }
+        }
+        if loose.is_empty() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeName {
+        "edge-1".parse().unwrap()
+    }
+
+    fn one(distribution: &DistributionId, behavior: &str, requests: u64) -> Traffic {
+        Traffic { behavior: behavior.into(), requests, hits: requests, ..Traffic::none(distribution.clone()) }
+    }
+
+    /// Takes every batch as the control plane would, and gives numbers and the sum of requests.
+    fn drain(spool: &mut Spool) -> (Vec<u64>, u64) {
+        let (mut numbers, mut requests) = (Vec::new(), 0);
+        while let Some((sequence, bytes)) = spool.oldest() {
+            assert!(bytes.len() <= REPORT_BYTES_MAX);
+            let batch: ReportBatch = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((batch.sequence, &batch.spool), (sequence, spool.id()));
+            let rows = traffic_of(batch);
+            assert!(rows.len() <= REPORT_ROWS_MAX);
+            requests += rows.iter().map(|row| row.requests).sum::<u64>();
+            numbers.push(sequence);
+            spool.acknowledged(sequence).unwrap();
+        }
+        (numbers, requests)
+    }
+
+    #[test]
+    fn batches_survive_a_restart_and_numbers_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        let id = spool.id().clone();
+        for _ in 0..3 {
+            spool.append(&node(), vec![one(&distribution, "*", 2)]).unwrap();
+        }
+        spool.append(&node(), Vec::new()).unwrap();
+        let (first, _) = spool.oldest().unwrap();
+        spool.acknowledged(first).unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(spool.id(), &id);
+        assert_eq!(drain(&mut spool), (vec![2, 3], 4));
+        let mut spool = Spool::open(dir.path()).unwrap();
+        spool.append(&node(), vec![one(&distribution, "*", 1)]).unwrap();
+        assert_eq!(drain(&mut spool), (vec![4], 1));
+    }
+
+    #[test]
+    fn a_full_spool_adds_up_and_leaves_the_oldest_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        spool.append(&node(), vec![one(&distribution, "*", 1)]).unwrap();
+        let oldest = spool.oldest().unwrap();
+        for number in 0..200 {
+            spool.append(&node(), vec![one(&distribution, &format!("/{number}/*"), 1)]).unwrap();
+        }
+        assert_eq!(spool.waiting(), BATCHES_MAX);
+        assert_eq!(spool.oldest().unwrap(), oldest);
+        let (numbers, requests) = drain(&mut spool);
+        assert_eq!((numbers.len(), requests), (BATCHES_MAX, 201));
+    }
+
+    #[test]
+    fn detail_is_given_up_before_counts_are() {
+        let distributions: Vec<_> = (0..40).map(|_| DistributionId::random()).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        let mut asked = 0;
+        for round in 0..15 {
+            let traffic = (0..3000).map(|number| {
+                asked += 1;
+                let breakout = format!("b{round}-{number}").parse().ok();
+                Traffic { breakout, ..one(&distributions[number % 40], &format!("/{number}/*"), 1) }
+            });
+            spool.append(&node(), traffic.collect()).unwrap();
+        }
+        assert!(spool.waiting() <= BATCHES_MAX);
+        assert!(spool.loose.is_empty());
+        assert_eq!(drain(&mut spool).1, asked);
+    }
+
+    #[test]
+    fn ruins_are_put_aside_and_the_rest_is_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        for _ in 0..3 {
+            spool.append(&node(), vec![one(&distribution, "*", 1)]).unwrap();
+        }
+        fs::write(spool.path(1, WAITING), "{").unwrap();
+        fs::write(dir.path().join("00000000000000000009.unfinished"), "{").unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(drain(&mut spool), (vec![2, 3], 2));
+        assert!(spool.path(1, REFUSED).exists());
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_goes_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let reports = dir.path().join("reports");
+        let mut spool = Spool::open(&reports).unwrap();
+        fs::remove_dir_all(&reports).unwrap();
+        spool.append(&node(), vec![one(&distribution, "*", 5)]).unwrap_err();
+        fs::create_dir(&reports).unwrap();
+        spool.append(&node(), vec![one(&distribution, "*", 1)]).unwrap();
+        assert_eq!(drain(&mut spool), (vec![1], 6));
+    }
+}

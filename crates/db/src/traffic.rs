@@ -1,0 +1,128 @@
+//! Delivered traffic, counted once.
+
+use anabranch_model::{DistributionId, NodeName, SpoolId, Traffic};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
+
+use crate::row::{id, signed, text, unsigned};
+use crate::{Db, Error};
+
+/// What became of a batch of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Its traffic was added.
+    Counted,
+    /// Its traffic had been added before.
+    Repeated,
+}
+
+impl Db {
+    /// Adds delivered traffic. Distributions that are gone are passed over.
+    ///
+    /// # Errors
+    /// The query fails; then nothing was added.
+    pub async fn traffic_add(&self, traffic: &[Traffic]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        add(&mut tx, traffic).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Adds the traffic of batch `sequence` of a spool, unless that batch or a later one was added before. Traffic and number
+    /// are written together, so a batch whose answer was lost can be sent again.
+    ///
+    /// # Errors
+    /// The query fails; then nothing was added.
+    pub async fn batch_take(
+        &self,
+        node: &NodeName,
+        spool: &SpoolId,
+        sequence: u64,
+        traffic: &[Traffic],
+        now_ms: i64,
+    ) -> Result<Taken, Error> {
+        let mut tx = self.begin().await?;
+        let advanced = sqlx::query(
+            "INSERT INTO spools (id, node, sequence, updated_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (id) DO UPDATE SET node = ?2, sequence = ?3, updated_at = ?4 WHERE sequence < ?3",
+        )
+        .bind(spool.as_str())
+        .bind(node.as_str())
+        .bind(signed(sequence))
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        if advanced.rows_affected() == 0 {
+            return Ok(Taken::Repeated);
+        }
+        add(&mut tx, traffic).await?;
+        tx.commit().await?;
+        Ok(Taken::Counted)
+    }
+
+    /// Traffic of a distribution, by behavior and breakout.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn traffic_of(&self, distribution: &DistributionId) -> Result<Vec<Traffic>, Error> {
+        let rows = sqlx::query("SELECT * FROM traffic WHERE distribution_id = ?1 ORDER BY behavior, breakout")
+            .bind(distribution.as_str())
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+async fn add(tx: &mut Transaction<'static, Sqlite>, traffic: &[Traffic]) -> Result<(), Error> {
+    for one in traffic {
+        let known = sqlx::query(
+            "UPDATE distributions SET requests_total = requests_total + ?1, bytes_total = bytes_total + ?2
+             WHERE id = ?3",
+        )
+        .bind(signed(one.requests))
+        .bind(signed(one.bytes))
+        .bind(one.distribution.as_str())
+        .execute(&mut **tx)
+        .await?;
+        if known.rows_affected() == 0 {
+            continue;
+        }
+        let mut insert = sqlx::query(
+            "INSERT INTO traffic (distribution_id, behavior, breakout, requests, bytes,
+                                  status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (distribution_id, behavior, breakout) DO UPDATE SET
+                 requests = requests + ?4, bytes = bytes + ?5, status_1xx = status_1xx + ?6,
+                 status_2xx = status_2xx + ?7, status_3xx = status_3xx + ?8, status_4xx = status_4xx + ?9,
+                 status_5xx = status_5xx + ?10, hits = hits + ?11, misses = misses + ?12",
+        )
+        .bind(one.distribution.as_str())
+        .bind(&one.behavior)
+        .bind(one.breakout.as_ref().map_or("", |breakout| breakout.as_str()));
+        for count in one.counts() {
+            insert = insert.bind(signed(count));
+        }
+        insert.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+fn read(row: &SqliteRow) -> Result<Traffic, Error> {
+    let breakout = if text(row, "breakout")?.is_empty() { None } else { Some(id(row, "breakout")?) };
+    Ok(Traffic {
+        distribution: id(row, "distribution_id")?,
+        behavior: text(row, "behavior")?,
+        breakout,
+        requests: unsigned(row, "requests")?,
+        bytes: unsigned(row, "bytes")?,
+        statuses: [
+            unsigned(row, "status_1xx")?,
+            unsigned(row, "status_2xx")?,
+            unsigned(row, "status_3xx")?,
+            unsigned(row, "status_4xx")?,
+            unsigned(row, "status_5xx")?,
+        ],
+        hits: unsigned(row, "hits")?,
+        misses: unsigned(row, "misses")?,
+    })
+}
