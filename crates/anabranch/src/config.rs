@@ -62,6 +62,9 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
     ("edge.listen", "ANABRANCH_EDGE"),
     ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
+    ("edge.tls.listen", "ANABRANCH_EDGE_TLS_LISTEN"),
+    ("edge.tls.certificates", "ANABRANCH_EDGE_TLS_CERTIFICATES"),
+    ("edge.tls.public_port", "ANABRANCH_EDGE_TLS_PUBLIC_PORT"),
     ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
     ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
     ("edge.disk.path", "ANABRANCH_EDGE_DISK_PATH"),
@@ -184,8 +187,9 @@ pub(crate) struct Metrics {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Edge {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Addresses,
     pub(crate) public_url: Option<String>,
+    pub(crate) tls: EdgeTls,
     pub(crate) domain_suffix: String,
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
@@ -195,6 +199,66 @@ pub(crate) struct Edge {
     pub(crate) origin: Option<String>,
     pub(crate) location: String,
     pub(crate) location_class: PriceClass,
+}
+
+/// Addresses, as one text with commas between them or as a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
+
+impl Addresses {
+    /// The one that others are told; [`Config::check`] makes sure that there is one where it is needed.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.0.first().copied().unwrap_or_else(|| local(0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "an address such as \"0.0.0.0:8888\", or a list of them")]
+        enum Raw {
+            Text(String),
+            List(Vec<String>),
+        }
+        let texts = match Raw::deserialize(deserializer)? {
+            Raw::Text(text) => {
+                text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+            }
+            Raw::List(list) => list,
+        };
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|_| serde::de::Error::custom(format!("not an address such as \"0.0.0.0:8888\": {text:?}")))
+        };
+        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// TLS for viewers.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeTls {
+    /// None for no TLS.
+    pub(crate) listen: Addresses,
+    pub(crate) certificates: Option<CertificateFiles>,
+    /// 0 for the port of the first address.
+    pub(crate) public_port: u16,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a directory, or a list of { certificate = \"FILE\", key = \"FILE\" }")]
+pub(crate) enum CertificateFiles {
+    Directory(PathBuf),
+    Pairs(Vec<CertificateFile>),
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFile {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -275,8 +339,9 @@ impl Default for Metrics {
 impl Default for Edge {
     fn default() -> Self {
         Self {
-            listen: everywhere(8888),
+            listen: Addresses(vec![everywhere(8888)]),
             public_url: None,
+            tls: EdgeTls::default(),
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
             disk: Disk::default(),
@@ -286,6 +351,12 @@ impl Default for Edge {
             location: String::new(),
             location_class: PriceClass::Class100,
         }
+    }
+}
+
+impl Default for EdgeTls {
+    fn default() -> Self {
+        Self { listen: Addresses(vec![everywhere(8443)]), certificates: None, public_port: 0 }
     }
 }
 
@@ -351,7 +422,9 @@ impl Config {
             config.control.url = Some(url.clone());
         }
         config.api.listen = arguments.api.unwrap_or(config.api.listen);
-        config.edge.listen = arguments.edge.unwrap_or(config.edge.listen);
+        if let Some(edge) = arguments.edge {
+            config.edge.listen = Addresses(vec![edge]);
+        }
         config.rtmp.listen = arguments.rtmp.unwrap_or(config.rtmp.listen);
         config.metrics.listen = arguments.metrics.unwrap_or(config.metrics.listen);
         config.check()?;
@@ -381,6 +454,16 @@ impl Config {
             bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
         }
         self.check_node()?;
+        if self.edge.listen.0.is_empty() {
+            bail!("edge.listen must name an address");
+        }
+        if let Some(CertificateFiles::Pairs(pairs)) = &self.edge.tls.certificates
+            && pairs.is_empty()
+        {
+            bail!(
+                "edge.tls.certificates must name at least one pair; without the key a development certificate is made"
+            );
+        }
         if self.edge.memory < 1 << 20 {
             bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
         }
@@ -511,6 +594,7 @@ mod tests {
         let config = load(&uncommented, &[]).unwrap();
         let defaults = Config::default();
         assert_eq!(config.edge.listen, defaults.edge.listen);
+        assert_eq!(config.edge.tls.listen, defaults.edge.tls.listen);
         assert_eq!(config.edge.memory, defaults.edge.memory);
         assert_eq!(config.edge.disk.limit, defaults.edge.disk.limit);
         assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
@@ -531,6 +615,22 @@ mod tests {
     }
 
     #[test]
+    fn addresses_and_certificates_may_be_lists() {
+        let config = load(
+            "[edge]\nlisten = [\"0.0.0.0:80\", \"[::]:80\"]\n[edge.tls]\ncertificates = [{ certificate = \"c\", key = \"k\" }]\n",
+            &[("ANABRANCH_EDGE_TLS_LISTEN", "0.0.0.0:443, [::]:443")],
+        );
+        let edge = config.unwrap().edge;
+        assert_eq!((edge.listen.0.len(), edge.tls.listen.0[1].is_ipv6()), (2, true));
+        assert!(matches!(edge.tls.certificates, Some(CertificateFiles::Pairs(pairs)) if pairs.len() == 1));
+        let edge = load("[edge.tls]\nlisten = []\ncertificates = \"/etc/tls\"\n", &[]).unwrap().edge;
+        assert!(edge.tls.listen.0.is_empty() && matches!(edge.tls.certificates, Some(CertificateFiles::Directory(_))));
+        assert!(load("[edge]\nlisten = []\n", &[]).unwrap_err().to_string().contains("edge.listen"));
+        let error = load("[edge]\nlisten = \"nowhere\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("nowhere"), "{error}");
+    }
+
+    #[test]
     fn a_misspelt_variable_is_refused() {
         let check = |name: &str| check_variables(std::iter::once(name.to_owned()));
         assert!(check("ANABRANCH_EDGE_LISTEN").is_ok() && check("PATH").is_ok());
@@ -547,7 +647,7 @@ mod tests {
             ("ANABRANCH_TOKEN", "42"),
         ];
         let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
-        assert_eq!(config.edge.listen.port(), 7);
+        assert_eq!(config.edge.listen.first().port(), 7);
         assert_eq!(config.edge.workers, 3);
         assert_eq!(config.edge.disk.limit, 2 << 30);
         assert_eq!(config.edge.disk.path, Some(PathBuf::from("/somewhere")));

@@ -43,7 +43,7 @@ pub struct Config {
     pub max_object_bytes: u64,
     /// Largest body of a viewer's request.
     pub max_request_body_bytes: u64,
-    /// Port that viewers are sent to for HTTPS.
+    /// Port that viewers are sent to for HTTPS; 0 for the one that is listened on with TLS.
     pub https_port: u16,
     /// Secret by which other edges show themselves, for whom this one is the shield.
     pub shield_token: Option<String>,
@@ -78,7 +78,7 @@ impl Default for Config {
             max_head_bytes: 32 << 10,
             max_object_bytes: 256 << 20,
             max_request_body_bytes: 16 << 20,
-            https_port: 443,
+            https_port: 0,
             shield_token: None,
             node: "edge".to_owned(),
             default_distribution: None,

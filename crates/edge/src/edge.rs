@@ -28,6 +28,9 @@ use crate::worker::{Shared, Worker};
 /// Time after the drain deadline in which a thread's tasks are dropped.
 const DROP_TASKS: Duration = Duration::from_millis(500);
 
+/// Port of HTTPS where no other is known.
+const HTTPS_PORT: u16 = 443;
+
 /// Why an edge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,6 +90,10 @@ impl Edge {
         if listening.addresses.is_empty() {
             return Err(Error::NoAddress);
         }
+        let mut config = config;
+        if config.https_port == 0 {
+            config.https_port = listening.secure().map_or(HTTPS_PORT, |address| address.port());
+        }
         let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
         let shared = Shared {
             clock,
@@ -112,7 +119,7 @@ impl Edge {
     /// The first address that is listened on with TLS.
     #[must_use]
     pub fn tls_addr(&self) -> Option<SocketAddr> {
-        self.listening.addresses.iter().find(|(scheme, _)| *scheme == Scheme::Https).map(|(_, address)| *address)
+        self.listening.secure()
     }
 
     /// Serves until `shutdown`, then drains: idle connections close at once, answers under way have until the deadline. New
@@ -192,6 +199,11 @@ struct Door {
 impl Listening {
     fn new(workers: usize) -> Self {
         Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() }
+    }
+
+    /// The first address with TLS.
+    fn secure(&self) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(scheme, _)| *scheme == Scheme::Https).map(|(_, address)| *address)
     }
 
     fn listen(&mut self, mut address: SocketAddr, scheme: Scheme) -> Result<(), Error> {

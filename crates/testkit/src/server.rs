@@ -230,6 +230,7 @@ fn serve(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Comma
     for (flag, port) in ["--api", "--edge", "--rtmp", "--metrics"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
     }
+    command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");
     command.env("ANABRANCH_TOKEN", TOKEN).envs(environment.iter().cloned()).stdin(Stdio::null());
     command
 }

@@ -21,9 +21,18 @@ pub(crate) struct EdgeArguments {
     /// Snapshot to serve by (JSON)
     #[arg(long, value_name = "FILE")]
     snapshot: PathBuf,
-    /// Address for viewers
+    /// Address for viewers; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8888")]
-    listen: SocketAddr,
+    listen: Vec<SocketAddr>,
+    /// Address for viewers with TLS; may be given several times
+    #[arg(long, value_name = "ADDRESS", requires = "cert")]
+    tls_listen: Vec<SocketAddr>,
+    /// Certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["key", "tls_listen"])]
+    cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Threads; 0 is one for each processor
     #[arg(long, default_value_t = 0)]
     workers: usize,
@@ -49,9 +58,15 @@ fn transforms() -> Transforms {
 }
 
 /// The edge room of a node.
-pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<OriginRoom>) -> anabranch_edge::Config {
-    anabranch_edge::Config {
-        listen: vec![config.edge.listen],
+pub(super) fn edge_config(
+    config: &Config,
+    node: String,
+    origin_room: Option<OriginRoom>,
+) -> Result<anabranch_edge::Config> {
+    Ok(anabranch_edge::Config {
+        listen: config.edge.listen.0.clone(),
+        tls: super::secure::tls(config)?,
+        https_port: config.edge.tls.public_port,
         workers: workers(config.edge.workers),
         cache_bytes: config.edge.memory,
         disk: cache_on_disk(config),
@@ -61,7 +76,7 @@ pub(super) fn edge_config(config: &Config, node: String, origin_room: Option<Ori
         node,
         transforms: transforms(),
         ..anabranch_edge::Config::default()
-    }
+    })
 }
 
 /// The edge's disk tier: where it is told to be, or beside the other data.
@@ -98,8 +113,13 @@ async fn run(arguments: &EdgeArguments, snapshot: Snapshot) -> Result<()> {
     // Nobody collects the reports of an edge that runs alone; the edge keeps its counts until it ends.
     let (reports, mut reported) = mpsc::channel(16);
     let drop_reports = tokio::spawn(async move { while reported.recv().await.is_some() {} });
+    let tls = match (&arguments.cert, &arguments.key) {
+        (Some(cert), Some(key)) => Some(super::secure::by_flags(arguments.tls_listen.clone(), cert, key)?),
+        _ => None,
+    };
     let config = anabranch_edge::Config {
-        listen: vec![arguments.listen],
+        listen: arguments.listen.clone(),
+        tls,
         workers: workers(arguments.workers),
         cache_bytes: arguments.memory_mib << 20,
         disk: arguments

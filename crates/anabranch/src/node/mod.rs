@@ -6,6 +6,7 @@ mod lock;
 mod metrics_page;
 mod remote;
 mod rooms;
+mod secure;
 mod token;
 
 pub(crate) use alone::{EdgeArguments, edge};

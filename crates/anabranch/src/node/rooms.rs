@@ -74,13 +74,14 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let origin_address = origin.local_addr()?.to_string();
     // Edges elsewhere are told from the first answer on: nothing is served before this.
     control.origin_room_at(config.origin.public.clone().unwrap_or_else(|| origin_address.clone()));
-    let edge_config = alone::edge_config(&config, node, Some(OriginRoom { authority: origin_address, token }));
+    let edge_config = alone::edge_config(&config, node, Some(OriginRoom { authority: origin_address, token }))?;
     let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
     tracing::info!(
         api = %api_address,
         metrics = %config.metrics.listen,
         rtmp = %ingest.local_addr(),
         edge = %edge.local_addr(),
+        edge.tls = %edge.tls_addr().map_or_else(|| "-".to_owned(), |address| address.to_string()),
         edge.public_url = edge_url.as_deref().unwrap_or("-"),
         data = %config.data.display(),
         "serving"
@@ -116,7 +117,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
 }
 
 fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> ControlConfig {
-    let edge = reachable(config.edge.listen);
+    let edge = reachable(config.edge.listen.first());
     let rtmp = reachable(config.rtmp.listen);
     ControlConfig {
         listen: api,

@@ -63,7 +63,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let origin_room = OriginRoom { authority: origin, token: origin_token(&config) };
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let (applied, in_force) = watch::channel(0);
-    let edge = Edge::bind(alone::edge_config(&config, name.to_string(), Some(origin_room)), snapshot, reports, clock)?;
+    let edge = Edge::bind(alone::edge_config(&config, name.to_string(), Some(origin_room))?, snapshot, reports, clock)?;
     tracing::info!(
         node.name = %name,
         edge = %edge.local_addr(),
