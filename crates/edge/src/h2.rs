@@ -24,8 +24,12 @@ use crate::deliver::{Answer, Body};
 use crate::flight::{Broken, Follower};
 use crate::object::parse_lines;
 use crate::record::Record;
-use crate::request::{BadTarget, Fields, Lines, Method, ReadBody, Request, Scheme, host_without_port, split_target};
+use crate::access_log::Ending;
+use crate::request::{
+    BadTarget, Fields, Lines, Connection, Method, ReadBody, Request, Scheme, Version, host_without_port, split_target,
+};
 use crate::river::{Scratch, answer, answer_unread};
+use crate::wire::Wire as _;
 use crate::worker::Worker;
 
 /// Requests open at once on a connection.
@@ -40,6 +44,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Serves an HTTP/2 connection of which `read` has been read.
 pub(crate) async fn serve(worker: &Arc<Worker>, stream: TcpStream, read: Vec<u8>, peer: IpAddr, shutdown: &Shutdown) {
+    let connection = worker.access_log().map_or_else(Connection::default, |_| stream.connection());
+    let spoken = Connection { version: Version::Http2, ..connection };
     let (reader, writer) = stream.into_split();
     let io = TokioIo::new(tokio::io::join(Cursor::new(read).chain(reader), writer));
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -51,7 +57,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, stream: TcpStream, read: Vec<u8>
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .auto_date_header(false);
-    let service = service_fn(|request| respond(worker.clone(), request, peer));
+    let service = service_fn(|request| respond(worker.clone(), request, peer, spoken));
     let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -69,9 +75,10 @@ async fn respond(
     worker: Arc<Worker>,
     request: HttpRequest<Incoming>,
     peer: IpAddr,
+    spoken: Connection,
 ) -> Result<Response<Outgoing>, Infallible> {
     let mut scratch = Scratch::default();
-    let answered = match read(&request, peer) {
+    let answered = match read(&request, peer, spoken) {
         Ok(request) => {
             let table = worker.table().load_full();
             answer(&worker, &table, &request, &mut Unread, &mut scratch).await
@@ -81,7 +88,7 @@ async fn respond(
     Ok(response(answered, &scratch))
 }
 
-fn read(request: &HttpRequest<Incoming>, peer: IpAddr) -> Result<Request<'_>, u16> {
+fn read(request: &HttpRequest<Incoming>, peer: IpAddr, connection: Connection) -> Result<Request<'_>, u16> {
     let uri = request.uri();
     let host = match (uri.authority(), request.headers().get(HOST)) {
         (Some(authority), _) => authority.as_str(),
@@ -105,6 +112,7 @@ fn read(request: &HttpRequest<Incoming>, peer: IpAddr) -> Result<Request<'_>, u1
         path,
         query,
         peer,
+        connection,
         fields,
         lines: Lines::Map(request.headers()),
     })
@@ -114,7 +122,11 @@ fn response(answer: Answer, scratch: &Scratch) -> Response<Outgoing> {
     let Answer { status, body, mut record, .. } = answer;
     let head = scratch.head.as_bytes();
     record.sent += head.len() as u64;
-    let mut response = Response::new(Outgoing { source: Outflow::of(body), record });
+    let mut outgoing = Outgoing { source: Outflow::of(body), record };
+    if outgoing.is_end_stream() {
+        outgoing.record.ended(Ending::Whole);
+    }
+    let mut response = Response::new(outgoing);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     // The status line has no colon before its first space, so it is no field of its own; it is skipped all the same.
     let lines = head.iter().position(|&byte| byte == b'\n').map_or(&head[..0], |end| &head[end + 1..]);
@@ -169,17 +181,14 @@ struct Outgoing {
     record: Record,
 }
 
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let next = match &mut this.source {
+impl Outgoing {
+    /// The next bytes.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let next = match &mut self.source {
             Outflow::Empty => None,
             Outflow::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
-                this.source = Outflow::Empty;
+                self.source = Outflow::Empty;
                 Some(bytes)
             }
             Outflow::Stored { object, at, end } => {
@@ -213,10 +222,30 @@ impl HttpBody for Outgoing {
                 }
             }
         };
-        Poll::Ready(next.map(|bytes| {
-            this.record.sent += bytes.len() as u64;
-            Ok(Frame::data(bytes))
-        }))
+        Poll::Ready(next.map(Ok))
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let polled = this.poll_source(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(bytes))) => {
+                this.record.sent += bytes.len() as u64;
+                // Nobody asks again after the last bytes of a known length.
+                if this.is_end_stream() {
+                    this.record.ended(Ending::Whole);
+                }
+            }
+            Poll::Ready(Some(Err(Broken))) => this.record.ended(Ending::Broken),
+            Poll::Ready(None) => this.record.ended(Ending::Whole),
+        }
+        polled.map(|next| next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,7 +8,7 @@ use rustix::net::{SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::request::Scheme;
+use crate::request::{Connection, Scheme};
 
 /// A connection's bytes. A call that cannot go on says [`io::ErrorKind::WouldBlock`].
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
@@ -19,6 +19,11 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 
     /// Whether HTTP/2 may begin without having been agreed on (RFC 9113 §3.3); TLS agrees by ALPN.
     const PRIOR_KNOWLEDGE: bool;
+
+    /// What the access log says of the connection. The version is the request's.
+    fn connection(&self) -> Connection {
+        Connection::default()
+    }
 
     /// Reads what is there; 0 is the end.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
@@ -49,6 +54,10 @@ impl Wire for TcpStream {
     const SCHEME: Scheme = Scheme::Http;
     const SENDS_FILES: bool = true;
     const PRIOR_KNOWLEDGE: bool = true;
+
+    fn connection(&self) -> Connection {
+        Connection { port: self.peer_addr().map_or(0, |address| address.port()), ..Connection::default() }
+    }
 
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Self::try_read(self, buffer)

@@ -14,6 +14,7 @@ use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
 use crate::deliver::Answer;
+use crate::request::Connection;
 use crate::river::{Scratch, answer, answer_unread};
 use crate::wire::Wire;
 use crate::worker::Worker;
@@ -74,9 +75,10 @@ pub(crate) async fn serve<W: Wire>(
     let mut waiting = Waiting::new(config.max_head_bytes, shutdown, config.header_timeout);
     let mut first = W::PRIOR_KNOWLEDGE;
     let mut turn = 0;
+    let connection = worker.access_log().map_or_else(Connection::default, |_| wire.connection());
     loop {
         let input = &waiting.input;
-        let parts = match parse(input.bytes(), W::SCHEME, peer) {
+        let mut parts = match parse(input.bytes(), W::SCHEME, peer) {
             Parsed::Whole(parts) if !(first && input.may_be_preface()) => parts,
             Parsed::Bad(status) if !(first && input.may_be_preface()) => {
                 return refuse(worker, wire, status, &mut waiting.scratch).await;
@@ -95,6 +97,7 @@ pub(crate) async fn serve<W: Wire>(
             }
         };
         first = false;
+        parts.request.connection = Connection { version: parts.request.connection.version, ..connection };
         let mut body = RequestBody {
             here: &input.bytes()[parts.head_bytes..],
             wire: &mut wire,
@@ -215,7 +218,9 @@ async fn deliver<W: Wire>(
     limit: Duration,
 ) -> io::Result<()> {
     let Answer { body, mut record, .. } = answer;
-    send(wire, scratch.head.as_bytes(), body, marking, limit, &mut record).await
+    let sent = send(wire, scratch.head.as_bytes(), body, marking, limit, &mut record).await;
+    record.end(&sent);
+    sent
 }
 
 fn finish_head(scratch: &mut Scratch, marking: Marking, go_on: bool, http_1_0: bool) {

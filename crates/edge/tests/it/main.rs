@@ -5,6 +5,7 @@ mod access;
 mod caching;
 mod disk;
 mod fetching;
+mod logging;
 mod running;
 mod support;
 mod wire;
