@@ -20,13 +20,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use crate::access_log::Ending;
 use crate::deliver::{Answer, Body};
 use crate::flight::{Broken, Follower};
 use crate::object::parse_lines;
 use crate::record::Record;
-use crate::access_log::Ending;
 use crate::request::{
-    BadTarget, Fields, Lines, Connection, Method, ReadBody, Request, Scheme, Version, host_without_port, split_target,
+    BadTarget, Connection, Fields, Lines, Method, ReadBody, Request, Scheme, Version, host_without_port, split_target,
 };
 use crate::river::{Scratch, answer, answer_unread};
 use crate::wire::Wire as _;

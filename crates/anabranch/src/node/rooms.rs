@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anabranch_control::{Config as ControlConfig, Control};
 use anabranch_db::Db;
-use anabranch_edge::{DiskConfig, Edge, OriginRoom};
+use anabranch_edge::{AccessLogConfig, AccessLogFormat, DiskConfig, Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use super::metrics_page::MetricsPage;
 use super::{alone, stop_on_signal};
 use crate::cli;
-use crate::config::{Config, reachable};
+use crate::config::{Config, EdgeLogFormat, reachable};
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
@@ -72,6 +72,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
         workers: alone::workers(config.edge.workers),
         cache_bytes: config.edge.memory,
         disk: cache_on_disk(&config),
+        access_log: access_log(&config),
         max_connections: config.edge.max_connections,
         origin_room: Some(OriginRoom { authority: origin.local_addr()?.to_string(), token }),
         drain_timeout: config.drain,
@@ -142,6 +143,18 @@ fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
         reserve_bytes: disk.reserve,
         ..DiskConfig::new(dir)
     })
+}
+
+/// The edge's access log, if it is to have one.
+fn access_log(config: &Config) -> Option<AccessLogConfig> {
+    let log = &config.edge.log;
+    let format = match log.format {
+        EdgeLogFormat::W3c => AccessLogFormat::W3c,
+        EdgeLogFormat::Json => AccessLogFormat::Json,
+        EdgeLogFormat::Both => AccessLogFormat::Both,
+    };
+    let dir = log.dir.clone()?;
+    Some(AccessLogConfig { dir, format, rotate_bytes: log.rotate, keep_bytes: log.keep })
 }
 
 async fn deliver(edge: Edge, shutdown: Shutdown) {

@@ -367,7 +367,14 @@ mod tests {
             content_length: Some(507),
             ..facts()
         };
-        let end = End { moment_ms: 1_576_276_587_000, status: 502, outcome: Outcome::Miss, sent: 900, taken_us: 102_400, ..END };
+        let end = End {
+            moment_ms: 1_576_276_587_000,
+            status: 502,
+            outcome: Outcome::Miss,
+            sent: 900,
+            taken_us: 102_400,
+            ..END
+        };
         assert_eq!(
             row(&refused, &end, "SEA19-C1"),
             "2019-12-13\t22:36:27\tSEA19-C1\t900\t192.0.2.200\tGET\td111111abcdef8.cloudfront.net\t/favicon.ico\t502\t\
