@@ -204,7 +204,7 @@ impl AccessLog {
             Ok(Ok(true)) => {}
             Ok(Ok(false) | Err(_)) => tracing::error!("a thread of the access log panicked"),
             Err(_) => {
-                tracing::error!(log.dir = %self.common.dir.display(), "the access log's disk hangs; lines are lost")
+                tracing::error!(log.dir = %self.common.dir.display(), "the access log's disk hangs; lines are lost");
             }
         }
     }

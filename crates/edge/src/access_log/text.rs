@@ -426,7 +426,7 @@ mod tests {
             let line = w3c(&facts, &END, "LAX1");
             proptest::prop_assert_eq!(line.iter().filter(|byte| **byte == b'\t').count(), 32);
             proptest::prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
-            proptest::prop_assert!(line.iter().all(|byte| byte.is_ascii()));
+            proptest::prop_assert!(line.iter().all(u8::is_ascii));
             let line = json(&facts, &END, "LAX1");
             proptest::prop_assert!(serde_json::from_slice::<serde_json::Value>(&line).is_ok());
         }

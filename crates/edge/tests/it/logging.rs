@@ -61,7 +61,7 @@ impl Logged {
 }
 
 /// The lines of these answers, in that order: answers on different connections may be logged in another.
-fn of_replies<'r>(lines: Lines, replies: impl Iterator<Item = &'r Reply>) -> Lines {
+fn of_replies<'r>(lines: &Lines, replies: impl Iterator<Item = &'r Reply>) -> Lines {
     let ids = replies.map(|reply| reply.header("x-amz-cf-id").unwrap());
     let line = |id: &str| lines.iter().find(|(standard, _)| standard[14] == id).cloned();
     let found: Lines = ids.map(|id| line(id).unwrap()).collect();
@@ -99,7 +99,7 @@ async fn hits_and_misses_are_logged_by_cloudfronts_fields() {
             .push(ask(logged.edge.address, "GET", "www.test:8080", "/a%20b.txt?x=1", &format!("{lines}{extra}")).await);
     }
     replies.push(ask(logged.edge.address, "HEAD", "www.test", "/a%20b.txt?x=1", "").await);
-    let found = of_replies(logged.lines("E1").await, replies.iter());
+    let found = of_replies(&logged.lines("E1").await, replies.iter());
     assert_eq!(found.len(), 4);
     let words = ["Miss", "Hit", "Hit", "Hit"];
     let statuses = ["200", "200", "206", "200"];
@@ -175,7 +175,7 @@ async fn signatures_are_in_no_file() {
     for (status, reply) in &expected {
         assert_eq!(reply.status, *status, "{}", reply.head);
     }
-    let found = of_replies(logged.lines("E1").await, expected.iter().map(|(_, reply)| reply));
+    let found = of_replies(&logged.lines("E1").await, expected.iter().map(|(_, reply)| reply));
     for (_, text) in texts(&logged.dir.path().join("E1")) {
         assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
     }
