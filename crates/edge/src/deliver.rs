@@ -332,12 +332,7 @@ impl View<'_, '_> {
             Served::Forwarded { .. } => Outcome::Miss,
             Served::Own => Outcome::Own,
         };
-        Answer {
-            status,
-            sized,
-            body,
-            record: context.record(Some((self.site, self.rule, self.path)), status, outcome),
-        }
+        Answer { status, sized, body, record: context.record(Some((self.site, self.rule, self.path)), status, outcome) }
     }
 }
 

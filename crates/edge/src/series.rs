@@ -86,8 +86,7 @@ impl Series {
             )
         });
         requests.increment(1);
-        let sent =
-            || counter!("anabranch_edge_sent_bytes_total", "distribution" => self.label.to_string());
+        let sent = || counter!("anabranch_edge_sent_bytes_total", "distribution" => self.label.to_string());
         self.bytes.get_or_init(sent).increment(bytes);
     }
 }

@@ -145,7 +145,8 @@ impl Stream {
 
     /// Closes the present file for good if it is full or of another hour, or `always`. True if it did.
     pub(super) fn rotate(&mut self, place: &Place<'_>, always: bool) -> bool {
-        let over = |present: &mut Present| always || present.hour != place.hour || present.written >= place.rotate_bytes;
+        let over =
+            |present: &mut Present| always || present.hour != place.hour || present.written >= place.rotate_bytes;
         // A line that is half in one file must not end in another.
         if self.halved && !always {
             return false;
@@ -246,7 +247,8 @@ impl<'a> Name<'a> {
         };
         let rest = Kind::ALL.iter().find_map(|kind| rest.strip_suffix(kind.suffix()))?;
         let (hour, unique) = rest.split_once('.')?;
-        let form = hour.len() == "YYYY-MM-DD-HH".len() && hour.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let form =
+            hour.len() == "YYYY-MM-DD-HH".len() && hour.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         let ours = form && !unique.is_empty() && unique.bytes().all(|byte| byte.is_ascii_alphanumeric());
         ours.then_some(Self { hour, compressed, partial })
     }

@@ -8,9 +8,9 @@ mod files;
 mod keeper;
 mod line;
 mod redact;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
 use std::fs::{self, File, TryLockError};
@@ -203,7 +203,9 @@ impl AccessLog {
         match tokio::time::timeout(STOP_TIMEOUT, joined).await {
             Ok(Ok(true)) => {}
             Ok(Ok(false) | Err(_)) => tracing::error!("a thread of the access log panicked"),
-            Err(_) => tracing::error!(log.dir = %self.common.dir.display(), "the access log's disk hangs; lines are lost"),
+            Err(_) => {
+                tracing::error!(log.dir = %self.common.dir.display(), "the access log's disk hangs; lines are lost");
+            }
         }
     }
 

@@ -159,7 +159,8 @@ async fn full_files_are_replaced_and_the_oldest_removed() {
     for number in 0..40 {
         log.hand_over(entry("E1", "", &line(number)));
         log.hand_over(entry("E1", "", &line(number)));
-        let written = |files: Vec<(String, String)>| files.iter().any(|(_, text)| text.contains(&format!("{{{number}:")));
+        let written =
+            |files: Vec<(String, String)>| files.iter().any(|(_, text)| text.contains(&format!("{{{number}:")));
         until("the line is written", || written(setup.files("E1")));
     }
     let size = || -> u64 {
@@ -183,10 +184,11 @@ async fn files_of_an_earlier_life_are_compressed_and_others_left_alone() {
     fs::write(setup.config.dir.join("notes.txt"), vec![b'x'; 20_000]).unwrap();
     let log = setup.open();
     until("the old file is compressed", || {
-        setup.files("E1").iter().map(|(name, text)| (name.as_str(), text.as_str())).eq([(
-            "E1.2023-11-14-20.AAAAAAAA0000.log.gz",
-            "old\n",
-        )])
+        setup
+            .files("E1")
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .eq([("E1.2023-11-14-20.AAAAAAAA0000.log.gz", "old\n")])
     });
     assert!(setup.config.dir.join("notes.txt").exists());
     log.stop().await;
@@ -218,9 +220,9 @@ async fn more_distributions_than_open_files_lose_nothing() {
             log.hand_over(entry(&format!("E{number}"), &format!("{round}\n"), ""));
         }
         let ends = format!("{round}\n");
-        until("the round is written", || (0..100).all(|number| {
-            setup.files(&format!("E{number}")).iter().any(|(_, text)| text.ends_with(&ends))
-        }));
+        until("the round is written", || {
+            (0..100).all(|number| setup.files(&format!("E{number}")).iter().any(|(_, text)| text.ends_with(&ends)))
+        });
     }
     log.stop().await;
     for number in 0..100 {

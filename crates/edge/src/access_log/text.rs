@@ -367,7 +367,14 @@ mod tests {
             content_length: Some(507),
             ..facts()
         };
-        let end = End { moment_ms: 1_576_276_587_000, status: 502, outcome: Outcome::Miss, sent: 900, taken_us: 102_400, ..END };
+        let end = End {
+            moment_ms: 1_576_276_587_000,
+            status: 502,
+            outcome: Outcome::Miss,
+            sent: 900,
+            taken_us: 102_400,
+            ..END
+        };
         assert_eq!(
             row(&refused, &end, "SEA19-C1"),
             "2019-12-13\t22:36:27\tSEA19-C1\t900\t192.0.2.200\tGET\td111111abcdef8.cloudfront.net\t/favicon.ico\t502\t\
@@ -419,7 +426,7 @@ mod tests {
             let line = w3c(&facts, &END, "LAX1");
             proptest::prop_assert_eq!(line.iter().filter(|byte| **byte == b'\t').count(), 32);
             proptest::prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
-            proptest::prop_assert!(line.iter().all(|byte| byte.is_ascii()));
+            proptest::prop_assert!(line.iter().all(u8::is_ascii));
             let line = json(&facts, &END, "LAX1");
             proptest::prop_assert!(serde_json::from_slice::<serde_json::Value>(&line).is_ok());
         }

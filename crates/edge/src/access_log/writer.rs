@@ -97,7 +97,8 @@ impl Writer {
     }
 
     fn take(&mut self, entry: &Entry) {
-        let held: usize = if self.health.retry.is_some() { self.streams.values().map(Stream::pending_bytes).sum() } else { 0 };
+        let held: usize =
+            if self.health.retry.is_some() { self.streams.values().map(Stream::pending_bytes).sum() } else { 0 };
         if held + entry.bytes() > HELD_BYTES {
             return self.common.drop_lines(1);
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use httparse::Status;
 
 use crate::request::{
-    BadTarget, Fields, Lines, Connection, Method, Request, Scheme, Version, host_without_port, split_target,
+    BadTarget, Connection, Fields, Lines, Method, Request, Scheme, Version, host_without_port, split_target,
 };
 
 /// Most field lines of a request.
@@ -103,7 +103,8 @@ pub(crate) fn parse(bytes: &[u8], scheme: Scheme, peer: IpAddr) -> Parsed<'_> {
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
     let line_end = memchr::memchr(b'\n', &bytes[begin..head_bytes]).map_or(head_bytes, |at| begin + at + 1);
     let lines = Lines::Raw(&bytes[line_end..head_bytes]);
-    let connection = Connection { version: if http_1_0 { Version::Http10 } else { Version::Http11 }, ..Connection::default() };
+    let connection =
+        Connection { version: if http_1_0 { Version::Http10 } else { Version::Http11 }, ..Connection::default() };
     let request = Request { method: Method::of(method), scheme, host, path, query, peer, connection, fields, lines };
     let keep_alive = !control.close && (!http_1_0 || control.keep_alive);
     let framing = if control.chunked { Framing::Chunked } else { Framing::Length(control.length.unwrap_or(0)) };
