@@ -3,10 +3,12 @@
 
 mod access;
 mod caching;
+mod crowd;
 mod disk;
 mod faults;
 mod fetching;
 mod origins;
+mod raw_h2;
 mod raw_origin;
 mod running;
 mod secure;
