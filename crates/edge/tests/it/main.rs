@@ -3,11 +3,13 @@
 
 mod access;
 mod caching;
+mod crowd;
 mod disk;
 mod faults;
 mod fetching;
 mod logging;
 mod origins;
+mod raw_h2;
 mod raw_origin;
 mod running;
 mod secure;
