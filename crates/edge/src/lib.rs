@@ -52,8 +52,6 @@ mod wire;
 mod worker;
 
 pub use access_log::AccessLogError;
-pub use config::{
-    AccessLogConfig, AccessLogFormat, Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms,
-};
+pub use config::{AccessLogConfig, AccessLogFormat, Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
 pub use edge::{Edge, Error};
 pub use upstream::TrustError;

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::{EdgeLogFormat, Config, LogFormat};
+use crate::config::{Config, EdgeLogFormat, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.

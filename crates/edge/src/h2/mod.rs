@@ -27,9 +27,7 @@ use self::life::{Judge, Life, Limits, Open, Verdict};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
 use crate::object::parse_lines;
-use crate::request::{
-    BadTarget, Connection, Fields, Lines, Method, Request, Version, host_without_port, split_target,
-};
+use crate::request::{BadTarget, Connection, Fields, Lines, Method, Request, Version, host_without_port, split_target};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
 
