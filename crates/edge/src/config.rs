@@ -117,10 +117,10 @@ pub struct DiskConfig {
 }
 
 impl DiskConfig {
-    /// The defaults for a directory: 10 GiB, with 512 MiB of the file system left free, bodies over 64 KiB as files.
+    /// The defaults for a directory: 10 GiB, with 512 MiB of the file system left free, bodies over 32 KiB as files.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, limit_bytes: 10 << 30, reserve_bytes: 512 << 20, file_from_bytes: 64 << 10 }
+        Self { dir, limit_bytes: 10 << 30, reserve_bytes: 512 << 20, file_from_bytes: 32 << 10 }
     }
 }
 

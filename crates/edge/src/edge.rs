@@ -216,6 +216,10 @@ impl Listening {
     }
 
     fn listen(&mut self, mut address: SocketAddr, scheme: Scheme) -> Result<(), Error> {
+        if address.port() != 0 {
+            // Listeners for threads would share the port with those of another edge, who would then take half of the viewers.
+            drop(bind(address, Reuse::Exclusive)?);
+        }
         for (index, of_worker) in self.by_worker.iter_mut().enumerate() {
             let listener = bind(address, Reuse::PerThread)?;
             if index == 0 {

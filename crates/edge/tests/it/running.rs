@@ -1,8 +1,12 @@
 //! Snapshots, reports, shutdown.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anabranch_model::Report;
+use anabranch_edge::{Config, Edge};
+use anabranch_model::{Report, Snapshot};
+use anabranch_net::ManualClock;
+use tokio::sync::{mpsc, watch};
 
 use crate::support::{Script, TestOrigin, Viewer, distribution, get, start, until};
 
@@ -89,4 +93,15 @@ async fn the_drain_has_a_deadline() {
     edge.running.await.unwrap().unwrap();
     assert!(began.elapsed() < Duration::from_secs(3));
     assert!(viewer.ended().await);
+}
+
+#[tokio::test]
+async fn a_port_of_another_edge_is_not_shared() {
+    let origin = TestOrigin::start().await;
+    let first = start(vec![distribution("E1", "a.test", &origin)], |_| {});
+    let (_keep, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let (tell, _reports) = mpsc::channel(1);
+    let config = Config { listen: vec![first.address], ..Config::default() };
+    let refused = Edge::bind(config, snapshots, tell, Arc::new(ManualClock::new(0)));
+    assert!(matches!(refused, Err(anabranch_edge::Error::Bind(_))), "{refused:?}");
 }
