@@ -19,13 +19,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::request::{Scheme, Tls as Agreed, host_without_port};
-use crate::wire::Wire;
+use crate::wire::{Wire, try_read_all};
 
 /// Encrypted bytes that wait for the kernel on one connection: what one write takes, and what a viewer who reads nothing holds.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
 
 /// Readings of the socket that may bring no byte of a request before others get their turn.
 const MAX_SILENT_READS: usize = 16;
+
+/// Bytes that HTTP/2 gets at once: more than most requests have, little to clear before.
+const POLL_READ_BYTES: usize = 4 << 10;
 
 /// ALPN's names (RFC 7301 §6).
 const HTTP_2: &[u8] = b"h2";
@@ -121,7 +124,7 @@ struct Socket<'s>(&'s TcpStream);
 
 impl Read for Socket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        try_read_all(self.0, buffer)
     }
 }
 
@@ -236,7 +239,8 @@ impl Wire for TlsWire {
 impl AsyncRead for TlsWire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         for _ in 0..2 {
-            match self.try_read(buffer.initialize_unfilled()) {
+            let room = buffer.remaining().min(POLL_READ_BYTES);
+            match self.try_read(buffer.initialize_unfilled_to(room)) {
                 Ok(read) => {
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));

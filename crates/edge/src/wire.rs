@@ -45,13 +45,23 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn finish(&mut self) -> io::Result<()>;
 }
 
+/// Reads what is there. If that is less than there is room for, the socket is empty, and the next try costs no call to the
+/// kernel: readiness is edge-triggered, so that what comes later tells of itself.
+pub(crate) fn try_read_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let read = stream.try_read(buffer)?;
+    if 0 < read && read < buffer.len() {
+        let _: io::Result<()> = stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    }
+    Ok(read)
+}
+
 impl Wire for TcpStream {
     const SCHEME: Scheme = Scheme::Http;
     const SENDS_FILES: bool = true;
     const PRIOR_KNOWLEDGE: bool = true;
 
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Self::try_read(self, buffer)
+        try_read_all(self, buffer)
     }
 
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {

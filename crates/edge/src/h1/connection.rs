@@ -264,7 +264,8 @@ async fn linger<W: Wire>(mut wire: W, unread: bool) {
         return;
     }
     let drained = async {
-        let mut sink = [0; 4096];
+        // On the heap: every connection has room for what its task may hold.
+        let mut sink = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while wire.readable().await.is_ok() {
             match wire.try_read(&mut sink) {

@@ -21,8 +21,8 @@ const MAX_SLICES: usize = 16;
 /// the kernel.
 const TURN_BYTES: usize = 2 << 20;
 
-/// Most bytes of a file that are read for one write, where the kernel cannot send it.
-const READ_BYTES: usize = 256 << 10;
+/// Most bytes of a file that are read for one write, where the kernel cannot send it: what a TLS connection encrypts at once.
+const READ_BYTES: usize = 128 << 10;
 
 /// How a body is marked off on the wire (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,30 +3,32 @@
 mod body;
 mod flow;
 mod life;
+mod streams;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anabranch_net::Shutdown;
+use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{Request as HttpRequest, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request as HttpRequest, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
 use self::body::{Outgoing, RequestBody};
 use self::flow::{Flow, Pipe};
 use self::life::{Judge, Life, Limits, Open, Verdict};
+use self::streams::{Executor, Streams};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
-use crate::object::parse_lines;
 use crate::request::{BadTarget, Connection, Fields, Lines, Method, Request, Version, host_without_port, split_target};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
@@ -41,8 +43,11 @@ const MAX_STREAMS: u32 = 128;
 const MAX_EARLY_RESETS: usize = 20;
 const MAX_PROVOKED_RESETS: usize = 256;
 
-/// Bytes waiting for a viewer per stream.
-const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Fields of a usual answer, with room to spare.
+const TYPICAL_FIELDS: usize = 24;
+
+/// Bytes waiting for a viewer per stream: no more than stays in the processor's cache until it is sent.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Bytes of request bodies that a viewer may send before they are asked for, per stream and in all.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
@@ -62,20 +67,21 @@ pub(crate) async fn serve<F: Flow>(worker: &Arc<Worker>, flow: F, viewer: Viewer
         let (worker, life) = (worker.clone(), life.clone());
         service_fn(move |request| respond(worker.clone(), request, viewer.clone(), life.begin()))
     };
-    let mut connection = pin!(builder(config.max_head_bytes).serve_connection(TokioIo::new(pipe.share()), service));
+    let executor = Executor::default();
+    let mut streams = Streams::new(&executor);
+    let builder = builder(executor, config.max_head_bytes);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(pipe.share()), service));
     let limits = Limits { first: config.header_timeout, idle: config.idle_timeout, stall: config.write_timeout };
     let mut judge = Judge::new(limits, Instant::now());
     let mut look = pin!(sleep_until(Instant::now() + config.header_timeout));
     let mut closing = false;
     loop {
         let serving = poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            if polled.is_pending()
-                && let Poll::Ready(Err(error)) = pipe.poll_push(cx)
-            {
-                return Poll::Ready(Err(Ended::Pushing(error)));
-            }
-            polled.map_err(Ended::Serving)
+            let push = |cx: &mut Context<'_>| match pipe.poll_push(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(Ended::Pushing(error))),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            };
+            streams.poll(cx, |cx| connection.as_mut().poll(cx).map_err(Ended::Serving), push)
         });
         tokio::select! {
             biased;
@@ -88,12 +94,17 @@ pub(crate) async fn serve<F: Flow>(worker: &Arc<Worker>, flow: F, viewer: Viewer
             () = shutdown.cancelled(), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
+                streams.ring();
             }
             () = look.as_mut() => match judge.judge(&life, Instant::now()) {
-                Verdict::Fine(again) => look.as_mut().reset(again),
+                Verdict::Fine(again) => {
+                    streams.shrink();
+                    look.as_mut().reset(again);
+                }
                 Verdict::Idle if !closing => {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
+                    streams.ring();
                     look.as_mut().reset(Instant::now() + config.header_timeout);
                 }
                 Verdict::Idle | Verdict::Stalled => {
@@ -114,8 +125,8 @@ enum Ended {
     Pushing(std::io::Error),
 }
 
-fn builder(max_head_bytes: usize) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn builder(executor: Executor, max_head_bytes: usize) -> http2::Builder<Executor> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -200,8 +211,37 @@ fn response(answer: Answer, scratch: &Scratch, open: Open) -> Response<Outgoing>
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     // The status line has no colon before its first space, so it is no field of its own; it is skipped all the same.
     let lines = head.iter().position(|&byte| byte == b'\n').map_or(&head[..0], |end| &head[end + 1..]);
-    for (name, value) in parse_lines(lines) {
-        response.headers_mut().append(name, value);
-    }
+    *response.headers_mut() = fields(lines);
     response
+}
+
+/// Field lines as a map whose values share one buffer.
+fn fields(lines: &[u8]) -> HeaderMap {
+    let all = Bytes::copy_from_slice(lines);
+    let mut fields = HeaderMap::with_capacity(TYPICAL_FIELDS);
+    let mut at = 0;
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let (begin, end) = (at, at + line.trim_ascii_end().len());
+        at += line.len();
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+        let value = begin + colon + 1;
+        let value = value + lines[value..end.max(value)].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(all.slice(value..end.max(value)))) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_fields() {
+        let found = fields(b"a: b\r\nx-y:  c d \r\na: e\r\nempty:\r\nbare\r\nbad name: x\r\nz: \x01\r\n\r\n");
+        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(found, [("a", &b"b"[..]), ("a", b"e"), ("x-y", b"c d"), ("empty", b"")]);
+    }
 }
