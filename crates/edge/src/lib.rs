@@ -41,6 +41,7 @@ mod rule;
 mod segments;
 mod select;
 mod spool;
+mod strikes;
 mod table;
 mod task;
 mod tls;

@@ -12,6 +12,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::Metrics;
+use crate::strikes::Strikes;
 use crate::table::Table;
 use crate::tls::TlsFront;
 use crate::upstream::{Pool, Trust};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) cache: Cache,
     pub(crate) flights: Flights,
+    pub(crate) strikes: Strikes,
     pub(crate) memo: Memo,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Semaphore>,
@@ -64,6 +66,10 @@ impl Worker {
 
     pub(crate) fn flights(&self) -> &Flights {
         &self.shared.flights
+    }
+
+    pub(crate) fn strikes(&self) -> &Strikes {
+        &self.shared.strikes
     }
 
     pub(crate) fn memo(&self) -> &Memo {
