@@ -126,7 +126,7 @@ fn accepted(rule: &Rule, request: &Request<'_>) -> Encodings {
         list.zstd |= name.eq_ignore_ascii_case("zstd");
     }
     // A star stands for what is not listed.
-    let takes = |wanted, named, refused| wanted && (named || (others && !refused));
+    let takes = |wanted: bool, named: bool, refused: bool| wanted && (named || (others && !refused));
     Encodings {
         gzip: takes(wanted.gzip, named.gzip, refused.gzip),
         brotli: takes(wanted.brotli, named.brotli, refused.brotli),
