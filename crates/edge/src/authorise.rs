@@ -9,6 +9,7 @@ use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::deliver::{Own, Refused};
+use crate::request::{Request, Scheme};
 use crate::route::Routed;
 use crate::rule::Gate;
 
@@ -27,6 +28,9 @@ const SESSION_CLAIM: &str = "session";
 /// Longest claim that is kept.
 const MAX_CLAIM_CHARS: usize = 128;
 
+/// Header by which an edge tells its shield what the viewer speaks.
+const VIEWER_SCHEME: &str = "x-anabranch-viewer-scheme";
+
 /// A request that may be answered.
 #[derive(Debug)]
 pub(crate) struct Authorised<'t, 'r> {
@@ -35,6 +39,8 @@ pub(crate) struct Authorised<'t, 'r> {
     pub(crate) pass: Option<Arc<Pass>>,
     /// Another edge asks for its own viewers, whom it has judged.
     pub(crate) for_edge: bool,
+    /// What the viewer speaks, with whichever edge.
+    pub(crate) scheme: Scheme,
 }
 
 /// A signature that has been verified. Time, address and URL are judged again on every use.
@@ -101,25 +107,41 @@ impl Memo {
     }
 }
 
-/// Lets the request through or refuses it. `scratch` is overwritten.
+/// Whether another edge asks, whose shield this one is.
+pub(crate) fn is_from_edge(request: &Request<'_>, shield_token: Option<&str>) -> bool {
+    match (request.fields.shield, shield_token) {
+        (Some(shown), Some(token)) => verify_slices_are_equal(shown.as_bytes(), token.as_bytes()).is_ok(),
+        _ => false,
+    }
+}
+
+/// What the viewer of an edge speaks, by its word.
+fn viewer_scheme(request: &Request<'_>) -> Scheme {
+    match request.lines.all(VIEWER_SCHEME).next() {
+        Some(b"https") => Scheme::Https,
+        Some(b"http") => Scheme::Http,
+        _ => request.scheme,
+    }
+}
+
+/// Lets the request through or refuses it; what comes from an edge has been judged there. `scratch` is overwritten.
 ///
 /// # Errors
 /// The behavior needs a signature and the request has none that allows it.
 pub(crate) fn authorise<'t, 'r>(
     routed: Routed<'t, 'r>,
     memo: &Memo,
-    shield_token: Option<&str>,
+    for_edge: bool,
     scratch: &mut Vec<u8>,
     now_ms: i64,
 ) -> Result<Authorised<'t, 'r>, Refused<'t>> {
-    if let (Some(shown), Some(token)) = (routed.request.fields.shield, shield_token)
-        && verify_slices_are_equal(shown.as_bytes(), token.as_bytes()).is_ok()
-    {
-        return Ok(Authorised { routed, pass: None, for_edge: true });
+    if for_edge {
+        return Ok(Authorised { routed, pass: None, for_edge, scheme: viewer_scheme(routed.request) });
     }
-    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None, for_edge: false }) };
+    let scheme = routed.request.scheme;
+    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None, for_edge, scheme }) };
     match judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000)) {
-        Ok(pass) => Ok(Authorised { routed, pass: Some(pass), for_edge: false }),
+        Ok(pass) => Ok(Authorised { routed, pass: Some(pass), for_edge, scheme }),
         Err(denied) => Err(Refused { own: Own::Denied(denied), site: Some(routed.site), rule: Some(routed.rule) }),
     }
 }

@@ -74,7 +74,7 @@ impl StoredBody {
             Self::Memory(segments) => Ok(segments.contiguous()),
             Self::File(file) => {
                 let mut all = BytesMut::zeroed(usize::try_from(file.length).unwrap_or(usize::MAX));
-                file.file.read_exact_at(&mut all, file.start)?;
+                file.read(&mut all, 0)?;
                 Ok(all.freeze())
             }
         }
@@ -88,7 +88,23 @@ impl FileBody {
             return Ok(None);
         }
         let mut bytes = BytesMut::zeroed(usize::try_from(wanted).unwrap_or(0));
-        self.file.read_exact_at(&mut bytes, self.start + offset)?;
+        self.read(&mut bytes, offset)?;
         Ok(Some(bytes.freeze()))
+    }
+
+    /// Fills `bytes` with what is at `offset`.
+    ///
+    /// # Errors
+    /// As [`StoredBody::at`]; the body is not used again.
+    pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, self.start + offset).inspect_err(|error| self.spoil(error))
+    }
+
+    /// Sees to it that a body that could not be read is not used again.
+    pub(crate) fn spoil(&self, error: &io::Error) {
+        if !self.claim.is_spoilt() {
+            tracing::error!(%error, cache.file = self.claim.serial(), "a cached body cannot be read and is dropped");
+        }
+        self.claim.spoil();
     }
 }

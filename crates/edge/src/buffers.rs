@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
@@ -62,7 +61,7 @@ fn slice_of_file(file: &FileBody, offset: u64, end: u64, limit: usize) -> io::Re
         bytes.resize(wanted.max(limit), 0);
     }
     let mut lent = Lent { bytes, used: wanted };
-    file.file.read_exact_at(&mut lent.bytes[..wanted], file.start + offset)?;
+    file.read(&mut lent.bytes[..wanted], offset)?;
     Ok(Some(Bytes::from_owner(lent)))
 }
 

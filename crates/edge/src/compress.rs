@@ -66,10 +66,15 @@ impl Coding {
     }
 }
 
+/// Whether a body of that length is compressed.
+pub(crate) fn is_worth_compressing(length: u64) -> bool {
+    (MIN_BYTES..=MAX_BYTES).contains(&length)
+}
+
 /// The object in the best of `codings`; `None` if it is better left as it is.
 pub(crate) async fn compress(object: &Arc<Object>, codings: Encodings) -> Option<Arc<Object>> {
     let coding = Coding::of(codings)?;
-    if !(MIN_BYTES..=MAX_BYTES).contains(&object.body.length()) {
+    if !is_worth_compressing(object.body.length()) {
         return None;
     }
     let object = object.clone();

@@ -7,7 +7,7 @@ use anabranch_http_cache::{
 };
 use anabranch_model::Transform;
 use anabranch_signing::Denied;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 
 use crate::config::Transforms;
@@ -173,7 +173,8 @@ impl View<'_, '_> {
             Source::Growing(_, follower) => Body::Growing { follower, start: part.start, end: part.end },
         };
         self.tail(status, head, &facts, context);
-        self.answer(status, length.is_some() || bodyless(status), body, context)
+        let bare = bodyless(status) || self.request.method == Method::Head;
+        self.answer(status, length.is_some() || bare, body, context)
     }
 
     /// Conditions and ranges on a stored success (RFC 9110 §13.2.2, §14.2).
@@ -224,24 +225,11 @@ impl View<'_, '_> {
         head: &mut Head,
         context: &Context<'_>,
     ) -> Answer {
-        let object = match source {
-            Source::Whole(object) => Ok(object),
-            Source::Growing(_, mut follower) => follower.whole().await,
+        let Some((facts, plain)) = collect(source).await else {
+            let made = Arc::new(Object::made(502, "The origin's answer cannot be used.\n", context.now_ms()));
+            return self.plain(Source::Whole(made), head, context);
         };
-        let object = match object {
-            Ok(object) if object.body.length() <= MAX_TRANSFORM_BYTES => {
-                object.body.contiguous().ok().map(|bytes| (object, bytes))
-            }
-            Ok(_) | Err(_) => None,
-        };
-        let (object, plain) = match object {
-            Some(both) => both,
-            None => {
-                let made = Arc::new(Object::made(502, "The origin's answer cannot be used.\n", context.now_ms()));
-                return self.plain(Source::Whole(made), head, context);
-            }
-        };
-        let facts = &object.head;
+        let facts = &facts;
         let etag = facts.etag.as_deref().map(|etag| viewer_etag(etag, signature));
         let fields = &self.request.fields;
         // Other viewers get other bytes, so only the tag of these very bytes counts, and no date does.
@@ -287,6 +275,9 @@ impl View<'_, '_> {
 
     /// The lines that differ between requests.
     fn tail(&self, status: u16, head: &mut Head, facts: &ObjectHead, context: &Context<'_>) {
+        if !matches!(self.served, Served::Forwarded { collapsed: true, .. }) {
+            head.lines(&facts.withheld);
+        }
         if self.for_edge {
             head.lines(&facts.cors_lines);
             if !facts.tags.is_empty() {
@@ -313,7 +304,7 @@ impl View<'_, '_> {
             crate::head::push_number(head.buffer(), ttl);
             head.lines(b"\r\n");
         } else {
-            let ttl = if facts.keep.is_ok() { Some(ttl) } else { None };
+            let ttl = if facts.is_stored() { Some(ttl) } else { None };
             head.field("cache-status", CacheStatus::new(CACHE_NAME, self.served, ttl));
         }
         if self.rule.headers.is_timed() {
@@ -348,11 +339,16 @@ pub(crate) fn refuse(
     head.date(context.now_ms());
     context.write_request_id(head);
     let mut denied = None;
+    match status {
+        400.. => head.lines(b"x-cache: Error from cloudfront\r\n"),
+        300..400 => head.lines(b"x-cache: Redirect from cloudfront\r\n"),
+        _ => {}
+    }
     match refused.own {
         // The words that clients of CloudFront know.
         Own::Denied(reason) => {
             denied = Some(reason.body());
-            head.lines(b"server: CloudFront\r\nx-cache: Error from cloudfront\r\ncontent-type: text/xml\r\n");
+            head.lines(b"server: CloudFront\r\ncontent-type: text/xml\r\n");
         }
         Own::Preflight => {}
         Own::MethodNotAllowed => {
@@ -424,6 +420,23 @@ fn write_location(head: &mut Head, request: &Request<'_>, port: u16) {
     } else {
         head.field("location", format_args!("https://{name}:{port}{}{query}", request.path));
     }
+}
+
+/// All of an answer that is to be rewritten; nothing if it is too long or broke off.
+async fn collect(source: Source) -> Option<(Arc<ObjectHead>, Bytes)> {
+    let (facts, mut follower) = match source {
+        Source::Whole(object) if object.body.length() > MAX_TRANSFORM_BYTES => return None,
+        Source::Whole(object) => return Some((object.head.clone(), object.body.contiguous().ok()?)),
+        Source::Growing(facts, follower) => (facts, follower),
+    };
+    let mut all = BytesMut::new();
+    while let Some(bytes) = follower.next(all.len() as u64, u64::MAX).await.ok()? {
+        if (all.len() + bytes.len()) as u64 > MAX_TRANSFORM_BYTES {
+            return None;
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Some((facts, all.freeze()))
 }
 
 /// A weak tag of a body that depends on the viewer's signature.

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
 use crate::request::Scheme;
+use crate::strikes::Strikes;
 use crate::table::Table;
 use crate::tls::TlsFront;
 use crate::upstream::{Trust, TrustError};
@@ -106,6 +107,7 @@ impl Edge {
             table: ArcSwap::default(),
             cache: Cache::open(&tiers).map_err(Error::Cache)?,
             flights: Flights::default(),
+            strikes: Strikes::new(),
             memo: Memo::new(),
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),

@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use anabranch_http_cache::{Forward, Served};
-use anabranch_model::Encodings;
 use bytes::Bytes;
 
 use crate::authorise::Authorised;
 use crate::cache::Key;
 use crate::decide::{Decided, Decision, Pass};
-use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
+use crate::flight::{Arrival, Begun, Boarding, Flight, Follower, Landing};
 use crate::forward::{Passing, forward, variant_values};
-use crate::key::Keyed;
+use crate::invalidation::Place;
+use crate::key::{Keyed, keyed_query};
+use crate::lookup::is_usable;
 use crate::object::{Object, ObjectHead};
 use crate::request::{Method, ReadBody};
+use crate::strikes::resource;
 use crate::task::Task;
 use crate::upstream::Failure;
 use crate::worker::Worker;
-
-/// Times that a follower whose flight turned out not to be for sharing, or broke before its head, tries by itself.
-const OWN_TRIES: usize = 1;
 
 /// Where the bytes of an answer come from.
 #[derive(Debug)]
@@ -74,7 +73,12 @@ pub(crate) async fn fetch<'t, 'r>(
             whole(keyed, object, Served::Stale)
         }
         Decision::Fetch(prior) => {
-            let forward = if prior.is_some() { Forward::Stale } else { Forward::Miss };
+            let variant = keyed.primary < keyed.key.len();
+            let forward = match prior {
+                Some(_) => Forward::Stale,
+                None if variant => Forward::VaryMiss,
+                None => Forward::Miss,
+            };
             forwarded(worker, keyed, prior, forward).await
         }
         Decision::Pass(pass) => {
@@ -94,7 +98,12 @@ pub(crate) async fn fetch<'t, 'r>(
 
 /// An answer for this request alone.
 async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pass, body: Bytes) -> Fetched<'t, 'r> {
-    let why = if pass == Pass::Uncached { Forward::Bypass } else { Forward::Miss };
+    let routed = &keyed.authorised.routed;
+    let why = match pass {
+        Pass::Uncached if routed.rule.caches(Method::Get) && routed.request.method != Method::Get => Forward::Method,
+        Pass::Uncached => Forward::Bypass,
+        Pass::Range | Pass::Head => Forward::Miss,
+    };
     let served = Served::Forwarded { forward: why, stored: false, collapsed: false };
     let source = match depart_alone(worker, &keyed, Alone::Pass(pass), body) {
         Departure::Landed(object) => Source::Whole(object),
@@ -108,6 +117,17 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
     Fetched { authorised: keyed.authorised, source, served, revalidated: false }
 }
 
+/// How far a request is from having an answer to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    /// With all requests of its key.
+    Key,
+    /// With those of its variant, whose key is not known yet.
+    Variant,
+    /// By itself.
+    Alone,
+}
+
 async fn forwarded<'t, 'r>(
     worker: &Arc<Worker>,
     keyed: Keyed<'t, 'r, '_>,
@@ -115,47 +135,45 @@ async fn forwarded<'t, 'r>(
     forward: Forward,
 ) -> Fetched<'t, 'r> {
     let mut boarded = depart(worker, &keyed, prior);
+    let mut at = Try::Key;
     let mut served = Served::Forwarded { forward, stored: false, collapsed: false };
     let mut revalidated = false;
-    let mut source = None;
-    for _ in 0..=OWN_TRIES {
+    let source = loop {
         let (mut follower, collapsed) = match boarded {
             Departure::Landed(object) => {
                 served = Served::Hit;
-                source = Some(Source::Whole(object));
-                break;
+                break Source::Whole(object);
             }
-            Departure::Refused(failure) => {
-                source = Some(Source::Whole(Object::failed(&failure, worker)));
-                break;
-            }
+            Departure::Refused(failure) => break Source::Whole(Object::failed(&failure, worker)),
             Departure::Following { follower, collapsed } => (follower, collapsed),
         };
-        let arrival = follower.arrival().await;
-        let stored = arrival.as_ref().is_ok_and(|arrival| arrival.head().keep.is_ok());
-        if collapsed && !arrival.as_ref().is_ok_and(|arrival| is_for(&keyed, arrival.head())) {
-            // Another request's answer that may not be kept, or was chosen for its headers, is not for this one.
-            boarded = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
-            continue;
-        }
-        served = Served::Forwarded { forward, stored, collapsed };
-        source = match arrival {
-            Ok(Arrival::Head(head)) => Some(Source::Growing(head, follower)),
-            Ok(Arrival::Whole(object, landing)) => {
+        let arrival = match follower.arrival().await {
+            Ok(arrival) if !collapsed || is_for(&keyed, arrival.head()) => arrival,
+            // Another request's answer that was chosen for its headers, or may not be kept, is not for this one.
+            Ok(arrival) if at == Try::Key && arrival.head().keep.is_ok() && arrival.head().variant.is_some() => {
+                at = Try::Variant;
+                boarded = depart_variant(worker, &keyed, arrival.head());
+                continue;
+            }
+            Ok(_) | Err(_) if collapsed && at != Try::Alone => {
+                at = Try::Alone;
+                boarded = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
+                continue;
+            }
+            Ok(_) | Err(_) => break Source::Whole(Object::failed(&Failure::Broken, worker)),
+        };
+        served = Served::Forwarded { forward, stored: arrival.head().is_stored(), collapsed };
+        break match arrival {
+            Arrival::Head(head) => Source::Growing(head, follower),
+            Arrival::Whole(object, landing) => {
                 revalidated = landing == Landing::Revalidated;
                 if landing == Landing::StaleOnError {
                     served = Served::Stale;
                 }
-                Some(Source::Whole(object))
+                Source::Whole(object)
             }
-            Err(_) => None,
         };
-        break;
-    }
-    let source = source.unwrap_or_else(|| {
-        served = Served::Forwarded { forward, stored: false, collapsed: false };
-        Source::Whole(Object::failed(&Failure::Broken, worker))
-    });
+    };
     Fetched { authorised: keyed.authorised, source, served, revalidated }
 }
 
@@ -178,6 +196,16 @@ enum Departure {
     Refused(Failure),
 }
 
+/// What a flight is for.
+#[derive(Debug)]
+enum Flying {
+    /// All requests of a key, with what is stored.
+    Own(Option<Arc<Object>>),
+    /// Requests of one variant whose key is not known yet.
+    Variant,
+    Alone(Alone),
+}
+
 /// Why a flight is one request's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alone {
@@ -189,26 +217,70 @@ pub(crate) enum Alone {
 
 /// Joins the key's flight or starts it.
 fn depart(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, prior: Option<Arc<Object>>) -> Departure {
-    if keyed.authorised.routed.rule.route.is_none() {
-        return Departure::Refused(Failure::NoOrigin);
-    }
     let now_ms = worker.clock().now_ms();
-    let orders = keyed.authorised.routed.site.orders.last();
     let usable = |object: &Arc<Object>| {
         let head = &object.head;
-        head.varying.is_none() && head.timing.is_fresh(now_ms) && object.checked_sequence() >= orders
+        head.varying.is_none() && head.timing.is_fresh(now_ms) && is_usable(keyed, worker, object)
     };
     let recheck = || worker.cache().peek(keyed.key).filter(usable);
-    match worker.flights().board(keyed.key, recheck) {
+    board(worker, keyed, &Key::from(keyed.key.as_slice()), Flying::Own(prior), recheck)
+}
+
+/// Joins or starts the flight of those who could not use the answer with `head` and want the same variant.
+fn depart_variant(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, head: &ObjectHead) -> Departure {
+    let routed = &keyed.authorised.routed;
+    let mut key = keyed.key[..keyed.primary].to_vec();
+    if let Some(variant) = &head.variant {
+        // No key of an object goes on like this.
+        key.extend_from_slice(b"\n~");
+        key.extend_from_slice(&variant_values(routed.rule, routed.request, &variant.names));
+    }
+    board(worker, keyed, &key.into(), Flying::Variant, || None)
+}
+
+fn board(
+    worker: &Arc<Worker>,
+    keyed: &Keyed<'_, '_, '_>,
+    key: &Key,
+    flying: Flying,
+    recheck: impl FnOnce() -> Option<Arc<Object>>,
+) -> Departure {
+    let routed = &keyed.authorised.routed;
+    if routed.rule.route.is_none() {
+        return Departure::Refused(Failure::NoOrigin);
+    }
+    match worker.flights().board(key, begun(worker, keyed), |flight| serves(worker, keyed, flight), recheck) {
         Boarding::Join(flight) => Departure::Following { follower: flight.follow(), collapsed: true },
         Boarding::Landed(object) => Departure::Landed(object),
         Boarding::Full => Departure::Refused(Failure::Overload),
         Boarding::Lead(flight) => {
             let follower = flight.follow();
-            spawn(worker, keyed, prior, flight, None, Bytes::new());
+            spawn(worker, keyed, key.clone(), flight, flying, Bytes::new());
             Departure::Following { follower, collapsed: false }
         }
     }
+}
+
+fn begun(worker: &Worker, keyed: &Keyed<'_, '_, '_>) -> Begun {
+    Begun {
+        sequence: keyed.authorised.routed.site.orders.last(),
+        moment_ms: worker.strikes().moment(worker.clock().now_ms()),
+    }
+}
+
+/// Whether no order or unsafe request since the flight's beginning forbids its answer.
+fn serves(worker: &Worker, keyed: &Keyed<'_, '_, '_>, flight: &Flight) -> bool {
+    let routed = &keyed.authorised.routed;
+    let Begun { sequence, moment_ms } = flight.begun;
+    if !worker.strikes().spares(resource(keyed.key), moment_ms) {
+        return false;
+    }
+    if sequence >= routed.site.orders.last() {
+        return true;
+    }
+    let query = keyed_query(routed.rule, routed.request);
+    let place = Place { path: routed.path, query: &query, select: &routed.rule.keying.query };
+    !routed.site.orders.may_forget(sequence, place)
 }
 
 /// Starts a flight that nobody else can join.
@@ -216,39 +288,40 @@ fn depart_alone(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, alone: Alone, b
     if keyed.authorised.routed.rule.route.is_none() {
         return Departure::Refused(Failure::NoOrigin);
     }
-    let flight = Flight::alone();
+    let flight = Flight::alone(begun(worker, keyed));
     let follower = flight.follow();
-    spawn(worker, keyed, None, flight, Some(alone), body);
+    spawn(worker, keyed, Key::from(keyed.key.as_slice()), flight, Flying::Alone(alone), body);
     Departure::Following { follower, collapsed: false }
 }
 
 fn spawn(
     worker: &Arc<Worker>,
     keyed: &Keyed<'_, '_, '_>,
-    prior: Option<Arc<Object>>,
+    key: Key,
     flight: Arc<Flight>,
-    alone: Option<Alone>,
+    flying: Flying,
     body: Bytes,
 ) {
-    let passing = match alone {
-        Some(Alone::Pass(Pass::Uncached | Pass::Head)) => Passing::Everything,
-        Some(Alone::Pass(Pass::Range)) => Passing::Range,
-        Some(Alone::Apart) | None => Passing::Nothing,
+    let passing = match &flying {
+        Flying::Alone(Alone::Pass(Pass::Uncached | Pass::Head)) => Passing::Everything,
+        Flying::Alone(Alone::Pass(Pass::Range)) => Passing::Range,
+        Flying::Alone(Alone::Apart) | Flying::Own(_) | Flying::Variant => Passing::Nothing,
     };
-    let forwarded = forward(&keyed.authorised, keyed.codings, passing, body);
+    let looked = !matches!(flying, Flying::Variant);
+    let prior = if let Flying::Own(prior) = flying { prior } else { None };
     let routed = &keyed.authorised.routed;
-    let primary = (keyed.primary < keyed.key.len()).then(|| Key::from(&keyed.key[..keyed.primary]));
     let task = Task {
         worker: worker.clone(),
         rule: routed.rule.clone(),
-        forwarded,
+        forwarded: forward(&keyed.authorised, keyed.codings, passing, body),
         site: routed.site.id.to_string(),
         host: routed.request.host.to_owned(),
         uri: uri(routed.path, routed.request.query),
-        sequence: routed.site.orders.last(),
-        key: Key::from(keyed.key.as_slice()),
-        primary,
-        codings: if keyed.authorised.for_edge { Encodings::default() } else { keyed.codings },
+        key,
+        primary: Key::from(&keyed.key[..keyed.primary]),
+        looked,
+        codings: keyed.codings,
+        for_edge: keyed.authorised.for_edge,
         passing,
         prior,
         flight,

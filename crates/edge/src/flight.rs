@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -36,14 +36,25 @@ enum Phase {
     Broken,
 }
 
+/// By which orders and strikes a fetch is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// Invalidation sequence in force.
+    pub(crate) sequence: u64,
+    /// [Moment](crate::strikes::Strikes::moment).
+    pub(crate) moment_ms: i64,
+}
+
 /// One fetch.
 #[derive(Debug)]
 pub(crate) struct Flight {
     phase: Mutex<Phase>,
     wake: watch::Sender<()>,
     followers: AtomicUsize,
-    /// Whether it has one follower and its body is not kept.
-    alone: bool,
+    /// Invalidation sequence and moment at its beginning.
+    pub(crate) begun: Begun,
+    /// Whether one follower at most takes its body, which is not kept.
+    alone: AtomicBool,
     /// How much of the body that follower has taken.
     taken: AtomicU64,
     taking: Notify,
@@ -53,20 +64,26 @@ pub(crate) struct Flight {
 const WINDOW_BYTES: u64 = 2 << 20;
 
 impl Flight {
-    fn new(alone: bool) -> Arc<Self> {
+    fn new(begun: Begun, alone: bool) -> Arc<Self> {
         Arc::new(Self {
             phase: Mutex::new(Phase::Waiting),
             wake: watch::Sender::new(()),
             followers: AtomicUsize::new(0),
-            alone,
+            begun,
+            alone: AtomicBool::new(alone),
             taken: AtomicU64::new(0),
             taking: Notify::new(),
         })
     }
 
     /// A flight of one request, under no key.
-    pub(crate) fn alone() -> Arc<Self> {
-        Self::new(true)
+    pub(crate) fn alone(begun: Begun) -> Arc<Self> {
+        Self::new(begun, true)
+    }
+
+    /// Its answer turned out to be for the request alone that caused it. To be called before [`Self::begin`].
+    pub(crate) fn part(&self) {
+        self.alone.store(true, Ordering::Release);
     }
 
     /// Waits until the only follower has taken enough, or is gone. What it has taken is given back.
@@ -197,22 +214,6 @@ impl Follower {
         }
     }
 
-    /// Waits for the whole object. Cancel safe.
-    ///
-    /// # Errors
-    /// The body ended early.
-    pub(crate) async fn whole(&mut self) -> Result<Arc<Object>, Broken> {
-        loop {
-            self.wake.mark_unchanged();
-            match &*self.flight.phase.lock() {
-                Phase::Waiting | Phase::Growing { .. } => {}
-                Phase::Landed { object, .. } => return Ok(object.clone()),
-                Phase::Broken => return Err(Broken),
-            }
-            self.wake.changed().await.map_err(|_| Broken)?;
-        }
-    }
-
     /// The next bytes at `offset`, not past `end`; `None` at the end of the body or of the wish. Cancel safe.
     ///
     /// # Errors
@@ -222,7 +223,7 @@ impl Follower {
             if offset >= end {
                 return Ok(None);
             }
-            if self.flight.alone {
+            if self.flight.alone.load(Ordering::Acquire) {
                 self.flight.taken.store(offset, Ordering::Release);
                 self.flight.taking.notify_one();
             }
@@ -273,11 +274,17 @@ pub(crate) enum Boarding {
 const MAX_FLIGHTS: usize = 4096;
 
 impl Flights {
-    /// The flight of `key`, a new one if there is none. `recheck` looks into the cache once more, under the lock that a landing
-    /// flight takes after its object is in the cache: so an expiry costs one fetch, not two.
-    pub(crate) fn board(&self, key: &[u8], recheck: impl FnOnce() -> Option<Arc<Object>>) -> Boarding {
+    /// The flight of `key`, a new one if there is none that `serves`. `recheck` looks into the cache once more, under the lock that
+    /// a landing flight takes after its object is in the cache: so an expiry costs one fetch, not two.
+    pub(crate) fn board(
+        &self,
+        key: &[u8],
+        begun: Begun,
+        serves: impl FnOnce(&Flight) -> bool,
+        recheck: impl FnOnce() -> Option<Arc<Object>>,
+    ) -> Boarding {
         let mut flights = self.0.lock();
-        if let Some(flight) = flights.get(key) {
+        if let Some(flight) = flights.get(key).filter(|flight| serves(flight)) {
             return Boarding::Join(flight.clone());
         }
         if let Some(object) = recheck() {
@@ -286,7 +293,7 @@ impl Flights {
         if flights.len() >= MAX_FLIGHTS {
             return Boarding::Full;
         }
-        let flight = Flight::new(false);
+        let flight = Flight::new(begun, false);
         flights.insert(key.into(), flight.clone());
         Boarding::Lead(flight)
     }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anabranch_http_cache::VaryNames;
-use anabranch_model::Encodings;
+use anabranch_model::{Encodings, Transform};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, COOKIE, HOST, IF_RANGE, RANGE, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, IF_RANGE, RANGE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authorise::Authorised;
@@ -22,7 +22,7 @@ const USER_AGENT_VALUE: &str = "anabranch";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Fields that concern one connection (RFC 9110 §7.6.1), that the edge makes itself, or that only its own rooms may send.
-const NEVER: [&str; 15] = [
+const NEVER: [&str; 16] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -36,6 +36,7 @@ const NEVER: [&str; 15] = [
     "content-length",
     "cookie",
     "accept-encoding",
+    "host",
     "x-forwarded-for",
     "via",
 ];
@@ -88,7 +89,16 @@ pub(crate) fn forward(authorised: &Authorised<'_, '_>, codings: Encodings, passi
     if let Some(chain) = address_chain(request) {
         headers.insert(X_FORWARDED_FOR, chain);
     }
-    Forwarded { ask: Ask { method, target, headers, body, scheme: request.scheme }, told }
+    if !body.is_empty() {
+        // They say what the body is.
+        for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+            let value = request.lines.all(name.as_str()).next().and_then(|value| HeaderValue::from_bytes(value).ok());
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+    }
+    Forwarded { ask: Ask { method, target, headers, body, scheme: authorised.scheme }, told }
 }
 
 /// The values that a request's variant is told apart by, as [`VaryNames::append_key`] writes them: of what the origin is told, and of nothing else.
@@ -97,8 +107,8 @@ pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &VaryNam
     let values = |name: &str| match name {
         "cookie" if cookies.is_empty() => Vec::new(),
         "cookie" => vec![cookies.as_str()],
-        name if NEVER.contains(&name) && name != "accept-encoding" => Vec::new(),
-        name if rule.telling.headers.has(name) => text_values(request, name),
+        "accept-encoding" | "host" if rule.telling.headers.has(name) => text_values(request, name),
+        name if is_told(rule, name, Passing::Nothing) => text_values(request, name),
         _ => Vec::new(),
     };
     let mut out = Vec::new();
@@ -106,10 +116,21 @@ pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &VaryNam
     out
 }
 
+/// Whether the origin is told a field as it came.
+fn is_told(rule: &Rule, name: &str, passing: Passing) -> bool {
+    let held = NEVER.contains(&name)
+        || name.starts_with("x-anabranch-")
+        || (CONDITIONAL.contains(&name) && passing != Passing::Everything);
+    !held && rule.telling.headers.has(name)
+}
+
 fn told(rule: &Rule, request: &Request<'_>, codings: Encodings, passing: Passing) -> HeaderMap {
     let mut told = HeaderMap::new();
     if !rule.telling.headers.is_none() {
         copy(rule, request, passing, &mut told);
+    }
+    if let (true, Ok(host)) = (rule.telling.headers.has("host"), HeaderValue::from_str(request.host)) {
+        told.insert(HOST, host);
     }
     if passing == Passing::Range {
         for (name, value) in [(RANGE, request.fields.range), (IF_RANGE, request.fields.if_range)] {
@@ -124,7 +145,7 @@ fn told(rule: &Rule, request: &Request<'_>, codings: Encodings, passing: Passing
     }
     if let Some(wanted) = encoding(codings) {
         told.insert(ACCEPT_ENCODING, wanted);
-    } else if rule.telling.headers.has("accept-encoding") {
+    } else if rule.telling.headers.has("accept-encoding") && rule.transform == Transform::None {
         for value in request.lines.all("accept-encoding").filter_map(|value| HeaderValue::from_bytes(value).ok()) {
             told.append(ACCEPT_ENCODING, value);
         }
@@ -157,12 +178,7 @@ fn copy(rule: &Rule, request: &Request<'_>, passing: Passing, told: &mut HeaderM
         .collect();
     for (name, value) in request.lines.iter() {
         let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value)) else { continue };
-        let text = name.as_str();
-        let held = NEVER.contains(&text)
-            || text.starts_with("x-anabranch-")
-            || nominated.iter().any(|option| option == text)
-            || (CONDITIONAL.contains(&text) && passing != Passing::Everything);
-        if !held && name != HOST && rule.telling.headers.has(text) {
+        if is_told(rule, name.as_str(), passing) && !nominated.iter().any(|option| option == name.as_str()) {
             told.append(name, value);
         }
     }

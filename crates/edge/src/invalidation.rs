@@ -5,6 +5,8 @@
 
 use anabranch_model::InvalidationLog;
 
+use crate::select::Select;
+
 /// A distribution's orders, ready to be asked.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
@@ -43,15 +45,35 @@ impl Orders {
         self.last
     }
 
-    /// Whether an order later than `since` forgets an object of this path, query and tags.
-    pub(crate) fn forget(&self, since: u64, path: &str, query: Option<&str>, tags: &[Box<str>]) -> bool {
-        if since < self.floor {
-            return true;
-        }
-        let later = self.entries.iter().rev().take_while(|order| order.sequence > since);
-        later.into_iter().any(|order| {
-            order.paths.iter().any(|one| one.covers(path, query)) || order.tags.iter().any(|tag| tags.contains(tag))
-        })
+    /// Whether an order later than `since` forgets an object of this place and these tags.
+    pub(crate) fn forget(&self, since: u64, place: Place<'_>, tags: &[Box<str>]) -> bool {
+        since < self.floor
+            || self.later(since).any(|order| order.covers(place) || order.tags.iter().any(|tag| tags.contains(tag)))
+    }
+
+    /// As [`Self::forget`], of an object whose tags are not known yet.
+    pub(crate) fn may_forget(&self, since: u64, place: Place<'_>) -> bool {
+        since < self.floor || self.later(since).any(|order| order.covers(place) || !order.tags.is_empty())
+    }
+
+    fn later(&self, since: u64) -> impl Iterator<Item = &Order> {
+        self.entries.iter().rev().take_while(move |order| order.sequence > since)
+    }
+}
+
+/// Where an object is, as orders name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a str,
+    /// The part of the query that tells objects apart.
+    pub(crate) query: &'a str,
+    /// What chooses that part.
+    pub(crate) select: &'a Select,
+}
+
+impl Order {
+    fn covers(&self, place: Place<'_>) -> bool {
+        self.paths.iter().any(|path| path.covers(place))
     }
 }
 
@@ -62,13 +84,18 @@ impl PathOrder {
         Self { text: text.into(), prefix, has_query: text.contains('?') }
     }
 
-    fn covers(&self, path: &str, query: Option<&str>) -> bool {
+    fn covers(&self, place: Place<'_>) -> bool {
         if !self.has_query {
-            return if self.prefix { path.starts_with(&*self.text) } else { path == &*self.text };
+            return if self.prefix { place.path.starts_with(&*self.text) } else { place.path == &*self.text };
         }
-        let Some(rest) = self.text.strip_prefix(path).and_then(|rest| rest.strip_prefix('?')) else { return false };
-        let query = query.unwrap_or("");
-        if self.prefix { query.starts_with(rest) } else { query == rest }
+        let rest = self.text.strip_prefix(place.path).and_then(|rest| rest.strip_prefix('?'));
+        match rest {
+            None => false,
+            // One object for every query.
+            Some(_) if place.select.is_none() => true,
+            Some(rest) if self.prefix => place.query.starts_with(rest),
+            Some(rest) => place.query == place.select.query(rest),
+        }
     }
 }
 
@@ -92,20 +119,27 @@ mod tests {
     fn later_orders_forget_what_they_cover() {
         let orders = orders(2, &[(3, &["/a/*", "/b"], &[]), (4, &["/c?x=1*", "/d?y"], &["t"])]);
         assert_eq!(orders.last(), 4);
+        let all = Select::All;
         for (since, path, query, forgotten) in [
-            (1, "/z", None, true),
-            (2, "/a/b", None, true),
-            (2, "/a", None, false),
-            (3, "/a/b", None, false),
-            (2, "/b", Some("q"), true),
-            (3, "/c", Some("x=12"), true),
-            (3, "/c", None, false),
-            (3, "/d", Some("y"), true),
-            (3, "/d", Some("yy"), false),
+            (1, "/z", "", true),
+            (2, "/a/b", "", true),
+            (2, "/a", "", false),
+            (3, "/a/b", "", false),
+            (2, "/b", "q", true),
+            (3, "/c", "x=12", true),
+            (3, "/c", "", false),
+            (3, "/d", "y", true),
+            (3, "/d", "yy", false),
         ] {
-            assert_eq!(orders.forget(since, path, query, &[]), forgotten, "{since} {path} {query:?}");
+            let place = Place { path, query, select: &all };
+            assert_eq!(orders.forget(since, place, &[]), forgotten, "{since} {path} {query:?}");
         }
-        assert!(orders.forget(3, "/z", None, &["t".into()]));
-        assert!(!orders.forget(4, "/z", None, &["t".into()]));
+        let place = Place { path: "/z", query: "", select: &all };
+        assert!(orders.forget(3, place, &["t".into()]));
+        assert!(!orders.forget(4, place, &["t".into()]));
+        assert!(orders.may_forget(3, place) && !orders.may_forget(4, place));
+        let (none, only) = (Select::None, Select::Only(["y".into()].into()));
+        assert!(orders.forget(3, Place { path: "/d", query: "", select: &none }, &[]), "it is kept for every query");
+        assert!(orders.forget(3, Place { path: "/d", query: "y", select: &only }, &[]));
     }
 }

@@ -8,6 +8,7 @@ use crate::authorise::Authorised;
 use crate::request::{Method, Request};
 use crate::rule::Rule;
 use crate::select::is_signature_cookie;
+use crate::table::Site;
 
 /// A request with its primary key in the caller's buffer.
 #[derive(Debug)]
@@ -46,6 +47,26 @@ pub(crate) fn own_query<'q>(rule: &Rule, request: &Request<'q>) -> std::borrow::
     if rule.gate.is_some() { strip_reserved(query) } else { query.into() }
 }
 
+/// What stands for a resource of `site` in the keys of its objects, given its path and query.
+pub(crate) fn resource_key(site: &Site, path_and_query: &str) -> Vec<u8> {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let path = site.root_or(path);
+    let rule = site.rule(path);
+    let own = if rule.gate.is_some() { strip_reserved(query) } else { query.into() };
+    let selected = rule.keying.query.query(&own);
+    let mut key = [site.id.as_str().as_bytes(), path.as_bytes()].concat();
+    if !selected.is_empty() {
+        key.push(b'?');
+        key.extend_from_slice(selected.as_bytes());
+    }
+    key
+}
+
+/// The part of the query that is in the key.
+pub(crate) fn keyed_query(rule: &Rule, request: &Request<'_>) -> String {
+    rule.keying.query.query(&own_query(rule, request)).into_owned()
+}
+
 /// Line feeds separate the parts: they stand in no path, query, name or value.
 fn add_policy(rule: &Rule, request: &Request<'_>, key: &mut Vec<u8>) -> Encodings {
     let keying = &rule.keying;
@@ -78,7 +99,7 @@ fn add_policy(rule: &Rule, request: &Request<'_>, key: &mut Vec<u8>) -> Encoding
 
 /// The values of a header, lines that are not text left out.
 pub(crate) fn text_values<'q>(request: &Request<'q>, name: &str) -> Vec<&'q str> {
-    // HTTP/2 has it elsewhere, and an absolute target overrides it.
+    // HTTP/2 and absolute targets give it elsewhere.
     if name == "host" {
         return vec![request.host];
     }
@@ -92,18 +113,23 @@ fn accepted(rule: &Rule, request: &Request<'_>) -> Encodings {
     if wanted == Encodings::default() || rule.transform != Transform::None {
         return Encodings::default();
     }
-    let mut found = Encodings::default();
+    let (mut named, mut refused) = (Encodings::default(), Encodings::default());
+    let mut others = false;
     for member in text_values(request, "accept-encoding").into_iter().flat_map(|line| line.split(',')) {
         let mut parts = member.split(';').map(str::trim);
         let name = parts.next().unwrap_or("");
-        let refused = parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
-        if refused {
-            continue;
-        }
-        let any = name == "*";
-        found.brotli |= wanted.brotli && (any || name.eq_ignore_ascii_case("br"));
-        found.gzip |= wanted.gzip && (any || name.eq_ignore_ascii_case("gzip"));
-        found.zstd |= wanted.zstd && (any || name.eq_ignore_ascii_case("zstd"));
+        let zero = parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
+        others |= name == "*" && !zero;
+        let list = if zero { &mut refused } else { &mut named };
+        list.brotli |= name.eq_ignore_ascii_case("br");
+        list.gzip |= name.eq_ignore_ascii_case("gzip");
+        list.zstd |= name.eq_ignore_ascii_case("zstd");
     }
-    found
+    // A star stands for what is not listed.
+    let takes = |wanted: bool, named: bool, refused: bool| wanted && (named || (others && !refused));
+    Encodings {
+        gzip: takes(wanted.gzip, named.gzip, refused.gzip),
+        brotli: takes(wanted.brotli, named.brotli, refused.brotli),
+        zstd: takes(wanted.zstd, named.zstd, refused.zstd),
+    }
 }

@@ -44,6 +44,7 @@ mod segments;
 mod select;
 mod series;
 mod spool;
+mod strikes;
 mod table;
 mod task;
 mod tls;

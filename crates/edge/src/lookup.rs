@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::cache::Cache;
+use crate::body::StoredBody;
 use crate::forward::variant_values;
-use crate::key::{Keyed, own_query};
+use crate::invalidation::Place;
+use crate::key::{Keyed, keyed_query};
 use crate::object::Object;
+use crate::strikes::resource;
+use crate::worker::Worker;
 
 /// What is stored under a key.
 #[derive(Debug)]
@@ -27,15 +30,15 @@ pub(crate) struct Found<'t, 'r, 'k> {
 
 /// Looks the key up: in memory, and on disk where memory has nothing. Where answers vary by request headers the key becomes that
 /// of the variant. What an invalidation has forgotten is not found.
-pub(crate) async fn lookup<'t, 'r, 'k>(keyed: Keyed<'t, 'r, 'k>, cache: &Cache, now_ms: i64) -> Found<'t, 'r, 'k> {
+pub(crate) async fn lookup<'t, 'r, 'k>(keyed: Keyed<'t, 'r, 'k>, worker: &Worker, now_ms: i64) -> Found<'t, 'r, 'k> {
     let routed = &keyed.authorised.routed;
     if !routed.rule.caches(routed.request.method) {
         return Found { keyed, lookup: Lookup::Absent };
     }
-    let mut object = find(&keyed, cache).await;
+    let mut object = find(&keyed, worker).await;
     if let Some(varying) = object.as_ref().and_then(|object| object.head.varying.as_ref()) {
         varying.write_key(&variant_values(routed.rule, routed.request, &varying.names), keyed.key);
-        object = find(&keyed, cache).await;
+        object = find(&keyed, worker).await;
     }
     let lookup = match object {
         None => Lookup::Absent,
@@ -45,22 +48,43 @@ pub(crate) async fn lookup<'t, 'r, 'k>(keyed: Keyed<'t, 'r, 'k>, cache: &Cache, 
     Found { keyed, lookup }
 }
 
-async fn find(keyed: &Keyed<'_, '_, '_>, cache: &Cache) -> Option<Arc<Object>> {
+async fn find(keyed: &Keyed<'_, '_, '_>, worker: &Worker) -> Option<Arc<Object>> {
+    let cache = worker.cache();
     let object = match cache.lookup(keyed.key) {
         Some(object) => object,
         None if cache.on_disk(keyed.key) => cache.load(keyed.key).await?,
         None => return None,
     };
+    if is_usable(keyed, worker, &object) {
+        Some(object)
+    } else {
+        cache.purge(keyed.key);
+        None
+    }
+}
+
+/// Whether neither an order, nor an unsafe request, nor the disk forbids the object's use. What has been found so once is found so
+/// at once until there are others.
+pub(crate) fn is_usable(keyed: &Keyed<'_, '_, '_>, worker: &Worker, object: &Object) -> bool {
+    if matches!(&object.body, StoredBody::File(file) if file.claim.is_spoilt()) {
+        return false;
+    }
+    let struck = worker.strikes().last();
+    if object.spared_ms() < struck {
+        if !worker.strikes().spares(resource(keyed.key), object.head.begun_ms) {
+            return false;
+        }
+        object.spare(struck);
+    }
     let routed = &keyed.authorised.routed;
     let orders = &routed.site.orders;
     if object.checked_sequence() < orders.last() {
-        let own = own_query(routed.rule, routed.request);
-        let query = (!own.is_empty()).then_some(&*own);
-        if orders.forget(object.checked_sequence(), routed.path, query, &object.head.tags) {
-            cache.purge(keyed.key);
-            return None;
+        let query = keyed_query(routed.rule, routed.request);
+        let place = Place { path: routed.path, query: &query, select: &routed.rule.keying.query };
+        if orders.forget(object.checked_sequence(), place, &object.head.tags) {
+            return false;
         }
         object.check_sequence(orders.last());
     }
-    Some(object)
+    true
 }

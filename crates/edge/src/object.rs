@@ -1,7 +1,7 @@
 //! Stored responses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use anabranch_http_cache::{
     Nominated, NotStored, Policy, RequestDirectives, RequestMeta, ResponseMeta, Timing, TtlBounds, VaryNames,
@@ -64,6 +64,8 @@ pub(crate) struct Making<'a> {
     pub(crate) cookies: bool,
     /// Invalidation sequence in force when the fetch began.
     pub(crate) sequence: u64,
+    /// [Moment](crate::strikes::Strikes::moment) at which the fetch began.
+    pub(crate) begun_ms: i64,
     /// What the origin was told by the viewer.
     pub(crate) told: &'a HeaderMap,
     /// Request headers that are part of the primary key, so that answers need not be told apart by them again.
@@ -115,7 +117,7 @@ pub(crate) struct Variant {
 }
 
 /// A response head as it is kept: ready lines and the facts that decide about reuse.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ObjectHead {
     pub(crate) status: u16,
     /// End-to-end field lines with `Date` and `Via`, without CORS, `Age` and `Content-Length`.
@@ -126,20 +128,28 @@ pub(crate) struct ObjectHead {
     pub(crate) last_modified: Option<i64>,
     pub(crate) last_modified_text: Option<HeaderValue>,
     pub(crate) timing: Timing,
-    /// Whether it may be kept.
+    /// Whether it may be kept, and given to others who wait for it.
     pub(crate) keep: Result<(), NotStored>,
+    /// Whether it can be of use later.
+    pub(crate) useful: bool,
+    /// Lines that only the viewer gets for whom it was fetched (RFC 9111 §5.2.2.4, §5.2.2.7); never stored.
+    pub(crate) withheld: Box<[u8]>,
     /// Body length, if the origin announced it.
     pub(crate) length: Option<u64>,
     /// Whether the content type is that of an HLS playlist.
     pub(crate) playlist: bool,
     /// Whether the edge may compress the body.
     pub(crate) compressible: bool,
+    /// Whether the edge has compressed the body.
+    pub(crate) coded: bool,
     /// Present if this is no answer but says how answers under its key vary.
     pub(crate) varying: Option<Varying>,
     /// Present if other requests may get other answers.
     pub(crate) variant: Option<Variant>,
     /// Invalidation sequence in force when the fetch began.
     pub(crate) sequence: u64,
+    /// [Moment](crate::strikes::Strikes::moment) at which the fetch began.
+    pub(crate) begun_ms: i64,
     /// `Cache-Tag` and `Surrogate-Key`.
     pub(crate) tags: Box<[Box<str>]>,
 }
@@ -149,16 +159,19 @@ impl ObjectHead {
     pub(crate) fn read(status: u16, headers: &HeaderMap, making: &Making<'_>) -> Self {
         let meta = ResponseMeta::read(status, headers);
         let (timing, keep) = judge(status, &meta, headers, making);
-        let (mut lines, mut cors_lines) = (Vec::with_capacity(256), Vec::new());
+        let (mut lines, mut cors_lines, mut withheld) = (Vec::with_capacity(256), Vec::new(), Vec::new());
         let nominated = Nominated::read(headers);
         for (name, value) in headers {
             let text = name.as_str();
             let cookie = *name == SET_COOKIE && !making.cookies;
-            let passes = nominated.is_end_to_end(name) && !meta.withheld.contains(name);
-            if !passes || NOT_KEPT.contains(&text) || is_own(name) || cookie {
+            if !nominated.is_end_to_end(name) || NOT_KEPT.contains(&text) || is_own(name) || cookie {
                 continue;
             }
-            let out = if text.starts_with("access-control-") { &mut cors_lines } else { &mut lines };
+            let out = match text {
+                _ if meta.withheld.contains(name) => &mut withheld,
+                _ if text.starts_with("access-control-") => &mut cors_lines,
+                _ => &mut lines,
+            };
             push_line(out, text, value.as_bytes());
         }
         if meta.date.is_none() {
@@ -166,10 +179,13 @@ impl ObjectHead {
         }
         push_line(&mut lines, "via", VIA_VALUE.as_bytes());
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let has_validators = status == 200 && (meta.etag.is_some() || meta.last_modified.is_some());
         Self {
             status,
             lines: lines.into(),
             cors_lines: cors_lines.into(),
+            useful: timing.is_useful(has_validators, making.received_ms),
+            withheld: withheld.into(),
             etag: meta.etag,
             last_modified: meta.last_modified,
             last_modified_text: headers.get(http::header::LAST_MODIFIED).cloned(),
@@ -178,15 +194,22 @@ impl ObjectHead {
             length: if bodyless(status) { Some(0) } else { length },
             playlist: headers.get(CONTENT_TYPE).is_some_and(is_playlist),
             compressible: status == 200 && is_compressible(headers),
+            coded: false,
             varying: None,
             variant: variant(headers, making),
             sequence: making.sequence,
+            begun_ms: making.begun_ms,
             tags: tags(headers),
         }
     }
 
-    /// What stands under a primary key whose answers vary.
-    pub(crate) fn marker(varying: Varying, sequence: u64, timing: Timing) -> Self {
+    /// What stands under a primary key whose answers vary, of which this is one.
+    pub(crate) fn marker(&self, varying: Varying, timing: Timing) -> Self {
+        Self { varying: Some(varying), sequence: self.sequence, begun_ms: self.begun_ms, timing, ..Self::empty() }
+    }
+
+    /// A head that says nothing yet.
+    pub(crate) fn empty() -> Self {
         Self {
             status: 0,
             lines: Box::default(),
@@ -194,16 +217,25 @@ impl ObjectHead {
             etag: None,
             last_modified: None,
             last_modified_text: None,
-            timing,
+            timing: Timing::default(),
             keep: Ok(()),
-            length: Some(0),
+            useful: true,
+            withheld: Box::default(),
+            length: None,
             playlist: false,
             compressible: false,
-            varying: Some(varying),
+            coded: false,
+            varying: None,
             variant: None,
-            sequence,
+            sequence: 0,
+            begun_ms: i64::MIN,
             tags: Box::default(),
         }
+    }
+
+    /// Whether it is kept.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.keep.is_ok() && self.useful
     }
 
     /// The head of the body in another coding: a representation of its own (RFC 9110 §8.8.3.3), with a weak tag.
@@ -226,21 +258,12 @@ impl ObjectHead {
             push_line(&mut lines, "vary", b"Accept-Encoding");
         }
         Self {
-            status: self.status,
             lines: lines.into(),
-            cors_lines: self.cors_lines.clone(),
             etag: etag.map(Into::into),
-            last_modified: self.last_modified,
-            last_modified_text: self.last_modified_text.clone(),
-            timing: self.timing,
-            keep: self.keep,
             length: None,
-            playlist: self.playlist,
             compressible: false,
-            varying: None,
-            variant: self.variant.clone(),
-            sequence: self.sequence,
-            tags: self.tags.clone(),
+            coded: true,
+            ..self.clone()
         }
     }
 
@@ -267,6 +290,8 @@ pub(crate) struct Object {
     pub(crate) grace_until_ms: i64,
     /// Invalidation sequence by which it has been found usable.
     checked: AtomicU64,
+    /// Moment of the last strike by which it has been found usable.
+    spared_ms: AtomicI64,
 }
 
 impl Object {
@@ -278,8 +303,8 @@ impl Object {
             push_number(&mut whole, body.length());
             whole.extend_from_slice(b"\r\n");
         }
-        let checked = AtomicU64::new(head.sequence);
-        Self { head, body, whole_lines: whole.into(), grace_until_ms: i64::MIN, checked }
+        let (checked, spared_ms) = (AtomicU64::new(head.sequence), AtomicI64::new(head.begun_ms));
+        Self { head, body, whole_lines: whole.into(), grace_until_ms: i64::MIN, checked, spared_ms }
     }
 
     /// An answer that the edge makes for an origin that gives none; kept for [`ERROR_TTL_MS`].
@@ -289,7 +314,7 @@ impl Object {
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let mut head = ObjectHead::read(status, &headers, &Making::plain(&Policy::default(), now_ms));
         // However the behavior is cached, a herd does not hammer a failing origin.
-        head.keep = Ok(());
+        (head.keep, head.useful) = (Ok(()), true);
         head.timing.fresh_until_ms = now_ms.saturating_add(ERROR_TTL_MS);
         Self::new(Arc::new(head), StoredBody::one(Bytes::from_static(text.as_bytes())))
     }
@@ -305,7 +330,12 @@ impl Object {
         let mut fields = self.head.fields();
         update_fields(&mut fields, update);
         fields.insert(CONTENT_LENGTH, HeaderValue::from(self.body.length()));
+        // The update speaks of what the origin has: the body without a coding.
+        let coding = if self.head.coded { fields.remove(CONTENT_ENCODING) } else { None };
         let mut head = ObjectHead::read(self.head.status, &fields, making);
+        if let Some(coding) = coding.as_ref().and_then(|coding| coding.to_str().ok()) {
+            head = head.coded(coding);
+        }
         if head.variant.is_none() {
             head.variant = self.head.variant.clone();
         }
@@ -323,7 +353,17 @@ impl Object {
             whole_lines: self.whole_lines.clone(),
             grace_until_ms: until_ms,
             checked: AtomicU64::new(self.checked_sequence()),
+            spared_ms: AtomicI64::new(self.spared_ms()),
         }
+    }
+
+    /// The object as it may be stored: without what is only for the viewer for whom it was fetched.
+    pub(crate) fn without_withheld(this: Arc<Self>) -> Arc<Self> {
+        if this.head.withheld.is_empty() {
+            return this;
+        }
+        let head = ObjectHead { withheld: Box::default(), ..(*this.head).clone() };
+        Arc::new(Self::new(Arc::new(head), this.body.clone()))
     }
 
     /// The newest invalidation sequence by which it is known to be usable.
@@ -334,6 +374,16 @@ impl Object {
     /// Notes that orders up to `sequence` leave it alone.
     pub(crate) fn check_sequence(&self, sequence: u64) {
         self.checked.fetch_max(sequence, Ordering::Relaxed);
+    }
+
+    /// The moment of the newest strike that it is known to have been spared by.
+    pub(crate) fn spared_ms(&self) -> i64 {
+        self.spared_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes that strikes up to `moment_ms` leave it alone.
+    pub(crate) fn spare(&self, moment_ms: i64) {
+        self.spared_ms.fetch_max(moment_ms, Ordering::Relaxed);
     }
 
     /// Bytes that it takes of the memory tier.
@@ -353,6 +403,7 @@ impl<'a> Making<'a> {
             error_ttl: &NoErrorTtl,
             cookies: false,
             sequence: 0,
+            begun_ms: now_ms,
             told: &NOTHING_TOLD,
             keyed: &[],
             codings_keyed: false,

@@ -3,7 +3,7 @@
 //! A head is a row of fields, each `tag u8, length u32, value`; numbers are little-endian. A reader skips tags that it does
 //! not know, and a field that is missing has its empty value: so a field may be added without a new version.
 
-use anabranch_http_cache::{Timing, VaryNames};
+use anabranch_http_cache::VaryNames;
 use http::HeaderValue;
 
 use crate::object::{ObjectHead, Variant, Varying};
@@ -28,8 +28,10 @@ const VARIANT_NAMES: u8 = 17;
 const VARIANT_VALUES: u8 = 18;
 const SEQUENCE: u8 = 19;
 const TAG: u8 = 20;
+const BEGUN_MS: u8 = 21;
+const CODED: u8 = 22;
 
-/// The bytes of a head. Only heads that may be kept are ever written, so that fact is not.
+/// The bytes of a head. Only heads that are to be kept are ever written, so that fact is not, nor what is withheld.
 pub(crate) fn encode(head: &ObjectHead) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.lines.len() + head.cors_lines.len() + 192);
     push(&mut out, STATUS, &head.status.to_le_bytes());
@@ -55,6 +57,8 @@ pub(crate) fn encode(head: &ObjectHead) -> Vec<u8> {
         push(&mut out, VARIANT_VALUES, &variant.values);
     }
     push(&mut out, SEQUENCE, &head.sequence.to_le_bytes());
+    push(&mut out, BEGUN_MS, &head.begun_ms.to_le_bytes());
+    push_some(&mut out, CODED, head.coded.then_some(&[]));
     for tag in &head.tags {
         push(&mut out, TAG, tag.as_bytes());
     }
@@ -63,23 +67,7 @@ pub(crate) fn encode(head: &ObjectHead) -> Vec<u8> {
 
 /// The head of such bytes; nothing if they are none.
 pub(crate) fn decode(bytes: &[u8]) -> Option<ObjectHead> {
-    let mut head = ObjectHead {
-        status: 0,
-        lines: Box::default(),
-        cors_lines: Box::default(),
-        etag: None,
-        last_modified: None,
-        last_modified_text: None,
-        timing: Timing::default(),
-        keep: Ok(()),
-        length: None,
-        playlist: false,
-        compressible: false,
-        varying: None,
-        variant: None,
-        sequence: 0,
-        tags: Box::default(),
-    };
+    let mut head = ObjectHead::empty();
     let (mut varying, mut generation) = (None, 0);
     let (mut variant, mut values) = (None, Box::default());
     let mut tags: Vec<Box<str>> = Vec::new();
@@ -106,6 +94,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<ObjectHead> {
             VARIANT_NAMES => variant = Some(split(value)?),
             VARIANT_VALUES => values = value.into(),
             SEQUENCE => head.sequence = u64::from_le_bytes(value.try_into().ok()?),
+            BEGUN_MS => head.begun_ms = moment(value)?,
+            CODED => head.coded = true,
             TAG => tags.push(str::from_utf8(value).ok()?.into()),
             _ => {}
         }
@@ -174,7 +164,8 @@ mod tests {
             ("content-type", "audio/mpegurl"),
             ("content-length", "12"),
         ]);
-        for head in [full, head(&[])] {
+        for mut head in [full.coded("br"), full, head(&[])] {
+            head.useful = true;
             let back = decode(&encode(&head)).unwrap();
             assert_eq!(format!("{back:?}"), format!("{head:?}"));
         }

@@ -6,7 +6,7 @@ use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
 use crate::access_log::{Line, Notes};
-use crate::authorise::{Authorised, authorise};
+use crate::authorise::{Authorised, authorise, is_from_edge};
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
@@ -116,9 +116,9 @@ async fn flow(
     notes: Option<&mut Notes>,
 ) -> Answer {
     let worker = context.worker;
-    let shield_token = worker.config().shield_token.as_deref();
-    let authorised = route(table, request)
-        .and_then(|routed| authorise(routed, worker.memo(), shield_token, &mut scratch.memo, context.now_ms()));
+    let for_edge = is_from_edge(request, worker.config().shield_token.as_deref());
+    let authorised = route(table, request, for_edge)
+        .and_then(|routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()));
     let authorised = match authorised {
         Ok(authorised) => authorised,
         Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
@@ -152,7 +152,7 @@ async fn reach<'t, 'r>(
     now_ms: i64,
 ) -> Result<Fetched<'t, 'r>, u16> {
     let keyed = key(authorised, buffer);
-    let found = lookup(keyed, worker.cache(), now_ms).await;
+    let found = lookup(keyed, worker, now_ms).await;
     fetch(decide(found, now_ms), body, worker).await
 }
 
@@ -173,13 +173,15 @@ async fn deliver_page(
     context: &Context<'_>,
 ) -> Answer {
     let asked = fetched.authorised.routed;
-    let request = Request { path: &page.path, query: None, fields: Fields::default(), ..*asked.request };
+    // Of its fields only what a script needs to read the page counts.
+    let fields = Fields { origin: asked.request.fields.origin, ..Fields::default() };
+    let request = Request { path: &page.path, query: None, fields, ..*asked.request };
     if !matches!(request.method, Method::Get | Method::Head) {
         return deliver(fetched, None, &mut scratch.head, context).await;
     }
     let request = Request { method: Method::Get, ..request };
     let routed = Routed { request: &request, site: asked.site, rule: asked.site.rule(&page.path), path: &page.path };
-    let authorised = Authorised { routed, pass: None, for_edge: false };
+    let authorised = Authorised { routed, pass: None, for_edge: false, scheme: fetched.authorised.scheme };
     let got = reach(context.worker, authorised, &mut NoBody, &mut scratch.key, context.now_ms()).await;
     match got {
         Ok(mut got) if got.source.head().status == 200 => {

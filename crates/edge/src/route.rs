@@ -23,23 +23,24 @@ pub(crate) struct Routed<'t, 'r> {
     pub(crate) path: &'r str,
 }
 
-/// Finds who serves the request.
+/// Finds who serves the request. An edge that asks for its viewers has looked after their protocol.
 ///
 /// # Errors
 /// Nobody does, it is disabled, or scheme or method are not served; preflights are answered here, before any signature is asked
 /// for.
-pub(crate) fn route<'t: 'r, 'r>(table: &'t Table, request: &'r Request<'r>) -> Result<Routed<'t, 'r>, Refused<'t>> {
+pub(crate) fn route<'t: 'r, 'r>(
+    table: &'t Table,
+    request: &'r Request<'r>,
+    for_edge: bool,
+) -> Result<Routed<'t, 'r>, Refused<'t>> {
     let (site, path) = find(table, request).ok_or(Refused { own: Own::Misdirected, site: None, rule: None })?;
-    let path = if path == "/" && !site.root.is_empty() { &*site.root } else { path };
+    let path = site.root_or(path);
     let rule = site.rule(path);
     let refused = |own| Err(Refused { own, site: Some(site), rule: Some(rule) });
     if !site.enabled {
         return refused(Own::Disabled);
     }
-    if request.scheme == Scheme::Http
-        && rule.viewer_protocol != ViewerProtocol::AllowAll
-        && request.fields.shield.is_none()
-    {
+    if request.scheme == Scheme::Http && rule.viewer_protocol != ViewerProtocol::AllowAll && !for_edge {
         let redirect = rule.viewer_protocol == ViewerProtocol::RedirectToHttps;
         return refused(if redirect { Own::ToHttps } else { Own::HttpsOnly });
     }

@@ -193,6 +193,8 @@ impl Compiling<'_> {
     }
 
     fn is_live(&self, id: &str) -> bool {
+        let group = self.spec.origin_groups.iter().find(|group| group.id == id);
+        let id = group.map_or(id, |group| &*group.primary);
         self.spec.origins.iter().any(|named| named.id == id && matches!(named.origin, Origin::Live { .. }))
     }
 

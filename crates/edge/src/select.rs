@@ -12,6 +12,8 @@ pub(crate) enum Select {
     All,
     Only(Box<[Box<str>]>),
     Except(Box<[Box<str>]>),
+    /// What one or the other has.
+    Either(Box<(Self, Self)>),
 }
 
 impl Select {
@@ -52,6 +54,7 @@ impl Select {
             Self::All => true,
             Self::Only(list) => listed(list),
             Self::Except(list) => !listed(list),
+            Self::Either(both) => both.0.has(name) || both.1.has(name),
         }
     }
 
@@ -60,13 +63,8 @@ impl Select {
         match (self, other) {
             (Self::None, one) | (one, Self::None) => one.clone(),
             (Self::All, _) | (_, Self::All) => Self::All,
-            (Self::Only(a), Self::Only(b)) => Self::Only(a.iter().chain(b).cloned().collect()),
-            (Self::Except(no), Self::Only(yes)) | (Self::Only(yes), Self::Except(no)) => {
-                Self::Except(no.iter().filter(|name| !yes.contains(name)).cloned().collect())
-            }
-            (Self::Except(a), Self::Except(b)) => {
-                Self::Except(a.iter().filter(|name| b.contains(name)).cloned().collect())
-            }
+            (one, two) if one == two => one.clone(),
+            (one, two) => Self::Either(Box::new((one.clone(), two.clone()))),
         }
     }
 
@@ -75,7 +73,7 @@ impl Select {
         match self {
             Self::None => Cow::Borrowed(""),
             Self::All => Cow::Borrowed(query),
-            Self::Only(_) | Self::Except(_) => {
+            Self::Only(_) | Self::Except(_) | Self::Either(_) => {
                 let name = |parameter: &str| self.has(parameter.split('=').next().unwrap_or(""));
                 Cow::Owned(query.split('&').filter(|parameter| name(parameter)).collect::<Vec<_>>().join("&"))
             }
@@ -143,10 +141,12 @@ mod tests {
             (only(&["a"]), only(&["b"])),
             (only(&["a"]), except(&["a", "b"])),
             (except(&["a", "b"]), except(&["b", "c"])),
+            (except(&["a"]), only(&["a*"])),
+            (except(&["a*"]), only(&["ab", "d"])),
             (Select::None, only(&["c"])),
             (Select::All, except(&["c"])),
         ] {
-            for name in ["a", "b", "c", "d"] {
+            for name in ["a", "ab", "b", "c", "d"] {
                 assert_eq!(a.join(&b).has(name), a.has(name) || b.has(name), "{a:?} {b:?} {name}");
                 assert_eq!(b.join(&a).has(name), a.has(name) || b.has(name), "{b:?} {a:?} {name}");
             }

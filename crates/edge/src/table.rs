@@ -134,6 +134,11 @@ impl Site {
         }
     }
 
+    /// The path that stands for `path`: the root object's for `/`.
+    pub(crate) fn root_or<'p>(&'p self, path: &'p str) -> &'p str {
+        if path == "/" && !self.root.is_empty() { &self.root } else { path }
+    }
+
     /// The behavior of a path: the first whose pattern matches, else the default.
     pub(crate) fn rule(&self, path: &str) -> &Arc<Rule> {
         let last = self.rules.len() - 1;

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_http_cache::{NotStored, RequestDirectives, ResponseMeta, Target, is_safe, is_validated_by};
+use anabranch_http_cache::{
+    NotStored, RequestDirectives, ResponseMeta, Target, counts_as_error, is_safe, is_validated_by,
+};
 use anabranch_model::Encodings;
 use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 use tokio::time::timeout;
 
-use crate::admit::{admit, place};
+use crate::admit::{Places, admit, place};
 use crate::body::StoredBody;
 use crate::cache::Key;
-use crate::compress::compress;
+use crate::compress::{compress, is_worth_compressing};
 use crate::flight::{Flight, Landing};
 use crate::forward::{Forwarded, Passing};
+use crate::key::resource_key;
 use crate::object::{Making, Object, ObjectHead};
 use crate::rule::{Route, Rule};
 use crate::spool::Spool;
@@ -37,13 +40,15 @@ pub(crate) struct Task {
     pub(crate) site: String,
     pub(crate) host: String,
     pub(crate) uri: String,
-    /// Invalidation sequence in force at its beginning.
-    pub(crate) sequence: u64,
-    /// Of the object, or of the variant that the request would have had.
+    /// Of the flight.
     pub(crate) key: Key,
-    /// Present if `key` is a variant's.
-    pub(crate) primary: Option<Key>,
+    pub(crate) primary: Key,
+    /// Whether `key` is where the request has looked for the object.
+    pub(crate) looked: bool,
+    /// Codings that are part of the key.
     pub(crate) codings: Encodings,
+    /// Another edge asks, which compresses by itself.
+    pub(crate) for_edge: bool,
     pub(crate) passing: Passing,
     pub(crate) prior: Option<Arc<Object>>,
     pub(crate) flight: Arc<Flight>,
@@ -73,7 +78,9 @@ impl Task {
                 return self.freshen(answer, requested_ms, received_ms).await;
             }
             Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => Failure::Status(answer.status),
-            Ok(answer) if answer.status >= 500 && self.may_serve_stale(received_ms) => Failure::Status(answer.status),
+            Ok(answer) if counts_as_error(answer.status) && self.may_serve_stale(received_ms) => {
+                Failure::Status(answer.status)
+            }
             Ok(answer) => match self.too_large(&answer) {
                 Some(failure) => failure,
                 None => return self.receive(answer, requested_ms, received_ms).await,
@@ -91,7 +98,7 @@ impl Task {
         let safe = matches!(self.forwarded.ask.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
         let failed = match &first {
             Ok(answer) => statuses.contains(&answer.status),
-            Err(failure) => failure.may_fail_over(),
+            Err(failure) => failure.may_fail_over() || statuses.contains(&failure.answer().0),
         };
         if !safe || !failed {
             return first;
@@ -115,13 +122,16 @@ impl Task {
     }
 
     fn making(&self, requested_ms: i64, received_ms: i64) -> Making<'_> {
+        // Where answers to OPTIONS are cached they are as those to GET.
+        let cached = self.passing == Passing::Nothing;
         Making {
             policy: &self.rule.policy,
-            method: &self.forwarded.ask.method,
+            method: if cached { &http::Method::GET } else { &self.forwarded.ask.method },
             directives: RequestDirectives::default(),
             error_ttl: &*self.rule,
             cookies: !self.rule.telling.cookies.is_none(),
-            sequence: self.sequence,
+            sequence: self.flight.begun.sequence,
+            begun_ms: self.flight.begun.moment_ms,
             told: &self.forwarded.told,
             keyed: &self.rule.keying.headers,
             codings_keyed: self.codings != Encodings::default(),
@@ -134,9 +144,6 @@ impl Task {
     async fn pass(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
         let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
         head.keep = Err(NotStored::Method);
-        if self.forwarded.ask.method == http::Method::HEAD {
-            head.length = head.length.or(Some(0));
-        }
         if !is_safe(&self.forwarded.ask.method) && (200..400).contains(&answer.status) {
             self.invalidate(&answer.headers);
         }
@@ -165,11 +172,15 @@ impl Task {
         let named = [text(http::header::LOCATION), text(http::header::CONTENT_LOCATION)];
         let target =
             Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
-        let method = &self.forwarded.ask.method;
-        for other in target.invalidated(method, 200, named[0], named[1]) {
-            self.worker.cache().purge(&[self.site.as_bytes(), other.as_bytes()].concat());
+        let table = self.worker.table().load();
+        let Some(site) = table.by_id(&self.site) else { return };
+        let now_ms = self.worker.clock().now_ms();
+        for other in target.invalidated(&self.forwarded.ask.method, 200, named[0], named[1]) {
+            let resource = resource_key(site, &other);
+            self.worker.strikes().strike(&resource, now_ms);
+            // What has no more in its key goes at once, from disk too; strikes do not outlast the process.
+            self.worker.cache().purge(&resource);
         }
-        self.worker.cache().purge(self.primary());
     }
 
     async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
@@ -178,9 +189,20 @@ impl Task {
             head.keep = Err(NotStored::Unframed);
         }
         let head = Arc::new(head);
+        if head.keep.is_err() {
+            self.flight.part();
+        }
+        if !head.is_stored() {
+            // What is stored is outdated, whether or not anybody stays for the rest.
+            place(self.worker.cache(), self.places(), &head);
+        }
         self.flight.begin(head.clone());
-        let compressed = self.rule.compress && head.compressible && self.codings != Encodings::default();
-        let mut spool = if head.keep.is_ok() && !compressed { Spool::Memory } else { Spool::Refused };
+        let compressed = self.rule.compress
+            && !self.for_edge
+            && head.compressible
+            && self.codings != Encodings::default()
+            && head.length.is_none_or(is_worth_compressing);
+        let mut spool = if head.is_stored() && !compressed { Spool::Memory } else { Spool::Refused };
         loop {
             match answer.next().await {
                 Ok(None) => break,
@@ -189,7 +211,10 @@ impl Task {
                     if length > self.worker.config().max_object_bytes {
                         return self.report_here(&Failure::TooLarge(length));
                     }
-                    if head.keep.is_err() && self.flight.is_deserted() {
+                    if head.keep.is_err() {
+                        self.flight.room().await;
+                    }
+                    if !head.is_stored() && self.flight.is_deserted() {
                         return;
                     }
                     spool = spool.take(self.worker.cache(), &self.flight, bytes, length, &head);
@@ -202,18 +227,22 @@ impl Task {
         answer.release(self.worker.pool());
     }
 
-    fn primary(&self) -> &Key {
-        self.primary.as_ref().unwrap_or(&self.key)
+    fn places(&self) -> Places<'_> {
+        Places { primary: &self.primary, own: self.looked.then_some(&self.key) }
     }
 
     /// The body is whole: stores and lands it as it came; stores it compressed where the behavior wants it and the viewers of its key
     /// take it. A disk that is slow is waited for by nobody but the cache.
     async fn keep(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) {
+        if head.keep.is_err() {
+            // What has been taken is given back already: there is no whole to land.
+            return self.flight.end();
+        }
         let in_memory = || {
             let body = StoredBody::Memory(Arc::new(self.flight.take_body()));
             Arc::new(Object::new(head.clone(), body))
         };
-        let Some(key) = place(self.worker.cache(), self.primary(), &head) else {
+        let Some(key) = place(self.worker.cache(), self.places(), &head) else {
             return self.flight.land(in_memory(), Landing::Fetched);
         };
         let mut finish = std::pin::pin!(spool.finish(&key, &head));
@@ -225,11 +254,17 @@ impl Task {
                 (finish.await, Some(early))
             }
         };
-        let landed = early.is_some();
+        let mut landed = early.is_some();
         let on_disk = file.map(|file| Arc::new(Object::new(head.clone(), StoredBody::File(file))));
         let object = on_disk.or(early).unwrap_or_else(in_memory);
-        let coded = if compressed { compress(&object, self.codings).await } else { None };
-        self.worker.cache().admit(key.clone(), coded.unwrap_or_else(|| object.clone()));
+        let mut stored = object.clone();
+        if compressed {
+            // Nobody waits for that; who comes meanwhile still finds the flight.
+            self.flight.land(object.clone(), Landing::Fetched);
+            landed = true;
+            stored = compress(&object, self.codings).await.unwrap_or(stored);
+        }
+        self.worker.cache().admit(key.clone(), Object::without_withheld(stored));
         if !landed {
             self.flight.land(object, Landing::Fetched);
         }
@@ -242,7 +277,7 @@ impl Task {
             return self.ask_again(requested_ms).await;
         }
         let object = Arc::new(prior.freshened(&answer.headers, &self.making(requested_ms, received_ms)));
-        admit(self.worker.cache(), self.primary(), &object);
+        admit(self.worker.cache(), self.places(), &Object::without_withheld(object.clone()));
         self.flight.land(object, Landing::Revalidated);
         if let Ok(None) = answer.next().await {
             answer.release(self.worker.pool());
@@ -266,12 +301,16 @@ impl Task {
     }
 
     fn may_serve_stale(&self, now_ms: i64) -> bool {
-        self.prior.as_ref().is_some_and(|prior| prior.head.timing.serves_on_error(now_ms))
+        self.prior.as_ref().is_some_and(|prior| {
+            let timing = &prior.head.timing;
+            let allowed = timing.serves_on_error(now_ms) || now_ms < timing.stale_while_revalidate_until_ms;
+            // An error in place of another would only be an older one.
+            allowed && !counts_as_error(prior.head.status)
+        })
     }
 
     /// The stored object if that is allowed (RFC 5861 §4), else an error of ours, kept for a moment.
     fn fall_back(&self, failure: &Failure, now_ms: i64) {
-        let key = self.primary();
         match &self.prior {
             Some(prior) if self.may_serve_stale(now_ms) => {
                 let object = Arc::new(prior.with_grace(now_ms.saturating_add(RETRY_AFTER_FAILURE_MS)));
@@ -280,7 +319,7 @@ impl Task {
             }
             _ => {
                 let object = Object::failed(failure, &self.worker);
-                admit(self.worker.cache(), key, &object);
+                admit(self.worker.cache(), self.places(), &object);
                 self.flight.land(object, Landing::Fetched);
             }
         }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::Metrics;
 use crate::request_id::RequestIds;
+use crate::strikes::Strikes;
 use crate::table::Table;
 use crate::tls::TlsFront;
 use crate::upstream::{Pool, Trust};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) cache: Cache,
     pub(crate) flights: Flights,
+    pub(crate) strikes: Strikes,
     pub(crate) memo: Memo,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Option<Arc<AccessLog>>,
@@ -69,6 +71,10 @@ impl Worker {
 
     pub(crate) fn flights(&self) -> &Flights {
         &self.shared.flights
+    }
+
+    pub(crate) fn strikes(&self) -> &Strikes {
+        &self.shared.strikes
     }
 
     pub(crate) fn memo(&self) -> &Memo {

@@ -78,19 +78,36 @@ pub(crate) struct Claim {
     pub(super) serial: u64,
     pub(super) bytes: u64,
     kept: AtomicBool,
+    /// Whether the file could not be read.
+    spoilt: AtomicBool,
     tier: Weak<Tier>,
 }
 
 impl Claim {
     /// Of a file that is in the index.
     pub(crate) fn kept(serial: u64, bytes: u64) -> Self {
-        Self { serial, bytes, kept: AtomicBool::new(true), tier: Weak::new() }
+        Self { serial, bytes, kept: AtomicBool::new(true), spoilt: AtomicBool::new(false), tier: Weak::new() }
     }
 
     /// Of a file that is not in the index yet, as a body.
     pub(super) fn draft(tier: &Arc<Tier>, serial: u64, bytes: u64, file: File, length: u64) -> FileBody {
-        let claim = Self { serial, bytes, kept: AtomicBool::new(false), tier: Arc::downgrade(tier) };
+        let (kept, spoilt) = (AtomicBool::new(false), AtomicBool::new(false));
+        let claim = Self { serial, bytes, kept, spoilt, tier: Arc::downgrade(tier) };
         FileBody { file: Arc::new(file), start: 0, length, claim: Arc::new(claim) }
+    }
+
+    /// Number of the file.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The file cannot be read: whoever looks its object up next finds nothing.
+    pub(crate) fn spoil(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
     }
 
     /// The file is to stay; false if that has been said before.

@@ -24,6 +24,9 @@ const TURN_BYTES: usize = 2 << 20;
 /// Most bytes of a file that are read for one write, where the kernel cannot send it: what a TLS connection encrypts at once.
 const READ_BYTES: usize = 128 << 10;
 
+/// What the kernel says when it cannot read the file that it is to send.
+const IO_FAILED: i32 = rustix::io::Errno::IO.raw_os_error();
+
 /// How a body is marked off on the wire (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marking {
@@ -176,7 +179,11 @@ impl<W: Wire> Out<'_, W> {
             let left = usize::try_from(end - at).unwrap_or(TURN_BYTES);
             match self.wire.try_send_file(&file.file, file.start + at, left.min(TURN_BYTES - turn)) {
                 // The file is shorter than it was: only the end of the connection tells the viewer.
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => {
+                    let error = io::ErrorKind::UnexpectedEof.into();
+                    file.spoil(&error);
+                    return Err(error);
+                }
                 Ok(sent) => {
                     self.record.sent += sent as u64;
                     at += sent as u64;
@@ -191,6 +198,9 @@ impl<W: Wire> Out<'_, W> {
                     return self.read(&[], body, at, end).await;
                 }
                 Err(error) => {
+                    if error.raw_os_error() == Some(IO_FAILED) {
+                        file.spoil(&error);
+                    }
                     wait(self.wire, self.limit, error).await?;
                     turn = 0;
                 }
