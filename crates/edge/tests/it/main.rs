@@ -6,6 +6,7 @@ mod caching;
 mod disk;
 mod faults;
 mod fetching;
+mod held;
 mod origins;
 mod raw_origin;
 mod running;
