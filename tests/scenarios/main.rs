@@ -4,6 +4,7 @@ mod access;
 mod browser;
 mod distributions;
 mod edge_role;
+mod held;
 mod herd;
 mod kill;
 mod kill_edge;

@@ -18,7 +18,8 @@ use crate::request::Method;
 use crate::select::Select;
 use crate::upstream::Upstream;
 
-/// Parameters of a playlist request that the origin room answers by (rfc8216bis §6.2.5).
+/// Parameters of a playlist request that the origin room answers by (rfc8216bis §6.2.5). Its playlists invite players to send
+/// them, so they count whatever the cache policy says.
 const DELIVERY_DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
 
 /// Time after its lifetime in which an object is served when its origin fails, as CloudFront does.
@@ -143,20 +144,20 @@ pub(crate) struct Compiling<'a> {
 impl Compiling<'_> {
     pub(crate) fn rule(&mut self, index: usize, behavior: &Behavior, errors: Arc<[ErrorResponse]>) -> Rule {
         let cache = &behavior.cache;
-        let mut query = cache.query.clone();
         let live = self.is_live(&behavior.origin);
-        if live && query == Selection::None {
-            query = Selection::Only(DELIVERY_DIRECTIVES.map(str::to_owned).to_vec());
+        let mut query = Select::compile(&cache.query);
+        if live {
+            query = query.join(&Select::Only(DELIVERY_DIRECTIVES.map(Box::from).into()));
         }
         let keying = Keying {
-            query: Select::compile(&query),
-            headers: cache.headers.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
-            cookies: Select::compile(&cache.cookies),
-            encodings: cache.encodings,
-            path_only: query == Selection::None
+            path_only: query.is_none()
                 && cache.headers.is_empty()
                 && cache.cookies == Selection::None
                 && cache.encodings == Encodings::default(),
+            query,
+            headers: cache.headers.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
+            cookies: Select::compile(&cache.cookies),
+            encodings: cache.encodings,
         };
         let told = &behavior.origin_request;
         let telling = Telling {
@@ -192,10 +193,11 @@ impl Compiling<'_> {
         }
     }
 
+    /// Whether an origin, or one of a group, is live.
     fn is_live(&self, id: &str) -> bool {
         let group = self.spec.origin_groups.iter().find(|group| group.id == id);
-        let id = group.map_or(id, |group| &*group.primary);
-        self.spec.origins.iter().any(|named| named.id == id && matches!(named.origin, Origin::Live { .. }))
+        let asked = |named: &str| named == id || group.is_some_and(|g| g.primary == named || g.secondary == named);
+        self.spec.origins.iter().any(|named| matches!(named.origin, Origin::Live { .. }) && asked(&named.id))
     }
 
     fn route(&self, id: &str) -> Option<Route> {

@@ -16,6 +16,11 @@ const AUDIO_GROUP: &str = "audio";
 /// Fewest segments of a live media playlist: players begin three target durations before its end (rfc8216bis §6.3.3).
 const WINDOW_MIN_SEGMENTS: usize = 3;
 
+/// What the server of a live media playlist can do (rfc8216bis §4.4.3.8): hold a request until there is a segment. It asks for no
+/// version. `HOLD-BACK` is left out, which means three target durations; `PART-HOLD-BACK` belongs to parts, and `CAN-SKIP-UNTIL`
+/// to delta updates, of which there are none.
+const SERVER_CONTROL: &str = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n";
+
 /// The multivariant playlist: a variant for each video rendition, with all sound as one group; without video a variant for
 /// each sound. URIs are relative: `<rendition name>.m3u8`.
 ///
@@ -80,7 +85,9 @@ fn variant(rendition: &Rendition, audio: &[&Rendition]) -> Variant {
 /// The media playlist of a rendition: its newest segments that cover `window_seconds`, at least three of them and three target
 /// durations. `None` if there is no such rendition, or nothing in it yet.
 ///
-/// Every segment has its date, so that a player or a cluster can align playlists by any of them. URIs are the segments' names,
+/// Every segment has its date, so that a player or a cluster can align playlists by any of them. While the timeline is live the
+/// playlist invites players to ask for the next one ahead (rfc8216bis §6.2.5.2), so whoever serves it must hold such requests
+/// ([`Timeline::standing`]). URIs are the segments' names,
 /// relative to the directory that the playlist stands in.
 #[must_use]
 pub fn media(timeline: &Timeline, rendition_name: &str, window_seconds: u32) -> Option<String> {
@@ -96,6 +103,9 @@ pub fn media(timeline: &Timeline, rendition_name: &str, window_seconds: u32) -> 
     let mut out = String::with_capacity(200 + window().count() * (newest.name.len() + 100));
     // Writing to a string does not fail.
     let _ = write!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target_duration}\n");
+    if timeline.progress == Progress::Live {
+        out.push_str(SERVER_CONTROL);
+    }
     let msn = rendition.segments.get(first).map_or(newest.msn, |segment| segment.msn);
     let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{msn}");
     let discontinuity_sequence = rendition.discontinuity_sequence + u64::try_from(left).unwrap_or(u64::MAX);

@@ -46,6 +46,36 @@ impl Timeline {
     }
 }
 
+/// How far a media playlist must have come that is two segments ahead at the most (rfc8216bis §6.2.5.2).
+const FURTHEST_AHEAD: u64 = 2;
+
+/// Where a timeline stands towards a segment that a player waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The segment is there, or will never be: the playlist can be given.
+    Reached,
+    /// It is one of the next two.
+    Awaited,
+    /// It is further ahead: nobody who follows the playlist asks for it.
+    TooFar,
+}
+
+impl Timeline {
+    /// Where the timeline stands towards the segment `msn` of a rendition (rfc8216bis §6.2.5.2); `None` if it has no such
+    /// rendition, or nothing in it yet.
+    #[must_use]
+    pub fn standing(&self, rendition_name: &str, msn: u64) -> Option<Standing> {
+        let rendition = self.renditions.iter().find(|rendition| rendition.name == rendition_name)?;
+        let newest = rendition.segments.back()?.msn;
+        Some(match self.progress {
+            Progress::Ended => Standing::Reached,
+            Progress::Live if msn <= newest => Standing::Reached,
+            Progress::Live if msn - newest <= FURTHEST_AHEAD => Standing::Awaited,
+            Progress::Live => Standing::TooFar,
+        })
+    }
+}
+
 impl Rendition {
     fn seconds(&self) -> f64 {
         self.segments.iter().map(|segment| segment.duration_seconds).sum()

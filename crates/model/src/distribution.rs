@@ -63,6 +63,10 @@ pub enum PriceClass {
     All,
 }
 
+/// Longest time in seconds that the origin room holds a playlist request which waits for a segment; edges wait for it that much
+/// longer. Three target durations of the longest segments that are packaged.
+pub const HOLD_MAX_SECONDS: u64 = 90;
+
 /// A named origin of a distribution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OriginSpec {

@@ -14,9 +14,9 @@ mod snapshot;
 
 pub use distribution::{
     AllowedMethods, Behavior, BucketOrigin, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
-    ErrorResponse, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup, OriginProtocol,
-    OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection, Transform,
-    ViewerProtocol,
+    ErrorResponse, HOLD_MAX_SECONDS, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup,
+    OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection,
+    Transform, ViewerProtocol,
 };
 pub use id::{
     BreakoutId, ChannelId, DistributionId, IdError, InputId, InstanceId, InvalidationId, KeyGroupId, KeyId, NodeName,

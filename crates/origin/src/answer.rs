@@ -9,12 +9,14 @@ use anabranch_hls::render;
 use anabranch_hls::timeline::{Progress, Timeline};
 use anabranch_store::{Object, StoreError, key};
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, RANGE, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
 
 use crate::bucket;
+use crate::hold::{Directives, Refusal};
 use crate::path::{self, Asked, What};
 use crate::{Shared, TOKEN_HEADER};
 
@@ -23,6 +25,10 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// What does not exist may exist in a moment.
 pub(crate) const NEGATIVE: &str = "max-age=1";
+
+/// Target durations for which a playlist that was asked for by a segment in it is kept: whoever asks for that segment is answered
+/// by this playlist as well as by a newer one, and asks for the next.
+const HELD_LIFETIME_TARGETS: u64 = 6;
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -91,7 +97,7 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
     let path = request.uri().path();
     let mut response = match (path.strip_prefix("/bucket/"), path::parse(path)) {
         (Some(name), _) => bucket::answer(&shared.store, name, request.headers()).await,
-        (None, Some(asked)) => live(shared, &asked).await,
+        (None, Some(asked)) => live(shared, &asked, request).await,
         (None, None) => return text(StatusCode::NOT_FOUND, "no such path\n"),
     };
     if request.method() == Method::HEAD {
@@ -101,28 +107,70 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
     response
 }
 
-async fn live(shared: &Shared, asked: &Asked) -> Response<Body> {
+async fn live<B>(shared: &Shared, asked: &Asked, request: &Request<B>) -> Response<Body> {
     match &asked.what {
         What::Object(name) => object(shared, asked, name).await,
-        What::Multivariant | What::Media(_) => playlist(shared, asked),
+        What::Multivariant => {
+            let Some(published) = published(shared, asked) else { return no_breakout() };
+            let timeline = published.borrow().clone();
+            let body = timeline.is_playable().then(|| render::multivariant(&timeline));
+            playlist(body, lifetime_seconds(&timeline, shared.clock.now_ms()))
+        }
+        What::Media(rendition) => media(shared, asked, rendition, request).await,
     }
 }
 
-fn playlist(shared: &Shared, asked: &Asked) -> Response<Body> {
-    let timelines = shared.timelines.borrow().clone();
-    let Some(timeline) = timelines.get(&(asked.channel.clone(), asked.breakout.clone())) else {
-        return text(StatusCode::NOT_FOUND, "no such breakout\n");
+/// A media playlist, when the segment is in it that the request names (rfc8216bis §6.2.5.2).
+async fn media<B>(shared: &Shared, asked: &Asked, rendition: &str, request: &Request<B>) -> Response<Body> {
+    let wanted = match Directives::parse(request.uri().query().unwrap_or("")) {
+        Ok(directives) => directives.msn,
+        Err(error) => return words(StatusCode::BAD_REQUEST, Bytes::from(format!("{error}\n"))),
     };
-    let timeline: Arc<Timeline> = timeline.borrow().clone();
-    let rendered = match &asked.what {
-        _ if !timeline.is_playable() => None,
-        What::Media(rendition) => render::media(&timeline, rendition, u32::MAX),
-        _ => Some(render::multivariant(&timeline)),
+    let Some(mut published) = published(shared, asked) else { return no_breakout() };
+    // Caches put only whole answers to GET together; others would be held one by one.
+    let may_hold = request.method() == Method::GET && !request.headers().contains_key(RANGE);
+    let timeline = match wanted.filter(|_| may_hold) {
+        None => published.borrow().clone(),
+        Some(msn) => match shared.holds.wait(&mut published, rendition, msn).await {
+            Ok(timeline) => timeline,
+            Err(refusal) => return refused(refusal),
+        },
     };
-    let Some(body) = rendered else {
+    let body = if timeline.is_playable() { render::media(&timeline, rendition, u32::MAX) } else { None };
+    let lifetime = match timeline.progress {
+        Progress::Live if wanted.is_some() && may_hold => {
+            HELD_LIFETIME_TARGETS * u64::from(timeline.target_duration_seconds)
+        }
+        Progress::Live | Progress::Ended => lifetime_seconds(&timeline, shared.clock.now_ms()),
+    };
+    playlist(body, lifetime)
+}
+
+fn published(shared: &Shared, asked: &Asked) -> Option<watch::Receiver<Arc<Timeline>>> {
+    let timelines = shared.timelines.borrow();
+    timelines.get(&(asked.channel.clone(), asked.breakout.clone())).cloned()
+}
+
+fn no_breakout() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "no such breakout\n")
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let words = match refusal {
+        Refusal::TooFar => return text(StatusCode::BAD_REQUEST, "that segment is too far ahead\n"),
+        Refusal::TooLate => "the segment has not come in time\n",
+        Refusal::Crowded => "too many requests wait for segments\n",
+        Refusal::Closing => "nothing more is published here for now\n",
+    };
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn playlist(body: Option<String>, lifetime: u64) -> Response<Body> {
+    let Some(body) = body else {
         return text(StatusCode::NOT_FOUND, "there is not enough to play yet\n");
     };
-    let lifetime = lifetime_seconds(&timeline, shared.clock.now_ms());
     let mut response = whole(StatusCode::OK, Bytes::from(body), "application/vnd.apple.mpegurl");
     if let Ok(value) = HeaderValue::from_str(&format!("max-age={lifetime}")) {
         response.headers_mut().insert(CACHE_CONTROL, value);
@@ -166,8 +214,12 @@ async fn object(shared: &Shared, asked: &Asked, name: &str) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, words: &'static str) -> Response<Body> {
-    let mut response = whole(status, Bytes::from_static(words.as_bytes()), "text/plain; charset=utf-8");
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    words(status, Bytes::from_static(text.as_bytes()))
+}
+
+fn words(status: StatusCode, words: Bytes) -> Response<Body> {
+    let mut response = whole(status, words, "text/plain; charset=utf-8");
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NEGATIVE));
     response
 }

@@ -1,12 +1,13 @@
 //! The origin room: playlists and segments over HTTP, inside the house.
 //!
 //! In: what packagers publish ([`Timelines`]) and the objects in the store, of breakouts and of buckets.
-//! Out: HTTP answers with right types and cache lifetimes.
+//! Out: HTTP answers with right types and cache lifetimes; a playlist that a player waits for is answered when it is published.
 //! Never: viewers. Only edges that know the token are answered; signatures, CORS and caching are the edge's.
-//! Spec: RFC 8216, 9110; `docs/adr/0005`.
+//! Spec: RFC 8216, 9110; rfc8216bis §6.2.5; `docs/adr/0005`, `0013`.
 
 mod answer;
 mod bucket;
+mod hold;
 mod path;
 
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ use tokio::sync::watch;
 
 pub use answer::Body;
 
+use hold::{Holds, MAX_HELD};
+
 /// Header by which an edge shows that it is of this house.
 pub const TOKEN_HEADER: &str = "x-anabranch-origin-token";
 
@@ -47,7 +50,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Origin {
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Shared,
+    closing: Shutdown,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,7 @@ struct Shared {
     store: LocalStore,
     timelines: watch::Receiver<Timelines>,
     clock: SharedClock,
+    holds: Holds,
 }
 
 impl Origin {
@@ -70,7 +75,9 @@ impl Origin {
         clock: SharedClock,
     ) -> Result<Self, BindError> {
         let listener = bind(config.listen, Reuse::Exclusive)?;
-        Ok(Self { listener, shared: Arc::new(Shared { token: config.token, store, timelines, clock }) })
+        let closing = Shutdown::new();
+        let holds = Holds::new(MAX_HELD, closing.clone());
+        Ok(Self { listener, shared: Shared { token: config.token, store, timelines, clock, holds }, closing })
     }
 
     /// The address that is listened on.
@@ -81,9 +88,19 @@ impl Origin {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown`, then drains.
-    pub async fn run(self, shutdown: Shutdown) {
-        serve_http(self.listener, Handler(self.shared), ServeConfig::default(), shutdown).await;
+    /// Serves until `shutdown`, then drains. From `closing` on no request is held, and those that are held are answered 503, so that
+    /// edges which stop before the origin need not wait for segments.
+    pub async fn run(self, closing: Shutdown, shutdown: Shutdown) {
+        let serving =
+            serve_http(self.listener, Handler(Arc::new(self.shared)), ServeConfig::default(), shutdown.clone());
+        let releasing = async {
+            tokio::select! {
+                () = closing.cancelled() => {}
+                () = shutdown.cancelled() => {}
+            }
+            self.closing.cancel();
+        };
+        tokio::join!(serving, releasing);
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(carry(sessions_out, feed));
     backs.spawn(packager.run(back.clone()));
-    backs.spawn(origin.run(back.clone()));
+    backs.spawn(origin.run(front.clone(), back.clone()));
     backs.spawn(metrics_page.run(back.clone()));
     stop_on_signal(front.clone()).await?;
     let drained = tokio::time::timeout(config.drain, async {

@@ -144,7 +144,7 @@ async fn bodies_survive_a_restart() {
 async fn what_does_not_last_is_not_written() {
     let bench = Bench::new(|_| {});
     bench.disk().admit(key("/live"), small("/live", 100, "max-age=1"));
-    assert!(bench.disk().draft(64 << 10).is_none(), "small bodies are no drafts");
+    assert!(bench.disk().draft(32 << 10).is_none(), "small bodies are no drafts");
     bench.store_small("/b", 100).await;
     assert!(!bench.disk().contains(b"/live"));
     assert_eq!(bench.files(Kind::Object).len(), 1);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_model::{
-    BucketOrigin, ChannelId, DistributionSpec, HttpOrigin, Origin, OriginProtocol, OriginSpec, OriginTimeouts,
+    BucketOrigin, ChannelId, DistributionSpec, HOLD_MAX_SECONDS, HttpOrigin, Origin, OriginProtocol, OriginSpec,
+    OriginTimeouts,
 };
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::uri::PathAndQuery;
@@ -34,6 +35,9 @@ const SCHEME_HEADER: HeaderName = HeaderName::from_static("x-anabranch-viewer-sc
 /// Patience with the rooms of the house.
 const ROOM_TIMEOUTS: OriginTimeouts =
     OriginTimeouts { connect_seconds: 2, connect_attempts: 3, response_seconds: 30, keepalive_seconds: 4 };
+
+/// Parameter of requests that the origin room holds until there is a segment (rfc8216bis §6.2.5.2).
+const HELD_BY: &str = "_HLS_msn=";
 
 /// What buckets say of a key that is not there.
 const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -73,6 +77,8 @@ pub(crate) struct Upstream {
     pub(super) patience: Patience,
     /// Time for an answer to begin and between two of its pieces.
     pub(super) response_time: Duration,
+    /// Time that the origin may hold a request on purpose, besides.
+    hold: Duration,
     /// Time that an idle connection is kept.
     pub(super) keepalive: Duration,
 }
@@ -125,6 +131,9 @@ impl Upstream {
             upstream = Self::shield(shield, &distribution.domain_name, upstream.ok().as_ref());
         }
         let mut upstream = upstream?;
+        if matches!(spec.origin, Origin::Live { .. }) {
+            upstream.hold = Duration::from_secs(HOLD_MAX_SECONDS);
+        }
         upstream.name = format!("{} at {}", spec.id, upstream.secure.way);
         Ok(upstream)
     }
@@ -145,8 +154,16 @@ impl Upstream {
             kind,
             patience: Patience { attempt, attempts: timeouts.connect_attempts.max(1) },
             response_time: Duration::from_secs(timeouts.response_seconds.max(1)),
+            hold: Duration::ZERO,
             keepalive: Duration::from_secs(timeouts.keepalive_seconds),
         }
+    }
+
+    /// Time for the answer to this request to begin: a request that is held may take as long as the hold, and then as any other.
+    pub(super) fn patience_for(&self, ask: &Ask) -> Duration {
+        let query = ask.target.split_once('?').map_or("", |(_, query)| query);
+        let held = query.split('&').any(|parameter| parameter.starts_with(HELD_BY));
+        if held { self.response_time.saturating_add(self.hold) } else { self.response_time }
     }
 
     fn live(channel: &ChannelId, room: Option<&OriginRoom>) -> Result<Self, Unusable> {

@@ -145,10 +145,11 @@ impl Pool {
             Ok(Err(error)) => return Err(Lost { failure: Failure::Protocol(error), repeatable: true }),
             Err(_) => return Err(Lost { failure: Failure::Timeout("free a connection"), repeatable: true }),
         }
+        let patience = upstream.patience_for(ask);
         let sending = link.sender.try_send_request(request);
         tokio::pin!(sending);
         loop {
-            match timeout(upstream.response_time, &mut sending).await {
+            match timeout(patience, &mut sending).await {
                 // A body that still moves delays the answer, but is no silence.
                 Err(_) if progress.has_moved() => {}
                 Err(_) => return Err(Failure::Timeout("answer").into()),

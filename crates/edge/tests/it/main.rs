@@ -11,6 +11,7 @@ mod groups;
 mod invalidation;
 mod logging;
 mod methods;
+mod held;
 mod origins;
 mod pages;
 mod policies;

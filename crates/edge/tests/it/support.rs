@@ -29,6 +29,8 @@ pub struct Script {
     pub body: Vec<u8>,
     /// Before the head.
     pub delay: Duration,
+    /// Told once for each request that may be answered.
+    pub hold: Option<Arc<Notify>>,
     /// Body bytes sent before a pause of that length, and whether the connection ends there.
     pub pause: Option<(usize, Duration)>,
     /// Body bytes sent before it waits to be told to go on.
@@ -46,6 +48,7 @@ impl Script {
             headers: vec![("cache-control", cache_control.to_owned()), ("content-type", "text/plain".to_owned())],
             body: body.into(),
             delay: Duration::ZERO,
+            hold: None,
             pause: None,
             gate: None,
             cut_after: None,
@@ -127,6 +130,9 @@ async fn serve(mut stream: TcpStream, (scripts, heads, requests): OriginState) {
 }
 
 async fn play(stream: &mut TcpStream, head: &str, script: Script) -> bool {
+    if let Some(hold) = &script.hold {
+        hold.notified().await;
+    }
     tokio::time::sleep(script.delay).await;
     let known = script.etag.is_some_and(|etag| head.contains(&format!("if-none-match: {etag}\r\n")));
     let status = if known { 304 } else { script.status };

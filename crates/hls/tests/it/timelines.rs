@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anabranch_hls::playlist::{MediaPlaylist, MultivariantPlaylist};
 use anabranch_hls::render::{media, multivariant};
 use anabranch_hls::rewrite::append_query;
-use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Timeline};
+use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Standing, Timeline};
 use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::tag::KnownTag;
@@ -117,7 +117,8 @@ fn a_live_media_playlist() {
     let text = media(&video(segments), "video", 60).unwrap();
     assert_eq!(
         text,
-        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:6\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n\
+         #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n\
          #EXT-X-MAP:URI=\"video/init-1.mp4\"\n\
          #EXT-X-PROGRAM-DATE-TIME:2024-12-31T23:59:54.000Z\n#EXTINF:6.000000,\nvideo/00000000-k3f9.m4s\n\
          #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:00.000Z\n#EXTINF:6.000000,\nvideo/00000001-k3f9.m4s\n\
@@ -126,6 +127,18 @@ fn a_live_media_playlist() {
          #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:12.000Z\n#EXTINF:5.005000,\nvideo/00000003-k3f9.m4s\n"
     );
     judged(&text);
+}
+
+#[test]
+fn players_may_wait_for_the_next_two_segments() {
+    let mut timeline = video((3..6).map(|msn| segment(msn, 6.0)).collect());
+    let standings = |timeline: &Timeline| [0, 5, 6, 7, 8, u64::MAX].map(|msn| timeline.standing("video", msn).unwrap());
+    use Standing::{Awaited, Reached, TooFar};
+    assert_eq!(standings(&timeline), [Reached, Reached, Awaited, Awaited, TooFar, TooFar]);
+    timeline.progress = Progress::Ended;
+    assert_eq!(standings(&timeline), [Reached; 6]);
+    assert_eq!(timeline.standing("audio", 6), None);
+    assert_eq!(video(Vec::new()).standing("video", 0), None);
 }
 
 #[test]
@@ -151,6 +164,7 @@ fn the_end_and_nothing_yet() {
     ended.progress = Progress::Ended;
     let text = media(&ended, "video", 60).unwrap();
     assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:7\n") && text.ends_with("m4s\n#EXT-X-ENDLIST\n"), "{text}");
+    assert!(!text.contains("EXT-X-SERVER-CONTROL"), "nothing to wait for: {text}");
     assert_eq!(media(&ended, "audio", 60), None);
     assert_eq!(media(&video(Vec::new()), "video", 60), None);
     assert_eq!(media(&timeline(Vec::new()), "video", 60), None);
@@ -245,6 +259,7 @@ proptest! {
             prop_assert!((shown.duration_seconds - segment.duration_seconds).abs() < 2e-6);
             prop_assert!(shown.duration_seconds.round() <= playlist.target_duration_seconds as f64);
         }
+        prop_assert_eq!(&playlist.other, &["#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES"]);
         let reparsed = MediaPlaylist::parse(playlist.render().as_bytes()).unwrap();
         prop_assert_eq!(reparsed, playlist);
         prop_assert!(MultivariantPlaylist::parse(multivariant(&timeline).as_bytes()).is_ok());

@@ -21,6 +21,7 @@ struct House {
     clock: Arc<ManualClock>,
     _timelines: watch::Sender<Timelines>,
     _dir: tempfile::TempDir,
+    closing: Shutdown,
     shutdown: Shutdown,
 }
 
@@ -47,8 +48,9 @@ async fn house() -> House {
     let origin = Origin::bind(config, store.clone(), timelines, clock.clone()).expect("a free port");
     let url = format!("http://{}/live/c1/b1", origin.local_addr().expect("an address"));
     let shutdown = Shutdown::new();
-    tokio::spawn(origin.run(shutdown.clone()));
-    House { url, store, timeline, clock, _timelines, _dir: dir, shutdown }
+    let closing = Shutdown::new();
+    tokio::spawn(origin.run(closing.clone(), shutdown.clone()));
+    House { url, store, timeline, clock, _timelines, _dir: dir, closing, shutdown }
 }
 
 /// A timeline of `count` video segments of 6 s.
@@ -144,6 +146,66 @@ async fn a_playlist_is_kept_until_the_next_segment_is_due() {
         house.clock.set_ms(START_MS + now_s * 1000);
         assert_eq!(house.get("/video.m3u8").await.header("cache-control"), lifetime, "{now_s} s");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_is_held_until_its_segment_is_published() {
+    let house = house().await;
+    house.timeline.send_replace(Arc::new(timeline(3, Progress::Live)));
+    // At once: the segment is there.
+    let there = house.get("/video.m3u8?_HLS_msn=2").await;
+    assert_eq!((there.status, there.header("cache-control")), (200, "max-age=36"));
+    assert!(there.text().contains("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n"));
+    let (asked, url) = (Viewer::new().with(TOKEN_HEADER, TOKEN), format!("{}/video.m3u8", house.url));
+    let ask = |query: &str| {
+        let (asked, url) = (asked.clone(), format!("{url}?{query}"));
+        tokio::task::spawn_blocking(move || asked.get(&url))
+    };
+    let (next, same, after) = (ask("_HLS_msn=3"), ask("_HLS_msn=3&_HLS_part=0&_HLS_skip=YES"), ask("x&_HLS_msn=4"));
+    // What follows is answered while those wait.
+    for (query, status) in [
+        ("_HLS_msn=5", 400),
+        ("_HLS_part=0", 400),
+        ("_HLS_msn=x", 400),
+        ("_HLS_msn=3&_HLS_msn=3", 400),
+        ("_HLS_msn=1", 200),
+        ("_HLS_skip=YES", 200),
+    ] {
+        assert_eq!(house.get(&format!("/video.m3u8?{query}")).await.status, status, "{query}");
+    }
+    assert_eq!(house.get("/video.m3u8?_HLS_msn=5").await.header("cache-control"), "max-age=1");
+    assert_eq!(house.get("/audio.m3u8?_HLS_msn=3").await.status, 404);
+    assert_eq!(house.get("/index.m3u8?_HLS_msn=x").await.status, 200, "directives are for media playlists");
+    let part = Viewer::new().with(TOKEN_HEADER, TOKEN).with("range", "bytes=-9");
+    assert_eq!(house.ask(part, "/video.m3u8?_HLS_msn=3").await.status, 200, "nobody could share it");
+    assert!(!next.is_finished() && !same.is_finished() && !after.is_finished());
+
+    house.timeline.send_replace(Arc::new(timeline(4, Progress::Live)));
+    for held in [next, same] {
+        let held = held.await.expect("an answer");
+        assert_eq!((held.status, held.header("cache-control")), (200, "max-age=36"));
+        assert!(held.text().ends_with("video/00000003-r.m4s\n"), "{}", held.text());
+    }
+    assert!(!after.is_finished());
+    house.timeline.send_replace(Arc::new(timeline(4, Progress::Ended)));
+    let ended = after.await.expect("an answer");
+    assert!(ended.text().ends_with("#EXT-X-ENDLIST\n") && !ended.text().contains("SERVER-CONTROL"), "{}", ended.text());
+    assert_eq!(ended.header("cache-control"), "max-age=3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_closes_lets_go_of_what_it_holds() {
+    let house = house().await;
+    house.timeline.send_replace(Arc::new(timeline(3, Progress::Live)));
+    let (held, asked) = (format!("{}/video.m3u8?_HLS_msn=3", house.url), Viewer::new().with(TOKEN_HEADER, TOKEN));
+    let held = tokio::task::spawn_blocking(move || asked.get(&held));
+    assert_eq!(house.get("/video.m3u8").await.status, 200);
+    house.closing.cancel();
+    for refused in [held.await.expect("an answer"), house.get("/video.m3u8?_HLS_msn=3").await] {
+        assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+        assert_eq!(refused.header("cache-control"), "max-age=1");
+    }
+    assert_eq!(house.get("/video.m3u8?_HLS_msn=2").await.status, 200, "it answers until it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]

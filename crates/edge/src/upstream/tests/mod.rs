@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anabranch_model::{
-    AllowedMethods, Behavior, BucketOrigin, CachePolicy, DistributionSpec, HttpOrigin, InvalidationLog, Origin,
-    OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Transform,
-    ViewerProtocol,
+    AllowedMethods, Behavior, BucketOrigin, CachePolicy, DistributionSpec, HOLD_MAX_SECONDS, HttpOrigin,
+    InvalidationLog, Origin, OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass,
+    ResponseHeadersPolicy, Transform, ViewerProtocol,
 };
 use anabranch_net::ManualClock;
 use bytes::Bytes;

@@ -186,3 +186,29 @@ fn what_cannot_be_asked_is_named() {
     let named = compile(bucket(|origin| origin.bucket = "../live".to_owned()), &config);
     assert!(matches!(named, Err(Unusable::Secret(_) | Unusable::Bucket(_))));
 }
+
+#[test]
+fn only_what_the_origin_room_may_hold_is_waited_for_longer() {
+    let room = OriginRoom { authority: "127.0.0.1:8081".to_owned(), token: "t".to_owned() };
+    let shield = Shield { authority: "127.0.0.1:8082".to_owned(), tls: false, token: "t".to_owned() };
+    let shields = [("paris".to_owned(), shield)];
+    let alone = Config { origin_room: Some(room), ..Config::default() };
+    let shielded = Config { shields: shields.clone().into(), ..alone.clone() };
+    let apart = Config { shields: shields.into(), ..Config::default() };
+    let live = || Origin::Live { channel: "c1".parse().unwrap() };
+    let hold = Duration::from_secs(HOLD_MAX_SECONDS);
+    for (shield, config) in [(None, &alone), (Some("paris"), &shielded), (Some("paris"), &apart)] {
+        let spec = OriginSpec { id: "o".to_owned(), origin: live(), shield: shield.map(str::to_owned) };
+        let upstream = Upstream::compile(&spec, &distribution(), config).unwrap();
+        let usual = upstream.patience_for(&get("/b1/video.m3u8"));
+        assert!(usual < hold, "{shield:?}");
+        for target in ["/b1/video.m3u8?_HLS_msn=7", "/b1/video.m3u8?a=b&_HLS_msn=7&_HLS_part=0"] {
+            assert_eq!(upstream.patience_for(&get(target)), usual + hold, "{shield:?}");
+        }
+        for target in ["/b1/_HLS_msn=7", "/b1/video.m3u8?_HLS_skip=YES", "/b1/video.m3u8?x_HLS_msn=7"] {
+            assert_eq!(upstream.patience_for(&get(target)), usual, "{target}");
+        }
+    }
+    let other = http("127.0.0.1:80".parse().unwrap(), |_| {});
+    assert_eq!(other.patience_for(&get("/video.m3u8?_HLS_msn=7")), other.patience_for(&get("/")));
+}
