@@ -49,7 +49,8 @@ pub(crate) fn place(cache: &Cache, places: Places<'_>, head: &ObjectHead) -> Opt
             let varying = Varying { names: variant.names.clone(), generation };
             // It holds until another takes its place.
             let timing = Timing { fresh_until_ms: i64::MAX, ..head.timing };
-            let marker = Object::new(Arc::new(head.marker(varying.clone(), timing)), StoredBody::one(bytes::Bytes::new()));
+            let marker =
+                Object::new(Arc::new(head.marker(varying.clone(), timing)), StoredBody::one(bytes::Bytes::new()));
             cache.admit(primary.clone(), Arc::new(marker));
             varying
         }

@@ -294,14 +294,7 @@ fn depart_alone(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, alone: Alone, b
     Departure::Following { follower, collapsed: false }
 }
 
-fn spawn(
-    worker: &Arc<Worker>,
-    keyed: &Keyed<'_, '_, '_>,
-    key: Key,
-    flight: Arc<Flight>,
-    flying: Flying,
-    body: Bytes,
-) {
+fn spawn(worker: &Arc<Worker>, keyed: &Keyed<'_, '_, '_>, key: Key, flight: Arc<Flight>, flying: Flying, body: Bytes) {
     let passing = match &flying {
         Flying::Alone(Alone::Pass(Pass::Uncached | Pass::Head)) => Passing::Everything,
         Flying::Alone(Alone::Pass(Pass::Range)) => Passing::Range,

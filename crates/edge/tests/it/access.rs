@@ -267,3 +267,26 @@ async fn hosts_and_address_form() {
     let edge = start(vec![site], |config| config.default_distribution = Some("E1".parse().unwrap()));
     assert_eq!(get(edge.address, "unknown.test", "/a").await.status, 200);
 }
+
+#[tokio::test]
+async fn playlists_that_may_not_be_kept_are_signed_too() {
+    let signed = signed(|site| site.behaviors.push(uncached("/b1/never/*"))).await;
+    for path in ["/b1/private.m3u8", "/b1/never/a.m3u8"] {
+        let playlist = Script::ok("#EXTM3U", "private").with(|s| {
+            s.headers[1].1 = "application/vnd.apple.mpegurl".to_owned();
+            s.chunked = true;
+        });
+        signed.origin.set(path, playlist);
+        let query = signed.query(NOW + 60);
+        let reply = get(signed.edge.address, "127.0.0.1", &format!("/d/E1{path}?{query}")).await;
+        assert_eq!(reply.text(), format!("#EXTM3U?{query}"), "{path}");
+    }
+}
+
+fn uncached(pattern: &str) -> anabranch_model::Behavior {
+    let mut rule = behavior(pattern);
+    rule.trusted_key_groups = vec!["g1".parse().unwrap()];
+    rule.transform = Transform::SignedPlaylist;
+    rule.cache.max_ttl_seconds = 0;
+    rule
+}

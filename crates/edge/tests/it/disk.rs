@@ -164,3 +164,23 @@ async fn a_slow_viewer_gets_the_rest_of_a_body_that_is_replaced() {
     .unwrap();
     stop(edge).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_is_forgotten() {
+    let origin = TestOrigin::start().await;
+    origin.set("/a", Script::ok(large(), "max-age=600"));
+    let dir = tempfile::tempdir().unwrap();
+    let edge = start(vec![distribution("E1", "a.test", &origin)], with_disk(dir.path()));
+    assert!(get(edge.address, "a.test", "/a").await.body == large());
+    until("it is on disk", || objects(dir.path()) == 1).await;
+    let file = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.into_iter().find(|path| path.to_str().unwrap().ends_with(".object")).unwrap();
+    std::fs::File::options().write(true).open(file).unwrap().set_len(1_000_000).unwrap();
+    let cut = get(edge.address, "a.test", "/a").await;
+    assert!(!cut.complete && cut.body.len() < LARGE, "{}", cut.body.len());
+    for _ in 0..2 {
+        assert!(get(edge.address, "a.test", "/a").await.body == large());
+    }
+    assert_eq!(origin.count(), 2);
+    stop(edge).await;
+}

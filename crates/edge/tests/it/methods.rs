@@ -109,7 +109,8 @@ async fn head_is_answered_from_the_cache_or_passed_on() {
 #[tokio::test]
 async fn a_head_of_unknown_length_claims_none() {
     let origin =
-        RawOrigin::start(|_, _, _| (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), Then::Keep)).await;
+        RawOrigin::start(|_, _, _| (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), Then::Keep))
+            .await;
     let mut site = distribution("E1", "a.test", &TestOrigin::start().await);
     site.origins[0].origin = http_origin(origin.address);
     let edge = start(vec![site], |_| {});

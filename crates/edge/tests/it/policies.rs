@@ -152,10 +152,34 @@ async fn origins_are_told_what_the_policy_says_and_never_more() {
         If-None-Match: \"x\"\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\nRange: bytes=0-1\r\n\
         Cookie: a=1; b=2\r\nUser-Agent: tester\r\nProxy-Authorization: x\r\nCache-Control: no-cache\r\n";
     for (headers, cookies, query, has, lacks) in [
-        (Selection::None, Selection::None, Selection::None, "GET /a HTTP/1.1\r\n|user-agent: anabranch\r\n", "x-a:|cookie:|host: a.test"),
-        (only(&["X-A"]), only(&["b"]), only(&["q"]), "GET /a?q=1 HTTP/1.1\r\n|x-a: 1\r\n|cookie: b=2\r\n", "x-b:|host: a.test"),
-        (Selection::All, Selection::All, Selection::All, "GET /a?p=0&q=1 HTTP/1.1\r\n|x-a: 1\r\n|x-b: 2\r\n|cookie: a=1; b=2\r\n|host: a.test\r\n|user-agent: tester\r\n", "x-hop:"),
-        (except(&["x-b"]), except(&["a"]), except(&["p"]), "GET /a?q=1 HTTP/1.1\r\n|x-a: 1\r\n|cookie: b=2\r\n|host: a.test\r\n", "x-b:"),
+        (
+            Selection::None,
+            Selection::None,
+            Selection::None,
+            "GET /a HTTP/1.1\r\n|user-agent: anabranch\r\n",
+            "x-a:|cookie:|host: a.test",
+        ),
+        (
+            only(&["X-A"]),
+            only(&["b"]),
+            only(&["q"]),
+            "GET /a?q=1 HTTP/1.1\r\n|x-a: 1\r\n|cookie: b=2\r\n",
+            "x-b:|host: a.test",
+        ),
+        (
+            Selection::All,
+            Selection::All,
+            Selection::All,
+            "GET /a?p=0&q=1 HTTP/1.1\r\n|x-a: 1\r\n|x-b: 2\r\n|cookie: a=1; b=2\r\n|host: a.test\r\n|user-agent: tester\r\n",
+            "x-hop:",
+        ),
+        (
+            except(&["x-b"]),
+            except(&["a"]),
+            except(&["p"]),
+            "GET /a?q=1 HTTP/1.1\r\n|x-a: 1\r\n|cookie: b=2\r\n|host: a.test\r\n",
+            "x-b:",
+        ),
         (except(&["Host"]), Selection::None, Selection::None, "x-b: 2\r\n|host: 127.0.0.1:", "cookie:|host: a.test"),
     ] {
         let (origin, edge) = started(|site| {
@@ -244,13 +268,16 @@ fn rule(name: &str, value: &str, overrides: bool) -> HeaderRule {
 async fn the_response_headers_policy_is_kept() {
     let (origin, edge) = started(|site| {
         let policy = &mut site.default_behavior.response_headers;
-        policy.set = vec![rule("x-frame-options", "DENY", true), rule("x-soft", "ours", false), rule("x-new", "1", false)];
+        policy.set =
+            vec![rule("x-frame-options", "DENY", true), rule("x-soft", "ours", false), rule("x-new", "1", false)];
         policy.remove = names(&["Server", "x-powered-by"]);
         policy.server_timing_percent = Some(100.0);
     })
     .await;
     let own = |s: &mut Script| {
-        for (name, value) in [("x-frame-options", "SAMEORIGIN"), ("x-soft", "theirs"), ("server", "s"), ("x-powered-by", "p")] {
+        for (name, value) in
+            [("x-frame-options", "SAMEORIGIN"), ("x-soft", "theirs"), ("server", "s"), ("x-powered-by", "p")]
+        {
             s.headers.push((name, value.to_owned()));
         }
         s.headers.push(("x-anabranch-secret", "s".to_owned()));
@@ -317,9 +344,14 @@ async fn cors_is_answered_as_the_policy_says() {
         assert_eq!(found, (allowed, credentials), "{path} {from}");
         let expose = if path == "/soft/a" { None } else { Some("ETag, x-b") };
         assert_eq!(reply.header("access-control-expose-headers"), expose, "{path} {from}");
-        assert_eq!(reply.header("vary"), ["/named/a", "/credit/a"].contains(&path).then_some("Origin"), "{path} {from}");
+        assert_eq!(
+            reply.header("vary"),
+            ["/named/a", "/credit/a"].contains(&path).then_some("Origin"),
+            "{path} {from}"
+        );
     }
-    let lines = "Origin: https://app.test\r\nAccess-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-c\r\n";
+    let lines =
+        "Origin: https://app.test\r\nAccess-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-c\r\n";
     let preflight = ask(edge.address, "OPTIONS", "a.test", "/credit/a", lines).await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-headers")), (204, Some("x-c")));
     assert_eq!(preflight.header("access-control-max-age"), Some("7"));
