@@ -84,8 +84,6 @@ pub(crate) enum Own {
     ToHttps,
     /// The behavior wants HTTPS.
     HttpsOnly,
-    /// The viewer wants nothing from the origin, and nothing is stored.
-    NotStored,
     /// No signature that allows it.
     Denied(Denied),
     /// The request cannot be read as one; the status says why.
@@ -361,7 +359,7 @@ pub(crate) fn refuse(
             }
             head.lines(PLAIN_LINES);
         }
-        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::NotStored | Own::Bad(_) => head.lines(PLAIN_LINES),
+        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => head.lines(PLAIN_LINES),
     }
     if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.headers.cors.as_ref()), request) {
         if refused.own == Own::Preflight {
@@ -394,7 +392,6 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::Preflight => (204, ""),
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
-        Own::NotStored => (504, "The cache has no stored answer.\n"),
         Own::Denied(_) => (403, ""),
         Own::Bad(status) => (
             status,

@@ -24,11 +24,14 @@ pub(crate) struct ResponseHeaders {
     /// Fields of the origin that are replaced or taken away.
     dropped: Box<[Box<str>]>,
     /// Lines where the origin sends no such field.
-    soft: Box<[(Box<str>, Box<[u8]>)]>,
+    soft: Box<[Soft]>,
     /// Every how many answers one has a `Server-Timing`; 0 for none.
     timing_every: u64,
     answers: AtomicU64,
 }
+
+/// Name and line of a field that is set where the origin sends none.
+type Soft = (Box<str>, Box<[u8]>);
 
 /// A CORS policy, ready to be written.
 #[derive(Debug)]
