@@ -49,6 +49,8 @@ pub struct Config {
     pub shield_token: Option<String>,
     /// Name of this node in reports.
     pub node: String,
+    /// Name of the edge location, for viewers and the access log; the node's if it is empty.
+    pub location: String,
     /// Distribution of hosts that nobody claims; without it they get 421.
     pub default_distribution: Option<DistributionId>,
     /// Body transforms that behaviors may name.
@@ -61,6 +63,13 @@ pub struct Config {
     pub buckets: Vec<S3Bucket>,
     /// Shields by name: origins that name one are asked there.
     pub shields: BTreeMap<String, Shield>,
+}
+
+impl Config {
+    /// What viewers and the access log are told of where this is.
+    pub(crate) fn place(&self) -> &str {
+        if self.location.is_empty() { &self.node } else { &self.location }
+    }
 }
 
 impl Default for Config {
@@ -83,6 +92,7 @@ impl Default for Config {
             https_port: 0,
             shield_token: None,
             node: "edge".to_owned(),
+            location: String::new(),
             default_distribution: None,
             transforms: Transforms::default(),
             access_log: None,

@@ -100,7 +100,7 @@ impl Edge {
             config.https_port = listening.secure().map_or(HTTPS_PORT, |address| address.port());
         }
         let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
-        let access_log = config.access_log.as_ref().map(|log| AccessLog::open(log, &config.node, clock.clone()));
+        let access_log = config.access_log.as_ref().map(|log| AccessLog::open(log, config.place(), clock.clone()));
         let shared = Shared {
             access_log: access_log.transpose()?.map(Arc::new),
             clock,

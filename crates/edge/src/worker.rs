@@ -49,7 +49,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         let pool = Pool::new(shared.trust.clone(), shared.clock.clone());
-        let request_ids = RequestIds::new(&shared.config.node);
+        let request_ids = RequestIds::new(shared.config.place());
         Arc::new(Self { shared, tasks: TaskTracker::new(), pool, request_ids })
     }
 

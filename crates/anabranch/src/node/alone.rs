@@ -75,6 +75,7 @@ pub(super) fn edge_config(
         origin_room,
         drain_timeout: config.drain,
         node,
+        location: config.edge.location.clone(),
         transforms: transforms(),
         ..anabranch_edge::Config::default()
     })

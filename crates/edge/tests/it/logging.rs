@@ -315,3 +315,37 @@ async fn http_2_is_logged() {
     let port = port.to_string();
     assert_eq!(words, [["Miss", "HTTP/2.0", &port, "Miss"], ["Hit", "HTTP/2.0", &port, "Hit"]]);
 }
+
+#[tokio::test]
+async fn tls_is_logged_by_version_and_cipher() {
+    use rustls::version::{TLS12, TLS13};
+
+    use crate::secure::{ask as ask_securely, client, connect, make, secure};
+
+    let certificates = tempfile::tempdir().unwrap();
+    make(certificates.path(), "e1", &["e1.test"]);
+    let dir = tempfile::tempdir().unwrap();
+    let origin = TestOrigin::start().await;
+    origin.set("/a", Script::ok("aaa", "max-age=60"));
+    let edge = start_with_keys(vec![distribution("E1", "e1.test", &origin)], vec![], |config| {
+        secure(config, certificates.path());
+        config.location = "FRA1".to_owned();
+        config.access_log =
+            Some(AccessLogConfig { format: AccessLogFormat::Both, ..AccessLogConfig::new(dir.path().into()) });
+    });
+    for version in [&TLS12, &TLS13] {
+        let mut stream = connect(edge.tls, &client(&[version], &["http/1.1"]), "e1.test").await.unwrap();
+        let (status, head, _) = ask_securely(&mut stream, "e1.test", "/a", "").await;
+        assert!(status == 200 && head.contains("x-amz-cf-pop: FRA1\r\n"), "{head}");
+    }
+    let mut logged = Logged { origin, edge, dir };
+    let found = logged.lines("E1").await;
+    let mut words: Vec<_> = found.iter().map(|(standard, _)| [16, 20, 2].map(|at| standard[at].as_str())).collect();
+    words.sort_unstable();
+    assert_eq!(words, [["https", "TLSv1.2", "FRA1"], ["https", "TLSv1.3", "FRA1"]]);
+    for (standard, json) in &found {
+        let prefix = if standard[20] == "TLSv1.2" { "ECDHE-ECDSA-" } else { "TLS_" };
+        assert!(standard[21].starts_with(prefix) && json["tls_cipher"] == standard[21].as_str(), "{standard:?}");
+        assert_ne!(standard[26], "-");
+    }
+}
