@@ -34,8 +34,12 @@ struct Hub {
 pub(crate) struct Executor(Arc<Hub>);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Executor {
+    #[expect(
+        clippy::redundant_async_block,
+        reason = "an async block drops what it awaits when that ends, the future itself does not"
+    )]
     fn execute(&self, future: F) {
-        // Ends as empty, whatever the library's future keeps: the box may lie until the next request.
+        // The box may lie until the next request: nothing of this one may stay in it.
         let future = async move { future.await };
         let kept = self.0.kept.lock().pop();
         let stream = match kept {

@@ -173,11 +173,14 @@ async fn slow_heads_hold_nobody_else_up() {
     }
 }
 
+/// Heads and bodies of requests.
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// An origin that answers with the body that it is sent, and keeps what it has seen.
-async fn echo() -> (SocketAddr, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
+async fn echo() -> (SocketAddr, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let seen: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+    let seen = Seen::default();
     let keep = seen.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -203,8 +206,6 @@ async fn echo() -> (SocketAddr, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
     });
     (address, seen)
 }
-
-type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 async fn taking_bodies(origin: &TestOrigin) -> (TestEdge, Seen) {
     let (address, seen) = echo().await;
