@@ -152,7 +152,9 @@ fn fifty_kills_under_load_leave_no_corrupt_object() {
         let (before, wanted) =
             (whole.load(Ordering::SeqCst), 10 + usize::try_from(scatter(round) % 60).expect("small"));
         wait_for("some load", Duration::from_secs(30), || {
-            (whole.load(Ordering::SeqCst) >= before + wanted || loaders.iter().any(|l| l.is_finished())).then_some(())
+            (whole.load(Ordering::SeqCst) >= before + wanted
+                || loaders.iter().any(std::thread::JoinHandle::is_finished))
+            .then_some(())
         });
         edge.child.kill().expect("a running edge");
         stop.store(true, Ordering::SeqCst);

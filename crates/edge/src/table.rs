@@ -30,7 +30,6 @@ pub(crate) struct Site {
     pub(crate) enabled: bool,
     /// Path of `/`, with its slash; empty for none.
     pub(crate) root: Box<str>,
-    pub(crate) http3: bool,
     /// Ordered behaviors, the default last.
     rules: Vec<Arc<Rule>>,
     pub(crate) orders: Orders,
@@ -126,7 +125,6 @@ impl Site {
             id: spec.id.clone(),
             enabled: spec.enabled,
             root: if root.is_empty() { "".into() } else { format!("/{root}").into() },
-            http3: spec.http3,
             rules,
             orders: Orders::compile(&spec.invalidations),
             cells,
