@@ -227,7 +227,7 @@ async fn what_is_for_one_viewer_is_not_kept() {
             path,
             Script::ok("x", control).with(|s| {
                 if control.is_empty() {
-                    s.headers.clear()
+                    s.headers.clear();
                 }
             }),
         );

@@ -17,13 +17,13 @@ struct Shielded {
     shield: TestEdge,
 }
 
-fn shielded(site: &DistributionSpec, keys: Vec<KeyGroupSpec>) -> Shielded {
+fn shielded(site: &DistributionSpec, keys: &[KeyGroupSpec]) -> Shielded {
     let shield =
-        start_with_keys(vec![site.clone()], keys.clone(), |config| config.shield_token = Some("token".to_owned()));
+        start_with_keys(vec![site.clone()], keys.to_vec(), |config| config.shield_token = Some("token".to_owned()));
     let mut site = site.clone();
     site.origins[0].shield = Some("s".to_owned());
     let near = [0, 1].map(|_| {
-        start_with_keys(vec![site.clone()], keys.clone(), |config| {
+        start_with_keys(vec![site.clone()], keys.to_vec(), |config| {
             let there = Shield { authority: shield.address.to_string(), tls: false, token: "token".to_owned() };
             config.shields.insert("s".to_owned(), there);
         })
@@ -44,7 +44,7 @@ async fn a_shield_asks_once_for_all_edges() {
     (rule.compress, rule.cache.encodings.gzip) = (true, true);
     rule.response_headers.set = vec![HeaderRule { name: "x-soft".into(), value: "1".into(), overrides: false }];
     rule.viewer_protocol = ViewerProtocol::AllowAll;
-    let world = shielded(&site, vec![]);
+    let world = shielded(&site, &[]);
     for edge in &world.near {
         for accept in ["", "Accept-Encoding: gzip\r\n"] {
             let reply = ask(edge.address, "GET", "a.test", "/a", accept).await;
@@ -91,7 +91,7 @@ async fn viewers_are_judged_at_their_edge_and_only_there() {
     site.error_responses = vec![ErrorResponse { status: 404, min_ttl_seconds: 1, page: Some(page) }];
     let key = PrivateKey::generate().unwrap();
     let spec = KeySpec { id: "K1".parse().unwrap(), public_key_pem: key.public_key_pem().unwrap() };
-    let world = shielded(&site, vec![KeyGroupSpec { id: "g1".parse().unwrap(), keys: vec![spec] }]);
+    let world = shielded(&site, &[KeyGroupSpec { id: "g1".parse().unwrap(), keys: vec![spec] }]);
     let signed = |path: &str| {
         let policy = SignSpec::Custom(Policy::new("*", NOW_MS / 1000 + 60));
         let url = sign_url(&format!("http://a.test{path}"), &policy, "K1", &key).unwrap();
