@@ -12,7 +12,7 @@ use http::HeaderName;
 
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
-use crate::flight::Follower;
+use crate::flight::{Begun, Follower};
 use crate::head::Head;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
@@ -224,7 +224,12 @@ impl View<'_, '_> {
         context: &Context<'_>,
     ) -> Answer {
         let Some((facts, plain)) = collect(source).await else {
-            let made = Arc::new(Object::made(502, "The origin's answer cannot be used.\n", context.now_ms()));
+            let made = Arc::new(Object::made(
+                502,
+                "The origin's answer cannot be used.\n",
+                Begun::default(),
+                context.now_ms(),
+            ));
             return self.plain(Source::Whole(made), head, context);
         };
         let facts = &facts;

@@ -107,11 +107,11 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
     let served = Served::Forwarded { forward: why, stored: false, collapsed: false };
     let source = match depart_alone(worker, &keyed, Alone::Pass(pass), body) {
         Departure::Landed(object) => Source::Whole(object),
-        Departure::Refused(failure) => Source::Whole(Object::failed(&failure, worker)),
+        Departure::Refused(failure) => Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed))),
         Departure::Following { mut follower, .. } => match follower.arrival().await {
             Ok(Arrival::Head(head)) => Source::Growing(head, follower),
             Ok(Arrival::Whole(object, _)) => Source::Whole(object),
-            Err(_) => Source::Whole(Object::failed(&Failure::Broken, worker)),
+            Err(_) => Source::Whole(Object::failed(&Failure::Broken, worker, begun(worker, &keyed))),
         },
     };
     Fetched { authorised: keyed.authorised, source, served, revalidated: false }
@@ -144,7 +144,9 @@ async fn forwarded<'t, 'r>(
                 served = Served::Hit;
                 break Source::Whole(object);
             }
-            Departure::Refused(failure) => break Source::Whole(Object::failed(&failure, worker)),
+            Departure::Refused(failure) => {
+                break Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed)));
+            }
             Departure::Following { follower, collapsed } => (follower, collapsed),
         };
         let arrival = match follower.arrival().await {
@@ -160,7 +162,7 @@ async fn forwarded<'t, 'r>(
                 boarded = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
                 continue;
             }
-            Ok(_) | Err(_) => break Source::Whole(Object::failed(&Failure::Broken, worker)),
+            Ok(_) | Err(_) => break Source::Whole(Object::failed(&Failure::Broken, worker, begun(worker, &keyed))),
         };
         served = Served::Forwarded { forward, stored: arrival.head().is_stored(), collapsed };
         break match arrival {

@@ -37,7 +37,7 @@ enum Phase {
 }
 
 /// By which orders and strikes a fetch is judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Begun {
     /// Invalidation sequence in force.
     pub(crate) sequence: u64,

@@ -118,7 +118,9 @@ fn accepted(rule: &Rule, request: &Request<'_>) -> Encodings {
     for member in text_values(request, "accept-encoding").into_iter().flat_map(|line| line.split(',')) {
         let mut parts = member.split(';').map(str::trim);
         let name = parts.next().unwrap_or("");
-        let zero = parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
+        let zero = parts.any(|part| {
+            part.trim_start_matches(['q', 'Q']).strip_prefix('=').and_then(|q| q.parse::<f32>().ok()) == Some(0.0)
+        });
         others |= name == "*" && !zero;
         let list = if zero { &mut refused } else { &mut named };
         list.brotli |= name.eq_ignore_ascii_case("br");

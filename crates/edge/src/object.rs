@@ -14,6 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::body::StoredBody;
+use crate::flight::Begun;
 use crate::head::{http_date, push_number};
 use crate::upstream::Failure;
 use crate::worker::Worker;
@@ -308,11 +309,14 @@ impl Object {
     }
 
     /// An answer that the edge makes for an origin that gives none; kept for [`ERROR_TTL_MS`].
-    pub(crate) fn made(status: u16, text: &'static str, now_ms: i64) -> Self {
+    pub(crate) fn made(status: u16, text: &'static str, begun: Begun, now_ms: i64) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let mut head = ObjectHead::read(status, &headers, &Making::plain(&Policy::default(), now_ms));
+        let policy = Policy::default();
+        let plain = Making::plain(&policy, now_ms);
+        let making = Making { sequence: begun.sequence, begun_ms: begun.moment_ms, ..plain };
+        let mut head = ObjectHead::read(status, &headers, &making);
         // However the behavior is cached, a herd does not hammer a failing origin.
         (head.keep, head.useful) = (Ok(()), true);
         head.timing.fresh_until_ms = now_ms.saturating_add(ERROR_TTL_MS);
@@ -320,9 +324,9 @@ impl Object {
     }
 
     /// The answer in place of an origin that gives none.
-    pub(crate) fn failed(failure: &Failure, worker: &Worker) -> Arc<Self> {
+    pub(crate) fn failed(failure: &Failure, worker: &Worker, begun: Begun) -> Arc<Self> {
         let (status, text) = failure.answer();
-        Arc::new(Self::made(status, text, worker.clock().now_ms()))
+        Arc::new(Self::made(status, text, begun, worker.clock().now_ms()))
     }
 
     /// The object after a `304`: its body with the fields updated (RFC 9111 §3.2).

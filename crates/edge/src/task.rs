@@ -64,18 +64,27 @@ impl Drop for Task {
 
 impl Task {
     pub(crate) async fn fly(mut self) {
-        let requested_ms = self.worker.clock().now_ms();
+        let mut requested_ms = self.worker.clock().now_ms();
         let validators = self.prior.as_deref().map(validators).unwrap_or_default();
         self.forwarded.ask.headers.extend(validators.clone());
         let Some(route) = self.rule.route.clone() else { return };
-        let fetched = self.ask(&route).await;
+        let mut fetched = self.ask(&route).await;
+        if let (true, Some(prior)) = (is_304(&fetched) && !validators.is_empty(), self.prior.clone()) {
+            match fetched {
+                Ok(answer) if confirms(&prior, &answer) => return self.freshen(&prior, answer, requested_ms).await,
+                // Its connection is not used again.
+                Ok(_) | Err(_) => {}
+            }
+            // The origin confirmed something that is not stored (RFC 9111 §4.3.4): it has to send what it means.
+            self.forwarded.ask.headers.remove(IF_NONE_MATCH);
+            self.forwarded.ask.headers.remove(IF_MODIFIED_SINCE);
+            requested_ms = self.worker.clock().now_ms();
+            fetched = self.ask(&route).await;
+        }
         let received_ms = self.worker.clock().now_ms();
         let failure = match fetched {
             Ok(answer) if self.passing != Passing::Nothing => {
                 return self.pass(answer, requested_ms, received_ms).await;
-            }
-            Ok(answer) if answer.status == 304 && !validators.is_empty() => {
-                return self.freshen(answer, requested_ms, received_ms).await;
             }
             Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => Failure::Status(answer.status),
             Ok(answer) if counts_as_error(answer.status) && self.may_serve_stale(received_ms) => {
@@ -170,16 +179,18 @@ impl Task {
     fn invalidate(&self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let named = [text(http::header::LOCATION), text(http::header::CONTENT_LOCATION)];
-        let target =
-            Target { scheme: self.forwarded.ask.scheme.as_str(), authority: &self.host, path_and_query: &self.uri };
         let table = self.worker.table().load();
         let Some(site) = table.by_id(&self.site) else { return };
         let now_ms = self.worker.clock().now_ms();
-        for other in target.invalidated(&self.forwarded.ask.method, 200, named[0], named[1]) {
-            let resource = resource_key(site, &other);
-            self.worker.strikes().strike(&resource, now_ms);
-            // What has no more in its key goes at once, from disk too; strikes do not outlast the process.
-            self.worker.cache().purge(&resource);
+        // Objects are the same for viewers of both schemes.
+        for scheme in ["http", "https"] {
+            let target = Target { scheme, authority: &self.host, path_and_query: &self.uri };
+            for other in target.invalidated(&self.forwarded.ask.method, 200, named[0], named[1]) {
+                let resource = resource_key(site, &other);
+                self.worker.strikes().strike(&resource, now_ms);
+                // What has no more in its key goes at once, from disk too; strikes do not outlast the process.
+                self.worker.cache().purge(&resource);
+            }
         }
     }
 
@@ -270,33 +281,13 @@ impl Task {
         }
     }
 
-    async fn freshen(self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
-        let Some(prior) = &self.prior else { return };
-        let update = ResponseMeta::read(304, &answer.headers);
-        if !is_validated_by(&ResponseMeta::read(prior.head.status, &prior.head.fields()), &update) {
-            return self.ask_again(requested_ms).await;
-        }
+    async fn freshen(&self, prior: &Object, mut answer: Answer, requested_ms: i64) {
+        let received_ms = self.worker.clock().now_ms();
         let object = Arc::new(prior.freshened(&answer.headers, &self.making(requested_ms, received_ms)));
         admit(self.worker.cache(), self.places(), &Object::without_withheld(object.clone()));
         self.flight.land(object, Landing::Revalidated);
         if let Ok(None) = answer.next().await {
             answer.release(self.worker.pool());
-        }
-    }
-
-    /// The origin confirmed something that is not stored (RFC 9111 §4.3.4): it has to send what it means.
-    async fn ask_again(mut self, requested_ms: i64) {
-        self.forwarded.ask.headers.remove(IF_NONE_MATCH);
-        self.forwarded.ask.headers.remove(IF_MODIFIED_SINCE);
-        let Some(route) = self.rule.route.clone() else { return };
-        let fetched = self.ask(&route).await;
-        let received_ms = self.worker.clock().now_ms();
-        match fetched {
-            Ok(answer) if answer.status < 200 || matches!(answer.status, 206 | 304) => {
-                self.fall_back(&Failure::Status(answer.status), received_ms);
-            }
-            Ok(answer) => self.receive(answer, requested_ms, received_ms).await,
-            Err(failure) => self.fall_back(&failure, received_ms),
         }
     }
 
@@ -318,8 +309,11 @@ impl Task {
                 self.flight.land(object, Landing::StaleOnError);
             }
             _ => {
-                let object = Object::failed(failure, &self.worker);
-                admit(self.worker.cache(), self.places(), &object);
+                let object = Object::failed(failure, &self.worker, self.flight.begun);
+                // That a request by itself has failed says nothing of the object.
+                if self.passing == Passing::Nothing {
+                    admit(self.worker.cache(), self.places(), &object);
+                }
                 self.flight.land(object, Landing::Fetched);
             }
         }
@@ -337,6 +331,16 @@ impl Task {
             self.report(failure, &route.primary);
         }
     }
+}
+
+fn is_304(fetched: &Result<Answer, Failure>) -> bool {
+    matches!(fetched, Ok(answer) if answer.status == 304)
+}
+
+/// Whether a `304` is about what is stored.
+fn confirms(prior: &Object, answer: &Answer) -> bool {
+    let stored = ResponseMeta::read(prior.head.status, &prior.head.fields());
+    is_validated_by(&stored, &ResponseMeta::read(304, &answer.headers))
 }
 
 /// Only a whole success is worth confirming.

@@ -7,7 +7,8 @@ use anabranch_edge::DiskConfig;
 use anabranch_model::{DistributionSpec, InvalidationLog, InvalidationSpec, Report, Selection};
 use tokio::sync::Notify;
 
-use crate::support::{Script, TestEdge, TestOrigin, Viewer, ask, distribution, get, start, until};
+use crate::raw_origin::{RawOrigin, Then};
+use crate::support::{Script, TestEdge, TestOrigin, Viewer, ask, distribution, get, http_origin, start, until};
 
 fn order(sequence: u64, paths: &[&str], tags: &[&str]) -> InvalidationSpec {
     let list = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect();
@@ -182,6 +183,19 @@ async fn a_revalidated_object_keeps_its_tags_and_its_orders() {
     let reply = get(edge.address, "a.test", "/a").await;
     assert_eq!(reply.header("x-cache"), Some("Miss from cloudfront"));
     assert!(!origin.heads().last().unwrap().contains("if-none-match"), "what is forgotten is not confirmed");
+}
+
+#[tokio::test]
+async fn a_failing_origin_is_not_hammered_after_an_order_either() {
+    let origin = RawOrigin::start(|_, _, _| (vec![], Then::Drop)).await;
+    let mut site = distribution("E1", "a.test", &TestOrigin::start().await);
+    site.origins[0].origin = http_origin(origin.address);
+    site.invalidations = InvalidationLog { floor: 3, entries: vec![order(4, &["/*"], &[])] };
+    let edge = start(vec![site], |_| {});
+    for _ in 0..5 {
+        assert_eq!(get(edge.address, "a.test", "/a").await.status, 502);
+    }
+    assert_eq!(origin.heads().len(), 1);
 }
 
 #[tokio::test]

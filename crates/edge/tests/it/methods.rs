@@ -14,7 +14,8 @@ async fn started(change: impl FnOnce(&mut DistributionSpec)) -> (RawOrigin, Test
         let (status, more) = match (method, target) {
             ("GET" | "HEAD" | "OPTIONS", _) => (200, "cache-control: max-age=60\r\nvary: x-v\r\n"),
             (_, "/fails") => (500, ""),
-            (_, "/moves") => (201, "location: /named?q=1\r\ncontent-location: http://a.test/content\r\n"),
+            (_, "/moves") => (201, "location: /named?q=1\r\ncontent-location: https://a.test/content\r\n"),
+            (_, "/dies") => return (vec![], Then::Drop),
             (_, "/foreign") => (200, "location: http://other.test/named\r\n"),
             _ => (200, ""),
         };
@@ -133,7 +134,7 @@ async fn a_success_of_an_unsafe_method_makes_what_it_may_have_changed_unusable()
     })
     .await;
     let kinds = ["", "X-V: 1\r\n", "X-V: 2\r\nX-K: 3\r\n", "Accept-Encoding: gzip\r\n"];
-    let paths = ["/a", "/a?q=1", "/fails", "/moves", "/named", "/named?q=1", "/content", "/foreign", "/root"];
+    let paths = ["/a", "/a?q=1", "/fails", "/dies", "/moves", "/named", "/named?q=1", "/content", "/foreign", "/root"];
     let fill = async || {
         for path in paths {
             for lines in kinds {
@@ -146,6 +147,7 @@ async fn a_success_of_an_unsafe_method_makes_what_it_may_have_changed_unusable()
         ("POST", "/a", &["/a"][..]),
         ("DELETE", "/a?u=9&q=1", &["/a?q=1"]),
         ("PUT", "/fails", &[]),
+        ("POST", "/dies", &[]),
         ("PATCH", "/moves", &["/moves", "/named?q=1", "/content"]),
         ("POST", "/foreign", &["/foreign"]),
         ("POST", "/", &["/root"]),
