@@ -126,6 +126,7 @@ fn spawn(dir: &TempDir, name: &str, control: &str, token: &str, ports: [u16; 2])
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
     }
     command.env("ANABRANCH_NODE_TOKEN", token).env("ANABRANCH_NODE_NAME", name).env_remove("ANABRANCH_TOKEN");
+    command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the edge to start")
 }
 

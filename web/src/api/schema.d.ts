@@ -301,6 +301,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/distributions/{id}/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what a distribution has delivered, by behavior and by breakout. */
+        get: operations["distribution_traffic"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/key-groups": {
         parameters: {
             query?: never;
@@ -373,6 +390,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the nodes of the data plane. */
+        get: operations["node_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nodes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets a node that is not connected: nothing waits for it any more. */
+        delete: operations["node_forget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sign": {
         parameters: {
             query?: never;
@@ -411,6 +462,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What a behavior has delivered. */
+        BehaviorTraffic: components["schemas"]["Counts"] & {
+            /** @description Path pattern; empty where it is not known. */
+            behavior: string;
+        };
         /** @description One live session of a channel. */
         Breakout: {
             /** @description Channel that feeds it. */
@@ -441,6 +497,11 @@ export interface components {
             channel: string;
             /** @description Unique name, 1 to 100 characters. */
             name: string;
+        };
+        /** @description What was delivered of a breakout. */
+        BreakoutTraffic: components["schemas"]["Counts"] & {
+            /** @description The breakout, which may be deleted by now. */
+            breakout: string;
         };
         /** @description A durable live pipeline. */
         Channel: {
@@ -509,6 +570,36 @@ export interface components {
              */
             status: string;
         };
+        /** @description Counts of answers to viewers. */
+        Counts: {
+            /**
+             * Format: int64
+             * @description Bytes sent, heads and bodies.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Share of hits in hits and misses, 0 to 1; null where there is neither.
+             */
+            hit_ratio?: number | null;
+            /**
+             * Format: int64
+             * @description Answers from the cache without a word to the origin.
+             */
+            hits: number;
+            /**
+             * Format: int64
+             * @description Answers for which something was asked of the origin.
+             */
+            misses: number;
+            /**
+             * Format: int64
+             * @description Requests answered.
+             */
+            requests: number;
+            /** @description Answers by status class. */
+            statuses: components["schemas"]["Statuses"];
+        };
         /** @description What a host name serves. */
         Distribution: {
             /** @description Other host names. */
@@ -558,6 +649,17 @@ export interface components {
              *     not honoured is refused by name.
              */
             config: Record<string, never>;
+        };
+        /** @description What a distribution has delivered. */
+        DistributionTraffic: {
+            /** @description The same by path pattern of the behavior. */
+            behaviors: components["schemas"]["BehaviorTraffic"][];
+            /** @description The same by breakout, as far as paths belong to one; the busiest first. */
+            breakouts: components["schemas"]["BreakoutTraffic"][];
+            /** @description The distribution. */
+            distribution: string;
+            /** @description Everything since it was made. */
+            totals: components["schemas"]["Counts"];
         };
         /** @description A distribution with its configuration. */
         DistributionWhole: components["schemas"]["Distribution"] & {
@@ -873,6 +975,73 @@ export interface components {
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
         };
+        /** @description A page of a list. */
+        List_Node: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Where it stands, in the operator's words. */
+                location: string;
+                /** @description Price class of that location; null for nodes of the control plane's own process. */
+                location_class?: string | null;
+                /** @description Name. */
+                name: string;
+                /**
+                 * Format: int64
+                 * @description The newest snapshot version.
+                 */
+                newest_version: number;
+                /**
+                 * @description Role.
+                 * @example edge
+                 */
+                role: string;
+                /** @description RFC 3339; null for nodes of the control plane's own process. */
+                seen_at?: string | null;
+                /**
+                 * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+                 * @example connected
+                 */
+                state: string;
+                /**
+                 * Format: int64
+                 * @description Snapshot version that it acts by.
+                 */
+                version: number;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A node of the data plane. */
+        Node: {
+            /** @description Where it stands, in the operator's words. */
+            location: string;
+            /** @description Price class of that location; null for nodes of the control plane's own process. */
+            location_class?: string | null;
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The newest snapshot version.
+             */
+            newest_version: number;
+            /**
+             * @description Role.
+             * @example edge
+             */
+            role: string;
+            /** @description RFC 3339; null for nodes of the control plane's own process. */
+            seen_at?: string | null;
+            /**
+             * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+             * @example connected
+             */
+            state: string;
+            /**
+             * Format: int64
+             * @description Snapshot version that it acts by.
+             */
+            version: number;
+        };
         /**
          * @description What becomes of a breakout's media.
          * @enum {string}
@@ -943,6 +1112,34 @@ export interface components {
             key_id: string;
             /** @description The URL with its signature. */
             url: string;
+        };
+        /** @description Answers by status class. */
+        Statuses: {
+            /**
+             * Format: int64
+             * @description 100 to 199.
+             */
+            "1xx": number;
+            /**
+             * Format: int64
+             * @description 200 to 299.
+             */
+            "2xx": number;
+            /**
+             * Format: int64
+             * @description 300 to 399.
+             */
+            "3xx": number;
+            /**
+             * Format: int64
+             * @description 400 to 499.
+             */
+            "4xx": number;
+            /**
+             * Format: int64
+             * @description 500 to 599.
+             */
+            "5xx": number;
         };
         /** @description What a watch page needs. */
         Watch: {
@@ -1670,7 +1867,10 @@ export interface operations {
     invalidation_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller reference when the body names none */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description Id of the distribution */
                 id: string;
@@ -1721,6 +1921,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Invalidation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_traffic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionTraffic"];
                 };
             };
             default: {
@@ -1963,6 +2193,61 @@ export interface operations {
             header?: never;
             path: {
                 /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    node_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Node"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    node_forget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
                 id: string;
             };
             cookie?: never;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{AccessLogConfig, AccessLogFormat, DiskConfig, Edge, OriginRoom, Transforms};
+use anabranch_edge::{AccessLogConfig, AccessLogFormat, DiskConfig, Edge, OriginRoom, S3Bucket, Shield, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::{Config, EdgeLogFormat, LogFormat};
+use crate::config::{Bucket, ShieldAt, Config, EdgeLogFormat, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.
@@ -77,8 +77,28 @@ pub(super) fn edge_config(
         node,
         location: config.edge.location.clone(),
         transforms: transforms(),
+        default_distribution: config.edge.default_distribution.clone(),
+        origin_ca: config.edge.origin_ca.clone(),
+        shield_token: config.edge.shield_token.as_ref().map(|token| token.0.clone()),
+        shields: config.edge.shields.iter().map(shield).collect(),
+        buckets: config.edge.buckets.iter().map(bucket).collect(),
         ..anabranch_edge::Config::default()
     })
+}
+
+fn shield(at: &ShieldAt) -> (String, Shield) {
+    (at.name.clone(), Shield { authority: at.authority.clone(), tls: at.tls, token: at.token.0.clone() })
+}
+
+fn bucket(bucket: &Bucket) -> S3Bucket {
+    S3Bucket {
+        bucket: bucket.bucket.clone(),
+        endpoint: bucket.endpoint.clone(),
+        region: bucket.region.clone(),
+        access_key_id: bucket.access_key_id.clone(),
+        secret_access_key: bucket.secret_access_key.0.clone(),
+        path_style: bucket.path_style,
+    }
 }
 
 /// The edge's access log, if it is to have one.

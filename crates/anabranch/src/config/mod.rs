@@ -4,10 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anabranch_model::{NodeName, PriceClass};
+use anabranch_model::NodeName;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
+
+mod edge;
+
+pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -76,6 +80,9 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.log.keep", "ANABRANCH_EDGE_LOG_KEEP"),
     ("edge.workers", "ANABRANCH_EDGE_WORKERS"),
     ("edge.max_connections", "ANABRANCH_EDGE_MAX_CONNECTIONS"),
+    ("edge.default_distribution", "ANABRANCH_EDGE_DEFAULT_DISTRIBUTION"),
+    ("edge.origin_ca", "ANABRANCH_EDGE_ORIGIN_CA"),
+    ("edge.shield_token", "ANABRANCH_EDGE_SHIELD_TOKEN"),
     ("rtmp.listen", "ANABRANCH_RTMP_LISTEN"),
     ("rtmp.listen", "ANABRANCH_RTMP"),
     ("rtmp.public_url", "ANABRANCH_RTMP_PUBLIC_URL"),
@@ -193,119 +200,6 @@ pub(crate) struct Metrics {
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Edge {
-    pub(crate) listen: Addresses,
-    pub(crate) public_url: Option<String>,
-    pub(crate) tls: EdgeTls,
-    pub(crate) domain_suffix: String,
-    #[serde(deserialize_with = "size")]
-    pub(crate) memory: u64,
-    pub(crate) disk: Disk,
-    pub(crate) log: EdgeLog,
-    pub(crate) workers: usize,
-    pub(crate) max_connections: usize,
-    pub(crate) origin: Option<String>,
-    pub(crate) location: String,
-    pub(crate) location_class: PriceClass,
-}
-
-/// Addresses, as one text with commas between them or as a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
-
-impl Addresses {
-    /// The one that others are told; [`Config::check`] makes sure that there is one where it is needed.
-    pub(crate) fn first(&self) -> SocketAddr {
-        self.0.first().copied().unwrap_or_else(|| local(0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "an address such as \"0.0.0.0:8888\", or a list of them")]
-        enum Raw {
-            Text(String),
-            List(Vec<String>),
-        }
-        let texts = match Raw::deserialize(deserializer)? {
-            Raw::Text(text) => {
-                text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
-            }
-            Raw::List(list) => list,
-        };
-        let parse = |text: &String| {
-            text.parse()
-                .map_err(|_| serde::de::Error::custom(format!("not an address such as \"0.0.0.0:8888\": {text:?}")))
-        };
-        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// TLS for viewers.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct EdgeTls {
-    /// None for no TLS.
-    pub(crate) listen: Addresses,
-    pub(crate) certificates: Option<CertificateFiles>,
-    /// 0 for the port of the first address.
-    pub(crate) public_port: u16,
-}
-
-/// Where certificates are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a directory, or a list of { certificate = \"FILE\", key = \"FILE\" }")]
-pub(crate) enum CertificateFiles {
-    Directory(PathBuf),
-    Pairs(Vec<CertificateFile>),
-}
-
-/// A certificate chain and its key.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CertificateFile {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Disk {
-    pub(crate) path: Option<PathBuf>,
-    /// 0 for no disk tier.
-    #[serde(deserialize_with = "size")]
-    pub(crate) limit: u64,
-    #[serde(deserialize_with = "size")]
-    pub(crate) reserve: u64,
-}
-
-/// The edge's access log.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct EdgeLog {
-    /// Without one there is no log.
-    pub(crate) dir: Option<PathBuf>,
-    pub(crate) format: EdgeLogFormat,
-    #[serde(deserialize_with = "size")]
-    pub(crate) rotate: u64,
-    #[serde(deserialize_with = "size")]
-    pub(crate) keep: u64,
-}
-
-/// What the access log looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum EdgeLogFormat {
-    /// CloudFront's standard log.
-    #[default]
-    W3c,
-    Json,
-    Both,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 pub(crate) struct Rtmp {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
@@ -365,43 +259,6 @@ impl Default for Api {
 impl Default for Metrics {
     fn default() -> Self {
         Self { listen: local(9998) }
-    }
-}
-
-impl Default for Edge {
-    fn default() -> Self {
-        Self {
-            listen: Addresses(vec![everywhere(8888)]),
-            public_url: None,
-            tls: EdgeTls::default(),
-            domain_suffix: "cdn.localhost".to_owned(),
-            memory: 64 << 20,
-            disk: Disk::default(),
-            log: EdgeLog::default(),
-            workers: 0,
-            max_connections: 20_000,
-            origin: None,
-            location: String::new(),
-            location_class: PriceClass::Class100,
-        }
-    }
-}
-
-impl Default for EdgeTls {
-    fn default() -> Self {
-        Self { listen: Addresses(vec![everywhere(8443)]), certificates: None, public_port: 0 }
-    }
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self { path: None, limit: 10 << 30, reserve: 512 << 20 }
-    }
-}
-
-impl Default for EdgeLog {
-    fn default() -> Self {
-        Self { dir: None, format: EdgeLogFormat::W3c, rotate: 64 << 20, keep: 1 << 30 }
     }
 }
 
@@ -631,7 +488,7 @@ mod tests {
 
     #[test]
     fn the_example_file_states_the_defaults() {
-        let example = include_str!("../../../anabranch.example.toml");
+        let example = include_str!("../../../../anabranch.example.toml");
         let uncommented: String = example
             .lines()
             .map(|line| line.strip_prefix("#= ").unwrap_or(line))

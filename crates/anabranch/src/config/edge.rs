@@ -1,0 +1,198 @@
+//! The edge's part of a node's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anabranch_model::{DistributionId, PriceClass};
+use serde::{Deserialize, Deserializer};
+
+use super::{Secret, everywhere, local, size};
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Edge {
+    pub(crate) listen: Addresses,
+    pub(crate) public_url: Option<String>,
+    pub(crate) tls: EdgeTls,
+    pub(crate) domain_suffix: String,
+    #[serde(deserialize_with = "size")]
+    pub(crate) memory: u64,
+    pub(crate) disk: Disk,
+    pub(crate) log: EdgeLog,
+    pub(crate) workers: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) origin: Option<String>,
+    pub(crate) location: String,
+    pub(crate) location_class: PriceClass,
+    /// Of hosts that no distribution claims.
+    pub(crate) default_distribution: Option<DistributionId>,
+    /// PEM file.
+    pub(crate) origin_ca: Option<PathBuf>,
+    /// What other edges show, for whom this one is a shield.
+    pub(crate) shield_token: Option<Secret>,
+    pub(crate) shields: Vec<ShieldAt>,
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// A shield that origins may name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShieldAt {
+    pub(crate) name: String,
+    /// `host:port`.
+    pub(crate) authority: String,
+    #[serde(default)]
+    pub(crate) tls: bool,
+    pub(crate) token: Secret,
+}
+
+/// A bucket of S3-compatible storage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bucket {
+    pub(crate) bucket: String,
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Secret,
+    #[serde(default)]
+    pub(crate) path_style: bool,
+}
+
+/// Addresses, as one text with commas between them or as a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
+
+impl Addresses {
+    /// The one that others are told; [`Config::check`] makes sure that there is one where it is needed.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.0.first().copied().unwrap_or_else(|| local(0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "an address such as \"0.0.0.0:8888\", or a list of them")]
+        enum Raw {
+            Text(String),
+            List(Vec<String>),
+        }
+        let texts = match Raw::deserialize(deserializer)? {
+            Raw::Text(text) => {
+                text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+            }
+            Raw::List(list) => list,
+        };
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|_| serde::de::Error::custom(format!("not an address such as \"0.0.0.0:8888\": {text:?}")))
+        };
+        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// TLS for viewers.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeTls {
+    /// None for no TLS.
+    pub(crate) listen: Addresses,
+    pub(crate) certificates: Option<CertificateFiles>,
+    /// 0 for the port of the first address.
+    pub(crate) public_port: u16,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a directory, or a list of { certificate = \"FILE\", key = \"FILE\" }")]
+pub(crate) enum CertificateFiles {
+    Directory(PathBuf),
+    Pairs(Vec<CertificateFile>),
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFile {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Disk {
+    pub(crate) path: Option<PathBuf>,
+    /// 0 for no disk tier.
+    #[serde(deserialize_with = "size")]
+    pub(crate) limit: u64,
+    #[serde(deserialize_with = "size")]
+    pub(crate) reserve: u64,
+}
+
+/// The edge's access log.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeLog {
+    /// Without one there is no log.
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) format: EdgeLogFormat,
+    #[serde(deserialize_with = "size")]
+    pub(crate) rotate: u64,
+    #[serde(deserialize_with = "size")]
+    pub(crate) keep: u64,
+}
+
+/// What the access log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EdgeLogFormat {
+    /// CloudFront's standard log.
+    #[default]
+    W3c,
+    Json,
+    Both,
+}
+
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: Addresses(vec![everywhere(8888)]),
+            public_url: None,
+            tls: EdgeTls::default(),
+            domain_suffix: "cdn.localhost".to_owned(),
+            memory: 64 << 20,
+            disk: Disk::default(),
+            log: EdgeLog::default(),
+            workers: 0,
+            max_connections: 20_000,
+            origin: None,
+            location: String::new(),
+            location_class: PriceClass::Class100,
+            default_distribution: None,
+            origin_ca: None,
+            shield_token: None,
+            shields: Vec::new(),
+            buckets: Vec::new(),
+        }
+    }
+}
+
+impl Default for EdgeTls {
+    fn default() -> Self {
+        Self { listen: Addresses(vec![everywhere(8443)]), certificates: None, public_port: 0 }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { path: None, limit: 10 << 30, reserve: 512 << 20 }
+    }
+}
+
+impl Default for EdgeLog {
+    fn default() -> Self {
+        Self { dir: None, format: EdgeLogFormat::W3c, rotate: 64 << 20, keep: 1 << 30 }
+    }
+}
