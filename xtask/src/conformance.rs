@@ -135,7 +135,7 @@ fn snapshot(origin: SocketAddr) -> Value {
                 "path_pattern": "*",
                 "origin": "suite",
                 "allowed_methods": "all",
-                "cache": { "min_ttl_seconds": 0, "default_ttl_seconds": 0, "query": "all" },
+                "cache": { "min_ttl_seconds": 0, "default_ttl_seconds": 0, "heuristic": true, "query": "all" },
                 "origin_request": { "query": "all", "headers": "all", "cookies": "all" },
             },
             "error_responses": errors,

@@ -70,6 +70,10 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.disk.path", "ANABRANCH_EDGE_DISK_PATH"),
     ("edge.disk.limit", "ANABRANCH_EDGE_DISK_LIMIT"),
     ("edge.disk.reserve", "ANABRANCH_EDGE_DISK_RESERVE"),
+    ("edge.log.dir", "ANABRANCH_EDGE_LOG_DIR"),
+    ("edge.log.format", "ANABRANCH_EDGE_LOG_FORMAT"),
+    ("edge.log.rotate", "ANABRANCH_EDGE_LOG_ROTATE"),
+    ("edge.log.keep", "ANABRANCH_EDGE_LOG_KEEP"),
     ("edge.workers", "ANABRANCH_EDGE_WORKERS"),
     ("edge.max_connections", "ANABRANCH_EDGE_MAX_CONNECTIONS"),
     ("rtmp.listen", "ANABRANCH_RTMP_LISTEN"),
@@ -94,6 +98,9 @@ const KEYS: &[(&str, &str)] = &[
 
 /// Least limit of the edge's files.
 const MIN_DISK_BYTES: u64 = 64 << 20;
+
+/// Least size at which a file of the access log is full.
+const MIN_ROTATE_BYTES: u64 = 64 << 10;
 
 /// Variables that are not keys of the file: the command line's, and those of build and tests.
 const OTHER_VARIABLES: &[&str] =
@@ -194,6 +201,7 @@ pub(crate) struct Edge {
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
     pub(crate) disk: Disk,
+    pub(crate) log: EdgeLog,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
     pub(crate) origin: Option<String>,
@@ -272,6 +280,30 @@ pub(crate) struct Disk {
     pub(crate) reserve: u64,
 }
 
+/// The edge's access log.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeLog {
+    /// Without one there is no log.
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) format: EdgeLogFormat,
+    #[serde(deserialize_with = "size")]
+    pub(crate) rotate: u64,
+    #[serde(deserialize_with = "size")]
+    pub(crate) keep: u64,
+}
+
+/// What the access log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EdgeLogFormat {
+    /// CloudFront's standard log.
+    #[default]
+    W3c,
+    Json,
+    Both,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rtmp {
@@ -345,6 +377,7 @@ impl Default for Edge {
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
             disk: Disk::default(),
+            log: EdgeLog::default(),
             workers: 0,
             max_connections: 20_000,
             origin: None,
@@ -363,6 +396,12 @@ impl Default for EdgeTls {
 impl Default for Disk {
     fn default() -> Self {
         Self { path: None, limit: 10 << 30, reserve: 512 << 20 }
+    }
+}
+
+impl Default for EdgeLog {
+    fn default() -> Self {
+        Self { dir: None, format: EdgeLogFormat::W3c, rotate: 64 << 20, keep: 1 << 30 }
     }
 }
 
@@ -463,6 +502,12 @@ impl Config {
             bail!(
                 "edge.tls.certificates must name at least one pair; without the key a development certificate is made"
             );
+        }
+        if self.edge.log.rotate < MIN_ROTATE_BYTES {
+            bail!("edge.log.rotate must be at least 64KiB: {} bytes", self.edge.log.rotate);
+        }
+        if self.edge.log.keep < self.edge.log.rotate {
+            bail!("edge.log.keep must be at least edge.log.rotate: {} bytes", self.edge.log.keep);
         }
         if self.edge.memory < 1 << 20 {
             bail!("edge.memory must be at least 1MiB: {} bytes", self.edge.memory);
@@ -598,6 +643,10 @@ mod tests {
         assert_eq!(config.edge.memory, defaults.edge.memory);
         assert_eq!(config.edge.disk.limit, defaults.edge.disk.limit);
         assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
+        assert_eq!(config.edge.log.format, defaults.edge.log.format);
+        assert_eq!(config.edge.log.rotate, defaults.edge.log.rotate);
+        assert_eq!(config.edge.log.keep, defaults.edge.log.keep);
+        assert_eq!((config.edge.log.dir, defaults.edge.log.dir), (None, None));
         assert_eq!(config.store.reserve, defaults.store.reserve);
         assert_eq!(config.drain, defaults.drain);
         assert_eq!(config.edge.location_class, defaults.edge.location_class);
@@ -644,6 +693,8 @@ mod tests {
             ("ANABRANCH_EDGE_WORKERS", "3"),
             ("ANABRANCH_EDGE_DISK_LIMIT", "2GiB"),
             ("ANABRANCH_EDGE_DISK_PATH", "/somewhere"),
+            ("ANABRANCH_EDGE_LOG_DIR", "/elsewhere"),
+            ("ANABRANCH_EDGE_LOG_FORMAT", "both"),
             ("ANABRANCH_TOKEN", "42"),
         ];
         let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
@@ -651,6 +702,8 @@ mod tests {
         assert_eq!(config.edge.workers, 3);
         assert_eq!(config.edge.disk.limit, 2 << 30);
         assert_eq!(config.edge.disk.path, Some(PathBuf::from("/somewhere")));
+        assert_eq!(config.edge.log.dir, Some(PathBuf::from("/elsewhere")));
+        assert_eq!(config.edge.log.format, EdgeLogFormat::Both);
         assert_eq!(config.api.token.unwrap().0, "42");
         let error = load("", &[("ANABRANCH_EDGE_MEMORY", "lots")]).unwrap_err();
         assert!(format!("{error:#}").contains("ANABRANCH_EDGE_MEMORY"), "{error:#}");

@@ -91,6 +91,7 @@ impl ForwardedValues {
             min_ttl_seconds: self.lifetimes.min,
             default_ttl_seconds: self.lifetimes.default,
             max_ttl_seconds: self.lifetimes.max,
+            heuristic: false,
             query: match &self.query {
                 Query::None => Selection::None,
                 Query::All => Selection::All,

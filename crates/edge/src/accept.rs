@@ -8,7 +8,7 @@ use anabranch_net::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::request::Scheme;
+use crate::request::{Connection, Scheme};
 use crate::tls::HostGuard;
 use crate::worker::Worker;
 use crate::{h1, h2};
@@ -22,6 +22,8 @@ pub(crate) struct Viewer {
     pub(crate) address: IpAddr,
     /// Of a connection over TLS.
     pub(crate) hosts: Option<HostGuard>,
+    /// For the log.
+    pub(crate) connection: Connection,
 }
 
 impl Viewer {
@@ -49,7 +51,7 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, scheme: S
         };
         // Without it small answers wait for acknowledgements; failing to set it only costs latency.
         let _ = stream.set_nodelay(true);
-        let (worker, peer, shutdown) = (worker.clone(), peer.ip().to_canonical(), shutdown.clone());
+        let (worker, shutdown) = (worker.clone(), shutdown.clone());
         let tasks = worker.tasks().clone();
         // Joined by the worker's drain. Two tasks of their own: a plain connection need not have room for TLS.
         match scheme {
@@ -93,12 +95,13 @@ impl Drop for Counted {
 async fn serve_plain(
     worker: Arc<Worker>,
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     shutdown: Shutdown,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let _counted = Counted::new(worker.clone(), permit);
-    let viewer = Viewer { address: peer, hosts: None };
+    let connection = Connection { port: peer.port(), ..Connection::default() };
+    let viewer = Viewer { address: peer.ip().to_canonical(), hosts: None, connection };
     match h1::serve(&worker, stream, &viewer, &shutdown).await {
         Ok(h1::Begun::Closed) => {}
         // Apart, so that a connection of HTTP/1.1 need not have room for one of HTTP/2.
@@ -112,7 +115,7 @@ async fn serve_plain(
 async fn serve_tls(
     worker: Arc<Worker>,
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     shutdown: Shutdown,
     permit: Option<OwnedSemaphorePermit>,
 ) {
@@ -132,7 +135,8 @@ async fn serve_tls(
         }
     };
     worker.metrics().handshakes.increment(1);
-    let viewer = Viewer { address: peer, hosts: Some(shaken.hosts) };
+    let connection = Connection { port: peer.port(), tls: shaken.tls, ..Connection::default() };
+    let viewer = Viewer { address: peer.ip().to_canonical(), hosts: Some(shaken.hosts), connection };
     if shaken.http_2 {
         Box::pin(h2::serve(&worker, shaken.wire, viewer, &shutdown)).await;
     } else if let Err(error) = h1::serve(&worker, shaken.wire, &viewer, &shutdown).await {

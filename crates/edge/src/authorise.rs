@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anabranch_signing::{Credentials, Denied, Grant, ParsedPolicy, RequestUrl, Source, verify};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use parking_lot::Mutex;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -44,6 +45,36 @@ pub(crate) struct Pass {
     pub(crate) query: String,
     /// Claim of the viewer's session, for the log.
     pub(crate) session: Option<Box<str>>,
+    last: Mutex<LastUrl>,
+}
+
+impl Pass {
+    /// Whether the policy covers the URL. Viewers mostly ask for what they have just asked for, or a file of it: the last answer is
+    /// remembered, for the exact text.
+    fn covers(&self, url: &RequestUrl<'_>) -> Result<(), Denied> {
+        let same = |last: &LastUrl| last.scheme == url.scheme && last.host == url.host && last.path == url.path;
+        if self.last.try_lock().is_some_and(|last| same(&last)) {
+            return Ok(());
+        }
+        self.policy.covers(url)?;
+        if let Some(mut last) = self.last.try_lock() {
+            last.scheme.clear();
+            last.scheme.push_str(url.scheme);
+            last.host.clear();
+            last.host.push_str(url.host);
+            last.path.clear();
+            last.path.push_str(url.path);
+        }
+        Ok(())
+    }
+}
+
+/// A URL that a policy covers. Its query is that of the memo's key.
+#[derive(Debug, Default)]
+struct LastUrl {
+    scheme: String,
+    host: String,
+    path: String,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +137,11 @@ fn judge(
     let cookies = || request.fields.cookies.iter().copied().filter(|line| !line.is_empty());
     let query = request.query.unwrap_or("");
     let recall = |scratch: &[u8]| match memo.0.get(scratch) {
-        Some(pass) => pass.policy.allows(&url, request.peer, now_seconds).map(|()| Some(pass)),
+        Some(pass) => {
+            pass.policy.holds(request.peer, now_seconds)?;
+            pass.covers(&url)?;
+            Ok(Some(pass))
+        }
         None => Ok(None),
     };
     write_memo_key(scratch, gate.serial, Source::Query, query, std::iter::empty());
@@ -129,7 +164,7 @@ fn judge(
     let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
     let session = verified.policy.claim(SESSION_CLAIM).and_then(|claim| claim.as_str());
     let session = session.map(|claim| claim.chars().take(MAX_CLAIM_CHARS).collect::<String>().into_boxed_str());
-    let pass = Arc::new(Pass { policy: verified.policy, query, session });
+    let pass = Arc::new(Pass { policy: verified.policy, query, session, last: Mutex::default() });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)
 }

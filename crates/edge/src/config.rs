@@ -53,6 +53,8 @@ pub struct Config {
     pub default_distribution: Option<DistributionId>,
     /// Body transforms that behaviors may name.
     pub transforms: Transforms,
+    /// The access log; without it answers are only counted.
+    pub access_log: Option<AccessLogConfig>,
     /// Certificate authorities, as PEM, that origins may be certified by besides those that browsers believe.
     pub origin_ca: Option<PathBuf>,
     /// Buckets of S3-compatible storage. Others are in the house's own store, behind the origin room.
@@ -83,6 +85,7 @@ impl Default for Config {
             node: "edge".to_owned(),
             default_distribution: None,
             transforms: Transforms::default(),
+            access_log: None,
             origin_ca: None,
             buckets: Vec::new(),
             shields: BTreeMap::new(),
@@ -176,6 +179,40 @@ impl fmt::Debug for Shield {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("authority", &self.authority).field("tls", &self.tls).finish_non_exhaustive()
     }
+}
+
+/// Where the access log goes and how much of it is kept.
+#[derive(Clone, Debug)]
+pub struct AccessLogConfig {
+    /// Directory for this edge alone, made if it is missing; each distribution has one within. Files in it that the edge has not
+    /// made are left alone.
+    pub dir: PathBuf,
+    /// What is written.
+    pub format: AccessLogFormat,
+    /// Bytes after which a file is closed and compressed; at the end of an hour each is.
+    pub rotate_bytes: u64,
+    /// Limit of all files together; the oldest go first, those being written never.
+    pub keep_bytes: u64,
+}
+
+impl AccessLogConfig {
+    /// The defaults for a directory: CloudFront's format, files of 64 MiB, 1 GiB of them.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, format: AccessLogFormat::default(), rotate_bytes: 64 << 20, keep_bytes: 1 << 30 }
+    }
+}
+
+/// Formats of the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// CloudFront's standard log: W3C extended log format, 33 fields, in `.log` files.
+    #[default]
+    W3c,
+    /// A JSON object a line with names of our own, in `.jsonl` files.
+    Json,
+    /// Both, in files of their own.
+    Both,
 }
 
 /// What is done to bodies between cache and viewer, given by the binary, so that the edge knows no media.

@@ -295,6 +295,7 @@ impl View<'_, '_> {
         } else {
             self.rule.headers.write(self.request, &facts.cors_lines, head);
         }
+        context.write_request_id(head);
         let now_ms = context.now_ms();
         head.number(b"age", facts.timing.age_seconds(now_ms));
         if status >= 400 {
@@ -331,12 +332,7 @@ impl View<'_, '_> {
             Served::Forwarded { .. } => Outcome::Miss,
             Served::Own => Outcome::Own,
         };
-        Answer {
-            status,
-            sized,
-            body,
-            record: context.record(Some((self.site, self.rule, self.path)), self.request, status, outcome),
-        }
+        Answer { status, sized, body, record: context.record(Some((self.site, self.rule, self.path)), status, outcome) }
     }
 }
 
@@ -350,6 +346,7 @@ pub(crate) fn refuse(
     let (status, text) = own_text(refused.own);
     head.start(status);
     head.date(context.now_ms());
+    context.write_request_id(head);
     let mut denied = None;
     match refused.own {
         // The words that clients of CloudFront know.
@@ -386,7 +383,7 @@ pub(crate) fn refuse(
     let record = match request {
         Some(request) => {
             let place = refused.site.zip(refused.rule).map(|(site, rule)| (site, rule, request.path));
-            context.record(place, request, status, Outcome::Own)
+            context.record(place, status, Outcome::Own)
         }
         None => context.record_unread(status),
     };

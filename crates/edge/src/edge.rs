@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::accept;
+use crate::access_log::{AccessLog, AccessLogError};
 use crate::authorise::Memo;
 use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
@@ -49,6 +50,9 @@ pub enum Error {
     /// The directory of the disk tier cannot be used.
     #[error(transparent)]
     Cache(io::Error),
+    /// The access log cannot be kept.
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
     /// A listener, runtime or thread cannot be made.
     #[error("cannot prepare a serving thread")]
     Prepare(#[source] io::Error),
@@ -95,7 +99,9 @@ impl Edge {
             config.https_port = listening.secure().map_or(HTTPS_PORT, |address| address.port());
         }
         let tiers = CacheConfig { memory_bytes: config.cache_bytes, disk: config.disk.clone() };
+        let access_log = config.access_log.as_ref().map(|log| AccessLog::open(log, &config.node, clock.clone()));
         let shared = Shared {
+            access_log: access_log.transpose()?.map(Arc::new),
             clock,
             table: ArcSwap::default(),
             cache: Cache::open(&tiers).map_err(Error::Cache)?,
@@ -178,6 +184,9 @@ impl Edge {
             let _ = following.await;
         }
         account(&shared, &books, &reports);
+        if let Some(log) = &shared.access_log {
+            log.stop().await;
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anabranch_http_cache::VaryNames;
 use anabranch_model::Encodings;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, COOKIE, IF_RANGE, RANGE, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, COOKIE, HOST, IF_RANGE, RANGE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authorise::Authorised;
@@ -162,9 +162,12 @@ fn copy(rule: &Rule, request: &Request<'_>, passing: Passing, told: &mut HeaderM
             || text.starts_with("x-anabranch-")
             || nominated.iter().any(|option| option == text)
             || (CONDITIONAL.contains(&text) && passing != Passing::Everything);
-        if !held && rule.telling.headers.has(text) {
+        if !held && name != HOST && rule.telling.headers.has(text) {
             told.append(name, value);
         }
+    }
+    if let (true, Ok(host)) = (rule.telling.headers.has("host"), HeaderValue::from_str(request.host)) {
+        told.insert(HOST, host);
     }
 }
 

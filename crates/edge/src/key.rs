@@ -78,6 +78,10 @@ fn add_policy(rule: &Rule, request: &Request<'_>, key: &mut Vec<u8>) -> Encoding
 
 /// The values of a header, lines that are not text left out.
 pub(crate) fn text_values<'q>(request: &Request<'q>, name: &str) -> Vec<&'q str> {
+    // HTTP/2 has it elsewhere, and an absolute target overrides it.
+    if name == "host" {
+        return vec![request.host];
+    }
     request.lines.all(name).filter_map(|value| std::str::from_utf8(value).ok()).collect()
 }
 

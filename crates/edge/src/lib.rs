@@ -8,6 +8,7 @@
 //! Spec: RFC 9110, 9111, 9112, 9113, 8446; cloudfront.md section 1.
 
 mod accept;
+mod access_log;
 mod admit;
 mod authorise;
 mod body;
@@ -35,11 +36,13 @@ mod pace;
 mod pattern;
 mod record;
 mod request;
+mod request_id;
 mod river;
 mod route;
 mod rule;
 mod segments;
 mod select;
+mod series;
 mod spool;
 mod table;
 mod task;
@@ -48,6 +51,7 @@ mod upstream;
 mod wire;
 mod worker;
 
-pub use config::{Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
+pub use access_log::AccessLogError;
+pub use config::{AccessLogConfig, AccessLogFormat, Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
 pub use edge::{Edge, Error};
 pub use upstream::TrustError;

@@ -49,7 +49,7 @@ const COMPRESSIBLE: [&str; 13] = [
 ];
 
 /// Fields that the edge writes itself, or that are meant for it alone.
-const NOT_KEPT: [&str; 4] = ["cache-status", "x-cache", "cache-tag", "surrogate-key"];
+const NOT_KEPT: [&str; 6] = ["cache-status", "x-cache", "cache-tag", "surrogate-key", "x-amz-cf-id", "x-amz-cf-pop"];
 
 /// What an answer's head is judged by besides itself.
 #[derive(Clone, Copy, Debug)]

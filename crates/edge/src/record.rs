@@ -1,14 +1,17 @@
 //! Bend: what is counted and logged, once an answer is over.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anabranch_model::{Report, Traffic};
+use anabranch_model::{BreakoutId, Report, Traffic};
 use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::mpsc;
 
+use crate::access_log::{Ending, Line};
+use crate::series::Series;
 use crate::table::Cell;
 
 /// Time between two reports of traffic.
@@ -26,9 +29,9 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 6] = [Self::Hit, Self::Stale, Self::Revalidated, Self::Miss, Self::Collapsed, Self::Own];
+    pub(crate) const COUNT: usize = Self::Own as usize + 1;
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
@@ -43,6 +46,11 @@ impl Outcome {
 /// Traffic of one behavior and breakout since the last report.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Of the distribution.
+    pub(crate) series: Arc<Series>,
+    /// Path pattern of the behavior.
+    pub(crate) behavior: Arc<str>,
+    pub(crate) breakout: Option<BreakoutId>,
     bytes: AtomicU64,
     /// By status class, 1xx to 5xx; their sum is the number of requests.
     statuses: [AtomicU64; 5],
@@ -60,6 +68,10 @@ struct Counts {
 }
 
 impl Counters {
+    pub(crate) fn new(series: Arc<Series>, behavior: Arc<str>, breakout: Option<BreakoutId>) -> Self {
+        Self { series, behavior, breakout, ..Self::default() }
+    }
+
     fn count(&self, status: u16, outcome: Outcome, bytes: u64) {
         self.statuses[class(status)].fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -94,15 +106,14 @@ impl Counters {
 }
 
 /// Index of a status class.
-fn class(status: u16) -> usize {
+pub(crate) fn class(status: u16) -> usize {
     usize::from(status / 100).clamp(1, 5) - 1
 }
 
 /// Counters and gauges of the edge, looked up once.
 pub(crate) struct Metrics {
-    /// By status class and outcome.
-    requests: [[Counter; 6]; 5],
-    bytes: Counter,
+    /// Of requests that no distribution claims; they are in no report.
+    pub(crate) nobody: Counters,
     pub(crate) origin_fetches: Counter,
     pub(crate) origin_failures: Counter,
     pub(crate) origin_failovers: Counter,
@@ -123,14 +134,8 @@ impl std::fmt::Debug for Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         Self {
-            requests: classes.map(|class| {
-                Outcome::ALL.map(
-                    |outcome| counter!("anabranch_edge_requests_total", "status" => class, "cache" => outcome.as_str()),
-                )
-            }),
-            bytes: counter!("anabranch_edge_sent_bytes_total"),
+            nobody: Counters::default(),
             origin_fetches: counter!("anabranch_edge_origin_fetches_total"),
             origin_failures: counter!("anabranch_edge_origin_failures_total"),
             origin_failovers: counter!("anabranch_edge_origin_failovers_total"),
@@ -145,15 +150,6 @@ impl Metrics {
     }
 }
 
-/// What an access line says; kept only while someone listens to them.
-#[derive(Debug)]
-pub(crate) struct AccessLine {
-    pub(crate) method: &'static str,
-    pub(crate) host: String,
-    pub(crate) path: String,
-    pub(crate) peer: std::net::IpAddr,
-}
-
 /// One answer's entry in the books, made when it ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -163,29 +159,37 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// Bytes handed to the connection.
     pub(crate) sent: u64,
-    pub(crate) line: Option<Box<AccessLine>>,
+    /// Present if the answer is logged.
+    pub(crate) line: Option<Box<Line>>,
+}
+
+impl Record {
+    /// Says how the sending of the answer ended; without a word the viewer was cut off.
+    pub(crate) fn ended(&mut self, ending: Ending) {
+        if let Some(line) = &mut self.line {
+            line.end(ending);
+        }
+    }
+
+    /// The same by the result of the sending, which calls a body that breaks off an unexpected end.
+    pub(crate) fn end(&mut self, sent: &io::Result<()>) {
+        self.ended(match sent {
+            Ok(()) => Ending::Whole,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ending::Broken,
+            Err(_) => Ending::Cut,
+        });
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let Some(counters) = &self.counters {
+        let counters = self.counters.as_deref();
+        if let Some(counters) = counters {
             counters.count(self.status, self.outcome, self.sent);
         }
-        self.metrics.requests[class(self.status)][self.outcome as usize].increment(1);
-        self.metrics.bytes.increment(self.sent);
-        if let Some(line) = &self.line {
-            tracing::event!(
-                target: "access",
-                tracing::Level::DEBUG,
-                viewer.address = %line.peer,
-                http.method = line.method,
-                http.host = line.host,
-                http.path = line.path,
-                http.status = self.status,
-                sent_bytes = self.sent,
-                cache.status = self.outcome.as_str(),
-                "request"
-            );
+        counters.unwrap_or(&self.metrics.nobody).series.count(self.status, self.outcome, self.sent);
+        if let Some(line) = self.line.take() {
+            line.close(self.status, self.outcome, self.sent);
         }
     }
 }

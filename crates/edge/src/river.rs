@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
+use crate::access_log::{Line, Notes};
 use crate::authorise::{Authorised, authorise};
 use crate::config::Transforms;
 use crate::decide::decide;
@@ -13,8 +14,9 @@ use crate::fetch::{Fetched, fetch};
 use crate::head::Head;
 use crate::key::key;
 use crate::lookup::lookup;
-use crate::record::{AccessLine, Outcome, Record};
-use crate::request::{Fields, Method, NoBody, ReadBody, Request};
+use crate::record::{Outcome, Record};
+use crate::request::{CountedBody, Fields, Method, NoBody, ReadBody, Request};
+use crate::request_id::RequestId;
 use crate::route::{Routed, route};
 use crate::rule::Rule;
 use crate::table::{Site, Table};
@@ -34,11 +36,22 @@ pub(crate) struct Scratch {
 pub(crate) struct Context<'w> {
     worker: &'w Arc<Worker>,
     now_ms: i64,
+    request_id: RequestId,
 }
 
 impl<'w> Context<'w> {
     pub(crate) fn new(worker: &'w Arc<Worker>) -> Self {
-        Self { worker, now_ms: worker.clock().now_ms() }
+        Self { worker, now_ms: worker.clock().now_ms(), request_id: worker.request_ids().next() }
+    }
+
+    /// The same request at the present moment.
+    fn later(&self) -> Self {
+        Self { now_ms: self.worker.clock().now_ms(), ..*self }
+    }
+
+    /// Tells the viewer the request's id.
+    pub(crate) fn write_request_id(&self, head: &mut Head) {
+        self.worker.request_ids().write(self.request_id, head);
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -59,23 +72,9 @@ impl<'w> Context<'w> {
     }
 
     /// The entry of an answer in the books.
-    pub(crate) fn record(
-        &self,
-        place: Option<(&Site, &Rule, &str)>,
-        request: &Request<'_>,
-        status: u16,
-        outcome: Outcome,
-    ) -> Record {
-        let line = tracing::enabled!(target: "access", tracing::Level::DEBUG).then(|| {
-            Box::new(AccessLine {
-                method: request.method.as_str(),
-                host: request.host.to_owned(),
-                path: request.path.to_owned(),
-                peer: request.peer,
-            })
-        });
+    pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
         let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
-        Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, line }
+        Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, line: None }
     }
 
     /// The entry of an answer to what could not be read as a request.
@@ -96,26 +95,51 @@ pub(crate) async fn answer(
     scratch: &mut Scratch,
 ) -> Answer {
     let context = Context::new(worker);
+    let mut notes = Notes::begin(worker);
+    let mut body = CountedBody::new(body);
+    let mut answer = flow(&context, table, request, &mut body, scratch, notes.as_mut()).await;
+    if let Some(notes) = notes {
+        let id = worker.request_ids().text(context.request_id);
+        let counters = answer.record.counters.as_deref();
+        let line = Line::new(worker, request, counters, (notes, id), scratch.head.as_bytes(), body.bytes());
+        answer.record.line = Some(Box::new(line));
+    }
+    answer
+}
+
+async fn flow(
+    context: &Context<'_>,
+    table: &Table,
+    request: &Request<'_>,
+    body: &mut dyn ReadBody,
+    scratch: &mut Scratch,
+    notes: Option<&mut Notes>,
+) -> Answer {
+    let worker = context.worker;
     let shield_token = worker.config().shield_token.as_deref();
     let authorised = route(table, request)
         .and_then(|routed| authorise(routed, worker.memo(), shield_token, &mut scratch.memo, context.now_ms()));
     let authorised = match authorised {
         Ok(authorised) => authorised,
-        Err(refused) => return refuse(refused, Some(request), &mut scratch.head, &context),
+        Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
     };
+    if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
+        notes.session.clone_from(&pass.session);
+    }
     let (site, rule) = (authorised.routed.site, authorised.routed.rule);
     let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
         Ok(fetched) => fetched,
         Err(status) => {
             let refused = Refused { own: Own::Bad(status), site: Some(site), rule: Some(rule) };
-            return refuse(refused, Some(request), &mut scratch.head, &Context::new(worker));
+            return refuse(refused, Some(request), &mut scratch.head, &context.later());
         }
     };
     // A fetch may have taken time, which counts in ages.
-    let context = if fetched.served == Served::Hit { context } else { Context::new(worker) };
+    let later = if fetched.served == Served::Hit { None } else { Some(context.later()) };
+    let context = later.as_ref().unwrap_or(context);
     match error_page(&fetched) {
-        Some(page) => deliver_page(fetched, page, scratch, &context).await,
-        None => deliver(fetched, None, &mut scratch.head, &context).await,
+        Some(page) => deliver_page(fetched, page, scratch, context).await,
+        None => deliver(fetched, None, &mut scratch.head, context).await,
     }
 }
 

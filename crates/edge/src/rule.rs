@@ -180,7 +180,7 @@ impl Compiling<'_> {
                     default: cache.default_ttl_seconds,
                     max: cache.max_ttl_seconds,
                 },
-                heuristic: false,
+                heuristic: cache.heuristic,
                 // A player is better served by an error than by a live playlist that stands still.
                 stale_on_error: if live { 0 } else { STALE_ON_ERROR_SECONDS },
                 request: RequestPolicy::Ignore,

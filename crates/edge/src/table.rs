@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::invalidation::Orders;
 use crate::record::Counters;
 use crate::rule::{Compiling, Gate, Rule};
+use crate::series::{Labels, Series};
 
 /// Everything that is served.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Table {
     ids: HashMap<Box<str>, Arc<Site>>,
     default: Option<Arc<Site>>,
     gates: Vec<Arc<Gate>>,
+    labels: Arc<Labels>,
 }
 
 /// A distribution.
@@ -49,11 +51,11 @@ pub(crate) struct Cell {
 impl Table {
     /// Compiles `snapshot`. Counters, and key sets that stay the same, are taken over from `previous`.
     pub(crate) fn compile(snapshot: &Snapshot, config: &Config, previous: &Self) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { labels: previous.labels.clone(), ..Self::default() };
         for spec in &snapshot.distributions {
             let before = previous.ids.get(spec.id.as_str()).map(Arc::as_ref);
             let mut compiling = Compiling { snapshot, config, spec, known: &previous.gates, gates: &mut table.gates };
-            let site = Arc::new(Site::compile(&mut compiling, before));
+            let site = Arc::new(Site::compile(&mut compiling, before, &table.labels));
             for host in std::iter::once(&spec.domain_name).chain(&spec.aliases) {
                 let host = host.to_ascii_lowercase();
                 match host.strip_prefix("*.") {
@@ -90,8 +92,9 @@ impl Table {
 }
 
 impl Site {
-    fn compile(compiling: &mut Compiling<'_>, before: Option<&Self>) -> Self {
+    fn compile(compiling: &mut Compiling<'_>, before: Option<&Self>, labels: &Labels) -> Self {
         let spec = compiling.spec;
+        let series = Arc::new(Series::new(spec.id.as_str(), &spec.domain_name, labels));
         let behaviors: Vec<_> = spec.behaviors.iter().chain([&spec.default_behavior]).collect();
         let errors: Arc<[ErrorResponse]> = spec.error_responses.as_slice().into();
         let rule = |(index, behavior): (usize, &&Behavior)| Arc::new(compiling.rule(index, behavior, errors.clone()));
@@ -108,7 +111,10 @@ impl Site {
                 distribution: spec.id.clone(),
                 behavior: pattern.clone(),
                 breakout: breakout.cloned(),
-                counters: known(pattern, breakout).map(|cell| cell.counters.clone()).unwrap_or_default(),
+                counters: known(pattern, breakout).map_or_else(
+                    || Arc::new(Counters::new(series.clone(), pattern.clone(), breakout.cloned())),
+                    |cell| cell.counters.clone(),
+                ),
             }));
             first
         };

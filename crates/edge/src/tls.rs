@@ -13,12 +13,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anabranch_net::{Certificates, TlsError};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::request::{Scheme, host_without_port};
+use crate::request::{Scheme, Tls as Agreed, host_without_port};
 use crate::wire::{Wire, try_read_all};
 
 /// Encrypted bytes that wait for the kernel on one connection: what one write takes, and what a viewer who reads nothing holds.
@@ -51,6 +51,8 @@ pub(crate) struct Shaken {
     pub(crate) wire: TlsWire,
     pub(crate) http_2: bool,
     pub(crate) hosts: HostGuard,
+    /// What was agreed on, where it has a name.
+    pub(crate) tls: Option<Agreed>,
 }
 
 /// Which hosts may be asked for on a connection: those of the certificate that was presented on it.
@@ -82,10 +84,33 @@ impl TlsFront {
         let shaking = self.acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(SEND_BUFFER_BYTES)));
         let (tcp, tls) = tokio::time::timeout(limit, shaking).await.map_err(io::Error::from)??.into_inner();
         let http_2 = tls.alpn_protocol() == Some(HTTP_2);
+        let agreed = agreed(&tls);
         let server_name = tls.server_name().map(Arc::from);
         let hosts = HostGuard { certificates: self.certificates.clone(), server_name };
-        Ok(Shaken { wire: TlsWire { tcp, tls: Box::new(tls) }, http_2, hosts })
+        Ok(Shaken { wire: TlsWire { tcp, tls: Box::new(tls) }, http_2, hosts, tls: agreed })
     }
+}
+
+/// Protocol and cipher by OpenSSL's names, which logs of CloudFront have.
+fn agreed(tls: &ServerConnection) -> Option<Agreed> {
+    let protocol = match tls.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => return None,
+    };
+    let cipher = match tls.negotiated_cipher_suite()?.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => return None,
+    };
+    Some(Agreed { protocol, cipher })
 }
 
 /// A TLS connection. What is written is encrypted at once, in large pieces, and handed to the kernel as far as it takes it.

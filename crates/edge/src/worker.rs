@@ -7,11 +7,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::AccessLog;
 use crate::authorise::Memo;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::record::Metrics;
+use crate::request_id::RequestIds;
 use crate::table::Table;
 use crate::tls::TlsFront;
 use crate::upstream::{Pool, Trust};
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights,
     pub(crate) memo: Memo,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) tls: Option<TlsFront>,
     pub(crate) trust: Trust,
@@ -38,12 +41,14 @@ pub(crate) struct Worker {
     /// Connections and fetches of this thread.
     tasks: TaskTracker,
     pool: Pool,
+    request_ids: RequestIds,
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         let pool = Pool::new(shared.trust.clone(), shared.clock.clone());
-        Arc::new(Self { shared, tasks: TaskTracker::new(), pool })
+        let request_ids = RequestIds::new(&shared.config.node);
+        Arc::new(Self { shared, tasks: TaskTracker::new(), pool, request_ids })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -68,6 +73,14 @@ impl Worker {
 
     pub(crate) fn memo(&self) -> &Memo {
         &self.shared.memo
+    }
+
+    pub(crate) fn access_log(&self) -> Option<&Arc<AccessLog>> {
+        self.shared.access_log.as_ref()
+    }
+
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.request_ids
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {

@@ -264,6 +264,9 @@ pub struct CachePolicy {
     pub default_ttl_seconds: u64,
     /// Longest time an object is kept, in seconds.
     pub max_ttl_seconds: u64,
+    /// Whether a tenth of the time since `Last-Modified` is the lifetime when the origin says nothing (RFC 9111 §4.2.2), before
+    /// `default_ttl_seconds`.
+    pub heuristic: bool,
     /// Query parameters in the key; they also go to the origin. The reserved parameters of signatures never count.
     pub query: Selection,
     /// Request headers in the key, lower case; they also go to the origin.
@@ -280,6 +283,7 @@ impl Default for CachePolicy {
             min_ttl_seconds: 0,
             default_ttl_seconds: 0,
             max_ttl_seconds: 31_536_000,
+            heuristic: false,
             query: Selection::None,
             headers: Vec::new(),
             cookies: Selection::None,

@@ -64,6 +64,15 @@ impl ParsedPolicy {
     /// # Errors
     /// The first condition that does not hold: time, address, resource.
     pub fn allows(&self, url: &RequestUrl<'_>, client: IpAddr, now_seconds: i64) -> Result<(), Denied> {
+        self.holds(client, now_seconds)?;
+        self.covers(url)
+    }
+
+    /// The part of [`Self::allows`] that changes from request to request for one URL: time and address.
+    ///
+    /// # Errors
+    /// The first condition that does not hold.
+    pub fn holds(&self, client: IpAddr, now_seconds: i64) -> Result<(), Denied> {
         if now_seconds >= self.date_less_than {
             return Err(Denied::Expired);
         }
@@ -73,6 +82,14 @@ impl ParsedPolicy {
         if self.address.is_some_and(|block| !block.contains(client)) {
             return Err(Denied::WrongAddress);
         }
+        Ok(())
+    }
+
+    /// The part of [`Self::allows`] that is the same for every request of one URL.
+    ///
+    /// # Errors
+    /// The resource is another.
+    pub fn covers(&self, url: &RequestUrl<'_>) -> Result<(), Denied> {
         if !self.resource.covers(url) {
             return Err(Denied::WrongResource);
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{DiskConfig, Edge, OriginRoom, Transforms};
+use anabranch_edge::{AccessLogConfig, AccessLogFormat, DiskConfig, Edge, OriginRoom, Transforms};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, EdgeLogFormat, LogFormat};
 use crate::logs;
 
 /// Flags of `anabranch edge`.
@@ -70,6 +70,7 @@ pub(super) fn edge_config(
         workers: workers(config.edge.workers),
         cache_bytes: config.edge.memory,
         disk: cache_on_disk(config),
+        access_log: access_log(config),
         max_connections: config.edge.max_connections,
         origin_room,
         drain_timeout: config.drain,
@@ -77,6 +78,18 @@ pub(super) fn edge_config(
         transforms: transforms(),
         ..anabranch_edge::Config::default()
     })
+}
+
+/// The edge's access log, if it is to have one.
+fn access_log(config: &Config) -> Option<AccessLogConfig> {
+    let log = &config.edge.log;
+    let format = match log.format {
+        EdgeLogFormat::W3c => AccessLogFormat::W3c,
+        EdgeLogFormat::Json => AccessLogFormat::Json,
+        EdgeLogFormat::Both => AccessLogFormat::Both,
+    };
+    let dir = log.dir.clone()?;
+    Some(AccessLogConfig { dir, format, rotate_bytes: log.rotate, keep_bytes: log.keep })
 }
 
 /// The edge's disk tier: where it is told to be, or beside the other data.

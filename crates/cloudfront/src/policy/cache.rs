@@ -81,6 +81,7 @@ pub(crate) struct CachePolicyConfig {
     pub(crate) cookies: Selection,
     pub(crate) query: Selection,
     pub(crate) encodings: Encodings,
+    pub(crate) heuristic: bool,
 }
 
 impl CachePolicyConfig {
@@ -93,6 +94,7 @@ impl CachePolicyConfig {
             cookies: Selection::None,
             query: Selection::None,
             encodings: Encodings::default(),
+            heuristic: false,
         }
     }
 
@@ -105,6 +107,7 @@ impl CachePolicyConfig {
             min_ttl_seconds: self.lifetimes.min,
             default_ttl_seconds: self.lifetimes.default,
             max_ttl_seconds: self.lifetimes.max,
+            heuristic: self.heuristic,
             query: self.query.clone(),
             headers,
             cookies: self.cookies.clone(),
@@ -134,6 +137,7 @@ impl PolicyConfig for CachePolicyConfig {
         let min = fields.number("MinTTL", &TTL, INVALID_ARGUMENT)?.unwrap_or(0);
         let lifetimes = Lifetimes::read(&mut fields, min)?;
         let mut policy = Self { lifetimes, ..Self::plain(label, 0, 0, 0) };
+        policy.heuristic = fields.flag(HEURISTIC, false)?;
         let parameters = fields.at(PARAMETERS);
         if let Some(node) = fields.optional(PARAMETERS) {
             parameters_into(&node, &mut policy)?;
@@ -154,6 +158,9 @@ impl PolicyConfig for CachePolicyConfig {
             render::put(&mut parameters, ZSTD, true);
         }
         let mut object = json!({ PARAMETERS: parameters });
+        if self.heuristic {
+            render::put(&mut object, HEURISTIC, true);
+        }
         self.label.put(&mut object);
         self.lifetimes.put(&mut object);
         object
@@ -164,6 +171,9 @@ const PARAMETERS: &str = "ParametersInCacheKeyAndForwardedToOrigin";
 
 /// A word of this house: CloudFront has no Zstandard.
 const ZSTD: &str = "EnableAcceptEncodingZstd";
+
+/// A word of this house: CloudFront guesses no lifetimes.
+const HEURISTIC: &str = "EnableHeuristicFreshness";
 
 fn parameters_into(node: &Node<'_>, policy: &mut CachePolicyConfig) -> Result<(), ConfigError> {
     let mut fields = node.object()?;

@@ -172,6 +172,7 @@ fn forwarded_values() {
         min_ttl_seconds: 10,
         default_ttl_seconds: 20,
         max_ttl_seconds: 30,
+        heuristic: false,
         query: Selection::Only(words(&["page"])),
         headers: words(&["accept-language"]),
         cookies: Selection::Only(words(&["session"])),

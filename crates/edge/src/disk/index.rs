@@ -70,6 +70,7 @@ pub(super) struct Index {
     entries: QuickCache<Key, Arc<Entry>, ByFileBytes, DefaultHashBuilder, Evictions>,
     evicted: Evictions,
     bytes: AtomicU64,
+    largest: u64,
 }
 
 impl Index {
@@ -84,7 +85,8 @@ impl Index {
         let evicted = Evictions::default();
         let weighter = ByFileBytes { least: limit_bytes / MAX_FILES };
         let entries = QuickCache::with_options(options, weighter, DefaultHashBuilder::default(), evicted.clone());
-        Self { entries, evicted, bytes: AtomicU64::new(0) }
+        let largest = entries.shard_capacity();
+        Self { entries, evicted, bytes: AtomicU64::new(0), largest }
     }
 
     /// The entry of a key, which counts as a use.
@@ -129,9 +131,9 @@ impl Index {
         self.evictions()
     }
 
-    /// Bytes of the largest file that has a place.
+    /// Bytes of the largest file that has a place under the limit given at first.
     pub(super) fn largest(&self) -> u64 {
-        self.entries.shard_capacity()
+        self.largest
     }
 
     /// What counts against the limit.
@@ -180,6 +182,7 @@ mod tests {
         }
         assert!(index.weight() <= 10 * 4096);
         assert_eq!(index.objects(), there.len());
+        assert_eq!(index.largest(), 100 * 4096, "what is refused for now is not refused for ever");
         index.limit(100 * 4096);
         assert_eq!(index.insert(Box::from(*b"a"), entry(900, 10)).len(), 0);
         let gone = index.insert(Box::from(*b"a"), entry(901, 10));

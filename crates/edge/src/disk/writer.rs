@@ -25,6 +25,9 @@ use crate::object_codec::encode;
 /// Room that is made beyond the reserve when the file system fills, so that it is not made for each file anew.
 const HEADROOM_BYTES: u64 = 32 << 20;
 
+/// With less room than this for the tier it is not worth the writing.
+const MIN_TIER_BYTES: u64 = 16 << 20;
+
 /// Bytes and time after which the file system is asked again what is free.
 const MEASURE_BYTES: u64 = 16 << 20;
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
@@ -297,12 +300,18 @@ impl Writer {
         let Some(free) = self.measure() else { return false };
         let reserve = self.tier.reserve_bytes;
         let left = free.saturating_sub(reserve).min(MEASURE_BYTES.max(wanted));
-        self.room = Some(Room { bytes: left.saturating_sub(wanted), measured: Instant::now() });
-        if left < wanted {
+        if left < wanted || self.is_crowded_out() {
             self.room = None;
             self.tier.health.fail(&Failure::Full { free, reserve });
+            return false;
         }
-        left >= wanted
+        self.room = Some(Room { bytes: left - wanted, measured: Instant::now() });
+        true
+    }
+
+    /// Whether others have left the tier next to nothing.
+    fn is_crowded_out(&self) -> bool {
+        self.limit < MIN_TIER_BYTES.min(self.tier.limit_bytes)
     }
 
     /// Free bytes of the file system, after the tier's limit has been fitted to them.
@@ -366,11 +375,13 @@ impl Writer {
         if !dir.join(LOCK_NAME).exists() {
             *self.tier.lock.lock() = lock(&dir)?;
         }
-        let name = path(&dir, PROBE_SERIAL, Kind::Part);
-        std::fs::write(&name, [0; PROBE_BYTES])?;
-        std::fs::remove_file(&name)?;
+        // First, so that the tier gives way on a disk where not even this has room.
         let free = self.measure().ok_or(io::ErrorKind::Other)?;
-        if free < self.tier.reserve_bytes.saturating_add(PROBE_BYTES as u64) {
+        let name = path(&dir, PROBE_SERIAL, Kind::Part);
+        let written = std::fs::write(&name, [0; PROBE_BYTES]);
+        std::fs::remove_file(&name).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
+        written?;
+        if free < self.tier.reserve_bytes.saturating_add(PROBE_BYTES as u64) || self.is_crowded_out() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
+use crate::request::Connection;
 use crate::river::{Scratch, answer, answer_unread};
 use crate::wire::Wire;
 use crate::worker::Worker;
@@ -76,7 +77,7 @@ pub(crate) async fn serve<W: Wire>(
     let mut turn = 0;
     loop {
         let input = &waiting.input;
-        let parts = match parse(input.bytes(), W::SCHEME, viewer.address) {
+        let mut parts = match parse(input.bytes(), W::SCHEME, viewer.address) {
             Parsed::Whole(parts) if !(first && input.may_be_preface()) => parts,
             Parsed::Bad(status) if !(first && input.may_be_preface()) => {
                 return refuse(worker, wire, status, &mut waiting.scratch).await;
@@ -98,6 +99,7 @@ pub(crate) async fn serve<W: Wire>(
         if !viewer.may_ask(parts.request.host) {
             return refuse(worker, wire, 421, &mut waiting.scratch).await;
         }
+        parts.request.connection = Connection { version: parts.request.connection.version, ..viewer.connection };
         let mut body = RequestBody {
             here: &input.bytes()[parts.head_bytes..],
             wire: &mut wire,
@@ -218,7 +220,9 @@ async fn deliver<W: Wire>(
     limit: Duration,
 ) -> io::Result<()> {
     let Answer { body, mut record, .. } = answer;
-    send(wire, scratch.head.as_bytes(), body, marking, limit, &mut record).await
+    let sent = send(wire, scratch.head.as_bytes(), body, marking, limit, &mut record).await;
+    record.end(&sent);
+    sent
 }
 
 fn finish_head(scratch: &mut Scratch, marking: Marking, go_on: bool, http_1_0: bool) {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use httparse::Status;
 
-use crate::request::{BadTarget, Fields, Lines, Method, Request, Scheme, host_without_port, split_target};
+use crate::request::{
+    BadTarget, Connection, Fields, Lines, Method, Request, Scheme, Version, host_without_port, split_target,
+};
 
 /// Most field lines of a request.
 const MAX_FIELDS: usize = 100;
@@ -99,10 +101,11 @@ pub(crate) fn parse(bytes: &[u8], scheme: Scheme, peer: IpAddr) -> Parsed<'_> {
     };
     // Empty lines before the request line are allowed (RFC 9112 §2.2).
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
-    let line_end =
-        bytes[begin..head_bytes].iter().position(|&byte| byte == b'\n').map_or(head_bytes, |at| begin + at + 1);
+    let line_end = memchr::memchr(b'\n', &bytes[begin..head_bytes]).map_or(head_bytes, |at| begin + at + 1);
     let lines = Lines::Raw(&bytes[line_end..head_bytes]);
-    let request = Request { method: Method::of(method), scheme, host, path, query, peer, fields, lines };
+    let connection =
+        Connection { version: if http_1_0 { Version::Http10 } else { Version::Http11 }, ..Connection::default() };
+    let request = Request { method: Method::of(method), scheme, host, path, query, peer, connection, fields, lines };
     let keep_alive = !control.close && (!http_1_0 || control.keep_alive);
     let framing = if control.chunked { Framing::Chunked } else { Framing::Length(control.length.unwrap_or(0)) };
     // HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
@@ -190,14 +193,7 @@ fn take_control<'b>(control: &mut Control<'b>, name: &str, value: &'b [u8]) -> R
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
-    let mut rest = head;
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\n') {
-        if at == 0 || rest[at - 1] != b'\r' {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
 use super::life::Open;
+use crate::access_log::Ending;
 use crate::buffers::slice;
 use crate::deliver::Body;
 use crate::flight::{Broken, Follower};
@@ -102,7 +103,11 @@ impl Outgoing {
     pub(crate) fn new(body: Body, record: Record, mut open: Open) -> Self {
         let source = Outflow::of(body);
         open.waits_for_viewer(!matches!(source, Outflow::Empty));
-        Self { source, record, open }
+        let mut outgoing = Self { source, record, open };
+        if outgoing.is_end_stream() {
+            outgoing.record.ended(Ending::Whole);
+        }
+        outgoing
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
@@ -148,13 +153,19 @@ impl HttpBody for Outgoing {
         let this = self.get_mut();
         let polled = this.poll_bytes(cx);
         this.open.waits_for_viewer(polled.is_ready());
-        polled.map(|next| {
-            let next = next.transpose()?;
-            Some(next.map(|bytes| {
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(Some(bytes))) => {
                 this.record.sent += bytes.len() as u64;
-                Frame::data(bytes)
-            }))
-        })
+                // Nobody asks again after the last bytes of a known length.
+                if this.is_end_stream() {
+                    this.record.ended(Ending::Whole);
+                }
+            }
+            Poll::Ready(Ok(None)) => this.record.ended(Ending::Whole),
+            Poll::Ready(Err(Broken)) => this.record.ended(Ending::Broken),
+        }
+        polled.map(|next| next.transpose().map(|next| next.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

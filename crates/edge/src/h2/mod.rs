@@ -29,7 +29,7 @@ use self::life::{Judge, Life, Limits, Open, Verdict};
 use self::streams::{Executor, Streams};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
-use crate::request::{BadTarget, Fields, Lines, Method, Request, host_without_port, split_target};
+use crate::request::{BadTarget, Connection, Fields, Lines, Method, Request, Version, host_without_port, split_target};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
 
@@ -197,6 +197,7 @@ fn read<'r>(parts: &'r Parts, viewer: &Viewer) -> Result<Request<'r>, u16> {
         path,
         query,
         peer: viewer.address,
+        connection: Connection { version: Version::Http2, ..viewer.connection },
         fields,
         lines: Lines::Map(&parts.headers),
     })

@@ -7,6 +7,7 @@ mod crowd;
 mod disk;
 mod faults;
 mod fetching;
+mod logging;
 mod origins;
 mod raw_h2;
 mod raw_origin;

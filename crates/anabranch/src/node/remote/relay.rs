@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// A room that says its name to each who connects.
-    async fn room(name: &'static str) -> String {
+    fn room(name: &'static str) -> String {
         let listener = bind((Ipv4Addr::LOCALHOST, 0).into(), Reuse::Exclusive).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
@@ -161,7 +161,7 @@ mod tests {
         };
         assert_eq!(ask().await, "", "not known yet");
         for name in ["first", "second"] {
-            tell.send_replace(Some(room(name).await));
+            tell.send_replace(Some(room(name)));
             assert_eq!(ask().await, name);
         }
         shutdown.cancel();
