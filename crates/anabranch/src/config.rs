@@ -64,6 +64,7 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
     ("edge.tls.listen", "ANABRANCH_EDGE_TLS_LISTEN"),
     ("edge.tls.certificates", "ANABRANCH_EDGE_TLS_CERTIFICATES"),
+    ("edge.http3.listen", "ANABRANCH_EDGE_HTTP3_LISTEN"),
     ("edge.tls.public_port", "ANABRANCH_EDGE_TLS_PUBLIC_PORT"),
     ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
     ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
@@ -197,6 +198,7 @@ pub(crate) struct Edge {
     pub(crate) listen: Addresses,
     pub(crate) public_url: Option<String>,
     pub(crate) tls: EdgeTls,
+    pub(crate) http3: EdgeHttp3,
     pub(crate) domain_suffix: String,
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
@@ -251,6 +253,20 @@ pub(crate) struct EdgeTls {
     pub(crate) certificates: Option<CertificateFiles>,
     /// 0 for the port of the first address.
     pub(crate) public_port: u16,
+}
+
+/// HTTP/3 for viewers, of a binary that was built with it.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeHttp3 {
+    /// UDP addresses; none for no HTTP/3.
+    pub(crate) listen: Addresses,
+}
+
+impl Default for EdgeHttp3 {
+    fn default() -> Self {
+        Self { listen: Addresses(Vec::new()) }
+    }
 }
 
 /// Where certificates are.
@@ -374,6 +390,7 @@ impl Default for Edge {
             listen: Addresses(vec![everywhere(8888)]),
             public_url: None,
             tls: EdgeTls::default(),
+            http3: EdgeHttp3::default(),
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
             disk: Disk::default(),
@@ -495,6 +512,9 @@ impl Config {
         self.check_node()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
+        }
+        if !self.edge.http3.listen.0.is_empty() && self.edge.tls.listen.0.is_empty() {
+            bail!("edge.http3.listen needs edge.tls.listen: viewers learn of HTTP/3 there");
         }
         if let Some(CertificateFiles::Pairs(pairs)) = &self.edge.tls.certificates
             && pairs.is_empty()

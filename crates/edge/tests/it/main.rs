@@ -7,6 +7,8 @@ mod crowd;
 mod disk;
 mod faults;
 mod fetching;
+#[cfg(feature = "http3")]
+mod http3;
 mod logging;
 mod origins;
 mod raw_h2;
