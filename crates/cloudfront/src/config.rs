@@ -156,7 +156,6 @@ impl DistributionConfig {
             enabled: self.enabled,
             default_root_object: self.default_root_object.clone(),
             price_class: self.price_class,
-            http2: self.http_version.http2(),
             http3: self.http_version.http3(),
             origins: self.origins.iter().map(OriginConfig::compile).collect(),
             origin_groups: self.origin_groups.iter().map(|group| group.0.clone()).collect(),

@@ -108,6 +108,8 @@ impl Default for Config {
 pub struct Tls {
     /// Addresses, as [`Config::listen`].
     pub listen: Vec<SocketAddr>,
+    /// UDP addresses of HTTP/3, which needs the feature `http3`; served by the first thread.
+    pub http3: Vec<SocketAddr>,
     /// Certificates; the edge reads changed files while it runs.
     pub certificates: Arc<Certificates>,
 }

@@ -16,7 +16,7 @@ use crate::flight::{Begun, Follower};
 use crate::head::Head;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
-use crate::request::{Method, Request, host_without_port};
+use crate::request::{Method, Request, Scheme, host_without_port};
 use crate::river::Context;
 use crate::route::Routed;
 use crate::rule::Rule;
@@ -288,6 +288,12 @@ impl View<'_, '_> {
             }
         } else {
             self.rule.headers.write(self.request, &facts.cors_lines, head);
+        }
+        if let Some(line) = context.alt_svc()
+            && self.site.http3
+            && self.request.scheme == Scheme::Https
+        {
+            head.lines(line.as_bytes());
         }
         context.write_request_id(head);
         let now_ms = context.now_ms();

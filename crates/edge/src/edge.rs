@@ -1,13 +1,13 @@
 //! The edge as a running thing: threads, listeners, the snapshot in force, reports.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anabranch_model::{Report, Snapshot};
-use anabranch_net::{BindError, Reuse, SharedClock, Shutdown, TlsError, bind};
+use anabranch_net::{BindError, SharedClock, Shutdown, TlsError};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -18,6 +18,7 @@ use crate::access_log::{AccessLog, AccessLogError};
 use crate::authorise::Memo;
 use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
+use crate::doors::{Door, Listening};
 use crate::flight::Flights;
 use crate::record::{Books, Metrics, REPORT_INTERVAL};
 use crate::request::Scheme;
@@ -54,6 +55,9 @@ pub enum Error {
     /// The access log cannot be kept.
     #[error(transparent)]
     AccessLog(#[from] AccessLogError),
+    /// An address of HTTP/3 is configured, and this binary was built without it.
+    #[error("this binary has no http/3: build it with the feature `http3`, or configure no address for it")]
+    NoHttp3,
     /// A listener, runtime or thread cannot be made.
     #[error("cannot prepare a serving thread")]
     Prepare(#[source] io::Error),
@@ -88,11 +92,14 @@ impl Edge {
                 for address in &tls.listen {
                     listening.listen(*address, Scheme::Https)?;
                 }
+                for address in &tls.http3 {
+                    listening.listen_http3(*address)?;
+                }
                 Some(TlsFront::new(tls.certificates.clone())?)
             }
             None => None,
         };
-        if listening.addresses.is_empty() {
+        if listening.is_empty() {
             return Err(Error::NoAddress);
         }
         let mut config = config;
@@ -112,6 +119,7 @@ impl Edge {
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             tls,
+            alt_svc: listening.http3().map(|address| alt_svc(address.port())),
             trust: Trust::load(&config)?,
             config,
         };
@@ -121,13 +129,19 @@ impl Edge {
     /// The first address that is listened on, without TLS if there is such a one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listening.addresses[0].1
+        self.listening.first()
     }
 
     /// The first address that is listened on with TLS.
     #[must_use]
     pub fn tls_addr(&self) -> Option<SocketAddr> {
         self.listening.secure()
+    }
+
+    /// The first address that is listened on for HTTP/3.
+    #[must_use]
+    pub fn http3_addr(&self) -> Option<SocketAddr> {
+        self.listening.http3()
     }
 
     /// Serves until `shutdown`, then drains: idle connections close at once, answers under way have until the deadline. New
@@ -141,7 +155,7 @@ impl Edge {
         let mut applied = apply(&shared, &mut snapshot, &mut books);
         let stop = shutdown.child_token();
         let mut threads = Vec::new();
-        for (index, of_worker) in listening.by_worker.into_iter().enumerate() {
+        for (index, of_worker) in listening.into_workers().enumerate() {
             match start(index, Worker::new(shared.clone()), of_worker, stop.clone()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
@@ -193,46 +207,9 @@ impl Edge {
     }
 }
 
-/// Sockets that are listened on.
-#[derive(Debug)]
-struct Listening {
-    by_worker: Vec<Vec<Door>>,
-    addresses: Vec<(Scheme, SocketAddr)>,
-}
-
-/// One socket, and what is spoken on it.
-#[derive(Debug)]
-struct Door {
-    scheme: Scheme,
-    listener: StdListener,
-}
-
-impl Listening {
-    fn new(workers: usize) -> Self {
-        Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() }
-    }
-
-    /// The first address with TLS.
-    fn secure(&self) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(scheme, _)| *scheme == Scheme::Https).map(|(_, address)| *address)
-    }
-
-    fn listen(&mut self, mut address: SocketAddr, scheme: Scheme) -> Result<(), Error> {
-        if address.port() != 0 {
-            // Listeners for threads would share the port with those of another edge, who would then take half of the viewers.
-            drop(bind(address, Reuse::Exclusive)?);
-        }
-        for (index, of_worker) in self.by_worker.iter_mut().enumerate() {
-            let listener = bind(address, Reuse::PerThread)?;
-            if index == 0 {
-                // With port 0 the first listener decides for all.
-                address = listener.local_addr().map_err(Error::Prepare)?;
-                self.addresses.push((scheme, address));
-            }
-            of_worker.push(Door { scheme, listener: listener.into_std().map_err(Error::Prepare)? });
-        }
-        Ok(())
-    }
+/// The field line that sends viewers to HTTP/3 for a day (RFC 7838).
+fn alt_svc(port: u16) -> String {
+    format!("alt-svc: h3=\":{port}\"; ma=86400\r\n")
 }
 
 /// Compiles the newest snapshot and puts it in force; returns its version.
@@ -300,11 +277,13 @@ async fn join(threads: Vec<Running>) {
 async fn work(worker: Arc<Worker>, doors: Vec<Door>, stop: Shutdown) {
     let mut accepting = tokio::task::JoinSet::new();
     for door in doors {
-        match TcpListener::from_std(door.listener) {
-            Ok(listener) => {
-                accepting.spawn(accept(worker.clone(), listener, door.scheme, stop.clone()));
-            }
-            Err(error) => tracing::error!(%error, "a listener cannot be used"),
+        match door {
+            Door::Tcp(scheme, listener) => match TcpListener::from_std(listener) {
+                Ok(listener) => drop(accepting.spawn(accept(worker.clone(), listener, scheme, stop.clone()))),
+                Err(error) => tracing::error!(%error, "a listener cannot be used"),
+            },
+            #[cfg(feature = "http3")]
+            Door::Udp(socket) => drop(accepting.spawn(crate::h3::accept(worker.clone(), socket, stop.clone()))),
         }
     }
     stop.cancelled().await;

@@ -5,7 +5,7 @@
 //! One request is one river: accept, route, authorise, key, lookup, decide, fetch, admit, deliver, record; a file a bend.
 //! Two thin fronts send what the river gives, over TCP or TLS: our HTTP/1.1 loop and hyper's HTTP/2.
 //! Never: media (transforms of bodies are handed in), signatures' formats (signing), caching rules (http-cache), certificates' files (net).
-//! Spec: RFC 9110, 9111, 9112, 9113, 8446; cloudfront.md section 1.
+//! Spec: RFC 9110, 9111, 9112, 9113, 9114 (feature `http3`), 8446; cloudfront.md section 1.
 
 mod accept;
 mod access_log;
@@ -19,12 +19,15 @@ mod config;
 mod decide;
 mod deliver;
 mod disk;
+mod doors;
 mod edge;
 mod fetch;
 mod flight;
 mod forward;
 mod h1;
 mod h2;
+#[cfg(feature = "http3")]
+mod h3;
 mod head;
 mod headers;
 mod invalidation;

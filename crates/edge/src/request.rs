@@ -120,6 +120,8 @@ pub(crate) enum Version {
     #[default]
     Http11,
     Http2,
+    #[cfg(feature = "http3")]
+    Http3,
 }
 
 impl Version {
@@ -128,6 +130,8 @@ impl Version {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2.0",
+            #[cfg(feature = "http3")]
+            Self::Http3 => "HTTP/3.0",
         }
     }
 }

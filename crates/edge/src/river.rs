@@ -66,6 +66,11 @@ impl<'w> Context<'w> {
         &self.worker.config().node
     }
 
+    /// The field line that tells viewers of HTTP/3, where that is served.
+    pub(crate) fn alt_svc(&self) -> Option<&str> {
+        self.worker.alt_svc()
+    }
+
     /// Port that viewers are sent to for HTTPS.
     pub(crate) fn https_port(&self) -> u16 {
         self.worker.config().https_port

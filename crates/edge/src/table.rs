@@ -30,6 +30,7 @@ pub(crate) struct Site {
     pub(crate) enabled: bool,
     /// Path of `/`, with its slash; empty for none.
     pub(crate) root: Box<str>,
+    pub(crate) http3: bool,
     /// Ordered behaviors, the default last.
     rules: Vec<Arc<Rule>>,
     pub(crate) orders: Orders,
@@ -126,6 +127,7 @@ impl Site {
             enabled: spec.enabled,
             root: if root.is_empty() { "".into() } else { format!("/{root}").into() },
             rules,
+            http3: spec.http3,
             orders: Orders::compile(&spec.invalidations),
             cells,
             breakouts,

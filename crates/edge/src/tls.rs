@@ -63,6 +63,11 @@ pub(crate) struct HostGuard {
 }
 
 impl HostGuard {
+    /// Of a connection whose viewer asked for `server_name`.
+    pub(crate) fn new(certificates: Arc<Certificates>, server_name: Option<&str>) -> Self {
+        Self { certificates, server_name: server_name.map(Arc::from) }
+    }
+
     /// Whether a request for `host` (with its port, if it has one) has come by the right connection.
     pub(crate) fn allows(&self, host: &str) -> bool {
         let name = host_without_port(host).unwrap_or(host);
@@ -85,8 +90,7 @@ impl TlsFront {
         let (tcp, tls) = tokio::time::timeout(limit, shaking).await.map_err(io::Error::from)??.into_inner();
         let http_2 = tls.alpn_protocol() == Some(HTTP_2);
         let agreed = agreed(&tls);
-        let server_name = tls.server_name().map(Arc::from);
-        let hosts = HostGuard { certificates: self.certificates.clone(), server_name };
+        let hosts = HostGuard::new(self.certificates.clone(), tls.server_name());
         Ok(Shaken { wire: TlsWire { tcp, tls: Box::new(tls) }, http_2, hosts, tls: agreed })
     }
 }

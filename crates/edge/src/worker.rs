@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) tls: Option<TlsFront>,
+    /// The field line that tells viewers of HTTP/3.
+    pub(crate) alt_svc: Option<String>,
     pub(crate) trust: Trust,
 }
 
@@ -100,6 +102,10 @@ impl Worker {
     /// Of an edge that listens for TLS.
     pub(crate) fn tls(&self) -> Option<&TlsFront> {
         self.shared.tls.as_ref()
+    }
+
+    pub(crate) fn alt_svc(&self) -> Option<&str> {
+        self.shared.alt_svc.as_deref()
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

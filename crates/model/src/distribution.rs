@@ -24,9 +24,6 @@ pub struct DistributionSpec {
     /// Which edge locations carry it.
     #[serde(default)]
     pub price_class: PriceClass,
-    /// Whether viewers may speak HTTP/2 over TLS.
-    #[serde(default = "yes")]
-    pub http2: bool,
     /// Whether viewers are offered HTTP/3.
     #[serde(default)]
     pub http3: bool,

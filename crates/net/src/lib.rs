@@ -12,7 +12,7 @@ mod serve;
 mod tls;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
-pub use listen::{BindError, Reuse, bind};
+pub use listen::{BindError, Reuse, bind, bind_udp};
 pub use serve::{PeerAddr, ServeConfig, serve_http};
 pub use tls::{CertificatePair, CertificateSource, Certificates, TlsError, development_certificate};
 pub use tokio_util::sync::CancellationToken as Shutdown;

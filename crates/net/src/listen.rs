@@ -1,7 +1,7 @@
 //! Binding of TCP listeners.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -36,15 +36,35 @@ pub struct BindError {
 /// # Errors
 /// The address is in use, not of this machine, or not permitted.
 pub fn bind(address: SocketAddr, reuse: Reuse) -> Result<TcpListener, BindError> {
-    listen(address, reuse).map_err(|source| {
-        let hint = match source.kind() {
-            io::ErrorKind::AddrInUse => "another program has it; stop that or choose another port".to_owned(),
-            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "the address is not of this machine".to_owned(),
-            _ => source.to_string(),
-        };
-        BindError { address, hint, source }
-    })
+    listen(address, reuse).map_err(|source| explain(address, source))
+}
+
+fn explain(address: SocketAddr, source: io::Error) -> BindError {
+    let hint = match source.kind() {
+        io::ErrorKind::AddrInUse => "another program has it; stop that or choose another port".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "the address is not of this machine".to_owned(),
+        _ => source.to_string(),
+    };
+    BindError { address, hint, source }
+}
+
+/// Binds a UDP socket, which does not block; an IPv6 address takes no IPv4 datagrams.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_udp(address: SocketAddr) -> Result<UdpSocket, BindError> {
+    datagrams(address).map_err(|source| explain(address, source))
+}
+
+fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn listen(address: SocketAddr, reuse: Reuse) -> io::Result<TcpListener> {

@@ -14,6 +14,7 @@ pub(crate) struct Edge {
     pub(crate) listen: Addresses,
     pub(crate) public_url: Option<String>,
     pub(crate) tls: EdgeTls,
+    pub(crate) http3: EdgeHttp3,
     pub(crate) domain_suffix: String,
     #[serde(deserialize_with = "size")]
     pub(crate) memory: u64,
@@ -103,6 +104,20 @@ pub(crate) struct EdgeTls {
     pub(crate) public_port: u16,
 }
 
+/// HTTP/3 for viewers, of a binary that was built with it.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeHttp3 {
+    /// UDP addresses; none for no HTTP/3.
+    pub(crate) listen: Addresses,
+}
+
+impl Default for EdgeHttp3 {
+    fn default() -> Self {
+        Self { listen: Addresses(Vec::new()) }
+    }
+}
+
 /// Where certificates are.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a directory, or a list of { certificate = \"FILE\", key = \"FILE\" }")]
@@ -154,13 +169,13 @@ pub(crate) enum EdgeLogFormat {
     Both,
 }
 
-
 impl Default for Edge {
     fn default() -> Self {
         Self {
             listen: Addresses(vec![everywhere(8888)]),
             public_url: None,
             tls: EdgeTls::default(),
+            http3: EdgeHttp3::default(),
             domain_suffix: "cdn.localhost".to_owned(),
             memory: 64 << 20,
             disk: Disk::default(),

@@ -68,6 +68,7 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.public_url", "ANABRANCH_EDGE_PUBLIC_URL"),
     ("edge.tls.listen", "ANABRANCH_EDGE_TLS_LISTEN"),
     ("edge.tls.certificates", "ANABRANCH_EDGE_TLS_CERTIFICATES"),
+    ("edge.http3.listen", "ANABRANCH_EDGE_HTTP3_LISTEN"),
     ("edge.tls.public_port", "ANABRANCH_EDGE_TLS_PUBLIC_PORT"),
     ("edge.domain_suffix", "ANABRANCH_EDGE_DOMAIN_SUFFIX"),
     ("edge.memory", "ANABRANCH_EDGE_MEMORY"),
@@ -352,6 +353,9 @@ impl Config {
         self.check_node()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
+        }
+        if !self.edge.http3.listen.0.is_empty() && self.edge.tls.listen.0.is_empty() {
+            bail!("edge.http3.listen needs edge.tls.listen: viewers learn of HTTP/3 there");
         }
         if let Some(CertificateFiles::Pairs(pairs)) = &self.edge.tls.certificates
             && pairs.is_empty()

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::stop_on_signal;
-use crate::config::{Bucket, ShieldAt, Config, EdgeLogFormat, LogFormat};
+use crate::config::{Bucket, Config, EdgeLogFormat, LogFormat, ShieldAt};
 use crate::logs;
 
 /// Flags of `anabranch edge`.

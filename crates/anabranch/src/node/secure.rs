@@ -31,12 +31,12 @@ pub(super) fn tls(config: &Config) -> Result<Option<Tls>> {
         }
     };
     let certificates = Certificates::load(source).context("edge.tls.certificates")?;
-    Ok(Some(Tls { listen: tls.listen.0.clone(), certificates }))
+    Ok(Some(Tls { listen: tls.listen.0.clone(), http3: config.edge.http3.listen.0.clone(), certificates }))
 }
 
 /// As [`tls`], by one certificate that flags name.
 pub(super) fn by_flags(listen: Vec<SocketAddr>, certificate: &Path, key: &Path) -> Result<Tls> {
     let pair = CertificatePair { certificate: certificate.to_owned(), key: key.to_owned() };
     let certificates = Certificates::load(CertificateSource::Pairs(vec![pair])).context("--cert and --key")?;
-    Ok(Tls { listen, certificates })
+    Ok(Tls { listen, http3: Vec::new(), certificates })
 }

@@ -24,15 +24,17 @@ const HTTP_VERSIONS: &[(&str, HttpVersion)] = &[
 
 impl HttpVersion {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, ConfigError> {
-        fields.optional("HttpVersion").map_or(Ok(Self::default()), |node| node.word(HTTP_VERSIONS))
+        let Some(node) = fields.optional("HttpVersion") else { return Ok(Self::default()) };
+        let version = node.word(HTTP_VERSIONS)?;
+        if matches!(version, Self::Http11 | Self::Http3) {
+            let why = "edges always offer HTTP/2; set http2 or http2and3";
+            return Err(node.refuse(INVALID_ARGUMENT, "not without HTTP/2").fix(why));
+        }
+        Ok(version)
     }
 
     pub(crate) fn word(self) -> &'static str {
         HTTP_VERSIONS.iter().find(|(_, known)| *known == self).map_or("http2", |(word, _)| word)
-    }
-
-    pub(crate) fn http2(self) -> bool {
-        matches!(self, Self::Http2 | Self::Http2And3)
     }
 
     pub(crate) fn http3(self) -> bool {

@@ -23,7 +23,7 @@ fn a_channels_own_distribution() {
     assert_eq!(config.live_channels().collect::<Vec<_>>(), ["c1".parse().unwrap()]);
     let spec = config.compile(&"E1".parse().unwrap(), "D1.example.com").unwrap();
     assert_eq!(spec.domain_name, "d1.example.com");
-    assert!(spec.enabled && spec.http2 && !spec.http3);
+    assert!(spec.enabled && !spec.http3);
     assert!(spec.origins.len() == 1 && spec.error_responses.is_empty() && spec.invalidations.entries.is_empty());
     assert_eq!(spec.origins[0].origin, Origin::Live { channel: "c1".parse().unwrap() });
     let [playlists] = spec.behaviors.as_slice() else { panic!("{:?}", spec.behaviors) };
@@ -240,11 +240,13 @@ fn response_headers_of_ones_own() {
 
 #[test]
 fn http_versions() {
-    for (word, http2, http3) in
-        [("http1.1", false, false), ("http2", true, false), ("http3", false, true), ("http2and3", true, true)]
-    {
+    for (word, http3) in [("http2", false), ("http2and3", true)] {
         let spec = compiled(&with("HttpVersion", json!(word)));
-        assert_eq!((spec.http2, spec.http3), (http2, http3), "{word}");
+        assert_eq!(spec.http3, http3, "{word}");
+    }
+    for word in ["http1.1", "http3"] {
+        let refused = DistributionConfig::parse(with("HttpVersion", json!(word)).to_string().as_bytes()).unwrap_err();
+        assert!(refused.to_string().starts_with("HttpVersion"), "{refused}");
     }
 }
 

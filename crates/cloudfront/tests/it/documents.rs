@@ -241,7 +241,7 @@ fn a_full_configuration_comes_back() {
     assert_eq!(config.live_channels().map(String::from).collect::<Vec<_>>(), ["cA_b-1"]);
     let spec = compiled(&full());
     assert_eq!(spec.aliases, config.aliases());
-    assert!(spec.http2 && spec.http3);
+    assert!(spec.http3);
     assert_eq!(spec.behaviors[0].path_pattern, "/live/*.m3u8");
     assert_eq!(spec.behaviors[0].transform, Transform::SignedPlaylist);
     assert_eq!(spec.behaviors[1].path_pattern, "/old/*");

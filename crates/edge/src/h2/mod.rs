@@ -2,7 +2,7 @@
 
 mod body;
 mod flow;
-mod life;
+pub(crate) mod life;
 mod streams;
 
 use std::convert::Infallible;
@@ -23,16 +23,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
-use self::body::{Outgoing, RequestBody};
+use self::body::RequestBody;
 use self::flow::{Flow, Pipe};
 use self::life::{Judge, Life, Limits, Open, Verdict};
 use self::streams::{Executor, Streams};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
-use crate::request::{BadTarget, Connection, Fields, Lines, Method, Request, Version, host_without_port, split_target};
+use crate::request::{BadTarget, Fields, Lines, Method, Request, Version, host_without_port, split_target};
 use crate::river::{Scratch, answer, answer_unread};
 use crate::worker::Worker;
 
+pub(crate) use self::body::Outgoing;
 pub(crate) use self::flow::Begun;
 
 /// Requests open at once on a connection.
@@ -58,7 +59,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Serves an HTTP/2 connection until it ends, has had nothing to do for too long, or takes nothing.
-pub(crate) async fn serve<F: Flow>(worker: &Arc<Worker>, flow: F, viewer: Viewer, shutdown: &Shutdown) {
+pub(crate) async fn serve<F: Flow>(worker: &Arc<Worker>, flow: F, mut viewer: Viewer, shutdown: &Shutdown) {
+    viewer.connection.version = Version::Http2;
     let config = worker.config();
     let life = Arc::new(Life::default());
     let pipe = Pipe::new(flow, life.clone());
@@ -162,7 +164,11 @@ async fn respond(
     Ok(response(answered, &scratch, open))
 }
 
-fn read<'r>(parts: &'r Parts, viewer: &Viewer) -> Result<Request<'r>, u16> {
+/// Reads a head that a library has parsed.
+///
+/// # Errors
+/// The status of the refusal.
+pub(crate) fn read<'r>(parts: &'r Parts, viewer: &Viewer) -> Result<Request<'r>, u16> {
     let uri = &parts.uri;
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (uri.authority(), hosts.next()) {
@@ -197,13 +203,14 @@ fn read<'r>(parts: &'r Parts, viewer: &Viewer) -> Result<Request<'r>, u16> {
         path,
         query,
         peer: viewer.address,
-        connection: Connection { version: Version::Http2, ..viewer.connection },
+        connection: viewer.connection,
         fields,
         lines: Lines::Map(&parts.headers),
     })
 }
 
-fn response(answer: Answer, scratch: &Scratch, open: Open) -> Response<Outgoing> {
+/// The answer for a library that sends it.
+pub(crate) fn response(answer: Answer, scratch: &Scratch, open: Open) -> Response<Outgoing> {
     let Answer { status, body, mut record, .. } = answer;
     let head = scratch.head.as_bytes();
     record.sent += head.len() as u64;

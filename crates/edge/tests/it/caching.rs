@@ -173,3 +173,22 @@ async fn distributions_share_nothing() {
     }
     assert_eq!((one.count(), two.count()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_harms_nothing() {
+    let origin = TestOrigin::start().await;
+    origin.set("/a", Script::ok("one", "max-age=60"));
+    let edge = start(vec![distribution("E1", "a.test", &origin)], |_| {});
+    assert_eq!(get(edge.address, "a.test", "/a").await.text(), "one");
+    origin.set("/a", Script::ok("two", "max-age=60"));
+    // A day back: what is stored is from the future, and no older than nothing.
+    edge.clock.set_ms(NOW_MS - 86_400_000);
+    let back = get(edge.address, "a.test", "/a").await;
+    assert_eq!((back.text(), back.header("age")), ("one", Some("0")));
+    edge.clock.set_ms(NOW_MS + 61_000);
+    assert_eq!(get(edge.address, "a.test", "/a").await.text(), "two");
+    edge.clock.set_ms(NOW_MS + 86_400_000);
+    let forth = get(edge.address, "a.test", "/a").await;
+    assert_eq!((forth.text(), forth.header("x-cache")), ("two", Some("Miss from cloudfront")));
+    assert_eq!(origin.count(), 3);
+}

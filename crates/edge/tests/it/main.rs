@@ -9,6 +9,8 @@ mod faults;
 mod fetching;
 mod groups;
 mod held;
+#[cfg(feature = "http3")]
+mod http3;
 mod invalidation;
 mod logging;
 mod methods;

@@ -32,7 +32,8 @@ pub fn make(directory: &Path, stem: &str, names: &[&str]) {
 /// Lets the edge listen with the certificates of `directory`.
 pub fn secure(config: &mut Config, directory: &Path) -> Arc<Certificates> {
     let certificates = Certificates::load(CertificateSource::Directory(directory.to_owned())).unwrap();
-    config.tls = Some(Tls { listen: vec!["127.0.0.1:0".parse().unwrap()], certificates: certificates.clone() });
+    config.tls =
+        Some(Tls { listen: vec!["127.0.0.1:0".parse().unwrap()], http3: vec![], certificates: certificates.clone() });
     certificates
 }
 

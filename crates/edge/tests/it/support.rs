@@ -190,6 +190,8 @@ pub struct TestEdge {
     pub address: SocketAddr,
     /// With TLS, if that is configured; else as `address`.
     pub tls: SocketAddr,
+    #[cfg_attr(not(feature = "http3"), expect(dead_code, reason = "only tests of HTTP/3 ask"))]
+    pub http3: Option<SocketAddr>,
     pub clock: Arc<ManualClock>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub reports: mpsc::Receiver<Report>,
@@ -219,10 +221,11 @@ pub fn start_with_keys(
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let edge = Edge::bind(config, follow, tell, clock.clone()).unwrap();
     let address = edge.local_addr();
+    let http3 = edge.http3_addr();
     let tls = edge.tls_addr().unwrap_or(address);
     let shutdown = Shutdown::new();
     let running = tokio::spawn(edge.run(shutdown.clone()));
-    TestEdge { address, tls, clock, snapshots, reports, shutdown, running }
+    TestEdge { address, tls, http3, clock, snapshots, reports, shutdown, running }
 }
 
 pub fn behavior(pattern: &str) -> Behavior {
@@ -255,7 +258,6 @@ pub fn distribution(id: &str, host: &str, origin: &TestOrigin) -> DistributionSp
         invalidations: InvalidationLog::default(),
         default_root_object: String::new(),
         price_class: PriceClass::Class100,
-        http2: true,
         http3: false,
     }
 }

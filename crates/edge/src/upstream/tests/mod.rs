@@ -55,7 +55,6 @@ fn distribution() -> DistributionSpec {
         enabled: true,
         default_root_object: String::new(),
         price_class: PriceClass::All,
-        http2: true,
         http3: false,
         origins: vec![],
         origin_groups: vec![],
