@@ -87,6 +87,27 @@ struct Writing {
     file: File,
     length: u64,
     crc: crc32fast::Hasher,
+    /// The end of the body so far, which is not in the file yet.
+    gathered: Vec<u8>,
+}
+
+/// Bytes that are written at once. Pages that are written together lie together, and a file of few large runs costs less to send.
+const GATHER_BYTES: usize = 512 << 10;
+
+impl Writing {
+    /// Takes bytes, and writes what has gathered once it is enough.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.length += bytes.len() as u64;
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() < GATHER_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.gathered)?;
+        self.gathered.clear();
+        Ok(())
+    }
 }
 
 /// What the file system had left when it was asked.
@@ -136,10 +157,8 @@ impl Writer {
             None => self.begin(serial),
         };
         let written = writing.filter(|_| self.has_room(bytes.len() as u64)).and_then(|mut writing| {
-            let done = writing.file.write_all(bytes);
+            let done = writing.take(bytes);
             self.judge("write a body", done)?;
-            writing.crc.update(bytes);
-            writing.length += bytes.len() as u64;
             Some(writing)
         });
         self.drafts.insert(serial, written);
@@ -152,7 +171,7 @@ impl Writer {
         let made =
             File::options().read(true).write(true).create_new(true).open(path(&self.tier.dir, serial, Kind::Part));
         let file = self.judge("make a file", made)?;
-        Some(Writing { file, length: 0, crc: crc32fast::Hasher::new() })
+        Some(Writing { file, length: 0, crc: crc32fast::Hasher::new(), gathered: Vec::new() })
     }
 
     fn finish(&mut self, serial: u64, key: Key, head: Vec<u8>) -> Option<FileBody> {
@@ -161,11 +180,12 @@ impl Writer {
             self.remove(serial, 0);
             return None;
         };
-        let (length, crc) = (writing.length, writing.crc.finalize());
+        let (length, crc) = (writing.length, writing.crc.clone().finalize());
         let written =
             self.tail(key, head, length, crc).filter(|tail| self.has_room(tail.len() as u64)).and_then(|tail| {
-                let done = writing.file.write_all(&tail);
-                self.judge("write a head", done)?;
+                writing.gathered.extend_from_slice(&tail);
+                let done = writing.flush();
+                self.judge("write a body's end", done)?;
                 Some(length + tail.len() as u64)
             });
         let Some(bytes) = written else {

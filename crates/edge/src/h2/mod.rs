@@ -36,6 +36,9 @@ use crate::worker::Worker;
 pub(crate) use self::body::Outgoing;
 pub(crate) use self::flow::Begun;
 
+/// The field that names a request.
+const REQUEST_ID: &str = "x-amz-cf-id";
+
 /// Requests open at once on a connection.
 const MAX_STREAMS: u32 = 128;
 
@@ -234,7 +237,9 @@ fn fields(lines: &[u8]) -> HeaderMap {
         let value = begin + colon + 1;
         let value = value + lines[value..end.max(value)].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let name = HeaderName::from_bytes(&line[..colon]);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(all.slice(value..end.max(value)))) {
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_maybe_shared(all.slice(value..end.max(value)))) {
+            // It is another each time: in the table of what can be said shorter next time it would only push others out.
+            value.set_sensitive(name.as_str() == REQUEST_ID);
             fields.append(name, value);
         }
     }
