@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anabranch_http_cache::VaryNames;
+use anabranch_http_cache::{VaryNames, is_hop_by_hop};
 use anabranch_model::{Encodings, Transform};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, IF_RANGE, RANGE, USER_AGENT};
@@ -21,25 +21,8 @@ const USER_AGENT_VALUE: &str = "anabranch";
 /// Address of the viewer, after those that came with the request.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Fields that concern one connection (RFC 9110 §7.6.1), that the edge makes itself, or that only its own rooms may send.
-const NEVER: [&str; 16] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "proxy-authenticate",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "content-length",
-    "cookie",
-    "accept-encoding",
-    "host",
-    "x-forwarded-for",
-    "via",
-];
+/// Fields that the edge makes itself or answers to.
+const OWN: [&str; 7] = ["expect", "content-length", "cookie", "accept-encoding", "host", "x-forwarded-for", "via"];
 
 /// Fields that a cache answers itself: they go to the origin only with requests that it passes on.
 const CONDITIONAL: [&str; 7] =
@@ -118,7 +101,8 @@ pub(crate) fn variant_values(rule: &Rule, request: &Request<'_>, names: &VaryNam
 
 /// Whether the origin is told a field as it came.
 fn is_told(rule: &Rule, name: &str, passing: Passing) -> bool {
-    let held = NEVER.contains(&name)
+    let held = is_hop_by_hop(name)
+        || OWN.contains(&name)
         || name.starts_with("x-anabranch-")
         || (CONDITIONAL.contains(&name) && passing != Passing::Everything);
     !held && rule.telling.headers.has(name)
@@ -181,9 +165,6 @@ fn copy(rule: &Rule, request: &Request<'_>, passing: Passing, told: &mut HeaderM
         if is_told(rule, name.as_str(), passing) && !nominated.iter().any(|option| option == name.as_str()) {
             told.append(name, value);
         }
-    }
-    if let (true, Ok(host)) = (rule.telling.headers.has("host"), HeaderValue::from_str(request.host)) {
-        told.insert(HOST, host);
     }
 }
 
