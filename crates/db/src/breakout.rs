@@ -4,7 +4,7 @@ use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{id, integer, optional_integer, optional_text, signed, text, unsigned, word};
+use crate::row::{self, id, integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
 
 /// A breakout.
@@ -232,12 +232,14 @@ fn is_on_air(state: BreakoutState) -> bool {
 }
 
 async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<BreakoutRow, Error> {
-    let row = sqlx::query("SELECT * FROM breakouts WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1")
-        .bind(wanted)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| Error::not_found("breakout", wanted))?;
-    read(&row)
+    row::find(
+        conn,
+        "SELECT * FROM breakouts WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        "breakout",
+        wanted,
+        read,
+    )
+    .await
 }
 
 pub(crate) fn read(row: &SqliteRow) -> Result<BreakoutRow, Error> {

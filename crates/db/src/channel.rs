@@ -4,7 +4,7 @@ use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{flag, id, integer, optional_text, signed, text, unsigned, word};
+use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
 
 /// A channel.
@@ -127,16 +127,13 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channel_page(&self, page: &PageRequest) -> Result<Page<ChannelRow>, Error> {
-        let rows = sqlx::query(
+        page.select(
+            &self.readers,
             "SELECT * FROM channels WHERE ?1 IS NULL OR (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+            read,
+            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .fetch_all(&self.readers)
-        .await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
+        .await
     }
 
     /// The inputs of a channel, in order.
@@ -298,12 +295,14 @@ async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u6
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<ChannelRow, Error> {
-    let row = sqlx::query("SELECT * FROM channels WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1")
-        .bind(wanted)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| Error::not_found("channel", wanted))?;
-    read(&row)
+    row::find(
+        conn,
+        "SELECT * FROM channels WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        "channel",
+        wanted,
+        read,
+    )
+    .await
 }
 
 /// Name of the channel's breakout on air.

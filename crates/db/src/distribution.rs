@@ -4,7 +4,7 @@ use anabranch_model::{ChannelId, DistributionEvent, DistributionId, Distribution
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
+use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
 
 /// Rows with what belongs to them, by a condition and an order.
@@ -213,16 +213,13 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn distribution_page(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
-        let rows = sqlx::query(select!(
-            "WHERE ?1 IS NULL OR (d.created_at, d.id) > (?1, ?2) ORDER BY d.created_at, d.id LIMIT ?3"
-        ))
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .fetch_all(&self.readers)
-        .await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
+        page.select(
+            &self.readers,
+            select!("WHERE ?1 IS NULL OR (d.created_at, d.id) > (?1, ?2) ORDER BY d.created_at, d.id LIMIT ?3"),
+            read,
+            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
+        )
+        .await
     }
 
     /// Distributions that wait for edges.
@@ -364,12 +361,7 @@ fn check_generation(row: &DistributionRow, expected: Option<u64>) -> Result<(), 
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<DistributionRow, Error> {
-    let row = sqlx::query(select!("WHERE d.id = ?1"))
-        .bind(wanted)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| Error::not_found("distribution", wanted))?;
-    read(&row)
+    row::find(conn, select!("WHERE d.id = ?1"), "distribution", wanted, read).await
 }
 
 pub(crate) async fn all(conn: &mut SqliteConnection) -> Result<Vec<DistributionRow>, Error> {

@@ -4,7 +4,7 @@ use anabranch_model::{KeyGroupId, KeyId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{id, integer, json, optional_text, text};
+use crate::row::{self, id, integer, json, optional_text, text};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
 
 /// Rows with the ids of their groups, by a condition and an order.
@@ -158,26 +158,19 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn key_page(&self, page: &PageRequest) -> Result<Page<KeyRow>, Error> {
-        let rows = sqlx::query(select!(
-            "WHERE ?1 IS NULL OR (k.created_at, k.id) > (?1, ?2) ORDER BY k.created_at, k.id LIMIT ?3"
-        ))
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .fetch_all(&self.readers)
-        .await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |key| Cursor { created_at: key.created_at, id: key.id.to_string() }))
+        page.select(
+            &self.readers,
+            select!("WHERE ?1 IS NULL OR (k.created_at, k.id) > (?1, ?2) ORDER BY k.created_at, k.id LIMIT ?3"),
+            read,
+            |key| Cursor { created_at: key.created_at, id: key.id.to_string() },
+        )
+        .await
     }
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyRow, Error> {
-    let row = sqlx::query(select!("WHERE k.id = ?1 OR k.name = ?1 ORDER BY k.id = ?1 DESC LIMIT 1"))
-        .bind(wanted)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| Error::not_found("key", wanted))?;
-    read(&row)
+    row::find(conn, select!("WHERE k.id = ?1 OR k.name = ?1 ORDER BY k.id = ?1 DESC LIMIT 1"), "key", wanted, read)
+        .await
 }
 
 fn read(row: &SqliteRow) -> Result<KeyRow, Error> {

@@ -4,7 +4,7 @@ use anabranch_model::{KeyGroupId, KeyId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{id, integer, json, text};
+use crate::row::{self, id, integer, json, text};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
 
 /// Users of a group that a refusal names.
@@ -156,16 +156,13 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn key_group_page(&self, page: &PageRequest) -> Result<Page<KeyGroupRow>, Error> {
-        let rows = sqlx::query(select!(
-            "WHERE ?1 IS NULL OR (g.created_at, g.id) > (?1, ?2) ORDER BY g.created_at, g.id LIMIT ?3"
-        ))
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .fetch_all(&self.readers)
-        .await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
+        page.select(
+            &self.readers,
+            select!("WHERE ?1 IS NULL OR (g.created_at, g.id) > (?1, ?2) ORDER BY g.created_at, g.id LIMIT ?3"),
+            read,
+            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
+        )
+        .await
     }
 }
 
@@ -188,12 +185,14 @@ pub(crate) async fn add(conn: &mut SqliteConnection, group: &KeyGroupId, key: &K
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyGroupRow, Error> {
-    let row = sqlx::query(select!("WHERE g.id = ?1 OR g.name = ?1 ORDER BY g.id = ?1 DESC LIMIT 1"))
-        .bind(wanted)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| Error::not_found("key group", wanted))?;
-    read(&row)
+    row::find(
+        conn,
+        select!("WHERE g.id = ?1 OR g.name = ?1 ORDER BY g.id = ?1 DESC LIMIT 1"),
+        "key group",
+        wanted,
+        read,
+    )
+    .await
 }
 
 fn read(row: &SqliteRow) -> Result<KeyGroupRow, Error> {

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteRow;
+
+use crate::Error;
+
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -54,6 +59,24 @@ impl PageRequest {
 
     pub(crate) fn after_id(&self) -> Option<&str> {
         self.after.as_ref().map(|cursor| cursor.id.as_str())
+    }
+
+    /// The page of `query`, which has the place at `?1` and `?2`, the number of rows at `?3`, and the columns `id` and `created_at`.
+    pub(crate) async fn select<T>(
+        &self,
+        readers: &SqlitePool,
+        query: &'static str,
+        read: fn(&SqliteRow) -> Result<T, Error>,
+        cursor: fn(&T) -> Cursor,
+    ) -> Result<Page<T>, Error> {
+        let rows = sqlx::query(query)
+            .bind(self.after_time())
+            .bind(self.after_id())
+            .bind(self.fetch())
+            .fetch_all(readers)
+            .await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.cut(items, cursor))
     }
 
     pub(crate) fn cut<T>(&self, mut items: Vec<T>, cursor: impl Fn(&T) -> Cursor) -> Page<T> {

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 
 use crate::Error;
 
@@ -53,4 +53,19 @@ pub(crate) fn word<T>(row: &SqliteRow, column: &'static str, parse: impl Fn(&str
 /// SQLite integers are signed; versions and counters stay far below the limit.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The one row of `query`, which has `wanted` at `?1`.
+///
+/// # Errors
+/// There is none, named as the `subject` that it would be, or the query fails.
+pub(crate) async fn find<T>(
+    conn: &mut SqliteConnection,
+    query: &'static str,
+    subject: &'static str,
+    wanted: &str,
+    read: fn(&SqliteRow) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let row = sqlx::query(query).bind(wanted).fetch_optional(conn).await?;
+    read(&row.ok_or_else(|| Error::not_found(subject, wanted))?)
 }
