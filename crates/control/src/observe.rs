@@ -11,6 +11,9 @@ const MAX_NODES: usize = 1024;
 /// Inputs, breakouts and distributions remembered, each.
 const MAX_ENTRIES: usize = 100_000;
 
+/// Facts kept for the next look.
+const MAX_FACTS: usize = 10_000;
+
 /// Whether a role acts by a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
@@ -48,6 +51,8 @@ struct Inner {
     packaging: HashMap<BreakoutId, Packaging>,
     /// What the rows do not count yet, by distribution, behavior and breakout.
     traffic: HashMap<TrafficKey, Traffic>,
+    /// What becomes rows at the next look.
+    facts: Vec<Report>,
 }
 
 /// Everything heard.
@@ -71,7 +76,22 @@ impl Observed {
             }
             Report::Packaging { breakout, state } => inner.packaging(breakout, state),
             Report::Traffic(traffic) => inner.traffic(traffic),
+            fact @ (Report::ActiveInput { .. }
+            | Report::Alarm { .. }
+            | Report::Recorded { .. }
+            | Report::Viewers(_)) => {
+                if inner.facts.len() < MAX_FACTS {
+                    inner.facts.push(fact);
+                } else {
+                    metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+                }
+            }
         }
+    }
+
+    /// Facts that no row has yet, oldest first; asking empties it.
+    pub(crate) fn take_facts(&self) -> Vec<Report> {
+        std::mem::take(&mut self.0.lock().facts)
     }
 
     /// Whether every node of `role` acts by `version` or a newer one.

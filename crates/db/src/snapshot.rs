@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anabranch_model::{
-    BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, InputSpec, InvalidationLog, KeyGroupId,
-    KeyGroupSpec, KeySpec,
+    AudienceSpec, BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, FailoverSpec, InputSpec,
+    InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -110,6 +110,8 @@ async fn breakouts(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<Break
         on_air: row.state != BreakoutState::Completed,
         id: row.id,
         channel: row.channel,
+        session: 1,
+        audience: AudienceSpec::default(),
     };
     rows.iter().map(|row| breakout::read(row).map(spec)).collect()
 }
@@ -119,7 +121,7 @@ async fn channels(conn: &mut SqliteConnection, breakouts: &[BreakoutSpec]) -> Re
     let mut inputs: BTreeMap<ChannelId, Vec<InputSpec>> = BTreeMap::new();
     for row in sqlx::query("SELECT * FROM inputs ORDER BY channel_id, position").fetch_all(&mut *conn).await? {
         let input = channel::read_input(&row)?;
-        let spec = InputSpec { id: input.id, stream_key: input.stream_key };
+        let spec = InputSpec { id: input.id, stream_key: input.stream_key, allow: Vec::new() };
         inputs.entry(id(&row, "channel_id")?).or_default().push(spec);
     }
     let rows = sqlx::query("SELECT * FROM channels ORDER BY created_at, id").fetch_all(conn).await?;
@@ -128,6 +130,7 @@ async fn channels(conn: &mut SqliteConnection, breakouts: &[BreakoutSpec]) -> Re
         segment_target_seconds: row.segment_target_seconds,
         window_seconds: row.window_seconds,
         inputs: inputs.remove(&row.id).unwrap_or_default(),
+        failover: FailoverSpec::default(),
         id: row.id,
         name: row.name,
     };

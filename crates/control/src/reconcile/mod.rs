@@ -129,6 +129,9 @@ impl Reconciler {
         self.publish().await?;
         self.write_packaging().await?;
         self.app.nodes_look().await?;
+        for fact in self.app.observed.take_facts() {
+            tracing::debug!(?fact, "reported");
+        }
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
         invalidate::invalidations(&self.app).await?;

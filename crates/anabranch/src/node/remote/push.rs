@@ -85,7 +85,7 @@ impl Push {
                 self.disk_fails = fails;
                 self.gauge();
             }
-            Report::Input { .. } | Report::Packaging { .. } => {}
+            _ => {}
         }
     }
 

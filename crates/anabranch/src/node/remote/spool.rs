@@ -235,7 +235,7 @@ fn identifier(dir: &Path) -> Result<SpoolId> {
 fn traffic_of(batch: ReportBatch) -> Vec<Traffic> {
     let rows = |report| match report {
         Report::Traffic(rows) => rows,
-        Report::Applied { .. } | Report::Input { .. } | Report::Packaging { .. } => Vec::new(),
+        _ => Vec::new(),
     };
     batch.reports.into_iter().flat_map(rows).collect()
 }
