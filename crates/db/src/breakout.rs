@@ -2,7 +2,9 @@
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
-use crate::row::{self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word};
+use crate::row::{
+    self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
+};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Exit, Idempotency, Page, PageRequest, channel, event, recording};
 

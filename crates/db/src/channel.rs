@@ -1,10 +1,9 @@
 //! Channels and their inputs.
 
-use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
+use anabranch_model::{ChannelEvent, ChannelId, ChannelState, ChosenInput, FailoverSpec, InputId, InputPreference};
 
-use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
+use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
 
 /// A channel.
@@ -26,6 +25,10 @@ pub struct ChannelRow {
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// What is wrong, in words.
     pub problem: Option<String>,
     /// Unix milliseconds.
@@ -72,12 +75,29 @@ pub struct NewChannel {
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen; without a choice of the operator.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// Push endpoints, in order.
     pub inputs: Vec<NewInput>,
     /// Its distribution; the idempotency key is the channel's.
     pub distribution: NewDistribution,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
+}
+
+/// What may be changed of a channel; what is missing stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelChange {
+    /// Unique name.
+    pub name: Option<String>,
+    /// Words for the operator.
+    pub description: Option<String>,
+    /// How one of two inputs is chosen; the operator's choice is left as it is.
+    pub failover: Option<FailoverSpec>,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Option<Vec<String>>,
 }
 
 /// What an operator wants of a channel.
@@ -97,7 +117,7 @@ impl Db {
     pub async fn channel_create(&self, new: &NewChannel, now_ms: i64) -> Result<Created<ChannelRow>, Error> {
         let (mut tx, version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query("SELECT * FROM channels WHERE idempotency_key = ?1")
+            let row = sql::query("SELECT * FROM channels WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -129,7 +149,7 @@ impl Db {
     pub async fn channel_page(&self, page: &PageRequest) -> Result<Page<ChannelRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM channels WHERE ?1 IS NULL OR (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+            "SELECT * FROM channels WHERE $1 IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
@@ -141,7 +161,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channel_inputs(&self, channel: &ChannelId) -> Result<Vec<InputRow>, Error> {
-        let rows = sqlx::query("SELECT id, stream_key FROM inputs WHERE channel_id = ?1 ORDER BY position")
+        let rows = sql::query("SELECT id, stream_key FROM inputs WHERE channel_id = $1 ORDER BY position")
             .bind(channel.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -153,9 +173,8 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn live_ids(&self) -> Result<std::collections::HashSet<String>, Error> {
-        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM inputs UNION ALL SELECT id FROM breakouts")
-            .fetch_all(&self.readers)
-            .await?;
+        let ids: Vec<String> =
+            sql::scalar("SELECT id FROM inputs UNION ALL SELECT id FROM breakouts").fetch_all(&self.readers).await?;
         Ok(ids.into_iter().collect())
     }
 
@@ -164,7 +183,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channels_in_transit(&self) -> Result<Vec<ChannelRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM channels WHERE state IN (?1, ?2)")
+        let rows = sql::query("SELECT * FROM channels WHERE state IN ($1, $2)")
             .bind(ChannelState::Starting.as_str())
             .bind(ChannelState::Stopping.as_str())
             .fetch_all(&self.readers)
@@ -188,7 +207,7 @@ impl Db {
         if row.desired_running == desired {
             return Ok(row);
         }
-        sqlx::query("UPDATE channels SET desired_running = ?1, updated_at = ?2 WHERE id = ?3")
+        sql::query("UPDATE channels SET desired_running = $1, updated_at = $2 WHERE id = $3")
             .bind(i64::from(desired))
             .bind(now_ms)
             .bind(row.id.as_str())
@@ -207,9 +226,9 @@ impl Db {
     pub async fn channel_confirm(&self, row: &ChannelRow, event: ChannelEvent, now_ms: i64) -> Result<(), Error> {
         let state = row.state.next(event)?;
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE channels SET state = ?1, problem = NULL, updated_at = ?2
-             WHERE id = ?3 AND state = ?4 AND changed_version = ?5",
+        sql::query(
+            "UPDATE channels SET state = $1, problem = NULL, updated_at = $2
+             WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
         .bind(state.as_str())
         .bind(now_ms)
@@ -228,13 +247,76 @@ impl Db {
     /// The query fails.
     pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE channels SET problem = ?1 WHERE id = ?2")
+        sql::query("UPDATE channels SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(channel.as_str())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Changes a channel; nodes are told at once.
+    ///
+    /// # Errors
+    /// There is none, the name is taken, or the query fails.
+    pub async fn channel_update(&self, wanted: &str, change: &ChannelChange, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        let name = change.name.as_ref().unwrap_or(&row.name);
+        let failover = change.failover.as_ref().unwrap_or(&row.failover);
+        sql::query(
+            "UPDATE channels SET name = $1, description = $2, failover_enabled = $3, failover_loss_ms = $4,
+                                 failover_clear_ms = $5, input_preference = $6, ingest_allow = $7, updated_at = $8
+             WHERE id = $9",
+        )
+        .bind(name)
+        .bind(change.description.as_ref().unwrap_or(&row.description))
+        .bind(failover.enabled)
+        .bind(failover.loss_ms)
+        .bind(failover.clear_ms)
+        .bind(failover.preference.as_str())
+        .bind(list(change.ingest_allow.as_ref().unwrap_or(&row.ingest_allow)))
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await
+        .map_err(|error| Error::on_insert(error, "channel", name))?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Switches a channel to one of its inputs; ingest is told at once (V93).
+    ///
+    /// # Errors
+    /// There is no such channel or input, its preference is not equal, or the query fails.
+    pub async fn channel_choose(&self, wanted: &str, input: &str, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        let found: Option<String> = sql::scalar("SELECT id FROM inputs WHERE channel_id = $1 AND id = $2")
+            .bind(row.id.as_str())
+            .bind(input)
+            .fetch_optional(&mut tx)
+            .await?;
+        if found.is_none() {
+            return Err(Error::Dangling { subject: "input", wanted: input.to_owned() });
+        }
+        if row.failover.preference != InputPreference::Equal {
+            let remedy = "its preference is primary, which would switch back at once; make it equal first";
+            return Err(Error::NotYet { subject: "channel", name: row.name, remedy: remedy.to_owned() });
+        }
+        sql::query(
+            "UPDATE channels SET chosen_input = $1, chosen_sequence = chosen_sequence + 1, updated_at = $2 WHERE id = $3",
+        )
+        .bind(input)
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
     }
 
     /// Deletes a channel at rest with its inputs, distribution and breakouts.
@@ -253,17 +335,18 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
-        sqlx::query("DELETE FROM channels WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn insert(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
-    sqlx::query(
+async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
+    sql::query(
         "INSERT INTO channels (id, name, description, desired_running, state, changed_version, segment_target_seconds,
-                               window_seconds, created_at, updated_at, idempotency_key, request_hash)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)",
+                               window_seconds, created_at, updated_at, idempotency_key, request_hash, failover_enabled,
+                               failover_loss_ms, failover_clear_ms, input_preference, ingest_allow)
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(new.id.as_str())
     .bind(&new.name)
@@ -275,15 +358,20 @@ async fn insert(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now
     .bind(now_ms)
     .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
     .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+    .bind(new.failover.enabled)
+    .bind(new.failover.loss_ms)
+    .bind(new.failover.clear_ms)
+    .bind(new.failover.preference.as_str())
+    .bind(list(&new.ingest_allow))
     .execute(conn)
     .await
     .map_err(|error| Error::on_insert(error, "channel", &new.name))?;
     Ok(())
 }
 
-async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
+async fn insert_parts(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
     for (position, input) in (0_i64..).zip(&new.inputs) {
-        sqlx::query("INSERT INTO inputs (id, channel_id, position, stream_key) VALUES (?1, ?2, ?3, ?4)")
+        sql::query("INSERT INTO inputs (id, channel_id, position, stream_key) VALUES ($1, $2, $3, $4)")
             .bind(input.id.as_str())
             .bind(new.id.as_str())
             .bind(position)
@@ -294,10 +382,14 @@ async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u6
     distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
 }
 
-pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<ChannelRow, Error> {
+fn list(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
+}
+
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<ChannelRow, Error> {
     row::find(
         conn,
-        "SELECT * FROM channels WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        "SELECT * FROM channels WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1",
         "channel",
         wanted,
         read,
@@ -306,29 +398,23 @@ pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<Ch
 }
 
 /// Name of the channel's breakout on air.
-pub(crate) async fn on_air(conn: &mut SqliteConnection, channel: &ChannelId) -> Result<Option<String>, Error> {
-    let name =
-        sqlx::query_scalar("SELECT name FROM breakouts WHERE channel_id = ?1 AND state IN ('STARTING', 'RUNNING')")
-            .bind(channel.as_str())
-            .fetch_optional(conn)
-            .await?;
+pub(crate) async fn on_air(conn: &mut Conn, channel: &ChannelId) -> Result<Option<String>, Error> {
+    let name = sql::scalar("SELECT name FROM breakouts WHERE channel_id = $1 AND state IN ('STARTING', 'RUNNING')")
+        .bind(channel.as_str())
+        .fetch_optional(conn)
+        .await?;
     Ok(name)
 }
 
 /// Makes the channel's state follow what is wanted now: by the operator, or by a breakout on air.
-pub(crate) async fn settle(
-    conn: &mut SqliteConnection,
-    channel: &ChannelId,
-    version: u64,
-    now_ms: i64,
-) -> Result<(), Error> {
+pub(crate) async fn settle(conn: &mut Conn, channel: &ChannelId, version: u64, now_ms: i64) -> Result<(), Error> {
     let row = find(&mut *conn, channel.as_str()).await?;
     let running = row.desired_running || on_air(&mut *conn, channel).await?.is_some();
     let state = row.state.next(if running { ChannelEvent::Start } else { ChannelEvent::Stop })?;
     if state == row.state {
         return Ok(());
     }
-    sqlx::query("UPDATE channels SET state = ?1, changed_version = ?2, updated_at = ?3 WHERE id = ?4")
+    sql::query("UPDATE channels SET state = $1, changed_version = $2, updated_at = $3 WHERE id = $4")
         .bind(state.as_str())
         .bind(signed(version))
         .bind(now_ms)
@@ -338,7 +424,7 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-pub(crate) fn read(row: &SqliteRow) -> Result<ChannelRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
     Ok(ChannelRow {
         id: id(row, "id")?,
         name: text(row, "name")?,
@@ -348,12 +434,23 @@ pub(crate) fn read(row: &SqliteRow) -> Result<ChannelRow, Error> {
         changed_version: unsigned(row, "changed_version")?,
         segment_target_seconds: unsigned(row, "segment_target_seconds")?,
         window_seconds: unsigned(row, "window_seconds")?,
+        failover: FailoverSpec {
+            enabled: flag(row, "failover_enabled")?,
+            loss_ms: unsigned(row, "failover_loss_ms")?,
+            clear_ms: unsigned(row, "failover_clear_ms")?,
+            preference: word(row, "input_preference", InputPreference::parse)?,
+            chosen: match optional_id(row, "chosen_input")? {
+                Some(input) => Some(ChosenInput { input, sequence: unsigned(row, "chosen_sequence")? }),
+                None => None,
+            },
+        },
+        ingest_allow: json(row, "ingest_allow")?,
         problem: optional_text(row, "problem")?,
         created_at: integer(row, "created_at")?,
         updated_at: integer(row, "updated_at")?,
     })
 }
 
-pub(crate) fn read_input(row: &SqliteRow) -> Result<InputRow, Error> {
+pub(crate) fn read_input(row: &Row) -> Result<InputRow, Error> {
     Ok(InputRow { id: id(row, "id")?, stream_key: text(row, "stream_key")? })
 }

@@ -137,6 +137,16 @@ pub enum Error {
         /// What is in the way, and what to do.
         remedy: String,
     },
+    /// Its state does not allow it.
+    #[error("{subject} {name:?} does not allow it: {remedy}")]
+    NotYet {
+        /// `breakout`, `channel` or `recording`.
+        subject: &'static str,
+        /// Its name.
+        name: String,
+        /// What is in the way, and what to do.
+        remedy: String,
+    },
     /// The idempotency key belongs to another request.
     #[error("the idempotency key was used for a different request: {key:?}")]
     KeyReused {
@@ -160,9 +170,12 @@ impl Error {
 
     /// Turns the violation of a name's uniqueness into its own variant.
     pub(crate) fn on_insert(error: sqlx::Error, subject: &'static str, name: &str) -> Self {
-        let taken = error
-            .as_database_error()
-            .is_some_and(|database| database.is_unique_violation() && database.message().ends_with(".name"));
+        // SQLite says `UNIQUE constraint failed: keys.name`; PostgreSQL names the constraint, `keys_name_key`.
+        let of_name = |database: &dyn sqlx::error::DatabaseError| {
+            let constraint = database.constraint().is_some_and(|constraint| constraint.ends_with("_name_key"));
+            database.is_unique_violation() && (constraint || database.message().ends_with(".name"))
+        };
+        let taken = error.as_database_error().is_some_and(of_name);
         if taken { Self::NameTaken { subject, name: name.to_owned() } } else { Self::Query(error) }
     }
 }

@@ -75,7 +75,7 @@ impl Db {
     /// # Errors
     /// There is none, or the query fails.
     pub async fn job_find(&self, wanted: &str) -> Result<JobRow, Error> {
-        find(&mut *self.readers.acquire().await?, wanted).await
+        find(&mut self.readers.acquire().await?, wanted).await
     }
 
     /// The newest job of a kind about a subject.
@@ -83,13 +83,12 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn job_about(&self, kind: &str, subject: &str) -> Result<Option<JobRow>, Error> {
-        let row = sql::query(
-            "SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1",
-        )
-        .bind(kind)
-        .bind(subject)
-        .fetch_optional(&self.readers)
-        .await?;
+        let row =
+            sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
+                .bind(kind)
+                .bind(subject)
+                .fetch_optional(&self.readers)
+                .await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -99,7 +98,7 @@ impl Db {
     /// The query fails.
     pub async fn job_page(&self, page: &PageRequest) -> Result<Page<JobRow>, Error> {
         page.select(
-            self,
+            &self.readers,
             "SELECT * FROM jobs WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
             read,
@@ -242,13 +241,12 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result
     .bind(now_ms)
     .execute(&mut *conn)
     .await?;
-    let row = sql::query(
-        "SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1",
-    )
-    .bind(new.kind)
-    .bind(new.subject.as_str())
-    .fetch_one(conn)
-    .await?;
+    let row =
+        sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
+            .bind(new.kind)
+            .bind(new.subject.as_str())
+            .fetch_one(conn)
+            .await?;
     read(&row)
 }
 

@@ -246,10 +246,8 @@ fn mp4_job(recording: &RecordingId) -> NewJob {
 }
 
 async fn wants_mp4(conn: &mut Conn, breakout: &BreakoutId) -> Result<bool, Error> {
-    let wish: Option<i64> = sql::scalar("SELECT mp4 FROM breakouts WHERE id = $1")
-        .bind(breakout.as_str())
-        .fetch_optional(conn)
-        .await?;
+    let wish: Option<i64> =
+        sql::scalar("SELECT mp4 FROM breakouts WHERE id = $1").bind(breakout.as_str()).fetch_optional(conn).await?;
     Ok(wish == Some(1))
 }
 

@@ -193,7 +193,13 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn viewer_left(&self, breakout: &BreakoutId, session: &str, reason: Exit, now_ms: i64) -> Result<(), Error> {
+    pub async fn viewer_left(
+        &self,
+        breakout: &BreakoutId,
+        session: &str,
+        reason: Exit,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         sql::query(
             "UPDATE viewers SET exited_at = $1, exit_reason = $2

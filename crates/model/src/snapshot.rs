@@ -73,6 +73,23 @@ pub enum InputPreference {
     Equal,
 }
 
+impl InputPreference {
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Equal => "equal",
+        }
+    }
+
+    /// The value that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Primary, Self::Equal].into_iter().find(|value| value.as_str() == word)
+    }
+}
+
 /// An operator's switch to an input. Followed once: a later loss may switch again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChosenInput {
