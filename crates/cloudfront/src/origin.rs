@@ -116,7 +116,7 @@ impl OriginConfig {
             connect_seconds: timeouts.connect_seconds,
             shield: None,
             access_control: String::new(),
-            kind: Kind::Bucket { bucket: name.to_owned(), read_seconds: timeouts.read_seconds },
+            kind: Kind::Bucket { bucket: name.to_owned(), read_seconds: timeouts.response_seconds },
         }
     }
 

@@ -165,12 +165,7 @@ impl Jobs {
     }
 }
 
-async fn attempt(
-    app: &App,
-    executor: &dyn Executor,
-    job: &JobRow,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
+async fn attempt(app: &App, executor: &dyn Executor, job: &JobRow, cancel: &CancellationToken) -> Result<(), Error> {
     tracing::info!(job.id = %job.id, job.kind = job.kind, job.subject = job.subject, attempt = job.attempts, "job begins");
     let progress = Progress::default();
     let outcome = match work_of(app, job).await? {
@@ -206,13 +201,16 @@ async fn beats(app: &App, job: &JobRow, progress: &Progress) {
             Ok(true) => {}
             Ok(false) => return,
             // A database that is away for a moment costs no work; one that is away for long costs the lease.
-            Err(error) => tracing::warn!(job.id = %job.id, error = chain(&error), "the lease of a job cannot be renewed"),
+            Err(error) => {
+                tracing::warn!(job.id = %job.id, error = chain(&error), "the lease of a job cannot be renewed")
+            }
         }
     }
 }
 
 async fn work_of(app: &App, job: &JobRow) -> Result<Result<Work, Failure>, Error> {
-    let unknown = |what: &str| Failure { reason: format!("the job is about something unknown: {what:?}"), again: false };
+    let unknown =
+        |what: &str| Failure { reason: format!("the job is about something unknown: {what:?}"), again: false };
     if job.kind == anabranch_db::JOB_REMOVE {
         let parts = job.subject.split_once('/').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?)));
         return Ok(parts

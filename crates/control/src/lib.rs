@@ -10,6 +10,7 @@
 mod app;
 mod assemble;
 mod http;
+mod jobs;
 mod nodes;
 mod observe;
 mod reconcile;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::jobs::Jobs;
 use crate::reconcile::Reconciler;
 
 /// What the control room needs to know of its surroundings.
@@ -45,6 +47,8 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
+    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set.
+    pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
 }
@@ -59,6 +63,8 @@ impl std::fmt::Debug for Config {
             .finish_non_exhaustive()
     }
 }
+
+pub use crate::jobs::{Done, Execution, Executor, Failure, Progress, Work};
 
 /// Why the control room cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +84,7 @@ pub enum BuildError {
 pub struct Control {
     app: Arc<App>,
     reconciler: Reconciler,
+    jobs: Option<Jobs>,
     first_token: Option<String>,
 }
 
@@ -101,7 +108,7 @@ impl Control {
         let (app, first_token) = app::start(config, db, clock).await?;
         let app = Arc::new(app);
         let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
-        Ok((Self { app, reconciler, first_token }, snapshots))
+        Ok((Self { app, reconciler, jobs: None, first_token }, snapshots))
     }
 
     /// The admin token that was made because there was none, to be shown once.
@@ -115,6 +122,11 @@ impl Control {
     pub fn origin_room_at(&self, authority: String) {
         // A second call is harmless: the process has one origin room.
         let _ = self.app.nodes.origin.set(authority);
+    }
+
+    /// Has jobs done by `executor`, so many at once, under the name of this `worker`.
+    pub fn work_by(&mut self, executor: Arc<dyn Executor>, worker: String, at_once: usize) {
+        self.jobs = Some(Jobs::new(self.app.clone(), executor, worker, at_once));
     }
 
     /// Everything that is served: API, UI, health.
@@ -131,7 +143,12 @@ impl Control {
             shutdown.cancelled().await;
             self.app.nodes.stopping.cancel();
         };
-        tokio::join!(serve, release, self.reconciler.run(shutdown.clone()));
+        let jobs = async {
+            if let Some(jobs) = self.jobs {
+                jobs.run(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(serve, release, jobs, self.reconciler.run(shutdown.clone()));
     }
 }
 

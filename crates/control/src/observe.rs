@@ -51,6 +51,8 @@ struct Inner {
     packaging: HashMap<BreakoutId, Packaging>,
     /// What the rows do not count yet, by distribution, behavior and breakout.
     traffic: HashMap<TrafficKey, Traffic>,
+    /// Input in use and why, by channel.
+    active: HashMap<ChannelId, (Option<InputId>, String)>,
     /// What becomes rows at the next look.
     facts: Vec<Report>,
 }
@@ -76,16 +78,14 @@ impl Observed {
             }
             Report::Packaging { breakout, state } => inner.packaging(breakout, state),
             Report::Traffic(traffic) => inner.traffic(traffic),
-            fact @ (Report::ActiveInput { .. }
-            | Report::Alarm { .. }
-            | Report::Recorded { .. }
-            | Report::Viewers(_)) => {
-                if inner.facts.len() < MAX_FACTS {
-                    inner.facts.push(fact);
-                } else {
-                    metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+            Report::ActiveInput { channel, input, reason } => {
+                let known = inner.active.len() < MAX_ENTRIES || inner.active.contains_key(&channel);
+                if known {
+                    inner.active.insert(channel.clone(), (input.clone(), reason.clone()));
                 }
+                inner.fact(Report::ActiveInput { channel, input, reason });
             }
+            fact @ (Report::Alarm { .. } | Report::Recorded { .. } | Report::Viewers(_)) => inner.fact(fact),
         }
     }
 
@@ -122,6 +122,11 @@ impl Observed {
 
     pub(crate) fn input(&self, input: &InputId) -> InputState {
         self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
+    }
+
+    /// The input of the channel that is in use, and why; none when nothing is known.
+    pub(crate) fn active_input(&self, channel: &ChannelId) -> Option<(Option<InputId>, String)> {
+        self.0.lock().active.get(channel).cloned()
     }
 
     /// Whether any input of the channel has an encoder.
@@ -191,11 +196,20 @@ impl Observed {
     pub(crate) fn forget(&self, alive: &HashSet<String>) {
         let mut inner = self.0.lock();
         inner.inputs.retain(|input, _| alive.contains(input.as_str()));
+        inner.active.retain(|_, (input, _)| input.as_ref().is_none_or(|input| alive.contains(input.as_str())));
         inner.packaging.retain(|breakout, _| alive.contains(breakout.as_str()));
     }
 }
 
 impl Inner {
+    fn fact(&mut self, fact: Report) {
+        if self.facts.len() < MAX_FACTS {
+            self.facts.push(fact);
+        } else {
+            metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+        }
+    }
+
     fn connection(&mut self, channel: ChannelId, input: &InputId, state: &InputState) {
         match state {
             InputState::Connected { .. } if self.connected.len() < MAX_ENTRIES => {

@@ -194,6 +194,22 @@ impl Db {
         find(&mut conn, wanted).await
     }
 
+    /// The distribution with this caller reference, if there is one.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_by_reference(&self, reference: &str) -> Result<Option<DistributionRow>, Error> {
+        let mut conn = self.readers.acquire().await?;
+        let id: Option<String> = sql::scalar("SELECT id FROM distributions WHERE caller_reference = $1")
+            .bind(reference)
+            .fetch_optional(&mut conn)
+            .await?;
+        match id {
+            Some(id) => find(&mut conn, &id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The distribution of a channel.
     ///
     /// # Errors

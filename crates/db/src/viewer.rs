@@ -142,6 +142,19 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
+    /// Whether edges refuse the session.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewer_is_expelled(&self, breakout: &BreakoutId, session: &str) -> Result<bool, Error> {
+        let expelled: Option<i64> = sql::scalar("SELECT expelled FROM viewers WHERE breakout_id = $1 AND session = $2")
+            .bind(breakout.as_str())
+            .bind(session)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(expelled == Some(1))
+    }
+
     /// How many sessions watch the breakout now.
     ///
     /// # Errors

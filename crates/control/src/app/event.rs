@@ -72,7 +72,9 @@ impl App {
     pub(crate) async fn account_delete(&self, wanted: &str) -> Result<(), Error> {
         let row = self.db.account_find(wanted).await?;
         if row.name == DEFAULT_ACCOUNT {
-            return Err(Error::Conflict("the default account cannot be deleted: events without another belong to it".into()));
+            return Err(Error::Conflict(
+                "the default account cannot be deleted: events without another belong to it".into(),
+            ));
         }
         Ok(self.db.account_delete(row.id.as_str()).await?)
     }

@@ -1,23 +1,28 @@
 //! Use cases: one function an operation. Handlers call one of them and nothing else.
 
+pub(crate) mod agent;
 mod breakout;
 mod channel;
 mod content;
 mod distribution;
 mod error;
+mod event;
 mod invalidation;
 mod key;
 mod key_group;
 mod names;
 pub(crate) mod node;
 mod page;
+mod play;
+mod recording;
 mod sign;
 mod token;
 pub(crate) mod view;
 mod watch;
 
-use anabranch_db::Db;
-use anabranch_model::KeyGroupId;
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{Db, NewDistribution};
+use anabranch_model::{DistributionId, KeyGroupId};
 use anabranch_net::SharedClock;
 use tokio::sync::Notify;
 
@@ -25,21 +30,30 @@ use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::{BuildError, Config};
 
-pub(crate) use breakout::{BreakoutCreate, BreakoutQuery, PlayUrlCreate};
-pub(crate) use channel::ChannelCreate;
+pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
+pub(crate) use channel::{ChannelCreate, ChannelPatch, InputSwitch};
 pub(crate) use content::config_of;
 pub(crate) use distribution::DistributionPut;
 pub(crate) use error::{Error, chain};
+pub(crate) use event::{AccountCreate, EventPut};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
 pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
 pub(crate) use names::idempotency;
 pub(crate) use page::PageQuery;
+pub(crate) use play::PlayUrlCreate;
+pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
 
 /// Key group that channels' distributions trust and new keys join.
 const DEFAULT_KEY_GROUP: &str = "default";
+
+/// Account of events that name none.
+const DEFAULT_ACCOUNT: &str = "default";
+
+/// Caller reference of the distribution that recordings and the media library share.
+const LIBRARY_REFERENCE: &str = "recordings-and-media-library";
 
 /// What use cases work with.
 pub(crate) struct App {
@@ -49,9 +63,13 @@ pub(crate) struct App {
     pub(crate) observed: Observed,
     /// Wakes the reconciler.
     pub(crate) wake: Notify,
+    /// Wakes the loop of jobs.
+    pub(crate) jobs_wake: Notify,
     pub(crate) tokens: Tokens,
     pub(crate) nodes: Nodes,
     key_group: KeyGroupId,
+    /// The distribution that recordings and the media library share.
+    pub(crate) library: DistributionId,
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
@@ -63,12 +81,31 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
     if !signs {
         key::first(&db, now_ms).await?;
     }
+    db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
+    let library = library(&config, &db, &key_group, now_ms).await?;
     let nodes = Nodes::load(&config, &db, clock.clone()).await?;
     let observed = Observed::default();
     // Nodes that were there before count as there until they have been silent for long.
     nodes.expected().into_iter().for_each(|report| observed.take(report));
-    let app = App { config, db, clock, observed, wake: Notify::new(), tokens, nodes, key_group };
+    let (wake, jobs_wake) = (Notify::new(), Notify::new());
+    let app = App { config, db, clock, observed, wake, jobs_wake, tokens, nodes, key_group, library };
     Ok((app, first_token))
+}
+
+/// The distribution that recordings and the media library share, made if there is none (V70).
+async fn library(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
+    if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
+        return Ok(row.id);
+    }
+    let id = DistributionId::random();
+    let content = DistributionConfig::library(LIBRARY_REFERENCE, group);
+    let new = NewDistribution {
+        domain_name: format!("{}.{}", id.as_str().to_ascii_lowercase(), config.domain_suffix),
+        content: content::of(&content),
+        id,
+        idempotency: None,
+    };
+    Ok(db.distribution_create(&new, now_ms).await?.into_inner().id)
 }
 
 impl App {

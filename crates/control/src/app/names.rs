@@ -62,9 +62,18 @@ pub(crate) fn allow_list(list: &[String]) -> Result<Vec<String>, Error> {
     if list.len() > ALLOW_MAX {
         return Err(Error::invalid(FIELD, format!("a list has at most {ALLOW_MAX} addresses: {}", list.len())));
     }
-    list.iter().map(|text| address_or_block(text.trim()).ok_or_else(|| {
-        Error::invalid(FIELD, format!("not an address such as 192.0.2.7 or a block such as 192.0.2.0/24 or 2001:db8::/32: {text:?}"))
-    })).collect()
+    list.iter()
+        .map(|text| {
+            address_or_block(text.trim()).ok_or_else(|| {
+                Error::invalid(
+                    FIELD,
+                    format!(
+                        "not an address such as 192.0.2.7 or a block such as 192.0.2.0/24 or 2001:db8::/32: {text:?}"
+                    ),
+                )
+            })
+        })
+        .collect()
 }
 
 fn address_or_block(text: &str) -> Option<String> {
@@ -86,7 +95,12 @@ pub(crate) fn tags(list: &[String]) -> Result<Vec<String>, Error> {
     if list.len() > TAGS_MAX {
         return Err(Error::invalid("tags", format!("at most {TAGS_MAX} tags: {}", list.len())));
     }
-    list.iter().map(|tag| name(tag).map_err(|_| Error::invalid("tags", format!("a tag has 1 to {NAME_MAX} printable characters: {tag:?}")))).collect()
+    list.iter()
+        .map(|tag| {
+            name(tag)
+                .map_err(|_| Error::invalid("tags", format!("a tag has 1 to {NAME_MAX} printable characters: {tag:?}")))
+        })
+        .collect()
 }
 
 /// The key of an `Idempotency-Key` header, with the hash of the request that it stands for.

@@ -1,7 +1,7 @@
 //! What opens a breakout or a recording for one viewer: URLs and cookies, bound to breakout, session, user and address (V50-V63).
 
 use anabranch_db::{BreakoutRow, DistributionRow};
-use anabranch_model::BreakoutId;
+use anabranch_model::{BreakoutId, DistributionId};
 use anabranch_signing::{Ipv4Block, Policy, SignSpec};
 use serde::Deserialize;
 use serde_json::json;
@@ -104,6 +104,7 @@ impl App {
         Ok(PlayUrl {
             watch_url: format!("{watch}/watch/{}?{}", breakout.id, signed.query),
             url: signed.url,
+            mp4_url: None,
             host_url: signed.host_url,
             cookies: signed.cookies,
             session: bound.session.clone(),
@@ -132,9 +133,8 @@ impl App {
     ) -> Result<Signed, Error> {
         let now = self.clock.now_seconds();
         let (id, directory) = (&place.distribution.id, &place.directory);
-        let edge = self.config.edge_base_url.trim_end_matches('/');
         let by_path = bound.policy(format!("*://*/d/{id}/{directory}/*"), breakout, now);
-        let url = key.sign(&format!("{edge}/d/{id}/{directory}/index.m3u8"), &SignSpec::Custom(by_path))?;
+        let url = key.sign(&self.play_address(id, directory), &SignSpec::Custom(by_path))?;
         let by_host = SignSpec::Custom(bound.policy(format!("*://*/{directory}/*"), breakout, now));
         let host = &place.distribution.domain_name;
         let playlist = format!("http://{host}:{}/{directory}/index.m3u8", self.config.edge_port);
@@ -143,6 +143,12 @@ impl App {
         let cookies = cookies.map(|(name, value)| self.cookie(name, value)).collect();
         let query = url.split_once('?').map_or("", |(_, query)| query).to_owned();
         Ok(Signed { url, host_url, cookies, query })
+    }
+
+    /// The playlist of a directory without its signature, in the form that needs no name to be resolved.
+    pub(super) fn play_address(&self, distribution: &DistributionId, directory: &str) -> String {
+        let edge = self.config.edge_base_url.trim_end_matches('/');
+        format!("{edge}/d/{distribution}/{directory}/index.m3u8")
     }
 
     /// A cookie for every host below the domain of the distributions (V56).

@@ -65,7 +65,8 @@ impl App {
         let bound = self.bound(request)?;
         let row = self.db.recording_find(wanted).await?;
         if row.state != RecordingState::Available {
-            let detail = format!("recording {} is {}: it can be played once it is AVAILABLE", row.id, row.state.as_str());
+            let detail =
+                format!("recording {} is {}: it can be played once it is AVAILABLE", row.id, row.state.as_str());
             return Err(Error::Conflict(detail));
         }
         let distribution = self.db.distribution_find(self.library.as_str()).await?;

@@ -1,6 +1,8 @@
 //! What answers look like.
 
-use anabranch_model::{BreakoutState, ChannelState, DistributionState, InputPreference, InvalidationState, JobState, RecordingState};
+use anabranch_model::{
+    BreakoutState, ChannelState, DistributionState, InputPreference, InvalidationState, JobState, RecordingState,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -220,6 +222,9 @@ pub(crate) struct Breakout {
     /// Whether the audience may see it while it is on air.
     #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
     pub(crate) curtain: &'static str,
+    /// Sessions that watch it now; null in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) viewers: Option<u64>,
     /// Sessions of one user at a time; 0 is no limit.
     pub(crate) device_limit: u32,
     /// What is kept of viewers.
@@ -460,6 +465,8 @@ pub(crate) struct Watch {
     pub(crate) state: WatchState,
     /// Signed multivariant playlist.
     pub(crate) playlist_url: String,
+    /// RFC 3339; when the signature ends. It can be renewed before.
+    pub(crate) expires_at: String,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
 }

@@ -62,10 +62,7 @@ pub(super) async fn account_delete(State(app): State<Arc<App>>, Wanted(id): Want
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same event")),
     responses((status = 201, body = Event), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn event_create(
-    State(app): State<Arc<App>>,
-    body: Body<EventPut>,
-) -> Result<Answer<Event>, Problem> {
+pub(super) async fn event_create(State(app): State<Arc<App>>, body: Body<EventPut>) -> Result<Answer<Event>, Problem> {
     Ok(created(app.event_create(&body.value, body.idempotency).await?))
 }
 

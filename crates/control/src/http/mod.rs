@@ -4,6 +4,7 @@ mod auth;
 mod breakout;
 mod channel;
 mod distribution;
+mod event;
 mod extract;
 mod health;
 mod invalidation;
@@ -12,6 +13,7 @@ mod key_group;
 mod node;
 mod problem;
 mod record;
+mod recording;
 mod sign;
 mod ui;
 mod watch;
@@ -53,7 +55,8 @@ impl Modify for Bearer {
 fn guarded() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(channel::channel_create, channel::channel_list))
-        .routes(routes!(channel::channel_show, channel::channel_delete))
+        .routes(routes!(channel::channel_show, channel::channel_update, channel::channel_delete))
+        .routes(routes!(channel::channel_switch))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
         .routes(routes!(distribution::distribution_create, distribution::distribution_list))
@@ -68,7 +71,11 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_forget))
         .routes(routes!(breakout::breakout_create, breakout::breakout_list))
-        .routes(routes!(breakout::breakout_show, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_show, breakout::breakout_update, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_reset))
+        .routes(routes!(breakout::breakout_curtain))
+        .routes(routes!(breakout::breakout_revoke))
+        .routes(routes!(breakout::viewer_list))
         .routes(routes!(breakout::breakout_start))
         .routes(routes!(breakout::breakout_stop))
         .routes(routes!(breakout::breakout_abort))
@@ -78,12 +85,28 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(key_group::key_group_create, key_group::key_group_list))
         .routes(routes!(key_group::key_group_show, key_group::key_group_update, key_group::key_group_delete))
         .routes(routes!(sign::sign))
+        .routes(routes!(event::account_create, event::account_list))
+        .routes(routes!(event::account_show, event::account_delete))
+        .routes(routes!(event::event_create, event::event_list))
+        .routes(routes!(event::event_show, event::event_update, event::event_delete))
+        .routes(routes!(recording::recording_list))
+        .routes(routes!(recording::recording_show, recording::recording_delete))
+        .routes(routes!(recording::recording_mp4))
+        .routes(routes!(recording::recording_play_url))
+        .routes(routes!(recording::job_list))
+        .routes(routes!(recording::job_show))
+        .routes(routes!(recording::job_cancel))
+        .routes(routes!(recording::job_retry))
 }
 
 /// Operations that anybody may call.
 fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(watch::watch_show))
+        .routes(routes!(watch::watch_renew))
+        .routes(routes!(watch::stream_auth))
+        .routes(routes!(watch::recordings_auth))
+        .routes(routes!(watch::stream_signout))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi))

@@ -112,7 +112,7 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
         Db::InUse { subject: "distribution", .. } => conflict().coded("DistributionNotDisabled"),
         Db::InUse { subject: "key", .. } => conflict().coded("PublicKeyInUse"),
         Db::InUse { subject: "key group", .. } => conflict().coded("ResourceInUse"),
-        Db::InUse { .. } => conflict(),
+        Db::InUse { .. } | Db::NotYet { .. } => conflict(),
         Db::Dangling { subject, .. } => {
             let problem = Problem::invalid(detail, None);
             if *subject == "key group" { problem.coded("TrustedKeyGroupDoesNotExist") } else { problem }

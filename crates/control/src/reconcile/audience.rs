@@ -36,7 +36,7 @@ impl Audiences {
         for one in seen {
             if !rules.contains_key(&one.breakout) {
                 let rule = match app.db.breakout_find(one.breakout.as_str()).await {
-                    Ok(row) => Some((row.attendance, row.device_limit)),
+                    Ok(row) => Some((row.content.attendance, row.content.device_limit)),
                     Err(Error::NotFound { .. }) => None,
                     Err(error) => return Err(error),
                 };

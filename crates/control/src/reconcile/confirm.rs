@@ -49,7 +49,7 @@ pub(crate) async fn breakouts(app: &App) -> Result<(), Error> {
         match waits_for(app, &row).await? {
             None => {
                 app.db.breakout_ready(&row, app.clock.now_ms()).await?;
-                tracing::info!(breakout.id = %row.id, breakout.name = row.name, "breakout running");
+                tracing::info!(breakout.id = %row.id, breakout.name = row.content.name, "breakout running");
             }
             Some(waits) => {
                 let slow = app.clock.now_ms() - row.updated_at >= SLOW_MS;

@@ -1,5 +1,6 @@
 //! The loop that makes wishes and facts meet. It takes no orders: a signal means 'look again'.
 
+mod audience;
 mod confirm;
 mod invalidate;
 
@@ -13,7 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::App;
 use crate::assemble::Assembler;
+use audience::Audiences;
 
+pub(crate) use audience::LEFT_AFTER_MS;
 pub(crate) use confirm::missing;
 
 /// Longest time between two looks.
@@ -61,6 +64,7 @@ pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
+    audiences: Audiences,
     /// When the published snapshot was last compared with the rows.
     compared_at: Instant,
     traffic_written_at: Instant,
@@ -78,7 +82,15 @@ impl Reconciler {
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
-        let reconciler = Self { app, reports, assembler, compared_at: now, traffic_written_at: now, failing: None };
+        let reconciler = Self {
+            app,
+            reports,
+            assembler,
+            audiences: Audiences::default(),
+            compared_at: now,
+            traffic_written_at: now,
+            failing: None,
+        };
         Ok((reconciler, receiver))
     }
 
@@ -129,9 +141,8 @@ impl Reconciler {
         self.publish().await?;
         self.write_packaging().await?;
         self.app.nodes_look().await?;
-        for fact in self.app.observed.take_facts() {
-            tracing::debug!(?fact, "reported");
-        }
+        self.write_facts().await?;
+        self.audiences.close(&self.app).await?;
         confirm::channels(&self.app).await?;
         confirm::distributions(&self.app).await?;
         invalidate::invalidations(&self.app).await?;
@@ -181,6 +192,25 @@ impl Reconciler {
             }
         }
         Ok(())
+    }
+
+    /// What nodes have seen becomes rows. Facts that could not be written are lost: nodes tell the like again.
+    async fn write_facts(&mut self) -> Result<(), anabranch_db::Error> {
+        let mut seen = Vec::new();
+        for fact in self.app.observed.take_facts() {
+            match fact {
+                Report::Viewers(viewers) => seen.extend(viewers),
+                Report::Recorded { breakout, session, recorded } => {
+                    let now = self.app.clock.now_ms();
+                    if self.app.db.recording_progress(&breakout, session, &recorded, now).await?.is_some() {
+                        tracing::info!(breakout.id = %breakout, breakout.session = session, "recording available");
+                        self.app.jobs_wake.notify_one();
+                    }
+                }
+                other => tracing::info!(fact = ?other, "reported"),
+            }
+        }
+        if seen.is_empty() { Ok(()) } else { self.audiences.seen(&self.app, seen).await }
     }
 
     async fn write_traffic(&self) -> Result<(), anabranch_db::Error> {
