@@ -42,9 +42,42 @@ pub(super) const BREAKOUTS: Columns = &[
     ("NAME", "/name"),
     ("CHANNEL", "/channel"),
     ("STATE", "/state"),
+    ("CURTAIN", "/curtain"),
     ("STARTED", "/started_at"),
     ("PROBLEM", "/problem"),
 ];
+pub(super) const VIEWERS: Columns = &[
+    ("SESSION", "/session"),
+    ("USER", "/user"),
+    ("ENTERED", "/entered_at"),
+    ("SEEN", "/seen_at"),
+    ("EXIT", "/exit_reason"),
+    ("ADDRESS", "/address"),
+    ("BROWSER", "/browser"),
+    ("SYSTEM", "/os"),
+];
+pub(super) const RECORDINGS: Columns = &[
+    ("ID", "/id"),
+    ("BREAKOUT", "/breakout"),
+    ("SESSION", "/session"),
+    ("STATE", "/state"),
+    ("SECONDS", "/duration_seconds"),
+    ("GAPS", "/gaps"),
+    ("MP4", "/mp4_job/state"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const JOBS: Columns = &[
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("SUBJECT", "/subject"),
+    ("STATE", "/state"),
+    ("PERCENT", "/progress_percent"),
+    ("TRIES", "/attempts"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const EVENTS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("ACCOUNT", "/account"), ("STARTS", "/starts_at"), ("ENDS", "/ends_at")];
+pub(super) const ACCOUNTS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
 
 pub(super) const NODES: Columns = &[
@@ -68,6 +101,21 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Tells the operator the token that was made at the first start; it is not stored in a readable form.
 pub(crate) fn announce_first_token(token: &str) {
     println!("admin token (shown once, keep it): {token}");
+}
+
+/// Shows how far something is, on a terminal only.
+pub(super) fn progress(connection: &Connection, percent: f64) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        let filled = (percent / 5.0).clamp(0.0, 20.0) as usize;
+        eprint!("\r[{}{}] {percent:>5.1} %", "#".repeat(filled), " ".repeat(20 - filled));
+    }
+}
+
+/// Leaves the line of [`progress`].
+pub(super) fn progress_end(connection: &Connection) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
 }
 
 /// Prints a line as it is.

@@ -10,8 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
 
 mod edge;
+mod texts;
 
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use texts::Texts;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -61,6 +63,7 @@ const KEYS: &[(&str, &str)] = &[
     ("api.listen", "ANABRANCH_API"),
     ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
     ("api.token", "ANABRANCH_TOKEN"),
+    ("api.viewer_origins", "ANABRANCH_API_VIEWER_ORIGINS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -191,6 +194,7 @@ pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) token: Option<Secret>,
+    pub(crate) viewer_origins: Texts,
 }
 
 #[derive(Debug, Deserialize)]
@@ -253,7 +257,7 @@ impl Default for Config {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: local(9997), public_url: None, token: None }
+        Self { listen: local(9997), public_url: None, token: None, viewer_origins: Texts::default() }
     }
 }
 

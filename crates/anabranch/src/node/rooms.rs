@@ -127,6 +127,7 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         domain_suffix: config.edge.domain_suffix.clone(),
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
+        viewer_origins: config.api.viewer_origins.0.clone(),
         node_token: Some(node_token.to_owned()),
     }
 }

@@ -60,6 +60,7 @@ impl Server {
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
+            viewer_origins: vec!["https://app.example.com".into()],
             node_token: Some(NODE_TOKEN.into()),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));

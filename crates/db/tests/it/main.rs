@@ -5,8 +5,8 @@
 mod delivery;
 
 use anabranch_db::{
-    Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
-    PageRequest, Wish,
+    BreakoutContent, Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution,
+    NewInput, NewKey, PageRequest, Wish,
 };
 use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
@@ -31,6 +31,8 @@ fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
         name: name.into(),
         description: String::new(),
         segment_target_seconds: 6,
+        failover: anabranch_model::FailoverSpec::default(),
+        ingest_allow: Vec::new(),
         window_seconds: 60,
         inputs: vec![NewInput { id: InputId::random(), stream_key: format!("key of {name}") }],
         distribution: distribution(std::slice::from_ref(group)),
@@ -58,7 +60,12 @@ fn distribution(groups: &[KeyGroupId]) -> NewDistribution {
 }
 
 fn breakout(name: &str, channel: &str) -> NewBreakout {
-    NewBreakout { id: BreakoutId::random(), name: name.into(), channel: channel.into(), idempotency: None }
+    NewBreakout {
+        id: BreakoutId::random(),
+        content: BreakoutContent::named(name.into()),
+        channel: channel.into(),
+        idempotency: None,
+    }
 }
 
 async fn raw(dir: &TempDir) -> SqliteConnection {
