@@ -96,8 +96,8 @@ impl BreakoutContent {
 pub struct BreakoutRow {
     /// Identifier.
     pub id: BreakoutId,
-    /// Channel that feeds it.
-    pub channel: ChannelId,
+    /// Channel that feeds it; none once that was deleted.
+    pub channel: Option<ChannelId>,
     /// What the operator has decided.
     pub content: BreakoutContent,
     /// Where it is in its life.
@@ -300,9 +300,13 @@ impl Db {
             return Ok(row);
         }
         let (was, is) = (is_on_air(row.state), is_on_air(state));
+        let Some(channel) = row.channel.clone() else {
+            let remedy = "its channel was deleted; create another breakout".to_owned();
+            return Err(Error::NotYet { subject: "breakout", name: row.content.name, remedy });
+        };
         if is
             && !was
-            && let Some(other) = channel::on_air(&mut tx, &row.channel).await?
+            && let Some(other) = channel::on_air(&mut tx, &channel).await?
         {
             return Err(Error::OtherOnAir { other });
         }
@@ -337,7 +341,7 @@ impl Db {
         if was && !is {
             leave(&mut tx, &row.id, now_ms).await?;
         }
-        channel::settle(&mut tx, &row.channel, version, now_ms).await?;
+        channel::settle(&mut tx, &channel, version, now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -478,7 +482,7 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
     let duration_minutes = optional_integer(row, "duration_minutes")?;
     Ok(BreakoutRow {
         id: id(row, "id")?,
-        channel: id(row, "channel_id")?,
+        channel: optional_id(row, "channel_id")?,
         content: BreakoutContent {
             name: text(row, "name")?,
             description: text(row, "description")?,

@@ -319,7 +319,7 @@ impl Db {
         Ok(row)
     }
 
-    /// Deletes a channel at rest with its inputs, distribution and breakouts.
+    /// Deletes a channel at rest with its inputs, distribution and the breakouts that never were on air.
     ///
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.

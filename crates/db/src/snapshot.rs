@@ -111,24 +111,26 @@ async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<(Vec<BreakoutSpec>, A
             sessions.push(session);
         }
     }
-    let spec = |row: BreakoutRow| BreakoutSpec {
-        on_air: row.state != BreakoutState::Completed,
-        channel: row.channel,
-        session: row.session,
-        audience: AudienceSpec {
-            curtain_up: row.content.curtain_up,
-            revoked_before: row.revoked_before,
-            expelled: shut_out.remove(&row.id).unwrap_or_default(),
-            attendance: row.content.attendance != Attendance::Off || row.content.device_limit > 0,
-        },
-        id: row.id,
+    let spec = |row: BreakoutRow| {
+        Some(BreakoutSpec {
+            on_air: row.state != BreakoutState::Completed,
+            channel: row.channel?,
+            session: row.session,
+            audience: AudienceSpec {
+                curtain_up: row.content.curtain_up,
+                revoked_before: row.revoked_before,
+                expelled: shut_out.remove(&row.id).unwrap_or_default(),
+                attendance: row.content.attendance != Attendance::Off || row.content.device_limit > 0,
+            },
+            id: row.id,
+        })
     };
     let rows = rows.iter().map(breakout::read).collect::<Result<Vec<_>, _>>()?;
     // What may push while a breakout is on air takes the place of the channel's list.
     let allowed =
         rows.iter().filter(|row| row.state != BreakoutState::Completed && !row.content.ingest_allow.is_empty());
-    let allowed = allowed.map(|row| (row.channel.clone(), row.content.ingest_allow.clone())).collect();
-    Ok((rows.into_iter().map(spec).collect(), allowed))
+    let allowed = allowed.filter_map(|row| Some((row.channel.clone()?, row.content.ingest_allow.clone()))).collect();
+    Ok((rows.into_iter().filter_map(spec).collect(), allowed))
 }
 
 type AllowLists = BTreeMap<ChannelId, Vec<String>>;

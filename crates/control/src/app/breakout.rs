@@ -289,7 +289,7 @@ impl App {
             viewers,
             name: row.content.name,
             id: row.id.into(),
-            channel: row.channel.into(),
+            channel: row.channel.map(String::from),
             state: row.state,
             started_at: row.started_at.map(time::render_ms),
             ended_at: row.ended_at.map(time::render_ms),
@@ -299,7 +299,8 @@ impl App {
 
     /// The problem of the row, or that a breakout on air has no encoder, in the words of who is told.
     pub(super) fn breakout_problem(&self, row: &BreakoutRow, without_encoder: &str) -> Option<String> {
-        let silent = row.state == BreakoutState::Running && !self.observed.has_encoder(&row.channel);
+        let silent = row.state == BreakoutState::Running
+            && !row.channel.as_ref().is_some_and(|channel| self.observed.has_encoder(channel));
         row.problem.clone().or_else(|| silent.then(|| without_encoder.to_owned()))
     }
 

@@ -1,7 +1,7 @@
 //! What opens a breakout or a recording for one viewer: URLs and cookies, bound to breakout, session, user and address (V50-V63).
 
 use anabranch_db::{BreakoutRow, DistributionRow};
-use anabranch_model::{BreakoutId, DistributionId};
+use anabranch_model::{BreakoutId, ChannelId, DistributionId};
 use anabranch_signing::{Ipv4Block, Policy, SignSpec};
 use serde::Deserialize;
 use serde_json::json;
@@ -96,7 +96,7 @@ impl App {
 
     /// URLs and cookies that open a breakout.
     pub(super) async fn play(&self, breakout: &BreakoutRow, bound: &Bound) -> Result<PlayUrl, Error> {
-        let distribution = self.db.distribution_of_channel(&breakout.channel).await?;
+        let distribution = self.db.distribution_of_channel(channel_of(breakout)?).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
         let place = Place { distribution: &distribution, directory: breakout.id.to_string() };
         let signed = self.sign_place(&place, &breakout.id, &key, bound)?;
@@ -157,6 +157,13 @@ impl App {
         let set_cookie = format!("{name}={value}; Path=/; Domain={domain}; Secure; HttpOnly; SameSite=None");
         ViewerCookie { name, value, set_cookie }
     }
+}
+
+/// The channel of a breakout, as long as it has one.
+pub(super) fn channel_of(breakout: &BreakoutRow) -> Result<&ChannelId, Error> {
+    breakout.channel.as_ref().ok_or_else(|| {
+        Error::Conflict("the channel of the breakout was deleted: only its recordings can be played".to_owned())
+    })
 }
 
 /// A session or user within its limits.

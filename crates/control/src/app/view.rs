@@ -202,8 +202,8 @@ pub(crate) struct Breakout {
     pub(crate) id: String,
     /// Unique name.
     pub(crate) name: String,
-    /// Channel that feeds it.
-    pub(crate) channel: String,
+    /// Channel that feeds it; null once that was deleted.
+    pub(crate) channel: Option<String>,
     /// Where it is in its life.
     #[schema(value_type = String, example = "IDLE", pattern = "^(IDLE|STARTING|RUNNING|COMPLETED)$")]
     pub(crate) state: BreakoutState,

@@ -7,7 +7,7 @@ use anabranch_db::{BreakoutRow, DistributionRow, Exit};
 use anabranch_model::BreakoutState;
 use anabranch_signing::{Credentials, Denied, KeySet, ParsedPolicy, PublicKey, RequestUrl, verify};
 
-use super::play::Bound;
+use super::play::{Bound, channel_of};
 use super::view::{PlayUrl, ViewerCookie, Watch, WatchState};
 use super::{App, Error};
 use crate::time;
@@ -89,13 +89,7 @@ impl App {
         Ok(names.into_iter().map(clear).collect())
     }
 
-    async fn opened(
-        &self,
-        wanted: &str,
-        recording: Option<u32>,
-        query: &str,
-        client: IpAddr,
-    ) -> Result<Opened, Error> {
+    async fn opened(&self, wanted: &str, recording: Option<u32>, query: &str, client: IpAddr) -> Result<Opened, Error> {
         // Without a signature nobody learns which breakouts exist.
         let credentials =
             Credentials::from_query(query).and_then(|found| found.ok_or(Denied::MissingKey)).map_err(forbidden)?;
@@ -105,7 +99,7 @@ impl App {
         };
         let (distribution, address) = match recording {
             None => {
-                let distribution = self.db.distribution_of_channel(&breakout.channel).await?;
+                let distribution = self.db.distribution_of_channel(channel_of(&breakout)?).await?;
                 let address = self.play_address(&distribution.id, breakout.id.as_str());
                 (distribution, address)
             }

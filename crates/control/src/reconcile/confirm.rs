@@ -64,12 +64,13 @@ pub(crate) async fn breakouts(app: &App) -> Result<(), Error> {
 }
 
 async fn waits_for(app: &App, row: &BreakoutRow) -> Result<Option<String>, Error> {
-    let channel = app.db.channel_find(row.channel.as_str()).await?;
+    let Some(channel) = &row.channel else { return Ok(Some("waiting for a channel: it was deleted".to_owned())) };
+    let channel = app.db.channel_find(channel.as_str()).await?;
     if channel.state != ChannelState::Running {
-        let why = channel.problem.unwrap_or_else(|| channel.state.as_str().to_owned());
+        let why = channel.problem.clone().unwrap_or_else(|| channel.state.as_str().to_owned());
         return Ok(Some(format!("waiting for the channel to run: {why}")));
     }
-    let distribution = app.db.distribution_of_channel(&row.channel).await?;
+    let distribution = app.db.distribution_of_channel(&channel.id).await?;
     if distribution.status != DistributionState::Deployed {
         let missing = missing(&app.observed, &["edge"], distribution.changed_version);
         return Ok(Some(missing.unwrap_or_else(|| "waiting for the distribution to be deployed".to_owned())));

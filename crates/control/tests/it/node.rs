@@ -8,7 +8,7 @@ use anabranch_model::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, NODE_TOKEN, NOW_MS, ORIGIN, Server, TOKEN, answer, text};
+use crate::support::{Answer, NODE_TOKEN, NOW_MS, ORIGIN, Server, TOKEN, answer, own, text};
 
 /// A node by hand.
 struct Node<'a> {
@@ -112,7 +112,7 @@ async fn a_held_request_is_answered_when_something_changes() {
     let second = briefing(held.await.unwrap());
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(second.snapshot.version > first.snapshot.version);
-    assert_eq!(second.snapshot.distributions.len(), 1);
+    assert_eq!(own(&second.snapshot).len(), 1);
     assert!(second.snapshot.channels.is_empty(), "stream keys are no edge's business");
 }
 
@@ -133,7 +133,7 @@ async fn held_requests_end_with_the_server() {
 async fn a_change_waits_for_every_node_that_is_there() {
     let mut server = Server::start().await;
     let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
-    let snapshot = server.snapshot(|snapshot| snapshot.distributions.len() == 1).await;
+    let snapshot = server.snapshot(|snapshot| own(snapshot).len() == 1).await;
     let server = &server;
     let (one, two) = (Node::new(server, "edge-1"), Node::new(server, "edge-2"));
     let plane = one.first().await.plane;

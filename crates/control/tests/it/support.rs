@@ -104,6 +104,10 @@ impl Server {
         self.call(Method::PUT, path, Some(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
     pub(crate) async fn act(&self, path: &str) -> Answer {
         self.call(Method::POST, path, None).await
     }
@@ -181,4 +185,12 @@ impl Answer {
         assert!(!text(&self.body["title"]).is_empty());
         assert!(text(&self.body["detail"]).contains(words), "{}", self.body);
     }
+}
+
+/// Distributions but the one that recordings and the media library share, which is always there.
+pub(crate) fn own(snapshot: &Snapshot) -> Vec<&anabranch_model::DistributionSpec> {
+    let library = |spec: &&anabranch_model::DistributionSpec| {
+        !spec.behaviors.iter().any(|behavior| behavior.path_pattern == "/media-manager/*")
+    };
+    snapshot.distributions.iter().filter(library).collect()
 }

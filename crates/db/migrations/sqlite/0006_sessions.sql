@@ -34,22 +34,52 @@ ALTER TABLE channels ADD COLUMN chosen_sequence INTEGER NOT NULL DEFAULT 0;
 -- Addresses and blocks that may push, as a JSON array; none stands for all.
 ALTER TABLE channels ADD COLUMN ingest_allow TEXT NOT NULL DEFAULT '[]';
 
-ALTER TABLE breakouts ADD COLUMN event_id TEXT REFERENCES events (id);
-ALTER TABLE breakouts ADD COLUMN description TEXT NOT NULL DEFAULT '';
-ALTER TABLE breakouts ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
--- Takes the place of the channel's list while it is on air.
-ALTER TABLE breakouts ADD COLUMN ingest_allow TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE breakouts ADD COLUMN scheduled_at INTEGER;
-ALTER TABLE breakouts ADD COLUMN duration_minutes INTEGER;
-ALTER TABLE breakouts ADD COLUMN session INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE breakouts ADD COLUMN curtain_up INTEGER NOT NULL DEFAULT 1;
--- Sessions of one user at a time; 0 is no limit.
-ALTER TABLE breakouts ADD COLUMN device_limit INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE breakouts ADD COLUMN attendance TEXT NOT NULL DEFAULT 'full';
-ALTER TABLE breakouts ADD COLUMN mp4 INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE breakouts ADD COLUMN revoked_before INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE breakouts RENAME TO breakouts_old;
 
+CREATE TABLE breakouts (
+    id               TEXT    NOT NULL PRIMARY KEY,
+    name             TEXT    NOT NULL UNIQUE,
+    -- None once the channel was deleted: what was recorded of its breakouts stays.
+    channel_id       TEXT REFERENCES channels (id) ON DELETE SET NULL,
+    event_id         TEXT REFERENCES events (id),
+    description      TEXT    NOT NULL DEFAULT '',
+    tags             TEXT    NOT NULL DEFAULT '[]',
+    -- Takes the place of the channel's list while it is on air.
+    ingest_allow     TEXT    NOT NULL DEFAULT '[]',
+    scheduled_at     INTEGER,
+    duration_minutes INTEGER,
+    session          INTEGER NOT NULL DEFAULT 1,
+    curtain_up       INTEGER NOT NULL DEFAULT 1,
+    -- Sessions of one user at a time; 0 is no limit.
+    device_limit     INTEGER NOT NULL DEFAULT 1,
+    attendance       TEXT    NOT NULL DEFAULT 'full',
+    mp4              INTEGER NOT NULL DEFAULT 0,
+    revoked_before   INTEGER NOT NULL DEFAULT 0,
+    state            TEXT    NOT NULL,
+    changed_version  INTEGER NOT NULL,
+    problem          TEXT,
+    started_at       INTEGER,
+    ended_at         INTEGER,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    idempotency_key  TEXT UNIQUE,
+    request_hash     BLOB
+) STRICT;
+
+INSERT INTO breakouts (id, name, channel_id, state, changed_version, problem, started_at, ended_at, created_at, updated_at,
+                       idempotency_key, request_hash)
+SELECT id, name, channel_id, state, changed_version, problem, started_at, ended_at, created_at, updated_at,
+       idempotency_key, request_hash
+FROM breakouts_old;
+
+DROP TABLE breakouts_old;
+
+CREATE INDEX breakouts_by_channel ON breakouts (channel_id);
 CREATE INDEX breakouts_by_event ON breakouts (event_id);
+CREATE INDEX breakouts_by_end ON breakouts (ended_at) WHERE state = 'COMPLETED';
+
+-- One breakout of a channel on air at a time, whatever the code above believes.
+CREATE UNIQUE INDEX breakouts_on_air ON breakouts (channel_id) WHERE state IN ('STARTING', 'RUNNING');
 
 CREATE TABLE viewers (
     breakout_id TEXT    NOT NULL REFERENCES breakouts (id) ON DELETE CASCADE,
