@@ -83,7 +83,7 @@ async fn a_distribution_lives_from_its_configuration() {
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
     assert_eq!((&changed.body["status"], &changed.body["enabled"]), (&json!("InProgress"), &json!(false)));
     assert_ne!(changed.body["etag"], made["etag"]);
-    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
     conditional(&server, Method::DELETE, &path, etag, None).await.problem(412, "ETag");
     assert_eq!(server.delete(&path).await.status, StatusCode::NO_CONTENT);
     server.get(&path).await.problem(404, "no distribution");
