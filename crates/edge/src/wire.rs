@@ -1,8 +1,9 @@
-//! What HTTP/1.1 is spoken over: TCP, bare or beneath TLS. Calls try first, and the loop waits only when they cannot go on.
+//! What HTTP is spoken over: TCP, bare or beneath TLS. Calls try first, and the loop waits only when they cannot go on.
 
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
 
 use rustix::net::{SendFlags, Shutdown};
 use tokio::io::Interest;
@@ -26,6 +27,9 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Waits until [`Self::try_read`] may get further. Cancel safe.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// As [`Self::readable`], for tasks that wait for several things.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Takes bytes; those that are taken may still have to be flushed.
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
@@ -37,6 +41,9 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 
     /// Waits until a write, flush or sending may get further. Cancel safe.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// As [`Self::writable`], for tasks that wait for several things.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Hands everything taken so far to the kernel.
     fn try_flush(&mut self) -> io::Result<()>;
@@ -68,6 +75,10 @@ impl Wire for TcpStream {
         Self::readable(self)
     }
 
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Self::try_write_vectored(self, slices)
     }
@@ -83,6 +94,10 @@ impl Wire for TcpStream {
 
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
         Self::writable(self)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
     }
 
     fn try_flush(&mut self) -> io::Result<()> {
