@@ -165,11 +165,7 @@ async fn requests(
     Ok(())
 }
 
-async fn respond(
-    worker: Arc<Worker>,
-    request: RequestResolver<h3_quinn::Connection, Bytes>,
-    viewer: Viewer,
-) {
+async fn respond(worker: Arc<Worker>, request: RequestResolver<h3_quinn::Connection, Bytes>, viewer: Viewer) {
     let limit = worker.config().write_timeout;
     let Ok(Ok((request, stream))) = timeout(worker.config().header_timeout, request.resolve_request()).await else {
         return;

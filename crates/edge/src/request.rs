@@ -179,9 +179,10 @@ impl<'a> Lines<'a> {
         });
         let block = if let Self::Block(block) = self { Some(block) } else { None };
         let regular = |name: &&str| !name.starts_with(':');
-        let block = block.into_iter().flat_map(FieldBlock::iter).filter_map(move |(name, value)| {
-            Some((std::str::from_utf8(name).ok().filter(regular)?, value))
-        });
+        let block = block
+            .into_iter()
+            .flat_map(FieldBlock::iter)
+            .filter_map(move |(name, value)| Some((std::str::from_utf8(name).ok().filter(regular)?, value)));
         let all = raw.chain(block);
         #[cfg(feature = "http3")]
         let all = {

@@ -32,12 +32,7 @@ fn spend(left: &mut u32) -> Result<(), Reason> {
 
 impl Calm {
     pub(super) fn new() -> Self {
-        Self {
-            early: MAX_EARLY_RESETS,
-            abandoned: MAX_ABANDONED,
-            provoked: MAX_PROVOKED_RESETS,
-            noise: MAX_NOISE,
-        }
+        Self { early: MAX_EARLY_RESETS, abandoned: MAX_ABANDONED, provoked: MAX_PROVOKED_RESETS, noise: MAX_NOISE }
     }
 
     /// A request was reset before it was looked at.

@@ -108,9 +108,7 @@ pub(super) fn read_31(payload: &[u8]) -> Option<u32> {
 pub(super) fn push_head(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
     let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     let stream = stream.to_be_bytes();
-    out.extend_from_slice(&[
-        length[1], length[2], length[3], kind, flags, stream[0], stream[1], stream[2], stream[3],
-    ]);
+    out.extend_from_slice(&[length[1], length[2], length[3], kind, flags, stream[0], stream[1], stream[2], stream[3]]);
 }
 
 fn push_with(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

@@ -268,8 +268,7 @@ impl<W: Wire> Front<W> {
             let lane = connection.lanes.pop().unwrap_or_else(|| Lane::new(&self.worker, &self.viewer, &self.hub));
             let stream = connection.streams.get(index);
             let Some(paper) = stream.asked.take() else { continue };
-            let body =
-                RequestBody::new(stream.inbox.clone(), stream.length, self.worker.config().header_timeout);
+            let body = RequestBody::new(stream.inbox.clone(), stream.length, self.worker.config().header_timeout);
             stream.lane.insert(lane).ask(paper, body);
         }
     }
@@ -454,4 +453,3 @@ impl Input {
         }
     }
 }
-

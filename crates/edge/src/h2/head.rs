@@ -86,7 +86,8 @@ fn is_blank(byte: u8) -> bool {
 fn is_token(text: &[u8]) -> bool {
     !text.is_empty()
         && text.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
         })
 }
 

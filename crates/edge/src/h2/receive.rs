@@ -51,7 +51,8 @@ impl Connection {
     fn frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Reason> {
         let continues = head.kind == kind::CONTINUATION;
         // Nothing comes between the frames of a head (RFC 9113 §6.10), and settings come first (§3.4).
-        if self.heading.is_some() != continues || !self.settled && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
+        if self.heading.is_some() != continues || !self.settled && (head.kind != kind::SETTINGS || head.has(flag::ACK))
+        {
             return Err(Reason::Protocol);
         }
         match head.kind {

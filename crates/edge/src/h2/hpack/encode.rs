@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn what_comes_again_is_said_in_a_byte() {
         let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new());
-        let lines = b"server: a\r\nX-Upper: u\r\nvia: 1.1 anabranch\r\nx-cache: Hit\r\nage: 7\r\nempty:\r\nbare\r\n: x\r\n";
+        let lines =
+            b"server: a\r\nX-Upper: u\r\nvia: 1.1 anabranch\r\nx-cache: Hit\r\nage: 7\r\nempty:\r\nbare\r\n: x\r\n";
         let wanted = [
             (":status", "200"),
             ("server", "a"),
