@@ -125,8 +125,8 @@ impl Connection {
     pub(super) fn is_over(&self) -> bool {
         match self.farewell {
             Farewell::Failed => true,
-            Farewell::Said => self.streams.is_empty(),
-            Farewell::None | Farewell::Announced => self.left_by_viewer && self.streams.is_empty(),
+            Farewell::Said => self.streams.are_over(),
+            Farewell::None | Farewell::Announced => self.left_by_viewer && self.streams.are_over(),
         }
     }
 
@@ -198,16 +198,37 @@ impl Connection {
         }
     }
 
-    /// The answer has been sent whole.
+    /// The answer has been sent whole. What is under way of the request is passed over, as far as the viewer's window goes: there
+    /// are viewers who forget an answer when a reset follows it at once.
     pub(super) fn finish(&mut self, index: usize) {
         let stream = self.streams.get(index);
-        if stream.open {
-            // RFC 9113 §8.1: the rest of the request is not wanted.
-            let id = stream.id;
-            push_reset(self.outbox.own(), id, Reason::NoError);
-            self.remember(id);
+        if !stream.open {
+            return self.remove(index);
         }
+        stream.over = true;
+        stream.queued = false;
+        stream.outgoing = None;
+        let lane = stream.lane.take();
+        let unread = stream.inbox.take().map_or(0, |inbox| inbox.abandon());
+        self.keep_lane(lane);
+        self.give_back(unread);
+    }
+
+    /// Ends a stream that has its answer: the rest of the request is not wanted (RFC 9113 §8.1).
+    pub(super) fn dismiss(&mut self, index: usize) {
+        let id = self.streams.get(index).id;
+        push_reset(self.outbox.own(), id, Reason::NoError);
+        self.remember(id);
         self.remove(index);
+    }
+
+    /// Ends all streams that have their answers.
+    pub(super) fn dismiss_all(&mut self) {
+        loop {
+            let found = self.streams.iter().position(|stream| stream.over);
+            let Some(index) = found else { return };
+            self.dismiss(index);
+        }
     }
 
     /// Resets a stream that is ours to blame.
@@ -253,6 +274,11 @@ impl Connection {
         if let Some(paper) = asked {
             self.keep_paper(paper);
         }
+        self.keep_lane(lane);
+    }
+
+    /// A lane in the middle of a request is given up with it.
+    fn keep_lane(&mut self, lane: Option<Lane>) {
         if let Some(lane) = lane.filter(|lane| lane.is_free() && self.lanes.len() < MAX_KEPT) {
             self.lanes.push(lane);
         }
@@ -269,7 +295,7 @@ impl Connection {
         self.papers = Vec::new();
         self.lanes = Vec::new();
         self.outbox.release();
-        if self.streams.is_empty() {
+        if self.streams.len() == 0 {
             self.streams.clear();
             self.begun = VecDeque::new();
             self.sending = VecDeque::new();

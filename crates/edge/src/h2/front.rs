@@ -113,7 +113,7 @@ pub(crate) async fn serve<W: Wire>(
                     }
                     Probing::Gone => break End::Cut,
                 }
-                front.shrink();
+                front.tidy();
                 look.as_mut().reset(again);
             }
         }
@@ -170,7 +170,7 @@ impl<W: Wire> Front<W> {
         let connection = &self.connection;
         let takes = connection.streams.iter().any(|stream| stream.outgoing.as_ref().is_some_and(|body| !body.waits));
         Signs {
-            open: !connection.streams.is_empty(),
+            open: !connection.streams.are_over(),
             waiting: takes || self.blocked,
             heading: connection.heading.is_some(),
             progress: connection.progress + self.written,
@@ -178,7 +178,9 @@ impl<W: Wire> Front<W> {
         }
     }
 
-    fn shrink(&mut self) {
+    /// Ends what nobody waits for, and gives back what only busy connections need.
+    fn tidy(&mut self) {
+        self.connection.dismiss_all();
         self.connection.shrink();
         self.input.release();
     }

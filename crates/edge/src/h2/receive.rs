@@ -159,6 +159,7 @@ impl Connection {
             lane: None,
             outgoing: None,
             queued: false,
+            over: false,
         });
         self.begun.push_back(id);
         self.progress += 1;
@@ -168,6 +169,10 @@ impl Connection {
     /// The request has come whole.
     fn end_request(&mut self, index: usize) -> Result<(), Reason> {
         let stream = self.streams.get(index);
+        if stream.over {
+            self.remove(index);
+            return Ok(());
+        }
         if stream.length.is_some() && stream.left > 0 {
             let id = stream.id;
             return self.reject(id, Reason::Protocol);
@@ -199,6 +204,16 @@ impl Connection {
         };
         let stream = self.streams.get(index);
         stream.receive_window -= whole;
+        if stream.over && stream.receive_window >= 0 {
+            let last = stream.receive_window < i64::try_from(MAX_FRAME_BYTES).unwrap_or(0);
+            self.give_back(payload.len());
+            if head.has(flag::END_STREAM) {
+                self.remove(index);
+            } else if last {
+                self.dismiss(index);
+            }
+            return self.calm.noise();
+        }
         let length = bytes.len() as u64;
         let wrong = if !stream.open {
             Some(Reason::StreamClosed)
@@ -241,7 +256,7 @@ impl Connection {
         }
         let Some(index) = self.streams.find(head.stream) else { return self.calm.noise() };
         let stream = self.streams.get(index);
-        let (early, answered) = (stream.asked.is_some(), stream.outgoing.is_some());
+        let (early, answered) = (stream.asked.is_some(), stream.outgoing.is_some() || stream.over);
         self.remove(index);
         match (early, answered) {
             (true, _) => self.calm.early(),

@@ -30,6 +30,8 @@ pub(super) struct Stream {
     pub(super) outgoing: Option<Outgoing>,
     /// Whether it waits for its turn to send.
     pub(super) queued: bool,
+    /// Whether the answer has been sent whole: what still comes of the request is passed over.
+    pub(super) over: bool,
 }
 
 /// The open ones.
@@ -45,8 +47,9 @@ impl Streams {
         self.all.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Whether all have their answers.
+    pub(super) fn are_over(&self) -> bool {
+        self.all.iter().all(|stream| stream.over)
     }
 
     pub(super) fn find(&self, id: u32) -> Option<usize> {

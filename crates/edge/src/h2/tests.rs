@@ -118,7 +118,7 @@ fn frames_that_break_the_rules_end_the_connection() {
         ),
         (Reason::FrameSize, vec![frame(kind::DATA, 0, 1, &[0; MAX_FRAME_BYTES + 1])]),
         (Reason::Protocol, vec![frame(kind::HEADERS, END, 3, GET), frame(kind::DATA, 0, 2, b"x")]),
-        (Reason::StreamClosed, vec![frame(kind::HEADERS, END, 3, GET), request.clone()]),
+        (Reason::StreamClosed, vec![frame(kind::HEADERS, END, 3, GET), request]),
     ] {
         let mut connection = settled();
         assert_eq!(give(&mut connection, &frames), Err(reason), "{frames:?}");
@@ -145,12 +145,12 @@ fn faults_of_a_stream_reset_it_alone() {
         (Reason::StreamClosed, vec![frame(kind::HEADERS, END, 1, GET), frame(kind::DATA, 0, 1, b"x")]),
         (Reason::Protocol, vec![open.clone(), window(0)]),
         (Reason::FlowControl, vec![open.clone(), window((1 << 31) - 1)]),
-        (Reason::FlowControl, [vec![open.clone()], vec![frame(kind::DATA, 0, 1, &[0; MAX_FRAME_BYTES]); 5]].concat()),
+        (Reason::FlowControl, [vec![open], vec![frame(kind::DATA, 0, 1, &[0; MAX_FRAME_BYTES]); 5]].concat()),
     ] {
         let mut connection = settled();
         give(&mut connection, &frames).unwrap();
         assert_eq!(resets(&mut connection), [(1, reason as u32)], "{frames:?}");
-        assert!(connection.streams.is_empty());
+        assert_eq!(connection.streams.len(), 0);
         // What was under way is passed over, and the next request is taken.
         give(&mut connection, &[frame(kind::DATA, 0, 1, b"late"), frame(kind::HEADERS, END, 3, GET)]).unwrap();
         assert_eq!((connection.streams.len(), resets(&mut connection)), (1, vec![]));
@@ -201,14 +201,34 @@ fn bodies_are_taken_within_their_windows() {
 }
 
 #[test]
-fn unread_bodies_are_cut_off_when_the_answer_is_out() {
+fn unread_bodies_are_passed_over_and_then_cut_off() {
+    let post = |id| frame(kind::HEADERS, flag::END_HEADERS, id, POST);
+    let data = |flags, id, length| frame(kind::DATA, flags, id, &vec![b'x'; length]);
+    // One that ends is no fault.
     let mut connection = settled();
-    give(&mut connection, &[frame(kind::HEADERS, flag::END_HEADERS, 1, POST), frame(kind::DATA, 0, 1, b"x")]).unwrap();
+    give(&mut connection, &[post(1), data(0, 1, 5)]).unwrap();
     connection.finish(0);
-    assert_eq!(resets(&mut connection), [(1, 0)]);
-    give(&mut connection, &[frame(kind::DATA, 0, 1, b"y"), frame(kind::DATA, flag::END_STREAM, 1, b"z")]).unwrap();
-    assert!(said(&mut connection).is_empty());
-    assert_eq!(connection.credit, 3);
+    give(&mut connection, &[data(0, 1, 3), data(flag::END_STREAM, 1, 2)]).unwrap();
+    assert_eq!((said(&mut connection).len(), connection.streams.len(), connection.credit), (0, 0, 10));
+    // One that goes on is cut off before the viewer waits for its window.
+    give(&mut connection, &[post(3)]).unwrap();
+    connection.finish(0);
+    give(&mut connection, &[data(0, 3, 16_000), data(0, 3, 16_000), data(0, 3, 16_000)]).unwrap();
+    assert_eq!(resets(&mut connection), []);
+    give(&mut connection, &[data(0, 3, 16_000)]).unwrap();
+    assert_eq!((resets(&mut connection), connection.streams.len()), (vec![(3, 0)], 0));
+    give(&mut connection, &[data(0, 3, 1)]).unwrap();
+    // One that says nothing is cut off some time.
+    give(&mut connection, &[post(5)]).unwrap();
+    connection.finish(0);
+    assert!(connection.streams.are_over());
+    connection.dismiss_all();
+    assert_eq!((resets(&mut connection), connection.streams.len()), (vec![(5, 0)], 0));
+    // Trailers end it as well.
+    give(&mut connection, &[post(7)]).unwrap();
+    connection.finish(0);
+    give(&mut connection, &[frame(kind::HEADERS, END, 7, &[0, 1, b'x', 1, b'y'])]).unwrap();
+    assert_eq!((resets(&mut connection), connection.streams.len()), (vec![], 0));
 }
 
 #[test]
