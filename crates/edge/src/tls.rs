@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::request::{Scheme, Tls as Agreed, host_without_port};
-use crate::wire::{Wire, try_read_all};
+use crate::wire::{Wire, try_read_all, try_write_all};
 
 /// Encrypted bytes that wait for the kernel on one connection: what one write takes, and what a viewer who reads nothing holds.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
@@ -129,11 +129,11 @@ impl Read for Socket<'_> {
 
 impl Write for Socket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        try_write_all(self.0, &[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        try_write_all(self.0, slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

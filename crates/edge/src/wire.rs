@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -55,11 +55,23 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 /// Reads what is there. If that is less than there is room for, the socket is empty, and the next try costs no call to the
 /// kernel: readiness is edge-triggered, so that what comes later tells of itself.
 pub(crate) fn try_read_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let read = stream.try_read(buffer)?;
+    let room = &mut *buffer;
+    let read = stream.try_io(Interest::READABLE, || Ok(rustix::net::recv(stream, room, RecvFlags::empty())?.1))?;
     if 0 < read && read < buffer.len() {
         let _: io::Result<()> = stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
     }
     Ok(read)
+}
+
+/// Writes what the socket takes. By the system call itself: the C library's goes through points of cancellation that nobody needs.
+pub(crate) fn try_write_all(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL;
+    stream.try_io(Interest::WRITABLE, || {
+        Ok(match slices {
+            [one] => rustix::net::send(stream, one, flags)?,
+            several => rustix::net::sendmsg(stream, several, &mut SendAncillaryBuffer::default(), flags)?,
+        })
+    })
 }
 
 impl Wire for TcpStream {
@@ -80,7 +92,7 @@ impl Wire for TcpStream {
     }
 
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Self::try_write_vectored(self, slices)
+        try_write_all(self, slices)
     }
 
     fn try_write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
