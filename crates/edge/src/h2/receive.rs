@@ -14,6 +14,9 @@ use crate::h1::PREFACE;
 const MAX_CONTINUATIONS: usize = 32;
 const EXTRA_HEAD_BYTES: usize = 16 << 10;
 
+/// Windows that are opened by less bring as little as a ping; larger ones have an end of their own, the largest window.
+const SMALL_WINDOW_BYTES: i64 = 1 << 10;
+
 /// Bytes of the priority that a head may begin with; it counts for nothing.
 const PRIORITY_BYTES: usize = 5;
 
@@ -327,7 +330,9 @@ impl Connection {
 
     fn window(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Reason> {
         let more = i64::from(read_31(payload).ok_or(Reason::FrameSize)?);
-        self.calm.noise()?;
+        if more < SMALL_WINDOW_BYTES {
+            self.calm.noise()?;
+        }
         if head.stream == 0 {
             self.send_window += more;
             return match more {
@@ -339,7 +344,7 @@ impl Connection {
         if self.is_idle(head.stream) {
             return Err(Reason::Protocol);
         }
-        let Some(index) = self.streams.find(head.stream) else { return Ok(()) };
+        let Some(index) = self.streams.find(head.stream) else { return self.calm.noise() };
         let stream = self.streams.get(index);
         stream.send_window += more;
         if more == 0 {

@@ -7,6 +7,9 @@ use super::{BadBlock, ENTRY_BYTES, FieldBlock, STATIC, TABLE_BYTES, huffman};
 /// No integer of a block needs more: it would be longer than any block.
 const MAX_INTEGER: usize = 1 << 24;
 
+/// A list that is so many times over its limit is an attack: a byte of a block may stand for a whole table.
+const MAX_EXCESS: usize = 4;
+
 /// A field of the table.
 #[derive(Debug)]
 struct Entry {
@@ -38,12 +41,15 @@ impl Decoder {
     /// Reads a whole block; fields beyond `limit` bytes of the list are left out.
     ///
     /// # Errors
-    /// It is none: the connection cannot go on.
+    /// It is none, or one that unfolds beyond measure: the connection cannot go on.
     pub(in crate::h2) fn decode(&mut self, block: &[u8], limit: usize, out: &mut FieldBlock) -> Result<(), BadBlock> {
         out.clear();
         let mut rest = Rest(block);
         let mut begun = false;
         while let Some(&first) = rest.0.first() {
+            if out.size() > limit.saturating_mul(MAX_EXCESS) {
+                return Err(BadBlock);
+            }
             if first & 0xe0 == 0x20 {
                 // RFC 7541 §4.2: changes of size stand at a block's beginning.
                 let size = rest.integer(5)?;
@@ -232,9 +238,9 @@ mod tests {
         let mut decoder = Decoder::new();
         let mut block = vec![0x40, 1, b'x', 0x7f, 0x81, 0x0e];
         block.resize(6 + 1920, b'y');
-        block.extend([0x82, 0xbe]);
+        block.extend([0xbe]);
         let mut out = FieldBlock::default();
-        decoder.decode(&block, 100, &mut out).unwrap();
+        decoder.decode(&block, 1000, &mut out).unwrap();
         assert!(out.is_over() && out.iter().next().is_none());
         decoder.decode(&[0xbe, 0x82], 10_000, &mut out).unwrap();
         assert!(!out.is_over() && out.iter().count() == 2 && out.iter().next().unwrap().1.len() == 1920);
@@ -243,6 +249,18 @@ mod tests {
         block.resize(6 + 4128, b'y');
         decoder.decode(&block, 100_000, &mut out).unwrap();
         assert_eq!((decoder.entries.len(), decoder.bytes), (0, 0));
+    }
+
+    #[test]
+    fn blocks_that_unfold_beyond_measure_are_refused() {
+        let mut decoder = Decoder::new();
+        let mut out = FieldBlock::default();
+        let mut block = vec![0x40, 1, b'x', 0x7f, 0x81, 0x0e];
+        block.resize(6 + 1920, b'y');
+        decoder.decode(&block, 10_000, &mut out).unwrap();
+        decoder.decode(&[0xbe; 20], 10_000, &mut out).unwrap();
+        assert!(out.is_over());
+        assert_eq!(decoder.decode(&[0xbe; 30], 10_000, &mut out), Err(BadBlock));
     }
 
     proptest! {

@@ -32,6 +32,11 @@ impl FieldBlock {
         self.over
     }
 
+    /// Size of the list, with what has been left out.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Bytes of memory that it holds.
     pub(in crate::h2) fn capacity(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<Ends>()
