@@ -46,7 +46,7 @@ pub(crate) struct Authorised<'t, 'r> {
 /// A signature that has been verified. Time, address and URL are judged again on every use.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    policy: Arc<ParsedPolicy>,
+    policy: ParsedPolicy,
     /// The viewer's own signature parameters, for the children of a playlist; empty if it came by cookies or covers one URL.
     pub(crate) query: String,
     /// Claim of the viewer's session, for the log.
@@ -58,18 +58,12 @@ impl Pass {
     /// Whether the policy covers the URL. Viewers mostly ask for what they have just asked for, or a file of it: the last answer is
     /// remembered, for the exact text.
     fn covers(&self, url: &RequestUrl<'_>) -> Result<(), Denied> {
-        let same = |last: &LastUrl| last.scheme == url.scheme && last.host == url.host && last.path == url.path;
-        if self.last.try_lock().is_some_and(|last| same(&last)) {
+        if self.last.try_lock().is_some_and(|last| last.is(url)) {
             return Ok(());
         }
         self.policy.covers(url)?;
         if let Some(mut last) = self.last.try_lock() {
-            last.scheme.clear();
-            last.scheme.push_str(url.scheme);
-            last.host.clear();
-            last.host.push_str(url.host);
-            last.path.clear();
-            last.path.push_str(url.path);
+            last.set(url);
         }
         Ok(())
     }
@@ -78,9 +72,28 @@ impl Pass {
 /// A URL that a policy covers. Its query is that of the memo's key.
 #[derive(Debug, Default)]
 struct LastUrl {
-    scheme: String,
-    host: String,
-    path: String,
+    /// Path, host and scheme, without anything between: one string lies in one place of memory.
+    text: String,
+    path: usize,
+    host: usize,
+}
+
+impl LastUrl {
+    fn is(&self, url: &RequestUrl<'_>) -> bool {
+        let (path, host) = (url.path.len(), url.host.len());
+        self.path == path
+            && self.host == host
+            && self.text.len() == path + host + url.scheme.len()
+            && self.text.as_bytes().starts_with(url.path.as_bytes())
+            && self.text.as_bytes()[path..].starts_with(url.host.as_bytes())
+            && self.text.as_bytes().ends_with(url.scheme.as_bytes())
+    }
+
+    fn set(&mut self, url: &RequestUrl<'_>) {
+        self.text.clear();
+        self.text.extend([url.path, url.host, url.scheme]);
+        (self.path, self.host) = (url.path.len(), url.host.len());
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -186,7 +199,8 @@ fn judge(
     let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
     let session = verified.policy.claim(SESSION_CLAIM).and_then(|claim| claim.as_str());
     let session = session.map(|claim| claim.chars().take(MAX_CLAIM_CHARS).collect::<String>().into_boxed_str());
-    let pass = Arc::new(Pass { policy: verified.policy, query, session, last: Mutex::default() });
+    let policy = Arc::unwrap_or_clone(verified.policy);
+    let pass = Arc::new(Pass { policy, query, session, last: Mutex::default() });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)
 }

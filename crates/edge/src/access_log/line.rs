@@ -206,7 +206,7 @@ fn head_bytes(request: &Request<'_>) -> u64 {
     let first = request.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
     let fields = match request.lines {
         Lines::Raw(raw) => raw.len(),
-        Lines::Map(_) => request.lines.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum(),
+        _ => request.lines.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum(),
     };
     (first + fields) as u64
 }

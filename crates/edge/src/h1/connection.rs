@@ -259,7 +259,7 @@ fn close<W: Wire>(wire: &mut W) -> Begun<W> {
 
 /// Closes in two steps (RFC 9112 §9.6): with unread bytes in the socket a plain close would reset the connection, and the answer
 /// could be lost.
-async fn linger<W: Wire>(mut wire: W, unread: bool) {
+pub(crate) async fn linger<W: Wire>(mut wire: W, unread: bool) {
     if wire.finish().is_err() || !unread {
         return;
     }

@@ -9,6 +9,7 @@ mod faults;
 mod fetching;
 mod groups;
 mod held;
+mod http2;
 #[cfg(feature = "http3")]
 mod http3;
 mod invalidation;
