@@ -148,11 +148,7 @@ impl std::fmt::Debug for Attendance {
 }
 
 /// Notes that the viewer has asked, where the breakout wants it known and the signature names a session.
-pub(crate) fn attend(
-    attendance: &Attendance,
-    authorised: &Authorised<'_, '_>,
-    now_ms: i64,
-) -> Option<Arc<Attendee>> {
+pub(crate) fn attend(attendance: &Attendance, authorised: &Authorised<'_, '_>, now_ms: i64) -> Option<Arc<Attendee>> {
     let audience = authorised.audience.filter(|audience| audience.attendance)?;
     let pass = authorised.pass.as_deref()?;
     let session = pass.claims.session.as_deref()?;
@@ -325,5 +321,106 @@ fn send(due: Vec<Arc<Attendee>>, reports: &mpsc::Sender<Report>) -> Result<(), V
             }
             Err(due)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch_model::{AudienceSpec, BreakoutSpec};
+
+    use super::*;
+    use crate::request::{Connection, Fields, Method, Scheme};
+
+    fn audience() -> Arc<Audience> {
+        let (id, channel) = ("b1".parse().unwrap(), "c1".parse().unwrap());
+        let audience = AudienceSpec { attendance: true, ..AudienceSpec::default() };
+        Audience::compile(&BreakoutSpec { id, channel, on_air: true, session: 1, audience }, None)
+    }
+
+    fn request(lines: &[u8]) -> Request<'_> {
+        Request {
+            method: Method::Get,
+            scheme: Scheme::Http,
+            host: "a.test",
+            path: "/b1/a",
+            query: None,
+            peer: "::ffff:192.0.2.7".parse().unwrap(),
+            connection: Connection::default(),
+            fields: Fields::default(),
+            lines: Lines::Raw(lines),
+        }
+    }
+
+    fn drained(inbox: &mut mpsc::Receiver<Report>) -> Vec<ViewerSeen> {
+        let mut rows = Vec::new();
+        while let Ok(report) = inbox.try_recv() {
+            let Report::Viewers(more) = report else { panic!("{report:?}") };
+            assert!((1..=VIEWERS_MAX).contains(&more.len()));
+            rows.extend(more);
+        }
+        rows
+    }
+
+    #[test]
+    fn the_oldest_sessions_make_room() {
+        const ALL: usize = SHARDS * SHARD_MAX + SHARD_MAX;
+        let (attendance, audience, claims) = (Attendance::new(), audience(), Claims::default());
+        let request = request(b"User-Agent: player\r\n");
+        let open = |number: usize| {
+            let at = i64::try_from(number).unwrap();
+            attendance.open(&audience, &format!("s{number}"), &claims, &request, at)
+        };
+        let all: Vec<_> = (0..ALL).map(open).collect();
+        let kept: usize = attendance.shards.iter().map(|shard| shard.lock().len()).sum();
+        assert!(kept <= SHARDS * SHARD_MAX && kept > SHARDS * (SHARD_MAX - EVICTED - SHARD_MAX / 8), "{kept}");
+        assert!(attendance.urgent.lock().len() <= URGENT_MAX);
+        let is_open = |one: &Arc<Attendee>| one.is_of(&audience.breakout);
+        assert_eq!(all.iter().filter(|one| is_open(one)).count(), kept);
+        assert!(!is_open(&all[0]) && all[ALL - SHARD_MAX..].iter().all(is_open));
+
+        // Everybody who is open is told of, in as many turns as it takes, and then is not told of again.
+        let (reports, mut inbox) = mpsc::channel(1024);
+        let mut rows = Vec::new();
+        for _ in 0..SHARDS {
+            attendance.report(&reports, 0);
+            assert!(1024 - reports.capacity() <= QUEUED_MAX);
+            rows.extend(drained(&mut inbox));
+        }
+        let told: std::collections::HashSet<_> = rows.iter().map(|row| row.session.as_str()).collect();
+        assert_eq!(told.len(), rows.len());
+        assert!(all.iter().filter(|one| is_open(one)).all(|one| told.contains(&*one.session)));
+        assert_eq!((rows[0].address.as_str(), rows[0].user_agent.as_str()), ("192.0.2.7", "player"));
+        assert!(all.iter().filter(|one| is_open(one)).all(|one| !one.is_due()));
+
+        // Who is gone is forgotten.
+        attendance.report(&reports, IDLE_MS + i64::try_from(ALL).unwrap());
+        assert!(attendance.shards.iter().all(|shard| shard.lock().is_empty()));
+        assert!(drained(&mut inbox).is_empty());
+    }
+
+    #[test]
+    fn a_full_queue_loses_nothing() {
+        let (attendance, audience, claims) = (Attendance::new(), audience(), Claims::default());
+        let request = request(b"");
+        let (reports, mut inbox) = mpsc::channel(1);
+        reports.try_send(Report::Viewers(vec![])).unwrap();
+        let one = attendance.open(&audience, "s1", &claims, &request, 10);
+        one.got(5);
+        attendance.report_new(&reports);
+        one.asks(&request, 30);
+        one.got(7);
+        attendance.report(&reports, 30);
+        assert!(matches!(inbox.try_recv(), Ok(Report::Viewers(rows)) if rows.is_empty()));
+        attendance.report(&reports, 30);
+        let rows = drained(&mut inbox);
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((row.first_ms, row.last_ms, row.bytes), (10, 30, 12));
+        // The end of a body that was asked for before.
+        one.got(3);
+        attendance.report(&reports, 40);
+        let rows = drained(&mut inbox);
+        assert_eq!((rows[0].first_ms, rows[0].last_ms, rows[0].bytes), (30, 30, 3));
+        attendance.report(&reports, 50);
+        assert!(drained(&mut inbox).is_empty());
     }
 }

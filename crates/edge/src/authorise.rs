@@ -143,7 +143,10 @@ pub(crate) fn authorise<'t, 'r>(
     let refused = |own| Refused { own, site: Some(routed.site), rule: Some(routed.rule) };
     let judge = |gate| judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000));
     let pass = routed.rule.gate.as_deref().map(judge).transpose().map_err(|denied| refused(Own::Denied(denied)))?;
-    let audience = routed.site.audience(routed.rule, routed.path, pass.as_deref()).map_err(|barred| refused(Own::Barred(barred)))?;
+    let audience = routed
+        .site
+        .audience(routed.rule, routed.path, pass.as_deref())
+        .map_err(|barred| refused(Own::Barred(barred)))?;
     Ok(Authorised { routed, pass, audience, for_edge, scheme: routed.request.scheme })
 }
 
@@ -155,7 +158,9 @@ impl Authorised<'_, '_> {
     pub(crate) fn still(&self, table: &Table) -> Result<(), Own> {
         let Routed { site, rule, path, .. } = self.routed;
         match table.by_id(site.id.as_str()) {
-            Some(site) if !self.for_edge => site.audience(rule, path, self.pass.as_deref()).map(drop).map_err(Own::Barred),
+            Some(site) if !self.for_edge => {
+                site.audience(rule, path, self.pass.as_deref()).map(drop).map_err(Own::Barred)
+            }
             _ => Ok(()),
         }
     }
@@ -200,7 +205,13 @@ fn judge(
     let carries = credentials.source() == Source::Query && matches!(credentials.grant(), Grant::Custom { .. });
     let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
     let claims = Claims::read(&verified.policy)?;
-    let pass = Arc::new(Pass { policy: verified.policy, query, claims, attendee: ArcSwapOption::empty(), last: Mutex::default() });
+    let pass = Arc::new(Pass {
+        policy: verified.policy,
+        query,
+        claims,
+        attendee: ArcSwapOption::empty(),
+        last: Mutex::default(),
+    });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)
 }

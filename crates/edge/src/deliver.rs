@@ -412,7 +412,11 @@ fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, line
         }
         return;
     }
-    if headers.keeps_all() { head.lines(lines) } else { headers.filter(lines, head) }
+    if headers.keeps_all() {
+        head.lines(lines)
+    } else {
+        headers.filter(lines, head)
+    }
     headers.write(request, b"", head);
     // Pages of other origins see no header that is not named; a second line of this name adds to the first.
     if let (Own::Barred(_), Some(_)) = (own, &headers.cors) {

@@ -80,7 +80,15 @@ impl<'w> Context<'w> {
     /// The entry of an answer in the books.
     pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
         let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
-        Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, attendee: None, line: None }
+        Record {
+            counters,
+            metrics: self.worker.metrics().clone(),
+            status,
+            outcome,
+            sent: 0,
+            attendee: None,
+            line: None,
+        }
     }
 
     /// The entry of an answer to what could not be read as a request.
