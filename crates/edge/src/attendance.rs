@@ -230,12 +230,14 @@ impl Attendance {
         let mut times: Vec<i64> = shard.values().map(|one| one.last_ms.load(Ordering::Relaxed)).collect();
         let at = EVICTED.min(times.len()).saturating_sub(1);
         let (_, newest, _) = times.select_nth_unstable(at);
-        let (newest, mut left) = (*newest, EVICTED);
+        let newest = *newest;
+        let mut ties = (at + 1).saturating_sub(times.iter().filter(|at| **at < newest).count());
         shard.retain(|_, one| {
-            if left == 0 || one.last_ms.load(Ordering::Relaxed) > newest {
+            let last = one.last_ms.load(Ordering::Relaxed);
+            if last > newest || (last == newest && ties == 0) {
                 return true;
             }
-            left -= 1;
+            ties -= usize::from(last == newest);
             one.open.store(false, Ordering::Relaxed);
             if one.is_due() && !self.urge(one.clone()) {
                 self.dropped.increment(1);

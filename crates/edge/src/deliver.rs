@@ -413,9 +413,9 @@ fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, line
         return;
     }
     if headers.keeps_all() {
-        head.lines(lines)
+        head.lines(lines);
     } else {
-        headers.filter(lines, head)
+        headers.filter(lines, head);
     }
     headers.write(request, b"", head);
     // Pages of other origins see no header that is not named; a second line of this name adds to the first.
