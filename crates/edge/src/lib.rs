@@ -10,6 +10,8 @@
 mod accept;
 mod access_log;
 mod admit;
+mod attendance;
+mod audience;
 mod authorise;
 mod body;
 mod buffers;

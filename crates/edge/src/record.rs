@@ -11,6 +11,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::mpsc;
 
 use crate::access_log::{Ending, Line};
+use crate::attendance::Attendee;
 use crate::series::Series;
 use crate::table::Cell;
 
@@ -159,6 +160,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// Bytes handed to the connection.
     pub(crate) sent: u64,
+    /// Whose attendance it counts for.
+    pub(crate) attendee: Option<Arc<Attendee>>,
     /// Present if the answer is logged.
     pub(crate) line: Option<Box<Line>>,
 }
@@ -188,6 +191,9 @@ impl Drop for Record {
             counters.count(self.status, self.outcome, self.sent);
         }
         counters.unwrap_or(&self.metrics.nobody).series.count(self.status, self.outcome, self.sent);
+        if let Some(attendee) = &self.attendee {
+            attendee.got(self.sent);
+        }
         if let Some(line) = self.line.take() {
             line.close(self.status, self.outcome, self.sent);
         }

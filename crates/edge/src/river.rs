@@ -6,6 +6,7 @@ use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
 use crate::access_log::{Line, Notes};
+use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
 use crate::config::Transforms;
 use crate::decide::decide;
@@ -79,13 +80,21 @@ impl<'w> Context<'w> {
     /// The entry of an answer in the books.
     pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
         let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
-        Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, line: None }
+        Record {
+            counters,
+            metrics: self.worker.metrics().clone(),
+            status,
+            outcome,
+            sent: 0,
+            attendee: None,
+            line: None,
+        }
     }
 
     /// The entry of an answer to what could not be read as a request.
     pub(crate) fn record_unread(&self, status: u16) -> Record {
         let metrics = self.worker.metrics().clone();
-        Record { counters: None, metrics, status, outcome: Outcome::Own, sent: 0, line: None }
+        Record { counters: None, metrics, status, outcome: Outcome::Own, sent: 0, attendee: None, line: None }
     }
 }
 
@@ -129,8 +138,24 @@ async fn flow(
         Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
     };
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
-        notes.session.clone_from(&pass.session);
+        notes.session.clone_from(&pass.claims.session);
     }
+    let attendee = attend(worker.attendance(), &authorised, context.now_ms());
+    let mut answer = serve(context, table, authorised, request, body, scratch).await;
+    answer.record.attendee = attendee;
+    answer
+}
+
+/// Answers a request that may be answered.
+async fn serve(
+    context: &Context<'_>,
+    table: &Table,
+    authorised: Authorised<'_, '_>,
+    request: &Request<'_>,
+    body: &mut dyn ReadBody,
+    scratch: &mut Scratch,
+) -> Answer {
+    let worker = context.worker;
     let (site, rule) = (authorised.routed.site, authorised.routed.rule);
     let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
         Ok(fetched) => fetched,
@@ -139,6 +164,11 @@ async fn flow(
             return refuse(refused, Some(request), &mut scratch.head, &context.later());
         }
     };
+    // A held request must not outlast the viewer's right to its answer.
+    if let Err(own) = still(worker, table, &fetched.authorised) {
+        let refused = Refused { own, site: Some(site), rule: Some(rule) };
+        return refuse(refused, Some(request), &mut scratch.head, &context.later());
+    }
     // A fetch may have taken time, which counts in ages.
     let later = if fetched.served == Served::Hit { None } else { Some(context.later()) };
     let context = later.as_ref().unwrap_or(context);
@@ -146,6 +176,12 @@ async fn flow(
         Some(page) => deliver_page(fetched, page, scratch, context).await,
         None => deliver(fetched, None, &mut scratch.head, context).await,
     }
+}
+
+/// Whether the request may still be answered, if the table has changed since it came.
+fn still(worker: &Worker, table: &Table, authorised: &Authorised<'_, '_>) -> Result<(), Own> {
+    let newest = worker.table().load();
+    if std::ptr::eq::<Table>(&**newest, table) { Ok(()) } else { authorised.still(&newest) }
 }
 
 /// From a request that may be answered to what answers it.
@@ -186,7 +222,8 @@ async fn deliver_page(
     }
     let request = Request { method: Method::Get, ..request };
     let routed = Routed { request: &request, site: asked.site, rule: asked.site.rule(&page.path), path: &page.path };
-    let authorised = Authorised { routed, pass: None, for_edge: false, scheme: fetched.authorised.scheme };
+    let authorised =
+        Authorised { routed, pass: None, audience: None, for_edge: false, scheme: fetched.authorised.scheme };
     let got = reach(context.worker, authorised, &mut NoBody, &mut scratch.key, context.now_ms()).await;
     match got {
         Ok(mut got) if got.source.head().status == 200 => {

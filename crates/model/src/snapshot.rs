@@ -141,7 +141,7 @@ pub struct AudienceSpec {
     /// claim is refused when this is not 0.
     #[serde(default)]
     pub revoked_before: i64,
-    /// Viewer sessions that are shut out, by the claim `session`; at most [`EXPELLED_MAX`].
+    /// Viewer sessions that are shut out, by the claim `session`; makers of snapshots give at most [`EXPELLED_MAX`].
     #[serde(default)]
     pub expelled: Vec<String>,
     /// Whether edges report who watches.

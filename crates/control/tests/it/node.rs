@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anabranch_model::{
-    BreakoutId, Briefing, DistributionId, InstanceId, PlaneId, Report, ReportBatch, SpoolId, Traffic,
+    BreakoutId, Briefing, DistributionId, InstanceId, PlaneId, Report, ReportBatch, SpoolId, Traffic, VIEWERS_MAX,
+    ViewerSeen,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -57,13 +58,12 @@ async fn send(server: &Server, batch: &Value) -> Answer {
 }
 
 fn batch(spool: &SpoolId, sequence: u64, traffic: Vec<Traffic>) -> Value {
-    let batch = ReportBatch {
-        node: "edge-1".parse().unwrap(),
-        spool: spool.clone(),
-        sequence,
-        reports: vec![Report::Traffic(traffic)],
-    };
-    serde_json::to_value(batch).unwrap()
+    batch_of(spool, sequence, Report::Traffic(traffic))
+}
+
+fn batch_of(spool: &SpoolId, sequence: u64, report: Report) -> Value {
+    let node = "edge-1".parse().unwrap();
+    serde_json::to_value(ReportBatch { node, spool: spool.clone(), sequence, reports: vec![report] }).unwrap()
 }
 
 async fn node_shown(server: &Server, name: &str, state: &str) -> Value {
@@ -300,7 +300,7 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     send(&server, &batch(&spool, 0, vec![one.clone()])).await.problem(422, "numbered");
     let mut foreign = batch(&spool, 1, vec![one.clone()]);
     foreign["reports"] = json!([{ "Applied": { "role": "edge", "node": "n", "version": 1 } }]);
-    send(&server, &foreign).await.problem(422, "traffic only");
+    send(&server, &foreign).await.problem(422, "traffic and viewers only");
     foreign["node"] = json!("../x");
     send(&server, &foreign).await.problem(422, "identifier");
     let path = format!("/v1/distributions/{id}");
@@ -308,6 +308,45 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     // The refused number is still free.
     assert_eq!(send(&server, &batch(&spool, 1, vec![one])).await.status, StatusCode::OK);
     assert_eq!(server.get(&path).await.body["requests_total"], 1);
+}
+
+#[tokio::test]
+async fn batches_of_viewers_are_taken_within_their_limits() {
+    let server = Server::start().await;
+    let spool = SpoolId::random();
+    let seen = ViewerSeen {
+        breakout: BreakoutId::random(),
+        session: "é".repeat(128),
+        user: "u1".to_owned(),
+        address: "2001:db8::1".to_owned(),
+        user_agent: "é".repeat(256),
+        first_ms: NOW_MS,
+        last_ms: NOW_MS,
+        bytes: 1,
+    };
+    let with = |change: fn(&mut ViewerSeen)| {
+        let mut changed = seen.clone();
+        change(&mut changed);
+        batch_of(&spool, 1, Report::Viewers(vec![seen.clone(), changed]))
+    };
+    for (bad, words) in [
+        (batch_of(&spool, 1, Report::Viewers(vec![seen.clone(); VIEWERS_MAX + 1])), "rows"),
+        (with(|seen| seen.session.push('x')), "characters"),
+        (with(|seen| seen.session.clear()), "characters"),
+        (with(|seen| seen.user = "x".repeat(129)), "characters"),
+        (with(|seen| seen.user_agent.push('x')), "too long"),
+        (with(|seen| seen.address = "x".repeat(65)), "too long"),
+        (with(|seen| seen.last_ms -= 1), "first"),
+        (with(|seen| seen.first_ms = -1), "first"),
+        (with(|seen| seen.bytes = u64::MAX), "count"),
+    ] {
+        send(&server, &bad).await.problem(422, words);
+    }
+    // Twice is once.
+    for _ in 0..2 {
+        let taken = send(&server, &with(|seen| seen.user.clear())).await;
+        assert_eq!((taken.status, &taken.body), (StatusCode::OK, &json!({ "acknowledged": 1 })));
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod access;
+mod attendance;
+mod audience;
 mod caching;
 mod crowd;
 mod disk;
