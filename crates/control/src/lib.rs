@@ -10,6 +10,7 @@
 mod app;
 mod assemble;
 mod http;
+mod local;
 mod nodes;
 mod observe;
 mod reconcile;
@@ -17,6 +18,7 @@ mod time;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
@@ -26,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Engine, Reconciler};
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]
@@ -47,6 +49,10 @@ pub struct Config {
     pub watch_base_url: String,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
+    /// Time between two rounds that look for what is stale, unknown or different at the provider.
+    pub sweep_every: Duration,
+    /// Where a test wants the process to end, as [`crash_points`] names it. Builds for use do not look at it.
+    pub crash_at: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -131,9 +137,20 @@ impl Control {
             shutdown.cancelled().await;
             self.app.nodes.stopping.cancel();
         };
-        tokio::join!(serve, release, self.reconciler.run(shutdown.clone()));
+        let engine = Engine::new(self.app.clone()).run(shutdown.clone());
+        let sweeps = reconcile::run_sweeps(self.app.clone(), shutdown.clone());
+        tokio::join!(serve, release, engine, sweeps, self.reconciler.run(shutdown.clone()));
     }
 }
+
+/// Every point at which a test may end the process: before and after each recorded step.
+#[must_use]
+pub fn crash_points() -> Vec<String> {
+    reconcile::points()
+}
+
+/// Time between two rounds that look for what is stale, unknown or different at the provider, if nobody chooses another.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The OpenAPI 3.1 document of the API, as pretty JSON with a line end.
 #[must_use]

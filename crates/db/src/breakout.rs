@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId};
 
+use crate::operation::{self, BREAKOUT_START, BREAKOUT_STOP};
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
@@ -21,6 +22,8 @@ pub struct BreakoutRow {
     pub changed_version: u64,
     /// What is wrong, in words.
     pub problem: Option<String>,
+    /// What had to be repaired when it started, in words.
+    pub notice: Option<String>,
     /// Unix milliseconds; when its start was asked.
     pub started_at: Option<i64>,
     /// Unix milliseconds.
@@ -62,6 +65,7 @@ impl Db {
             }
         }
         let channel = channel::find(&mut tx, &new.channel).await?;
+        channel.check_stays()?;
         sql::query(
             "INSERT INTO breakouts (id, name, channel_id, state, changed_version, created_at, updated_at,
                                     idempotency_key, request_hash)
@@ -115,18 +119,6 @@ impl Db {
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
-    /// Breakouts that wait for channel and distribution.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn breakouts_starting(&self) -> Result<Vec<BreakoutRow>, Error> {
-        let rows = sql::query("SELECT * FROM breakouts WHERE state = $1")
-            .bind(BreakoutState::Starting.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Moves a breakout by an operator's event; its channel follows in the same transaction.
     ///
     /// # Errors
@@ -153,7 +145,7 @@ impl Db {
         let ended_at = (state == BreakoutState::Completed).then_some(now_ms);
         sql::query(
             "UPDATE breakouts SET state = $1, changed_version = $2, started_at = $3, ended_at = $4, updated_at = $5,
-                                  problem = NULL
+                                  problem = NULL, notice = NULL
              WHERE id = $6",
         )
         .bind(state.as_str())
@@ -165,6 +157,10 @@ impl Db {
         .execute(&mut *tx)
         .await?;
         channel::settle(&mut tx, &row.channel, version, now_ms).await?;
+        if was != is {
+            let plan = if is { BREAKOUT_START } else { BREAKOUT_STOP };
+            operation::begin(&mut tx, plan, row.id.as_str(), row.channel.as_str(), now_ms).await?;
+        }
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -202,6 +198,21 @@ impl Db {
         let mut tx = self.begin().await?;
         sql::query("UPDATE breakouts SET problem = $1 WHERE id = $2")
             .bind(problem)
+            .bind(breakout.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps what had to be repaired for a breakout; the data plane is not told.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE breakouts SET notice = $1 WHERE id = $2")
+            .bind(notice)
             .bind(breakout.as_str())
             .execute(&mut *tx)
             .await?;
@@ -249,6 +260,7 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
         state: word(row, "state", BreakoutState::parse)?,
         changed_version: unsigned(row, "changed_version")?,
         problem: optional_text(row, "problem")?,
+        notice: optional_text(row, "notice")?,
         started_at: optional_integer(row, "started_at")?,
         ended_at: optional_integer(row, "ended_at")?,
         created_at: integer(row, "created_at")?,

@@ -1,7 +1,8 @@
 //! Channels and their inputs.
 
-use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
+use anabranch_model::{BreakoutId, ChannelEvent, ChannelId, ChannelState, DistributionPhase, InputId};
 
+use crate::operation::{self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP};
 use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
@@ -19,6 +20,12 @@ pub struct ChannelRow {
     pub desired_running: bool,
     /// Observed.
     pub state: ChannelState,
+    /// Whether it is wanted: active, or stale while it is being deleted.
+    pub phase: DistributionPhase,
+    /// Goes up with each change of what its pipeline is.
+    pub generation: u64,
+    /// The generation that the provider has been given; 0 for none.
+    pub observed_generation: u64,
     /// Snapshot version whose application confirms `state`.
     pub changed_version: u64,
     /// Segment target in seconds.
@@ -107,6 +114,7 @@ impl Db {
         }
         insert(&mut tx, new, version, now_ms).await?;
         insert_parts(&mut tx, new, version, now_ms).await?;
+        operation::begin(&mut tx, CHANNEL_CREATE, new.id.as_str(), new.id.as_str(), now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         tx.commit().await?;
         Ok(Created::New(row))
@@ -157,19 +165,6 @@ impl Db {
         Ok(ids.into_iter().collect())
     }
 
-    /// Channels that wait for the data plane.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn channels_in_transit(&self) -> Result<Vec<ChannelRow>, Error> {
-        let rows = sql::query("SELECT * FROM channels WHERE state IN ($1, $2)")
-            .bind(ChannelState::Starting.as_str())
-            .bind(ChannelState::Stopping.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Keeps the operator's wish; the state follows unless a breakout decides otherwise. A repeated wish changes nothing.
     ///
     /// # Errors
@@ -177,6 +172,7 @@ impl Db {
     pub async fn channel_wish(&self, wanted: &str, wish: Wish, now_ms: i64) -> Result<ChannelRow, Error> {
         let (mut tx, version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
         if wish == Wish::Rest
             && let Some(other) = on_air(&mut tx, &row.id).await?
         {
@@ -193,6 +189,8 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
+        let plan = if desired { CHANNEL_START } else { CHANNEL_STOP };
+        operation::begin(&mut tx, plan, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -235,11 +233,11 @@ impl Db {
         Ok(())
     }
 
-    /// Deletes a channel at rest with its inputs, distribution and breakouts.
+    /// Wants a channel at rest gone: it is stale from now on.
     ///
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.
-    pub async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn channel_retire(&self, wanted: &str, now_ms: i64) -> Result<ChannelRow, Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (on_air(&mut tx, &row.id).await?, row.state) {
@@ -251,9 +249,71 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
-        sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        if row.phase == DistributionPhase::Stale {
+            return Ok(row);
+        }
+        sql::query("UPDATE channels SET phase = $1, updated_at = $2 WHERE id = $3")
+            .bind(DistributionPhase::Stale.as_str())
+            .bind(now_ms)
+            .bind(row.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        operation::begin(&mut tx, CHANNEL_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Deletes the row of a stale channel with its inputs and breakouts.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_remove(&self, wanted: &ChannelId) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        sql::query("DELETE FROM channels WHERE id = $1 AND phase = 'stale'")
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Notes which generation the provider has; 0 for none.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_observed(&self, wanted: &ChannelId, generation: u64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE channels SET observed_generation = $1 WHERE id = $2")
+            .bind(signed(generation))
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The channel's breakout on air.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_session(&self, wanted: &ChannelId) -> Result<Option<BreakoutId>, Error> {
+        let row = sql::query("SELECT id FROM breakouts WHERE channel_id = $1 AND state IN ('STARTING', 'RUNNING')")
+            .bind(wanted.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(|row| id(row, "id")).transpose()
+    }
+}
+
+impl ChannelRow {
+    /// Refuses what makes no sense of a channel that is being deleted.
+    pub(crate) fn check_stays(&self) -> Result<(), Error> {
+        if self.phase == DistributionPhase::Active {
+            return Ok(());
+        }
+        let remedy = "it is being deleted".to_owned();
+        Err(Error::NotNow { subject: "channel", name: self.name.clone(), remedy })
     }
 }
 
@@ -337,6 +397,9 @@ pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
         description: text(row, "description")?,
         desired_running: flag(row, "desired_running")?,
         state: word(row, "state", ChannelState::parse)?,
+        phase: word(row, "phase", DistributionPhase::parse)?,
+        generation: unsigned(row, "generation")?,
+        observed_generation: unsigned(row, "observed_generation")?,
         changed_version: unsigned(row, "changed_version")?,
         segment_target_seconds: unsigned(row, "segment_target_seconds")?,
         window_seconds: unsigned(row, "window_seconds")?,

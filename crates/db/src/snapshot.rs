@@ -1,17 +1,15 @@
 //! The snapshot: the rows of what the data plane is told, of one moment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch_model::{
-    AudienceSpec, BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, FailoverSpec, InputSpec,
-    InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec,
+    AudienceSpec, BreakoutSpec, ChannelSpec, DistributionId, InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec,
 };
 
-use crate::row::{id, text};
+use crate::row::{flag, id, text};
 use crate::sql::{self, Conn, Row, Tx};
-use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, breakout, channel};
-use crate::{distribution, invalidation};
+use crate::{Db, Error, Idempotency, LocalDistributionRow, LocalPipelineRow, breakout, local, local_invalidation};
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,7 +24,7 @@ pub struct SnapshotRows {
     /// Breakouts that are on air, or over but still readable.
     pub breakouts: Vec<BreakoutSpec>,
     /// Distributions, enabled or not, oldest first.
-    pub distributions: Vec<DistributionRow>,
+    pub distributions: Vec<LocalDistributionRow>,
     /// What has been ordered out of the caches of each of them.
     pub invalidations: BTreeMap<DistributionId, InvalidationLog>,
     /// Key groups with their keys.
@@ -43,9 +41,9 @@ impl Db {
         let mut tx = self.read().await?;
         let version = version(&mut tx).await?;
         let breakouts = breakouts(&mut tx, now_ms).await?;
-        let channels = channels(&mut tx, &breakouts).await?;
-        let distributions = distribution::all(&mut tx).await?;
-        let invalidations = invalidation::logs(&mut tx, &distributions).await?;
+        let channels = local::pipelines(&mut tx).await?.into_iter().map(channel).collect();
+        let distributions = local::distributions(&mut tx).await?;
+        let invalidations = local_invalidation::logs(&mut tx, &distributions).await?;
         let key_groups = key_groups(&mut tx).await?;
         Ok(SnapshotRows { version, channels, breakouts, distributions, invalidations, key_groups })
     }
@@ -96,42 +94,29 @@ fn checked_version(version: i64) -> Result<u64, Error> {
 
 async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
     let readable_ms = i64::try_from(COMPLETED_READABLE.as_millis()).unwrap_or(i64::MAX);
+    // On air is what a pipeline packages, whatever the breakout's own row says by now.
     let rows = sql::query(
-        "SELECT * FROM breakouts WHERE state IN ('STARTING', 'RUNNING') OR (state = 'COMPLETED' AND ended_at > $1)
-         ORDER BY created_at, id",
+        "SELECT b.*, CASE WHEN p.id IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END AS on_air
+         FROM breakouts b LEFT JOIN local_pipelines p ON p.id = b.channel_id AND p.session = b.id
+         WHERE p.id IS NOT NULL OR (b.state = 'COMPLETED' AND b.ended_at > $1)
+         ORDER BY b.created_at, b.id",
     )
     .bind(now_ms.saturating_sub(readable_ms))
     .fetch_all(conn)
     .await?;
-    let spec = |row: BreakoutRow| BreakoutSpec {
-        on_air: row.state != BreakoutState::Completed,
-        id: row.id,
-        channel: row.channel,
-        session: 1,
-        audience: AudienceSpec::default(),
+    let spec = |row: &Row| {
+        let on_air = flag(row, "on_air")?;
+        let row = breakout::read(row)?;
+        Ok(BreakoutSpec { on_air, id: row.id, channel: row.channel, session: 1, audience: AudienceSpec::default() })
     };
-    rows.iter().map(|row| breakout::read(row).map(spec)).collect()
+    rows.iter().map(spec).collect()
 }
 
-async fn channels(conn: &mut Conn, breakouts: &[BreakoutSpec]) -> Result<Vec<ChannelSpec>, Error> {
-    let on_air: HashSet<&ChannelId> = breakouts.iter().filter(|b| b.on_air).map(|b| &b.channel).collect();
-    let mut inputs: BTreeMap<ChannelId, Vec<InputSpec>> = BTreeMap::new();
-    for row in sql::query("SELECT * FROM inputs ORDER BY channel_id, position").fetch_all(&mut *conn).await? {
-        let input = channel::read_input(&row)?;
-        let spec = InputSpec { id: input.id, stream_key: input.stream_key, allow: Vec::new() };
-        inputs.entry(id(&row, "channel_id")?).or_default().push(spec);
-    }
-    let rows = sql::query("SELECT * FROM channels ORDER BY created_at, id").fetch_all(conn).await?;
-    let mut spec = |row: ChannelRow| ChannelSpec {
-        running: row.desired_running || on_air.contains(&row.id),
-        segment_target_seconds: row.segment_target_seconds,
-        window_seconds: row.window_seconds,
-        inputs: inputs.remove(&row.id).unwrap_or_default(),
-        failover: FailoverSpec::default(),
-        id: row.id,
-        name: row.name,
-    };
-    rows.iter().map(|row| channel::read(row).map(&mut spec)).collect()
+fn channel(row: LocalPipelineRow) -> ChannelSpec {
+    let mut spec = row.spec;
+    spec.running = row.running;
+    spec.failover.chosen = row.chosen;
+    spec
 }
 
 async fn key_groups(conn: &mut Conn) -> Result<Vec<KeyGroupSpec>, Error> {

@@ -1,14 +1,14 @@
 //! Breakouts and the URLs that open them.
 
-use anabranch_db::{BreakoutRow, Idempotency, NewBreakout};
-use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, PackagingState};
+use anabranch_db::{BreakoutRow, DistributionRow, Idempotency, NewBreakout};
+use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, PackagingState};
 use anabranch_signing::{Policy, SignSpec};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{PageQuery, list};
 use super::sign::{expiry, source_ip};
-use super::view::{Breakout, List, Packaging, PlayUrl};
+use super::view::{Breakout, List, OperationNow, Packaging, PlayUrl};
 use super::{App, Error, names};
 use crate::time;
 
@@ -68,7 +68,7 @@ impl App {
             created => created?.into_inner(),
         };
         self.changed();
-        Ok(self.breakout_view(row))
+        self.breakout_shown(row).await
     }
 
     pub(crate) async fn breakout_list(&self, query: BreakoutQuery) -> Result<List<Breakout>, Error> {
@@ -78,19 +78,23 @@ impl App {
         };
         let page = PageQuery { limit: query.limit, after: query.after }.request()?;
         let page = self.db.breakout_page(channel.as_ref(), &page).await?;
-        Ok(list(page, |row| self.breakout_view(row)))
+        let mut operations = self.operations_now().await?;
+        Ok(list(page, |row| {
+            let operation = operations.remove(row.id.as_str());
+            self.breakout_view(row, operation)
+        }))
     }
 
     pub(crate) async fn breakout_show(&self, wanted: &str) -> Result<Breakout, Error> {
         let row = self.db.breakout_find(wanted).await?;
-        Ok(self.breakout_view(row))
+        self.breakout_shown(row).await
     }
 
     pub(crate) async fn breakout_event(&self, wanted: &str, event: BreakoutEvent) -> Result<Breakout, Error> {
         let row = self.db.breakout_event(wanted, event, self.clock.now_ms()).await?;
         tracing::info!(breakout.id = %row.id, breakout.name = row.name, state = row.state.as_str(), "breakout changed");
         self.changed();
-        Ok(self.breakout_view(row))
+        self.breakout_shown(row).await
     }
 
     pub(crate) async fn breakout_delete(&self, wanted: &str) -> Result<(), Error> {
@@ -103,7 +107,7 @@ impl App {
         let expires = expiry(&self.clock, request.expires_in_seconds.unwrap_or(PLAY_EXPIRES_DEFAULT))?;
         let block = source_ip(request.ip.as_deref())?;
         let breakout = self.db.breakout_find(wanted).await?;
-        let distribution = self.db.distribution_of_channel(&breakout.channel).await?;
+        let distribution = self.distribution_serving(&breakout.channel).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
         let spec = |resource: String| {
             let policy = Policy::new(resource, expires);
@@ -128,7 +132,21 @@ impl App {
         format!("{edge}/d/{distribution}/{breakout}/index.m3u8")
     }
 
-    fn breakout_view(&self, row: BreakoutRow) -> Breakout {
+    /// The distribution of a channel, which is needed for what is asked.
+    pub(super) async fn distribution_serving(&self, channel: &ChannelId) -> Result<DistributionRow, Error> {
+        let found = self.db.distribution_of_channel(channel).await?;
+        found.ok_or_else(|| {
+            let detail = format!("channel {channel} has no distribution: make one for it, or attach one");
+            Error::Conflict(detail)
+        })
+    }
+
+    async fn breakout_shown(&self, row: BreakoutRow) -> Result<Breakout, Error> {
+        let operation = self.operation_now(row.id.as_str()).await?;
+        Ok(self.breakout_view(row, operation))
+    }
+
+    fn breakout_view(&self, row: BreakoutRow, operation: Option<OperationNow>) -> Breakout {
         Breakout {
             packaging: self.packaging_view(&row),
             problem: self.breakout_problem(&row, "no encoder is connected to the channel: push to its input"),
@@ -136,6 +154,8 @@ impl App {
             name: row.name,
             channel: row.channel.into(),
             state: row.state,
+            notice: row.notice,
+            operation,
             started_at: row.started_at.map(time::render_ms),
             ended_at: row.ended_at.map(time::render_ms),
             created_at: time::render_ms(row.created_at),

@@ -10,30 +10,37 @@ mod key;
 mod key_group;
 mod names;
 pub(crate) mod node;
+mod operation;
 mod page;
 mod sign;
 mod token;
 pub(crate) mod view;
 mod watch;
 
+use std::sync::Arc;
+
 use anabranch_db::Db;
 use anabranch_model::KeyGroupId;
 use anabranch_net::SharedClock;
+use anabranch_provider::Provider;
 use tokio::sync::Notify;
 
+use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
+use crate::reconcile::Places;
 use crate::{BuildError, Config};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutQuery, PlayUrlCreate};
-pub(crate) use channel::ChannelCreate;
+pub(crate) use channel::{ChannelCreate, DeleteQuery};
 pub(crate) use content::config_of;
-pub(crate) use distribution::DistributionPut;
+pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Error, chain};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
 pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
 pub(crate) use names::idempotency;
+pub(crate) use operation::{Deleted, OperationQuery};
 pub(crate) use page::PageQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
@@ -46,11 +53,17 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) db: Db,
     pub(crate) clock: SharedClock,
-    pub(crate) observed: Observed,
+    pub(crate) observed: Arc<Observed>,
+    /// Makes wishes real.
+    pub(crate) provider: Arc<dyn Provider>,
     /// Wakes the reconciler.
     pub(crate) wake: Notify,
+    /// Wakes the engine of operations.
+    pub(crate) drive: Notify,
+    /// Where rounds are in the provider's lists; held while one is made.
+    pub(crate) sweeping: tokio::sync::Mutex<Places>,
     pub(crate) tokens: Tokens,
-    pub(crate) nodes: Nodes,
+    pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
 }
 
@@ -63,11 +76,31 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
     if !signs {
         key::first(&db, now_ms).await?;
     }
-    let nodes = Nodes::load(&config, &db, clock.clone()).await?;
-    let observed = Observed::default();
+    content::fill(&db, &key_group).await?;
+    let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
+    let observed = Arc::new(Observed::default());
     // Nodes that were there before count as there until they have been silent for long.
     nodes.expected().into_iter().for_each(|report| observed.take(report));
-    let app = App { config, db, clock, observed, wake: Notify::new(), tokens, nodes, key_group };
+    let provider = Arc::new(Local {
+        db: db.clone(),
+        clock: clock.clone(),
+        observed: observed.clone(),
+        nodes: nodes.clone(),
+        domain_suffix: config.domain_suffix.clone(),
+    });
+    let app = App {
+        config,
+        db,
+        clock,
+        observed,
+        provider,
+        wake: Notify::new(),
+        drive: Notify::new(),
+        sweeping: tokio::sync::Mutex::default(),
+        tokens,
+        nodes,
+        key_group,
+    };
     Ok((app, first_token))
 }
 
@@ -75,5 +108,6 @@ impl App {
     /// Says that rows have changed.
     fn changed(&self) {
         self.wake.notify_one();
+        self.drive.notify_one();
     }
 }

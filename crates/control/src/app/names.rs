@@ -1,5 +1,7 @@
 //! Rules for what operators type.
 
+use std::collections::BTreeMap;
+
 use anabranch_db::Idempotency;
 
 use super::Error;
@@ -12,6 +14,13 @@ const DESCRIPTION_MAX: usize = 1000;
 
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_MAX: usize = 255;
+
+/// Labels of one resource.
+const TAGS_MAX: usize = 50;
+
+/// Longest key and value of a label, in characters.
+const TAG_KEY_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
 
 /// A name without the space around it.
 pub(crate) fn name(text: &str) -> Result<String, Error> {
@@ -39,6 +48,29 @@ pub(crate) fn description(text: &str) -> Result<String, Error> {
         return Err(Error::invalid("description", "a description has no control characters but line ends"));
     }
     Ok(text.to_owned())
+}
+
+/// Labels of an operator: up to 50, keys of 1 to 128 and values of up to 256 characters, none of them ours.
+pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    let refuse = |detail: String| Err(Error::invalid("tags", detail));
+    if tags.len() > TAGS_MAX {
+        return refuse(format!("there are at most {TAGS_MAX} tags: {}", tags.len()));
+    }
+    for (key, value) in tags {
+        let (key_length, value_length) = (key.chars().count(), value.chars().count());
+        if !(1..=TAG_KEY_MAX).contains(&key_length) || value_length > TAG_VALUE_MAX {
+            return refuse(format!(
+                "a key has 1 to {TAG_KEY_MAX} characters and a value at most {TAG_VALUE_MAX}: {key:?}"
+            ));
+        }
+        if key.starts_with("anabranch:") || key.starts_with("aws:") {
+            return refuse(format!("keys that begin so are not yours: {key:?}"));
+        }
+        if key.chars().chain(value.chars()).any(char::is_control) {
+            return refuse(format!("a tag has no control characters: {key:?}"));
+        }
+    }
+    Ok(tags.clone())
 }
 
 /// The key of an `Idempotency-Key` header, with the hash of the request that it stands for.

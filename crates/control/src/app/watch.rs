@@ -19,7 +19,7 @@ impl App {
             Err(anabranch_db::Error::NotFound { .. }) => return Err(forbidden(Denied::WrongResource)),
             found => found?,
         };
-        let distribution = self.db.distribution_of_channel(&found.channel).await?;
+        let distribution = self.distribution_serving(&found.channel).await?;
         let keys = self.key_set(&distribution).await?;
         let address = self.play_address(&distribution.id, &found.id);
         let url = request_url(&address, query).ok_or_else(|| Error::Forbidden("the edge has no address".to_owned()))?;

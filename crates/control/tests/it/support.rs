@@ -61,6 +61,8 @@ impl Server {
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
             node_token: Some(NODE_TOKEN.into()),
+            sweep_every: anabranch_control::SWEEP_EVERY,
+            crash_at: None,
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
