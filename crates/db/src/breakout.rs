@@ -18,7 +18,7 @@ pub struct BreakoutRow {
     pub channel: ChannelId,
     /// Where it is in its life.
     pub state: BreakoutState,
-    /// Snapshot version that brought it on or off air.
+    /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// What is wrong, in words.
     pub problem: Option<String>,
@@ -53,7 +53,7 @@ impl Db {
     /// # Errors
     /// There is no such channel, the name is taken, the idempotency key was used otherwise, or the query fails.
     pub async fn breakout_create(&self, new: &NewBreakout, now_ms: i64) -> Result<Created<BreakoutRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM breakouts WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
@@ -124,7 +124,7 @@ impl Db {
     /// # Errors
     /// There is none, the event is not legal, another breakout of the channel is on air, or the query fails.
     pub async fn breakout_event(&self, wanted: &str, event: BreakoutEvent, now_ms: i64) -> Result<BreakoutRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let state = row.state.next(event)?;
         if state == row.state {

@@ -26,7 +26,7 @@ pub struct ChannelRow {
     pub generation: u64,
     /// The generation that the provider has been given; 0 for none.
     pub observed_generation: u64,
-    /// Snapshot version whose application confirms `state`.
+    /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// Segment target in seconds.
     pub segment_target_seconds: u32,
@@ -101,7 +101,7 @@ impl Db {
     /// # Errors
     /// The name is taken, the idempotency key was used otherwise, or the query fails.
     pub async fn channel_create(&self, new: &NewChannel, now_ms: i64) -> Result<Created<ChannelRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM channels WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
@@ -170,7 +170,7 @@ impl Db {
     /// # Errors
     /// There is no such channel, a breakout on air needs it running, or the query fails.
     pub async fn channel_wish(&self, wanted: &str, wish: Wish, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         row.check_stays()?;
         if wish == Wish::Rest
@@ -238,7 +238,7 @@ impl Db {
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.
     pub async fn channel_retire(&self, wanted: &str, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, _version) = self.change().await?;
+        let (mut tx, _version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (on_air(&mut tx, &row.id).await?, row.state) {
             (Some(other), _) => Some(format!("breakout {other:?} is on air; stop it first")),

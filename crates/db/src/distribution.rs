@@ -126,7 +126,7 @@ impl Db {
         channel: Option<&ChannelId>,
         now_ms: i64,
     ) -> Result<Created<DistributionRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query(select!("WHERE d.idempotency_key = $1"))
                 .bind(&idempotency.key)
@@ -160,7 +160,7 @@ impl Db {
         expected: Option<u64>,
         now_ms: i64,
     ) -> Result<DistributionRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         check_generation(&row, expected)?;
         if row.caller_reference != content.caller_reference {
@@ -197,7 +197,7 @@ impl Db {
         content: &DistributionContent,
         now_ms: i64,
     ) -> Result<DistributionRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         if row.phase == DistributionPhase::Detached {
             return Ok(row);
@@ -228,7 +228,7 @@ impl Db {
         content: &DistributionContent,
         now_ms: i64,
     ) -> Result<DistributionRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (&row.channel, row.phase) {
             (Some(has), _) if has == channel => return Ok(row),
@@ -260,7 +260,7 @@ impl Db {
         expected: Option<u64>,
         now_ms: i64,
     ) -> Result<DistributionRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         check_generation(&row, expected)?;
         if row.phase == DistributionPhase::Stale {

@@ -62,7 +62,7 @@ impl Db {
         new: &NewInvalidation,
         now_ms: i64,
     ) -> Result<Created<InvalidationRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let distribution = distribution::find(&mut tx, &new.distribution).await?.id;
         if let Some(earlier) = by_reference(&mut tx, &distribution, &new.caller_reference).await? {
             if earlier.paths == new.paths && earlier.tags == new.tags {

@@ -138,6 +138,13 @@ impl Db {
         Ok(self.readers.read().await?)
     }
 
+    /// A transaction that changes what is wanted and not yet what nodes are told, and a number that goes up with each.
+    pub(crate) async fn wish(&self) -> Result<(Tx, u64), Error> {
+        let mut tx = self.begin().await?;
+        let number = snapshot::wish(&mut tx).await?;
+        Ok((tx, number))
+    }
+
     /// A transaction that changes the snapshot, and the version that it gets when the transaction commits.
     pub(crate) async fn change(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;

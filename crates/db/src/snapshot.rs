@@ -83,6 +83,14 @@ pub(crate) async fn bump(tx: &mut Tx) -> Result<u64, Error> {
     checked_version(version)
 }
 
+/// The number of a wish.
+pub(crate) async fn wish(tx: &mut Tx) -> Result<u64, Error> {
+    let number: i64 = sql::scalar("UPDATE meta SET value = value + 1 WHERE key = 'wish_version' RETURNING value")
+        .fetch_one(&mut **tx)
+        .await?;
+    checked_version(number)
+}
+
 async fn version(conn: &mut Conn) -> Result<u64, Error> {
     let version: i64 = sql::scalar("SELECT value FROM meta WHERE key = 'snapshot_version'").fetch_one(conn).await?;
     checked_version(version)

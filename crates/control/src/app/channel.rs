@@ -62,7 +62,8 @@ impl App {
         let new = self.channel_new(&request, idempotency)?;
         let row = self.db.channel_create(&new, self.clock.now_ms()).await?.into_inner();
         self.changed();
-        self.channel_shown(row).await
+        self.operation_rests(row.id.as_str()).await?;
+        self.channel_show(row.id.as_str()).await
     }
 
     /// What [`Self::channel_create`] would do.

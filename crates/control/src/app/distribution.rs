@@ -69,7 +69,8 @@ impl App {
         let new = NewDistribution { domain_name: self.domain_name(&id), id, content, tags, idempotency };
         let row = self.db.distribution_create(&new, None, self.clock.now_ms()).await?.into_inner();
         self.changed();
-        self.distribution_whole(row).await
+        self.operation_rests(row.id.as_str()).await?;
+        self.distribution_show(row.id.as_str()).await
     }
 
     /// What [`Self::distribution_create`] would do.
@@ -85,7 +86,8 @@ impl App {
         let new = self.channel_distribution(&channel.id)?;
         let row = self.db.distribution_create(&new, Some(&channel.id), self.clock.now_ms()).await?.into_inner();
         self.changed();
-        self.distribution_whole(row).await
+        self.operation_rests(row.id.as_str()).await?;
+        self.distribution_show(row.id.as_str()).await
     }
 
     /// Gives a distribution another configuration; `etag` is that of the one which the caller has seen.
@@ -100,7 +102,8 @@ impl App {
         let expected = etag.map(|etag| generation(&found.id, etag));
         let row = self.db.distribution_update(wanted, &content, expected, self.clock.now_ms()).await?;
         self.changed();
-        self.distribution_whole(row).await
+        self.operation_rests(row.id.as_str()).await?;
+        self.distribution_show(row.id.as_str()).await
     }
 
     /// Wants a distribution gone.

@@ -81,6 +81,19 @@ impl App {
         Ok(self.db.operations_open().await?.into_iter().map(|(subject, row)| (subject, now(row))).collect())
     }
 
+    /// Waits a little until what is being done about a row is over, fails, or waits for nodes.
+    pub(super) async fn operation_rests(&self, subject: &str) -> Result<(), Error> {
+        let begun = Instant::now();
+        while begun.elapsed() < WAIT_MAX {
+            match self.db.operation_of(subject).await? {
+                Some(row) if row.finished_at.is_none() && row.waiting_for.is_none() && row.attempts == 0 => {}
+                _ => break,
+            }
+            tokio::time::sleep(WAIT_LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Waits a little until nothing is being done about a row.
     pub(super) async fn operation_settles(&self, subject: &str) -> Result<Deleted, Error> {
         let begun = Instant::now();

@@ -1,5 +1,8 @@
 -- What is wanted and what a provider made of it are rows of their own; every step between them is recorded.
 
+-- Goes up with every change of what is wanted; the snapshot's goes up with what nodes are told.
+INSERT INTO meta (key, value) SELECT 'wish_version', value FROM meta WHERE key = 'snapshot_version';
+
 ALTER TABLE channels ADD COLUMN phase TEXT NOT NULL DEFAULT 'active';
 -- Goes up with each change of what the pipeline is; and the one that the provider has.
 ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
