@@ -135,7 +135,7 @@ impl DistributionConfig {
             aliases: Vec::new(),
             enabled: true,
             default_root_object: String::new(),
-            price_class: PriceClass::All,
+            price_class: PriceClass::Class100,
             http_version: HttpVersion::default(),
             ipv6: true,
             certificate: Certificate::default(),

@@ -11,6 +11,7 @@ mod app;
 mod assemble;
 mod http;
 mod jobs;
+mod local;
 mod nodes;
 mod observe;
 mod reconcile;
@@ -18,6 +19,7 @@ mod time;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
@@ -28,7 +30,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::jobs::Jobs;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Engine, Reconciler};
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]
@@ -51,6 +53,10 @@ pub struct Config {
     pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
+    /// Time between two rounds that look for what is stale, unknown or different at the provider.
+    pub sweep_every: Duration,
+    /// Where a test wants the process to end, as [`crash_points`] names it. Builds for use do not look at it.
+    pub crash_at: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -148,9 +154,20 @@ impl Control {
                 jobs.run(shutdown.clone()).await;
             }
         };
-        tokio::join!(serve, release, jobs, self.reconciler.run(shutdown.clone()));
+        let engine = Engine::new(self.app.clone()).run(shutdown.clone());
+        let sweeps = reconcile::run_sweeps(self.app.clone(), shutdown.clone());
+        tokio::join!(serve, release, jobs, engine, sweeps, self.reconciler.run(shutdown.clone()));
     }
 }
+
+/// Every point at which a test may end the process: before and after each recorded step.
+#[must_use]
+pub fn crash_points() -> Vec<String> {
+    reconcile::points()
+}
+
+/// Time between two rounds that look for what is stale, unknown or different at the provider, if nobody chooses another.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The OpenAPI 3.1 document of the API, as pretty JSON with a line end.
 #[must_use]

@@ -161,6 +161,12 @@ impl Nodes {
         Ok(bytes)
     }
 
+    /// Whether the node carries distributions of this class. One of this process, which is not in the registry, carries all.
+    pub(crate) fn carries(&self, name: &str, class: PriceClass) -> bool {
+        let Ok(name) = name.parse::<NodeName>() else { return true };
+        self.known.lock().get(&name).is_none_or(|known| known.row.location_class.as_str() <= class_word(class))
+    }
+
     /// Whether the name is one of these nodes.
     pub(crate) fn knows(&self, name: &NodeName) -> bool {
         self.known.lock().contains_key(name)

@@ -96,12 +96,19 @@ impl Observed {
 
     /// Whether every node of `role` acts by `version` or a newer one.
     pub(crate) fn applied(&self, role: &str, version: u64) -> Applied {
+        self.applied_where(role, version, |_| true)
+    }
+
+    /// The same of those nodes of `role` that `counts`, by name; when none of them does there is nobody to wait for.
+    pub(crate) fn applied_where(&self, role: &str, version: u64, counts: impl Fn(&str) -> bool) -> Applied {
         let inner = self.0.lock();
         let mut nodes = inner.applied.iter().filter(|((of, _), _)| of == role).peekable();
         if nodes.peek().is_none() {
             return Applied::NoNode;
         }
-        nodes.find(|(_, has)| **has < version).map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+        nodes
+            .find(|((_, node), has)| **has < version && counts(node))
+            .map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
     }
 
     /// Waits for the node no longer.

@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
+use crate::operation::{self, BREAKOUT_START, BREAKOUT_STOP, CHANNEL_UPDATE};
 use crate::row::{
     self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
 };
@@ -106,10 +107,12 @@ pub struct BreakoutRow {
     pub session: u32,
     /// Signatures made before are refused, Unix seconds.
     pub revoked_before: i64,
-    /// Snapshot version that brought it on or off air.
+    /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// What is wrong, in words.
     pub problem: Option<String>,
+    /// What had to be repaired when it started, in words.
+    pub notice: Option<String>,
     /// Unix milliseconds; when its start was asked.
     pub started_at: Option<i64>,
     /// Unix milliseconds.
@@ -140,7 +143,7 @@ impl Db {
     /// There is no such channel or event, it would end after its event, the name is taken, the idempotency key was used
     /// otherwise, or the query fails.
     pub async fn breakout_create(&self, new: &NewBreakout, now_ms: i64) -> Result<Created<BreakoutRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM breakouts WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
@@ -152,6 +155,7 @@ impl Db {
             }
         }
         let channel = channel::find(&mut tx, &new.channel).await?;
+        channel.check_stays()?;
         sql::query(
             "INSERT INTO breakouts (id, name, channel_id, state, changed_version, created_at, updated_at,
                                     idempotency_key, request_hash)
@@ -194,9 +198,16 @@ impl Db {
             && let Some(frozen) = frozen(&row.content, content)
         {
             let remedy = format!("{frozen} is frozen since it is COMPLETED; reset it, or create another");
-            return Err(Error::NotYet { subject: "breakout", name: row.content.name, remedy });
+            return Err(Error::NotNow { subject: "breakout", name: row.content.name, remedy });
         }
         put(&mut tx, &row.id, content, now_ms).await?;
+        if is_on_air(row.state)
+            && row.content.ingest_allow != content.ingest_allow
+            && let Some(channel) = &row.channel
+        {
+            channel::touch(&mut tx, channel, now_ms).await?;
+            operation::begin(&mut tx, CHANNEL_UPDATE, channel.as_str(), channel.as_str(), now_ms).await?;
+        }
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -276,24 +287,12 @@ impl Db {
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
-    /// Breakouts that wait for channel and distribution.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn breakouts_starting(&self) -> Result<Vec<BreakoutRow>, Error> {
-        let rows = sql::query("SELECT * FROM breakouts WHERE state = $1")
-            .bind(BreakoutState::Starting.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Moves a breakout by an operator's event; its channel and its recording follow in the same transaction.
     ///
     /// # Errors
     /// There is none, the event is not legal, another breakout of the channel is on air, or the query fails.
     pub async fn breakout_event(&self, wanted: &str, event: BreakoutEvent, now_ms: i64) -> Result<BreakoutRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let state = row.state.next(event)?;
         if state == row.state {
@@ -302,7 +301,7 @@ impl Db {
         let (was, is) = (is_on_air(row.state), is_on_air(state));
         let Some(channel) = row.channel.clone() else {
             let remedy = "its channel was deleted; create another breakout".to_owned();
-            return Err(Error::NotYet { subject: "breakout", name: row.content.name, remedy });
+            return Err(Error::NotNow { subject: "breakout", name: row.content.name, remedy });
         };
         if is
             && !was
@@ -320,7 +319,7 @@ impl Db {
         let session = if state == BreakoutState::Idle { row.session + 1 } else { row.session };
         sql::query(
             "UPDATE breakouts SET state = $1, changed_version = $2, started_at = $3, ended_at = $4, updated_at = $5,
-                                  session = $6, problem = NULL
+                                  session = $6, problem = NULL, notice = NULL
              WHERE id = $7",
         )
         .bind(state.as_str())
@@ -342,6 +341,13 @@ impl Db {
             leave(&mut tx, &row.id, now_ms).await?;
         }
         channel::settle(&mut tx, &channel, version, now_ms).await?;
+        if was != is {
+            if !row.content.ingest_allow.is_empty() {
+                channel::touch(&mut tx, &channel, now_ms).await?;
+            }
+            let plan = if is { BREAKOUT_START } else { BREAKOUT_STOP };
+            operation::begin(&mut tx, plan, row.id.as_str(), channel.as_str(), now_ms).await?;
+        }
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -381,6 +387,21 @@ impl Db {
             .bind(problem)
             .bind(breakout.as_str())
             .execute(&mut tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps what had to be repaired for a breakout; the data plane is not told.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE breakouts SET notice = $1 WHERE id = $2")
+            .bind(notice)
+            .bind(breakout.as_str())
+            .execute(&mut *tx)
             .await?;
         tx.commit().await?;
         Ok(())
@@ -428,7 +449,7 @@ async fn put(conn: &mut Conn, breakout: &BreakoutId, content: &BreakoutContent, 
             && ends > event_ends
         {
             let remedy = format!("it would end after its event {:?}; begin earlier, or make it shorter", event.name);
-            return Err(Error::NotYet { subject: "breakout", name: content.name.clone(), remedy });
+            return Err(Error::NotNow { subject: "breakout", name: content.name.clone(), remedy });
         }
     }
     sql::query(
@@ -501,6 +522,7 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
         revoked_before: integer(row, "revoked_before")?,
         changed_version: unsigned(row, "changed_version")?,
         problem: optional_text(row, "problem")?,
+        notice: optional_text(row, "notice")?,
         started_at: optional_integer(row, "started_at")?,
         ended_at: optional_integer(row, "ended_at")?,
         created_at: integer(row, "created_at")?,

@@ -1,7 +1,13 @@
 //! Channels and their inputs.
 
-use anabranch_model::{ChannelEvent, ChannelId, ChannelState, ChosenInput, FailoverSpec, InputId, InputPreference};
+use anabranch_model::{
+    BreakoutId, ChannelEvent, ChannelId, ChannelState, ChosenInput, DistributionPhase, FailoverSpec, InputId,
+    InputPreference,
+};
 
+use crate::operation::{
+    self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP, CHANNEL_SWITCH, CHANNEL_UPDATE,
+};
 use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
@@ -19,7 +25,13 @@ pub struct ChannelRow {
     pub desired_running: bool,
     /// Observed.
     pub state: ChannelState,
-    /// Snapshot version whose application confirms `state`.
+    /// Whether it is wanted: active, or stale while it is being deleted.
+    pub phase: DistributionPhase,
+    /// Goes up with each change of what its pipeline is.
+    pub generation: u64,
+    /// The generation that the provider has been given; 0 for none.
+    pub observed_generation: u64,
+    /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// Segment target in seconds.
     pub segment_target_seconds: u32,
@@ -115,7 +127,7 @@ impl Db {
     /// # Errors
     /// The name is taken, the idempotency key was used otherwise, or the query fails.
     pub async fn channel_create(&self, new: &NewChannel, now_ms: i64) -> Result<Created<ChannelRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM channels WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
@@ -128,6 +140,7 @@ impl Db {
         }
         insert(&mut tx, new, version, now_ms).await?;
         insert_parts(&mut tx, new, version, now_ms).await?;
+        operation::begin(&mut tx, CHANNEL_CREATE, new.id.as_str(), new.id.as_str(), now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         tx.commit().await?;
         Ok(Created::New(row))
@@ -178,26 +191,14 @@ impl Db {
         Ok(ids.into_iter().collect())
     }
 
-    /// Channels that wait for the data plane.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn channels_in_transit(&self) -> Result<Vec<ChannelRow>, Error> {
-        let rows = sql::query("SELECT * FROM channels WHERE state IN ($1, $2)")
-            .bind(ChannelState::Starting.as_str())
-            .bind(ChannelState::Stopping.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Keeps the operator's wish; the state follows unless a breakout decides otherwise. A repeated wish changes nothing.
     ///
     /// # Errors
     /// There is no such channel, a breakout on air needs it running, or the query fails.
     pub async fn channel_wish(&self, wanted: &str, wish: Wish, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
         if wish == Wish::Rest
             && let Some(other) = on_air(&mut tx, &row.id).await?
         {
@@ -214,6 +215,8 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
+        let plan = if desired { CHANNEL_START } else { CHANNEL_STOP };
+        operation::begin(&mut tx, plan, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -261,13 +264,15 @@ impl Db {
     /// # Errors
     /// There is none, the name is taken, or the query fails.
     pub async fn channel_update(&self, wanted: &str, change: &ChannelChange, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, _version) = self.change().await?;
+        let (mut tx, _version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
         let name = change.name.as_ref().unwrap_or(&row.name);
         let failover = change.failover.as_ref().unwrap_or(&row.failover);
         sql::query(
             "UPDATE channels SET name = $1, description = $2, failover_enabled = $3, failover_loss_ms = $4,
-                                 failover_clear_ms = $5, input_preference = $6, ingest_allow = $7, updated_at = $8
+                                 failover_clear_ms = $5, input_preference = $6, ingest_allow = $7, updated_at = $8,
+                                 generation = generation + 1
              WHERE id = $9",
         )
         .bind(name)
@@ -282,6 +287,7 @@ impl Db {
         .execute(&mut tx)
         .await
         .map_err(|error| Error::on_insert(error, "channel", name))?;
+        operation::begin(&mut tx, CHANNEL_UPDATE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -292,8 +298,9 @@ impl Db {
     /// # Errors
     /// There is no such channel or input, its preference is not equal, or the query fails.
     pub async fn channel_choose(&self, wanted: &str, input: &str, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, _version) = self.change().await?;
+        let (mut tx, _version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
         let found: Option<String> = sql::scalar("SELECT id FROM inputs WHERE channel_id = $1 AND id = $2")
             .bind(row.id.as_str())
             .bind(input)
@@ -304,7 +311,7 @@ impl Db {
         }
         if row.failover.preference != InputPreference::Equal {
             let remedy = "its preference is primary, which would switch back at once; make it equal first";
-            return Err(Error::NotYet { subject: "channel", name: row.name, remedy: remedy.to_owned() });
+            return Err(Error::NotNow { subject: "channel", name: row.name, remedy: remedy.to_owned() });
         }
         sql::query(
             "UPDATE channels SET chosen_input = $1, chosen_sequence = chosen_sequence + 1, updated_at = $2 WHERE id = $3",
@@ -314,17 +321,18 @@ impl Db {
         .bind(row.id.as_str())
         .execute(&mut tx)
         .await?;
+        operation::begin(&mut tx, CHANNEL_SWITCH, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
     }
 
-    /// Deletes a channel at rest with its inputs, distribution and the breakouts that never were on air.
+    /// Wants a channel at rest gone: it is stale from now on.
     ///
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.
-    pub async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
-        let (mut tx, _version) = self.change().await?;
+    pub async fn channel_retire(&self, wanted: &str, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (on_air(&mut tx, &row.id).await?, row.state) {
             (Some(other), _) => Some(format!("breakout {other:?} is on air; stop it first")),
@@ -335,9 +343,76 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
-        sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        if row.phase == DistributionPhase::Stale {
+            return Ok(row);
+        }
+        sql::query("UPDATE channels SET phase = $1, updated_at = $2 WHERE id = $3")
+            .bind(DistributionPhase::Stale.as_str())
+            .bind(now_ms)
+            .bind(row.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        operation::begin(&mut tx, CHANNEL_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Deletes the row of a stale channel with its inputs and breakouts.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_remove(&self, wanted: &ChannelId) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        // What never was on air goes with it; what was stays, with its recordings.
+        sql::query("DELETE FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1")
+            .bind(wanted.as_str())
+            .execute(&mut tx)
+            .await?;
+        sql::query("DELETE FROM channels WHERE id = $1 AND phase = 'stale'")
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Notes which generation the provider has; 0 for none.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_observed(&self, wanted: &ChannelId, generation: u64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE channels SET observed_generation = $1 WHERE id = $2")
+            .bind(signed(generation))
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The channel's breakout on air.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_session(&self, wanted: &ChannelId) -> Result<Option<BreakoutId>, Error> {
+        let row = sql::query("SELECT id FROM breakouts WHERE channel_id = $1 AND state IN ('STARTING', 'RUNNING')")
+            .bind(wanted.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(|row| id(row, "id")).transpose()
+    }
+}
+
+impl ChannelRow {
+    /// Refuses what makes no sense of a channel that is being deleted.
+    pub(crate) fn check_stays(&self) -> Result<(), Error> {
+        if self.phase == DistributionPhase::Active {
+            return Ok(());
+        }
+        let remedy = "it is being deleted".to_owned();
+        Err(Error::NotNow { subject: "channel", name: self.name.clone(), remedy })
     }
 }
 
@@ -380,6 +455,16 @@ async fn insert_parts(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i
             .await?;
     }
     distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
+}
+
+/// Notes that nodes are to be told something else of the channel.
+pub(crate) async fn touch(conn: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    sql::query("UPDATE channels SET generation = generation + 1, updated_at = $1 WHERE id = $2")
+        .bind(now_ms)
+        .bind(channel.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 fn list(texts: &[String]) -> String {
@@ -431,6 +516,9 @@ pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
         description: text(row, "description")?,
         desired_running: flag(row, "desired_running")?,
         state: word(row, "state", ChannelState::parse)?,
+        phase: word(row, "phase", DistributionPhase::parse)?,
+        generation: unsigned(row, "generation")?,
+        observed_generation: unsigned(row, "observed_generation")?,
         changed_version: unsigned(row, "changed_version")?,
         segment_target_seconds: unsigned(row, "segment_target_seconds")?,
         window_seconds: unsigned(row, "window_seconds")?,

@@ -59,7 +59,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation` or `node`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation`, `operation` or `node`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,
@@ -152,12 +152,12 @@ pub enum Error {
         /// What is in the way, and what to do.
         remedy: String,
     },
-    /// Its state does not allow it.
-    #[error("{subject} {name:?} does not allow it: {remedy}")]
-    NotYet {
-        /// `breakout`, `channel` or `recording`.
+    /// The row is not in a state for it.
+    #[error("{subject} {name:?} cannot be changed so: {remedy}")]
+    NotNow {
+        /// `breakout`, `channel`, `distribution` or `recording`.
         subject: &'static str,
-        /// Its name.
+        /// Its name or id.
         name: String,
         /// What is in the way, and what to do.
         remedy: String,

@@ -32,6 +32,7 @@ const STEPS: &[Step] = steps![
     1 "init" "0001_init.sql",
     2 "delivery" "0002_delivery.sql",
     3 "nodes" "0003_nodes.sql",
+    4 "provider" "0004_provider.sql",
     6 "sessions" "0006_sessions.sql",
 ];
 

@@ -133,7 +133,7 @@ impl Db {
         let row = find(&mut tx, wanted).await?;
         if row.state != RecordingState::Available {
             let remedy = format!("it is {}; wait until it is AVAILABLE", row.state.as_str());
-            return Err(Error::NotYet { subject: "recording", name: row.id.into(), remedy });
+            return Err(Error::NotNow { subject: "recording", name: row.id.into(), remedy });
         }
         let job = job::create(&mut tx, &mp4_job(&row.id), now_ms).await?;
         tx.commit().await?;

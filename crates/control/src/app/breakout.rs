@@ -1,12 +1,14 @@
 //! Breakouts and the URLs that open them.
 
-use anabranch_db::{Attendance, BreakoutContent, BreakoutRow, Exit, Idempotency, NewBreakout, ViewerRow};
-use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, PackagingState};
+use anabranch_db::{
+    Attendance, BreakoutContent, BreakoutRow, DistributionRow, Exit, Idempotency, NewBreakout, ViewerRow,
+};
+use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, PackagingState};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{PageQuery, list};
-use super::view::{Breakout, List, Packaging, ViewerSession};
+use super::view::{Breakout, List, OperationNow, Packaging, ViewerSession};
 use super::{App, Error, names};
 use crate::reconcile::LEFT_AFTER_MS;
 use crate::time;
@@ -186,7 +188,7 @@ impl App {
             content.description = names::description(description)?;
         }
         if let Some(tags) = &patch.tags {
-            content.tags = names::tags(tags)?;
+            content.tags = names::words(tags)?;
         }
         if let Some(event) = &patch.event {
             content.event = match event.as_str() {
@@ -241,7 +243,11 @@ impl App {
         };
         let page = PageQuery { limit: query.limit, after: query.after }.request()?;
         let page = self.db.breakout_page(channel.as_ref(), event.as_ref(), &page).await?;
-        Ok(list(page, |row| self.breakout_seen(row, None)))
+        let mut operations = self.operations_now().await?;
+        Ok(list(page, |row| {
+            let operation = operations.remove(row.id.as_str());
+            self.breakout_seen(row, None, operation)
+        }))
     }
 
     pub(crate) async fn breakout_show(&self, wanted: &str) -> Result<Breakout, Error> {
@@ -265,12 +271,22 @@ impl App {
         Ok(())
     }
 
-    async fn breakout_view(&self, row: BreakoutRow) -> Result<Breakout, Error> {
-        let watching = self.db.viewers_count(&row.id, self.clock.now_ms() - LEFT_AFTER_MS).await?;
-        Ok(self.breakout_seen(row, Some(watching)))
+    /// The distribution of a channel, which is needed for what is asked.
+    pub(super) async fn distribution_serving(&self, channel: &ChannelId) -> Result<DistributionRow, Error> {
+        let found = self.db.distribution_of_channel(channel).await?;
+        found.ok_or_else(|| {
+            let detail = format!("channel {channel} has no distribution: make one for it, or attach one");
+            Error::Conflict(detail)
+        })
     }
 
-    fn breakout_seen(&self, row: BreakoutRow, viewers: Option<u64>) -> Breakout {
+    async fn breakout_view(&self, row: BreakoutRow) -> Result<Breakout, Error> {
+        let watching = self.db.viewers_count(&row.id, self.clock.now_ms() - LEFT_AFTER_MS).await?;
+        let operation = self.operation_now(row.id.as_str()).await?;
+        Ok(self.breakout_seen(row, Some(watching), operation))
+    }
+
+    fn breakout_seen(&self, row: BreakoutRow, viewers: Option<u64>, operation: Option<OperationNow>) -> Breakout {
         let (packaging, content) = (self.packaging_view(&row), &row.content);
         Breakout {
             packaging,
@@ -291,6 +307,8 @@ impl App {
             id: row.id.into(),
             channel: row.channel.map(String::from),
             state: row.state,
+            notice: row.notice,
+            operation,
             started_at: row.started_at.map(time::render_ms),
             ended_at: row.ended_at.map(time::render_ms),
             created_at: time::render_ms(row.created_at),

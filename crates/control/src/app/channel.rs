@@ -1,14 +1,15 @@
 //! Channels.
 
-use anabranch_cloudfront::DistributionConfig;
-use anabranch_db::{ChannelChange, ChannelRow, Idempotency, InputRow, NewChannel, NewDistribution, NewInput, Wish};
-use anabranch_model::{ChannelId, DistributionId, FailoverSpec, InputId, InputPreference, InputState};
+use anabranch_db::operation::{CHANNEL_CREATE, CHANNEL_DELETE, DISTRIBUTION_DELETE};
+use anabranch_db::{ChannelChange, ChannelRow, Idempotency, InputRow, NewChannel, NewInput, Wish};
+use anabranch_model::{ChannelId, FailoverSpec, InputId, InputPreference, InputState};
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
+use super::operation::planned;
 use super::page::{PageQuery, list};
-use super::view::{Channel, ChannelDistribution, Failover, Input, InputNow, List};
-use super::{App, Error, names};
+use super::view::{Channel, ChannelDistribution, Failover, Input, InputNow, List, OperationNow, Planned};
+use super::{App, Deleted, Error, names};
 use crate::time;
 
 /// Segment target when the caller names none, in seconds.
@@ -100,6 +101,19 @@ impl FailoverPatch {
     }
 }
 
+/// How something is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteQuery {
+    /// `true` deletes what is being watched, and a distribution that is enabled or belongs to a channel.
+    #[serde(default)]
+    pub(crate) force: bool,
+    /// `true` checks the request and answers the steps that it would begin; nothing is changed.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
 impl App {
     /// Makes a channel with an input and a distribution, or answers the one of an earlier, equal request.
     pub(crate) async fn channel_create(
@@ -107,6 +121,20 @@ impl App {
         request: ChannelCreate,
         idempotency: Option<Idempotency>,
     ) -> Result<Channel, Error> {
+        let new = self.channel_new(&request, idempotency)?;
+        let row = self.db.channel_create(&new, self.clock.now_ms()).await?.into_inner();
+        self.changed();
+        self.operation_rests(row.id.as_str()).await?;
+        self.channel_show(row.id.as_str()).await
+    }
+
+    /// What [`Self::channel_create`] would do.
+    pub(crate) fn channel_create_planned(&self, request: &ChannelCreate) -> Result<Planned, Error> {
+        self.channel_new(request, None)?;
+        Ok(planned(CHANNEL_CREATE, &[]))
+    }
+
+    fn channel_new(&self, request: &ChannelCreate, idempotency: Option<Idempotency>) -> Result<NewChannel, Error> {
         let segment_target_seconds = request.segment_target_seconds.unwrap_or(SEGMENT_TARGET_DEFAULT);
         if !(1..=10).contains(&segment_target_seconds) {
             let detail = format!("a segment target is 1 to 10 seconds: {segment_target_seconds}");
@@ -123,47 +151,35 @@ impl App {
             return Err(Error::invalid("inputs", format!("a channel has 1 or 2 inputs: {inputs}")));
         }
         let id = ChannelId::random();
-        let distribution = DistributionId::random();
-        let config = DistributionConfig::live(distribution.as_str(), &id, &self.key_group);
-        let new = NewChannel {
+        Ok(NewChannel {
+            distribution: self.channel_distribution(&id)?,
             id,
             name: names::name(&request.name)?,
             description: names::description(&request.description)?,
             segment_target_seconds,
             window_seconds,
-            failover: request.failover.unwrap_or_default().apply(FailoverSpec::default())?,
+            failover: request.failover.as_ref().unwrap_or(&FailoverPatch::default()).apply(FailoverSpec::default())?,
             ingest_allow: names::allow_list(&request.ingest_allow)?,
             inputs: (0..inputs).map(|_| NewInput { id: InputId::random(), stream_key: stream_key() }).collect(),
-            distribution: NewDistribution {
-                domain_name: self.domain_name(&distribution),
-                content: self.distribution_content(&config, &distribution)?,
-                id: distribution,
-                idempotency: None,
-            },
             idempotency,
-        };
-        let row = self.db.channel_create(&new, self.clock.now_ms()).await?.into_inner();
-        self.changed();
-        self.channel_view(row).await
+        })
     }
 
     pub(crate) async fn channel_list(&self, query: &PageQuery) -> Result<List<Channel>, Error> {
         let page = self.db.channel_page(&query.request()?).await?;
         let list = list(page, |row| row);
+        let mut operations = self.operations_now().await?;
         let mut items = Vec::with_capacity(list.items.len());
         for row in list.items {
-            match self.channel_view(row).await {
-                // Deleted since the page was read.
-                Err(Error::Db(anabranch_db::Error::NotFound { .. })) => {}
-                view => items.push(view?),
-            }
+            let operation = operations.remove(row.id.as_str());
+            items.push(self.channel_view(row, operation).await?);
         }
         Ok(List { items, next: list.next })
     }
 
     pub(crate) async fn channel_show(&self, wanted: &str) -> Result<Channel, Error> {
         let row = self.db.channel_find(wanted).await?;
-        self.channel_view(row).await
+        self.channel_shown(row).await
     }
 
     /// Changes what is named and leaves the rest.
@@ -178,7 +194,7 @@ impl App {
         };
         let row = self.db.channel_update(before.id.as_str(), &change, self.clock.now_ms()).await?;
         self.changed();
-        self.channel_view(row).await
+        self.channel_shown(row).await
     }
 
     /// Puts another input in use (V93).
@@ -194,7 +210,7 @@ impl App {
         let row = self.db.channel_choose(channel.id.as_str(), input.id.as_str(), self.clock.now_ms()).await?;
         tracing::info!(channel.id = %row.id, input.id = %input.id, "input chosen");
         self.changed();
-        self.channel_view(row).await
+        self.channel_shown(row).await
     }
 
     pub(crate) async fn channel_start(&self, wanted: &str) -> Result<Channel, Error> {
@@ -205,19 +221,39 @@ impl App {
         self.channel_wish(wanted, Wish::Rest).await
     }
 
-    pub(crate) async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
-        self.db.channel_delete(wanted).await?;
+    /// Wants a channel gone, with its distribution and breakouts (V40, V45).
+    pub(crate) async fn channel_delete(&self, wanted: &str, query: DeleteQuery) -> Result<Deleted, Error> {
+        let found = self.db.channel_find(wanted).await?;
+        if !query.force
+            && let Some(distribution) = self.db.distribution_of_channel(&found.id).await?
+        {
+            self.check_unwatched(&distribution).await?;
+        }
+        let row = self.db.channel_retire(wanted, self.clock.now_ms()).await?;
         self.changed();
-        Ok(())
+        self.operation_settles(row.id.as_str()).await
+    }
+
+    /// What [`Self::channel_delete`] would do.
+    pub(crate) async fn channel_delete_planned(&self, wanted: &str) -> Result<Planned, Error> {
+        let found = self.db.channel_find(wanted).await?;
+        let also: &[_] =
+            if self.db.distribution_of_channel(&found.id).await?.is_some() { &[DISTRIBUTION_DELETE] } else { &[] };
+        Ok(planned(CHANNEL_DELETE, also))
     }
 
     async fn channel_wish(&self, wanted: &str, wish: Wish) -> Result<Channel, Error> {
         let row = self.db.channel_wish(wanted, wish, self.clock.now_ms()).await?;
         self.changed();
-        self.channel_view(row).await
+        self.channel_shown(row).await
     }
 
-    async fn channel_view(&self, row: ChannelRow) -> Result<Channel, Error> {
+    async fn channel_shown(&self, row: ChannelRow) -> Result<Channel, Error> {
+        let operation = self.operation_now(row.id.as_str()).await?;
+        self.channel_view(row, operation).await
+    }
+
+    async fn channel_view(&self, row: ChannelRow, operation: Option<OperationNow>) -> Result<Channel, Error> {
         let distribution = self.db.distribution_of_channel(&row.id).await?;
         let inputs = self.db.channel_inputs(&row.id).await?;
         let active = self.observed.active_input(&row.id);
@@ -232,12 +268,14 @@ impl App {
             },
             ingest_allow: row.ingest_allow,
             inputs: inputs.into_iter().map(|input| self.input_view(input)).collect(),
-            distribution: ChannelDistribution {
+            distribution: distribution.map(|distribution| ChannelDistribution {
                 id: distribution.id.into(),
                 domain_name: distribution.domain_name,
                 status: distribution.status,
                 enabled: distribution.enabled,
-            },
+            }),
+            phase: row.phase,
+            operation,
             id: row.id.into(),
             name: row.name,
             description: row.description,

@@ -3,10 +3,24 @@
 use std::collections::BTreeSet;
 
 use anabranch_cloudfront::DistributionConfig;
-use anabranch_db::{DistributionContent, DistributionRow};
-use anabranch_model::{DistributionId, PriceClass};
+use anabranch_db::{Db, DistributionContent, DistributionRow};
+use anabranch_model::{DistributionId, KeyGroupId, PriceClass};
 
 use super::{App, Error};
+
+/// Fills in the configurations that a version which kept none has left to be guessed.
+pub(super) async fn fill(db: &Db, default: &KeyGroupId) -> Result<(), anabranch_db::Error> {
+    for id in db.local_distributions_empty().await? {
+        let row = db.distribution_find(id.as_str()).await?;
+        let Some(channel) = &row.channel else { continue };
+        let group = row.key_groups.first().unwrap_or(default);
+        let mut config = DistributionConfig::live(&row.caller_reference, channel, group).to_json();
+        config["PriceClass"] = row.price_class.clone().into();
+        config["Enabled"] = row.enabled.into();
+        db.local_distribution_fill(&id, &config.to_string()).await?;
+    }
+    Ok(())
+}
 
 /// The configuration of a row.
 pub(crate) fn config_of(row: &DistributionRow) -> Result<DistributionConfig, Error> {

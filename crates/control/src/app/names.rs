@@ -1,5 +1,7 @@
 //! Rules for what operators type.
 
+use std::collections::BTreeMap;
+
 use anabranch_db::Idempotency;
 
 use super::Error;
@@ -13,11 +15,15 @@ const DESCRIPTION_MAX: usize = 1000;
 /// Addresses and blocks of a list at most.
 const ALLOW_MAX: usize = 100;
 
-/// Tags at most.
-const TAGS_MAX: usize = 50;
-
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_MAX: usize = 255;
+
+/// Labels of one resource.
+const TAGS_MAX: usize = 50;
+
+/// Longest key and value of a label, in characters.
+const TAG_KEY_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
 
 /// A name without the space around it.
 pub(crate) fn name(text: &str) -> Result<String, Error> {
@@ -90,8 +96,8 @@ fn address_or_block(text: &str) -> Option<String> {
     }
 }
 
-/// Tags of a breakout.
-pub(crate) fn tags(list: &[String]) -> Result<Vec<String>, Error> {
+/// Words to find a breakout by.
+pub(crate) fn words(list: &[String]) -> Result<Vec<String>, Error> {
     if list.len() > TAGS_MAX {
         return Err(Error::invalid("tags", format!("at most {TAGS_MAX} tags: {}", list.len())));
     }
@@ -101,6 +107,29 @@ pub(crate) fn tags(list: &[String]) -> Result<Vec<String>, Error> {
                 .map_err(|_| Error::invalid("tags", format!("a tag has 1 to {NAME_MAX} printable characters: {tag:?}")))
         })
         .collect()
+}
+
+/// Labels of an operator: up to 50, keys of 1 to 128 and values of up to 256 characters, none of them ours.
+pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    let refuse = |detail: String| Err(Error::invalid("tags", detail));
+    if tags.len() > TAGS_MAX {
+        return refuse(format!("there are at most {TAGS_MAX} tags: {}", tags.len()));
+    }
+    for (key, value) in tags {
+        let (key_length, value_length) = (key.chars().count(), value.chars().count());
+        if !(1..=TAG_KEY_MAX).contains(&key_length) || value_length > TAG_VALUE_MAX {
+            return refuse(format!(
+                "a key has 1 to {TAG_KEY_MAX} characters and a value at most {TAG_VALUE_MAX}: {key:?}"
+            ));
+        }
+        if key.starts_with("anabranch:") || key.starts_with("aws:") {
+            return refuse(format!("keys that begin so are not yours: {key:?}"));
+        }
+        if key.chars().chain(value.chars()).any(char::is_control) {
+            return refuse(format!("a tag has no control characters: {key:?}"));
+        }
+    }
+    Ok(tags.clone())
 }
 
 /// The key of an `Idempotency-Key` header, with the hash of the request that it stands for.

@@ -96,7 +96,7 @@ impl App {
 
     /// URLs and cookies that open a breakout.
     pub(super) async fn play(&self, breakout: &BreakoutRow, bound: &Bound) -> Result<PlayUrl, Error> {
-        let distribution = self.db.distribution_of_channel(channel_of(breakout)?).await?;
+        let distribution = self.distribution_serving(channel_of(breakout)?).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
         let place = Place { distribution: &distribution, directory: breakout.id.to_string() };
         let signed = self.sign_place(&place, &breakout.id, &key, bound)?;

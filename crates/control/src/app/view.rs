@@ -1,7 +1,10 @@
 //! What answers look like.
 
+use std::collections::BTreeMap;
+
 use anabranch_model::{
-    BreakoutState, ChannelState, DistributionState, InputPreference, InvalidationState, JobState, RecordingState,
+    BreakoutState, ChannelState, DistributionPhase, DistributionState, InputPreference, InvalidationState, JobState,
+    RecordingState,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,8 +44,13 @@ pub(crate) struct Channel {
     pub(crate) problem: Option<String>,
     /// Push endpoints.
     pub(crate) inputs: Vec<Input>,
-    /// The distribution that serves it.
-    pub(crate) distribution: ChannelDistribution,
+    /// The distribution that serves it; null when it has been detached or could not be made.
+    pub(crate) distribution: Option<ChannelDistribution>,
+    /// `active`, or `stale` while it is being deleted.
+    #[schema(value_type = String, example = "active", pattern = "^(active|stale)$")]
+    pub(crate) phase: DistributionPhase,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// RFC 3339.
     pub(crate) created_at: String,
     /// RFC 3339.
@@ -114,8 +122,11 @@ pub(crate) struct ChannelDistribution {
 pub(crate) struct Distribution {
     /// Identifier.
     pub(crate) id: String,
-    /// Channel that it was made with and goes with; null for a distribution of its own.
+    /// Channel that it serves and goes with; null for a distribution of its own, and for one that was detached.
     pub(crate) channel: Option<String>,
+    /// Whether it is wanted.
+    #[schema(value_type = String, example = "active", pattern = "^(active|detached|stale)$")]
+    pub(crate) phase: DistributionPhase,
     /// The creator's own mark.
     pub(crate) caller_reference: String,
     /// The operator's note.
@@ -137,6 +148,18 @@ pub(crate) struct Distribution {
     pub(crate) price_class: String,
     /// Key groups whose signatures open it; empty when all of it is public.
     pub(crate) key_groups: Vec<String>,
+    /// Labels.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// What makes it real, such as `local`.
+    pub(crate) provider: String,
+    /// The provider's identifier; null while there is nothing at the provider.
+    pub(crate) provider_id: Option<String>,
+    /// How what the provider has differs from what is wanted, in words.
+    pub(crate) drift: Option<String>,
+    /// RFC 3339; when that was looked at last.
+    pub(crate) last_checked_at: Option<String>,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// Requests answered since it was made.
     pub(crate) requests_total: u64,
     /// Bytes sent since it was made.
@@ -154,6 +177,114 @@ pub(crate) struct DistributionWhole {
     /// CloudFront's DistributionConfig with every default filled in.
     #[schema(value_type = Object)]
     pub(crate) config: serde_json::Value,
+}
+
+/// Something that is done at the provider, where it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct OperationNow {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What is done, such as `channel.create`.
+    pub(crate) kind: String,
+    /// Where it is.
+    #[schema(example = "running", pattern = "^(running|undoing|done|failed|rolled_back|superseded)$")]
+    pub(crate) state: String,
+    /// The step that is next or under way; empty when there is none.
+    pub(crate) step: String,
+    /// Failed tries of that step.
+    pub(crate) attempts: u32,
+    /// Why the last try failed, in words.
+    pub(crate) problem: Option<String>,
+    /// What the step waits for, in words.
+    pub(crate) waiting_for: Option<String>,
+    /// RFC 3339; before that it is not tried again.
+    pub(crate) next_try_at: Option<String>,
+}
+
+/// Something that is or was done at the provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Operation {
+    /// Where it is.
+    #[serde(flatten)]
+    pub(crate) now: OperationNow,
+    /// Id of the channel, distribution or breakout that it is about.
+    pub(crate) subject: String,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339.
+    pub(crate) updated_at: String,
+    /// RFC 3339.
+    pub(crate) finished_at: Option<String>,
+}
+
+/// An operation with its steps.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OperationWhole {
+    /// What it is in short.
+    #[serde(flatten)]
+    pub(crate) operation: Operation,
+    /// Its steps, in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A step of an operation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Step {
+    /// Its name, such as `distribution.create`.
+    pub(crate) name: String,
+    /// Where it is.
+    #[schema(example = "done", pattern = "^(pending|begun|done|undone)$")]
+    pub(crate) state: String,
+    /// Times that it was begun.
+    pub(crate) attempts: u32,
+    /// What it found or repaired, in words.
+    pub(crate) note: Option<String>,
+    /// RFC 3339.
+    pub(crate) begun_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// What a request would begin.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Planned {
+    /// Always true: nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Operation and step, in order, such as `channel.create/pipeline.ensure`.
+    pub(crate) steps: Vec<String>,
+}
+
+/// What a round through rows and provider found and did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Sweep {
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Stale distributions.
+    pub(crate) stale: Vec<SweepRow>,
+    /// Distributions that differ at the provider.
+    pub(crate) drifted: Vec<SweepRow>,
+    /// Resources at the provider that no row knows.
+    pub(crate) orphans: Vec<SweepOrphan>,
+}
+
+/// A distribution that a round came upon.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SweepRow {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What it is or what becomes of it, in words.
+    pub(crate) detail: String,
+}
+
+/// A resource at the provider that no row knows.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SweepOrphan {
+    /// `pipeline` or `distribution`.
+    pub(crate) kind: String,
+    /// The provider's identifier.
+    pub(crate) id: String,
+    /// What becomes of it, in words.
+    pub(crate) detail: String,
 }
 
 /// An order to forget what edges keep.
@@ -238,6 +369,10 @@ pub(crate) struct Breakout {
     pub(crate) scheduled_at: Option<String>,
     /// How long it is meant to last.
     pub(crate) duration_minutes: Option<u32>,
+    /// What had to be repaired when it started, in words.
+    pub(crate) notice: Option<String>,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// RFC 3339; when its start was asked.
     pub(crate) started_at: Option<String>,
     /// RFC 3339.

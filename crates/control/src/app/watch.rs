@@ -99,7 +99,7 @@ impl App {
         };
         let (distribution, address) = match recording {
             None => {
-                let distribution = self.db.distribution_of_channel(channel_of(&breakout)?).await?;
+                let distribution = self.distribution_serving(channel_of(&breakout)?).await?;
                 let address = self.play_address(&distribution.id, breakout.id.as_str());
                 (distribution, address)
             }

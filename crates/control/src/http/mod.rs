@@ -11,6 +11,7 @@ mod invalidation;
 mod key;
 mod key_group;
 mod node;
+mod operation;
 mod problem;
 mod record;
 mod recording;
@@ -59,12 +60,19 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(channel::channel_switch))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
+        .routes(routes!(channel::channel_distribution_create))
         .routes(routes!(distribution::distribution_create, distribution::distribution_list))
         .routes(routes!(
             distribution::distribution_show,
             distribution::distribution_update,
             distribution::distribution_delete
         ))
+        .routes(routes!(distribution::distribution_sweep))
+        .routes(routes!(distribution::distribution_detach))
+        .routes(routes!(distribution::distribution_attach))
+        .routes(routes!(distribution::distribution_sync))
+        .routes(routes!(operation::operation_list))
+        .routes(routes!(operation::operation_show))
         .routes(routes!(invalidation::invalidation_create, invalidation::invalidation_list))
         .routes(routes!(invalidation::invalidation_show))
         .routes(routes!(node::distribution_traffic))

@@ -27,7 +27,7 @@ async fn a_channel_comes_with_input_and_distribution() {
     assert_eq!(distribution["status"], "InProgress");
     assert_eq!(distribution["enabled"], true);
     let shown = server.get(&format!("/v1/distributions/{id}")).await.body;
-    assert_eq!(shown["price_class"], "PriceClass_All");
+    assert_eq!(shown["price_class"], "PriceClass_100");
     assert_eq!(shown["channel"], channel["id"]);
     for wanted in [text(&channel["id"]), "concert"] {
         assert_eq!(server.get(&format!("/v1/channels/{wanted}")).await.body, channel);
@@ -194,6 +194,9 @@ async fn deleting() {
     server.get("/v1/channels/c").await.problem(404, "no channel");
     assert_eq!(server.get("/v1/breakouts/b").await.body["channel"], serde_json::Value::Null, "what was on air stays");
     let distribution = format!("/v1/distributions/{}", text(&channel["distribution"]["id"]));
-    server.get(&distribution).await.problem(404, "no distribution");
+    server.until(&distribution, |shown| shown["phase"] == "stale" && shown["enabled"] == false).await;
+    server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
+    server.apply().await;
+    server.until(&distribution, |shown| shown["status"] == 404).await;
     server.snapshot(|snapshot| snapshot.channels.is_empty() && own(snapshot).is_empty()).await;
 }

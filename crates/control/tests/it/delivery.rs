@@ -85,8 +85,13 @@ async fn a_distribution_lives_from_its_configuration() {
     assert_ne!(changed.body["etag"], made["etag"]);
     server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
     conditional(&server, Method::DELETE, &path, etag, None).await.problem(412, "ETag");
-    assert_eq!(server.delete(&path).await.status, StatusCode::NO_CONTENT);
-    server.get(&path).await.problem(404, "no distribution");
+    // It goes when every edge has heard that it is disabled.
+    assert_eq!(server.delete(&path).await.status, StatusCode::ACCEPTED);
+    let stale = server.get(&path).await.body;
+    assert_eq!((&stale["phase"], &stale["operation"]["kind"]), (&json!("stale"), &json!("distribution.delete")));
+    assert!(text(&stale["operation"]["waiting_for"]).contains("\"n1\""), "{stale}");
+    server.apply().await;
+    server.until(&path, |shown| shown["status"] == 404).await;
     server.snapshot(|snapshot| own(snapshot).is_empty()).await;
 }
 
@@ -146,7 +151,10 @@ async fn a_channels_distribution_may_be_changed_and_goes_with_it() {
     assert_eq!(server.act("/v1/breakouts/b/play-url").await.status, StatusCode::OK);
     server.delete(&path).await.problem(409, "delete the channel");
     assert_eq!(server.delete("/v1/channels/c").await.status, StatusCode::NO_CONTENT);
-    server.get(&path).await.problem(404, "no distribution");
+    server.until(&path, |shown| shown["phase"] == "stale").await;
+    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.apply().await;
+    server.until(&path, |shown| shown["status"] == 404).await;
 }
 
 #[tokio::test]

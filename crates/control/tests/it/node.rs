@@ -26,7 +26,7 @@ impl<'a> Node<'a> {
     fn url(&self, plane: Option<&PlaneId>, after: u64) -> String {
         let plane = plane.map_or_else(String::new, |plane| format!("&plane={plane}"));
         format!(
-            "{}/edge/v1/snapshot?node={}&instance={}&role=edge&location=Basel&after={after}&origin={ORIGIN}{plane}",
+            "{}/edge/v1/snapshot?node={}&instance={}&role=edge&location=Basel&location_class=PriceClass_100&after={after}&origin={ORIGIN}{plane}",
             self.server.base, self.name, self.instance
         )
     }

@@ -62,6 +62,8 @@ impl Server {
             watch_base_url: "http://127.0.0.1:9997".into(),
             viewer_origins: vec!["https://app.example.com".into()],
             node_token: Some(NODE_TOKEN.into()),
+            sweep_every: anabranch_control::SWEEP_EVERY,
+            crash_at: None,
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();

@@ -58,6 +58,8 @@ CREATE TABLE breakouts (
     state            TEXT    NOT NULL,
     changed_version  INTEGER NOT NULL,
     problem          TEXT,
+    -- What had to be repaired when it started, in words.
+    notice           TEXT,
     started_at       INTEGER,
     ended_at         INTEGER,
     created_at       INTEGER NOT NULL,
@@ -66,9 +68,9 @@ CREATE TABLE breakouts (
     request_hash     BLOB
 ) STRICT;
 
-INSERT INTO breakouts (id, name, channel_id, state, changed_version, problem, started_at, ended_at, created_at, updated_at,
+INSERT INTO breakouts (id, name, channel_id, state, changed_version, problem, notice, started_at, ended_at, created_at, updated_at,
                        idempotency_key, request_hash)
-SELECT id, name, channel_id, state, changed_version, problem, started_at, ended_at, created_at, updated_at,
+SELECT id, name, channel_id, state, changed_version, problem, notice, started_at, ended_at, created_at, updated_at,
        idempotency_key, request_hash
 FROM breakouts_old;
 
