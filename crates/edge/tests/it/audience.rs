@@ -39,7 +39,10 @@ impl Theatre {
         let spec = KeySpec { id: "K1".parse().unwrap(), public_key_pem: key.public_key_pem().unwrap() };
         let group = KeyGroupSpec { id: "g1".parse().unwrap(), keys: vec![spec] };
         let room = OriginRoom { authority: origin.address.to_string(), token: "t".to_owned() };
-        let edge = start_with_keys(vec![site], vec![group], |config| config.origin_room = Some(room));
+        let edge = start_with_keys(vec![site], vec![group], |config| {
+            config.origin_room = Some(room);
+            config.shield_token = Some("shield".to_owned());
+        });
         for breakout in ["b1", "b2"] {
             for file in ["a.m4s", "b.m4s"] {
                 origin.set(&format!("/live/c1/{breakout}/{file}"), Script::ok(breakout, "max-age=600"));
@@ -284,6 +287,19 @@ async fn refusals_can_be_read_by_pages_of_other_origins() {
     theatre.becomes("/b1/a.m4s", &theatre.query(&[]), (403, Some("curtain"))).await;
     let lines = "Origin: https://app.test\r\nAccess-Control-Request-Method: GET\r\n";
     assert_eq!(ask(theatre.edge.address, "OPTIONS", "a.test", "/b1/a.m4s", lines).await.status, 204);
+}
+
+#[tokio::test]
+async fn another_edge_has_judged_its_viewers() {
+    let theatre = Theatre::open(|_| {}).await;
+    let viewer = theatre.query(&[]);
+    theatre.change(|audience| audience.curtain_up = false);
+    theatre.becomes("/b1/a.m4s", &viewer, (403, Some("curtain"))).await;
+    let asked = |token: &str| {
+        let (address, lines) = (theatre.edge.address, format!("X-Anabranch-Shield: {token}\r\n"));
+        async move { ask(address, "GET", "a.test", "/b1/a.m4s", &lines).await.status }
+    };
+    assert_eq!((asked("shield").await, asked("shields").await), (200, 403));
 }
 
 /// A player that asks again and again on one connection.
