@@ -152,7 +152,7 @@ async fn a_channels_distribution_may_be_changed_and_goes_with_it() {
     server.delete(&path).await.problem(409, "delete the channel");
     assert_eq!(server.delete("/v1/channels/c").await.status, StatusCode::NO_CONTENT);
     server.until(&path, |shown| shown["phase"] == "stale").await;
-    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
     server.apply().await;
     server.until(&path, |shown| shown["status"] == 404).await;
 }

@@ -68,11 +68,14 @@ impl Server {
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
         let (reports, received) = mpsc::channel(64);
-        let (control, snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        let (control, mut snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
         control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
         let task = tokio::spawn(control.run(listener, shutdown.clone()));
+        // The distribution of recordings comes by itself; tests begin after it.
+        let library = snapshots.wait_for(|snapshot| !snapshot.distributions.is_empty());
+        tokio::time::timeout(PATIENCE, library).await.expect("the first distribution comes").unwrap();
         let client = reqwest::Client::new();
         let base = format!("http://{address}");
         Self { base, client, clock, reports, snapshots, first_token, dir, db, shutdown, task }
