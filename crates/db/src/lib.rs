@@ -14,6 +14,7 @@ mod error;
 mod invalidation;
 mod key;
 mod key_group;
+mod lead;
 mod migrate;
 mod node;
 mod open;
@@ -23,6 +24,8 @@ mod snapshot;
 mod sql;
 mod token;
 mod traffic;
+
+use std::sync::Arc;
 
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
@@ -37,6 +40,7 @@ pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
 pub use traffic::Taken;
 
+use lead::Lead;
 use sql::{Pool, Tx};
 
 /// The database. Cheap to clone.
@@ -44,6 +48,7 @@ use sql::{Pool, Tx};
 pub struct Db {
     writer: Pool,
     readers: Pool,
+    lead: Arc<Lead>,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -74,12 +79,13 @@ pub struct Idempotency {
 }
 
 impl Db {
-    fn new(writer: Pool, readers: Pool) -> Self {
-        Self { writer, readers }
+    fn new(writer: Pool, readers: Pool, lead: Lead) -> Self {
+        Self { writer, readers, lead: Arc::new(lead) }
     }
 
     /// Ends every connection; open queries finish first.
     pub async fn close(&self) {
+        self.lead.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -95,7 +101,9 @@ impl Db {
 
     /// A transaction that changes rows without telling the data plane.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(self.writer.write().await?)
+        let mut tx = self.writer.write().await?;
+        self.lead.check(&mut tx).await?;
+        Ok(tx)
     }
 
     /// A transaction that reads what was there at one moment.
