@@ -13,6 +13,7 @@ mod http;
 mod nodes;
 mod observe;
 mod reconcile;
+mod standby;
 mod time;
 
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::reconcile::Reconciler;
+
+pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]
