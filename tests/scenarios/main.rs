@@ -12,6 +12,7 @@ mod live_to_viewer;
 mod players;
 mod process;
 mod signers;
+mod two_controllers;
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ mod local;
 mod nodes;
 mod observe;
 mod reconcile;
+mod standby;
 mod time;
 
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ use tokio::sync::{mpsc, watch};
 use crate::app::App;
 use crate::jobs::Jobs;
 use crate::reconcile::{Engine, Reconciler};
+
+pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]

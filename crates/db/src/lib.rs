@@ -16,6 +16,7 @@ mod invalidation;
 mod job;
 mod key;
 mod key_group;
+mod lead;
 mod local;
 mod local_invalidation;
 mod migrate;
@@ -30,6 +31,8 @@ mod sql;
 mod token;
 mod traffic;
 mod viewer;
+
+use std::sync::Arc;
 
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
@@ -51,6 +54,7 @@ pub use token::TokenHash;
 pub use traffic::Taken;
 pub use viewer::{Exit, Sighting, ViewerRow};
 
+use lead::Lead;
 use sql::{Pool, Tx};
 
 /// The database. Cheap to clone.
@@ -58,6 +62,7 @@ use sql::{Pool, Tx};
 pub struct Db {
     writer: Pool,
     readers: Pool,
+    lead: Arc<Lead>,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -88,12 +93,13 @@ pub struct Idempotency {
 }
 
 impl Db {
-    fn new(writer: Pool, readers: Pool) -> Self {
-        Self { writer, readers }
+    fn new(writer: Pool, readers: Pool, lead: Lead) -> Self {
+        Self { writer, readers, lead: Arc::new(lead) }
     }
 
     /// Ends every connection; open queries finish first.
     pub async fn close(&self) {
+        self.lead.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -109,7 +115,9 @@ impl Db {
 
     /// A transaction that changes rows without telling the data plane.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(self.writer.write().await?)
+        let mut tx = self.writer.write().await?;
+        self.lead.check(&mut tx).await?;
+        Ok(tx)
     }
 
     /// A transaction that reads what was there at one moment.

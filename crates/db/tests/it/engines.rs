@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anabranch_db::{Db, Error, Wish};
-use anabranch_model::ChannelState;
+use anabranch_db::{Db, Error};
 use anabranch_testkit::Database;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -109,31 +108,6 @@ async fn a_file_is_in_wal_mode() {
     let (scratch, _db, _) = open_on(Engine::Sqlite).await;
     let mode = facts(&scratch, "SELECT journal_mode AS fact FROM pragma_journal_mode", "").await;
     assert_eq!(mode, BTreeSet::from(["wal".to_owned()]));
-}
-
-#[tokio::test]
-async fn writers_of_two_processes_wait_for_each_other() {
-    let Some(scratch) = postgres() else { return };
-    let dbs = [scratch.open().await.unwrap(), scratch.open().await.unwrap()];
-    let group = dbs[0].key_group_ensure("default", 1).await.unwrap().id;
-    let before = dbs[1].snapshot_version().await.unwrap();
-    let tasks: Vec<_> = (0..40)
-        .map(|number| {
-            let (db, new) = (dbs[number % 2].clone(), channel(&format!("c{number}"), &group));
-            tokio::spawn(async move {
-                let id = db.channel_create(&new, 1).await?.into_inner().id;
-                db.channel_wish(id.as_str(), Wish::Run, 2).await
-            })
-        })
-        .collect();
-    let mut versions = BTreeSet::new();
-    for task in tasks {
-        let row = task.await.unwrap().unwrap();
-        assert_eq!(row.state, ChannelState::Starting);
-        versions.insert(row.changed_version);
-    }
-    assert_eq!(versions.len(), 40, "each change has a version of its own");
-    assert_eq!(dbs[0].snapshot_version().await.unwrap(), before + 80);
 }
 
 #[tokio::test]

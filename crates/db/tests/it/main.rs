@@ -4,6 +4,7 @@
 
 mod delivery;
 mod engines;
+mod lead;
 mod scratch;
 
 use anabranch_db::{
