@@ -558,7 +558,8 @@ const HEAL: &[(Plan, &str)] = &[
         "SELECT d.id AS subject, COALESCE(d.channel_id, d.id) AS lane FROM distributions d
          WHERE d.status = 'InProgress' AND d.phase <> 'stale'
            AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.finished_at IS NULL
-                           AND (o.subject = d.id OR o.lane = d.channel_id))
+                           AND (o.subject = d.id OR (o.lane = d.channel_id
+                                AND o.kind IN ('channel.create', 'channel.delete', 'breakout.start'))))
            AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.state = 'failed' AND o.subject = d.id) LIMIT $1",
     ),
 ];

@@ -98,6 +98,7 @@ const KEYS: &[(&str, &str)] = &[
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
+    ("control.sweep_every", "ANABRANCH_CONTROL_SWEEP_EVERY"),
     ("node.name", "ANABRANCH_NODE_NAME"),
     ("node.token", "ANABRANCH_NODE_TOKEN"),
     ("origin.listen", "ANABRANCH_ORIGIN_LISTEN"),
@@ -119,6 +120,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "ANABRANCH_CONFIG",
     "ANABRANCH_SERVER",
     "ANABRANCH_OUTPUT",
+    "ANABRANCH_CRASH_AT",
     "ANABRANCH_BIN",
     "ANABRANCH_BLESS",
     "ANABRANCH_TEST_POSTGRES",
@@ -168,10 +170,18 @@ pub(crate) struct Config {
 }
 
 /// Where an edge of its own is told what to serve.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Control {
     pub(crate) url: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) sweep_every: Duration,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { url: None, sweep_every: Duration::from_secs(60) }
+    }
 }
 
 /// Who this process is among the nodes.

@@ -64,3 +64,53 @@ fn listing<T: ToString>(mut items: Vec<T>) -> anabranch_provider::Listing<T> {
     let next = if more { items.last().map(ToString::to_string) } else { None };
     anabranch_provider::Listing { items, next }
 }
+
+#[cfg(test)]
+mod tests {
+    use anabranch_model::Report;
+    use anabranch_net::ManualClock;
+    use anabranch_provider::contract::{Subject, run};
+
+    use super::*;
+    use crate::Config;
+
+    const NOW_MS: i64 = 1_767_225_600_000;
+
+    fn config() -> Config {
+        Config {
+            viewer_origins: Vec::new(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            admin_token: None,
+            edge_base_url: String::new(),
+            edge_port: 0,
+            domain_suffix: "cdn.localhost".into(),
+            rtmp_public: String::new(),
+            watch_base_url: String::new(),
+            node_token: None,
+            sweep_every: crate::SWEEP_EVERY,
+            crash_at: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_contract_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let nodes = Arc::new(Nodes::load(&config(), &db, clock.clone()).await.unwrap());
+        let observed = Arc::new(Observed::default());
+        let (applied, reader) = (observed.clone(), db.clone());
+        let settle = move || -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+            let (applied, reader) = (applied.clone(), reader.clone());
+            Box::pin(async move {
+                let version = reader.snapshot_version().await.unwrap();
+                for role in ["ingest", "packager", "edge"] {
+                    applied.take(Report::Applied { role: role.into(), node: "n".into(), version });
+                }
+            })
+        };
+        let local = Local { db: db.clone(), clock, observed, nodes, domain_suffix: "cdn.localhost".into() };
+        run(Subject { provider: &local, settle: &settle, now_ms: NOW_MS }).await;
+        db.close().await;
+    }
+}

@@ -12,4 +12,5 @@ mod keys;
 mod node;
 mod pages;
 mod play;
+mod provider;
 mod support;
