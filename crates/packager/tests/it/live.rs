@@ -29,13 +29,13 @@ struct House {
 }
 
 fn breakout(session: u32, on_air: bool) -> BreakoutSpec {
-    let (id, channel) = ("b1".parse().unwrap(), "c1".parse().unwrap());
+    let (id, channel) = ("b1".parse().expect("a test's own part"), "c1".parse().expect("a test's own part"));
     BreakoutSpec { id, channel, on_air, session, audience: AudienceSpec::default() }
 }
 
 fn snapshot(breakouts: Vec<BreakoutSpec>) -> Arc<Snapshot> {
     let channel = ChannelSpec {
-        id: "c1".parse().unwrap(),
+        id: "c1".parse().expect("a test's own part"),
         name: "main".to_owned(),
         running: true,
         segment_target_seconds: 2,
@@ -50,7 +50,7 @@ fn house(dir: &Path, breakouts: Vec<BreakoutSpec>) -> House {
     let (snapshot, followed) = watch::channel(snapshot(breakouts));
     let (sessions, fed) = mpsc::channel(4);
     let (told, reports) = mpsc::channel(1000);
-    let store = LocalStore::open(dir, 0).unwrap();
+    let store = LocalStore::open(dir, 0).expect("a test's own part");
     let clock = Arc::new(ManualClock::new(START_MS));
     let (packager, _) = Packager::build("n".to_owned(), store, clock, followed, fed, told);
     let shutdown = Shutdown::new();
@@ -62,9 +62,12 @@ impl House {
     /// An encoder that has sent all this and has gone; returns when it is taken in.
     async fn push(&self, events: &[Event]) {
         let (sender, receiver) = mpsc::channel(1);
-        self.sessions.send(Session { channel: "c1".parse().unwrap(), events: receiver }).await.unwrap();
+        self.sessions
+            .send(Session { channel: "c1".parse().expect("a test's own part"), events: receiver })
+            .await
+            .expect("a test's own part");
         for event in events {
-            sender.send(event.clone()).await.unwrap();
+            sender.send(event.clone()).await.expect("a test's own part");
         }
     }
 
@@ -115,14 +118,21 @@ impl House {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        self.task.await.unwrap();
+        self.task.await.expect("a test's own part");
     }
 }
 
 /// Names of video segments of a session by what is in them.
 fn media(root: &Path, session: u32) -> HashMap<String, Vec<u8>> {
-    let entries = fs::read_dir(root.join(format!("{session}/video"))).unwrap().map(Result::unwrap);
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+    let entries = fs::read_dir(root.join(format!("{session}/video"))).expect("a test's own part").map(Result::unwrap);
+    entries
+        .map(|entry| {
+            (
+                entry.file_name().into_string().expect("a test's own part"),
+                fs::read(entry.path()).expect("a test's own part"),
+            )
+        })
+        .collect()
 }
 
 #[tokio::test]

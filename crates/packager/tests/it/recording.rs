@@ -25,24 +25,26 @@ impl Seen {
 }
 
 fn playlist(dir: &Path, name: &str) -> MediaPlaylist {
-    MediaPlaylist::parse(&fs::read(dir.join(OBJECTS).join(name)).unwrap()).unwrap()
+    MediaPlaylist::parse(&fs::read(dir.join(OBJECTS).join(name)).expect("a test's own part"))
+        .expect("a test's own part")
 }
 
 fn gaps(dir: &Path) -> Vec<(String, i64, i64, String)> {
     let json: serde_json::Value =
-        serde_json::from_slice(&fs::read(dir.join(OBJECTS).join("gaps.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(dir.join(OBJECTS).join("gaps.json")).expect("a test's own part"))
+            .expect("a test's own part");
     assert_eq!(json["version"], 1);
-    let number = |gap: &serde_json::Value, name: &str| gap[name].as_i64().unwrap();
-    let text = |gap: &serde_json::Value, name: &str| gap[name].as_str().unwrap().to_owned();
+    let number = |gap: &serde_json::Value, name: &str| gap[name].as_i64().expect("a test's own part");
+    let text = |gap: &serde_json::Value, name: &str| gap[name].as_str().expect("a test's own part").to_owned();
     let gap = |gap| (text(gap, "start"), number(gap, "media_ms"), number(gap, "length_ms"), text(gap, "reason"));
-    json["gaps"].as_array().unwrap().iter().map(gap).collect()
+    json["gaps"].as_array().expect("a test's own part").iter().map(gap).collect()
 }
 
 /// What ffmpeg complains of when it decodes all of it.
 fn complaints(dir: &Path) -> String {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "warning", "-protocol_whitelist", "file", "-i"]).arg(dir.join(OBJECTS).join("index.m3u8"));
-    let output = ffmpeg.args(["-map", "0", "-f", "null", "-"]).output().unwrap();
+    let output = ffmpeg.args(["-map", "0", "-f", "null", "-"]).output().expect("a test's own part");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
