@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_hls::timeline::Timeline;
-use anabranch_media::{Event, Track, TrackKind};
+use anabranch_media::{Arrival, Event, Track, TrackKind};
 use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Report, Snapshot};
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::{LocalStore, key};
@@ -20,13 +20,13 @@ const COMMAND_QUEUE: usize = 16;
 /// What has been published, by channel and breakout. Shared with the origin.
 pub type Timelines = Arc<HashMap<(ChannelId, BreakoutId), watch::Receiver<Arc<Timeline>>>>;
 
-/// One encoder's media for a channel.
+/// One flow of media for a channel: that of the input in use.
 #[derive(Debug)]
 pub struct Session {
     /// Channel that it feeds.
     pub channel: ChannelId,
-    /// Tracks and samples; closed when the session ends.
-    pub events: mpsc::Receiver<Event>,
+    /// Tracks and samples; a discontinuity stands where one encoder ends, and closed when none will follow.
+    pub events: mpsc::Receiver<Arrival>,
 }
 
 /// The packager of one node.
@@ -46,7 +46,7 @@ pub struct Packager {
 
 #[derive(Debug)]
 enum Command {
-    Session(mpsc::Receiver<Event>),
+    Session(mpsc::Receiver<Arrival>),
     /// The breakout goes on air.
     Air(Box<OnAir>),
     /// The breakout is over, or was deleted.
@@ -221,7 +221,7 @@ impl Packager {
 struct ChannelTask {
     clock: SharedClock,
     reports: mpsc::Sender<Report>,
-    session: Option<mpsc::Receiver<Event>>,
+    session: Option<mpsc::Receiver<Arrival>>,
     tracks: [Option<Arc<Track>>; 2],
     on_air: Option<Box<OnAir>>,
     /// Whether the last report said that segments are being published.
@@ -237,8 +237,8 @@ impl ChannelTask {
                     Some(command) => self.obey(command).await,
                     None => break,
                 },
-                event = next_event(&mut self.session) => match event {
-                    Some(event) => self.take(event).await,
+                arrival = next_event(&mut self.session) => match arrival {
+                    Some(arrival) => self.take(arrival).await,
                     None => self.end_session().await,
                 },
             }
@@ -268,14 +268,14 @@ impl ChannelTask {
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, Arrival { event, at_ms }: Arrival) {
         if let Event::Track(track) = &event {
             let slot = usize::from(track.kind == TrackKind::Audio);
             self.tracks[slot] = Some(track.clone());
         }
         let Some(on_air) = &mut self.on_air else { return };
         let mut closed = Vec::new();
-        on_air.segmenter.push(event, self.clock.now_ms(), &mut closed);
+        on_air.segmenter.push(event, at_ms, &mut closed);
         self.publish(closed).await;
     }
 
@@ -325,7 +325,7 @@ impl ChannelTask {
 }
 
 /// The next event of the session; waits for ever when there is none.
-async fn next_event(session: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
+async fn next_event(session: &mut Option<mpsc::Receiver<Arrival>>) -> Option<Arrival> {
     match session {
         Some(events) => events.recv().await,
         None => std::future::pending().await,

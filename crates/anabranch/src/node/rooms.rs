@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anabranch_control::{Config as ControlConfig, Control};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
-use anabranch_ingest::{Ingest, IngestSession};
+use anabranch_ingest::{ChannelFeed, Feeds, Ingest};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
@@ -31,7 +31,7 @@ use crate::config::{Config, reachable};
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
 
-/// Encoder sessions that wait for the packager.
+/// Encoder sessions that wait for their channel, and channels that wait for the packager.
 const SESSION_QUEUE: usize = 64;
 
 /// Name of this process among the nodes, unless the configuration gives one.
@@ -55,16 +55,18 @@ pub(super) async fn run(config: Config) -> Result<()> {
             .await
             .context("cannot start the control plane")?;
 
-    let (sessions_in, sessions_out) = mpsc::channel::<IngestSession>(SESSION_QUEUE);
+    let (sessions, sessions_out) = mpsc::channel(SESSION_QUEUE);
     let ingest = Ingest::bind(
         anabranch_ingest::Config {
             max_connections: config.rtmp.max_connections,
             ..anabranch_ingest::Config::new(config.rtmp.listen, node.as_str())
         },
         snapshot.clone(),
-        sessions_in,
+        sessions,
         reports.clone(),
     )?;
+    let (feeds_in, feeds_out) = mpsc::channel(SESSION_QUEUE);
+    let feeds = Feeds::build(clock.clone(), snapshot.clone(), sessions_out, feeds_in, reports.clone());
     let (feed, fed) = mpsc::channel::<Session>(SESSION_QUEUE);
     let (packager, timelines) =
         Packager::build(node.clone(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
@@ -97,7 +99,8 @@ pub(super) async fn run(config: Config) -> Result<()> {
     fronts.spawn(ingest.run(front.clone()));
     fronts.spawn(control.run(api_listener, front.clone()));
     fronts.spawn(deliver(edge, front.clone()));
-    fronts.spawn(carry(sessions_out, feed));
+    fronts.spawn(feeds.run());
+    fronts.spawn(carry(feeds_out, feed));
     backs.spawn(packager.run(back.clone()));
     backs.spawn(origin.run(front.clone(), back.clone()));
     backs.spawn(metrics_page.run(back.clone()));
@@ -139,10 +142,10 @@ pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
     }
 }
 
-/// Hands sessions from ingest to packager.
-async fn carry(mut from: mpsc::Receiver<IngestSession>, to: mpsc::Sender<Session>) {
-    while let Some(session) = from.recv().await {
-        if to.send(Session { channel: session.channel, events: session.events }).await.is_err() {
+/// Hands the channels' media from ingest to packager.
+async fn carry(mut from: mpsc::Receiver<ChannelFeed>, to: mpsc::Sender<Session>) {
+    while let Some(ChannelFeed { channel, events }) = from.recv().await {
+        if to.send(Session { channel, events }).await.is_err() {
             break;
         }
     }
