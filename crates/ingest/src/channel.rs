@@ -62,6 +62,16 @@ pub(crate) struct ChannelTask {
     kept: Kept,
 }
 
+/// What a channel's task woke for.
+enum Wake {
+    Command(Option<Command>),
+    /// There is room in the feed, or nobody reads it any more.
+    Room(bool),
+    /// An input sent something, or its session ended.
+    Event(usize, Option<Event>),
+    Time,
+}
+
 #[derive(Debug)]
 struct Input {
     id: InputId,
@@ -106,21 +116,34 @@ impl ChannelTask {
             let deadline = self.deadline();
             let blocked = !self.pending.is_empty();
             let held = self.in_use().filter(|_| blocked);
-            tokio::select! {
-                command = commands.recv(), if commanded => match command {
-                    Some(command) => self.obey(command),
-                    None => commanded = false,
-                },
+            let wake = tokio::select! {
+                command = commands.recv(), if commanded => Wake::Command(command),
                 // This is the one sender, so the room that was seen is still there.
-                room = room(self.feed.as_ref()), if blocked => if room { self.hand_on() } else { self.unwanted() },
-                (at, event) = next(&mut self.inputs, &mut self.turn, held) => match event {
-                    Some(event) => self.take(at, event),
-                    None => self.end_session(at),
-                },
-                () = until(deadline) => {}
+                room = room(self.feed.as_ref()), if blocked => Wake::Room(room),
+                (at, event) = next(&mut self.inputs, &mut self.turn, held) => Wake::Event(at, event),
+                () = until(deadline) => Wake::Time,
+            };
+            if let Some(at) = held {
+                self.excuse(at);
             }
-            self.settle(blocked).await;
+            match wake {
+                Wake::Command(Some(command)) => self.obey(command),
+                Wake::Command(None) => commanded = false,
+                Wake::Room(true) => self.hand_on(),
+                Wake::Room(false) => self.unwanted(),
+                Wake::Event(at, Some(event)) => self.take(at, event),
+                Wake::Event(at, None) => self.end_session(at),
+                Wake::Time => {}
+            }
+            self.settle().await;
         }
+    }
+
+    /// The input was not read up to now: its silence was ours.
+    fn excuse(&mut self, at: usize) {
+        let now = Instant::now();
+        self.failover.excuse(&self.inputs[at].id, now);
+        self.inputs[at].monitor.excuse(now);
     }
 
     fn obey(&mut self, command: Command) {
@@ -225,13 +248,9 @@ impl ChannelTask {
         standby.push(sample, at_ms, tracks, now, loss);
     }
 
-    /// Lets what follows from the new facts happen. `blocked` tells that the input in use was not read.
-    async fn settle(&mut self, blocked: bool) {
+    /// Lets what follows from the new facts happen.
+    async fn settle(&mut self) {
         let now = Instant::now();
-        if blocked && let Some(at) = self.in_use() {
-            self.failover.excuse(&self.inputs[at].id, now);
-            self.inputs[at].monitor.excuse(now);
-        }
         self.decide(now);
         for at in 0..self.inputs.len() {
             let changes = self.inputs[at].monitor.tick(now);

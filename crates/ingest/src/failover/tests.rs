@@ -17,6 +17,9 @@ struct Sim {
     reasons: Vec<String>,
 }
 
+/// What happens, and which switches that makes.
+type Case = (&'static str, Sim, Vec<(u64, usize, Cause)>);
+
 /// No input, in a log.
 const NONE: usize = 0;
 
@@ -89,7 +92,7 @@ use InputPreference::{Equal, Primary};
 #[test]
 fn transitions() {
     let begin = |preference| Sim::new(spec(preference)).connect(&[1, 2]);
-    let table: Vec<(&str, Sim, Vec<(u64, usize, Cause)>)> = vec![
+    let table: Vec<Case> = vec![
         ("the first to send is used", begin(Primary).run(5_000, &[2]), vec![(0, 2, First)]),
         ("both from the start", begin(Primary).run(60_000, &[1, 2]), vec![(0, 1, First)]),
         (
