@@ -1,6 +1,6 @@
 //! From encoder sessions to one flow a channel: a task a channel, which follows its part of the snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anabranch_media::Arrival;
@@ -78,7 +78,8 @@ impl Feeds {
 
     async fn apply(&mut self) {
         let snapshot = self.snapshot.borrow_and_update().clone();
-        self.channels.retain(|id, _| snapshot.channels.iter().any(|channel| channel.id == *id));
+        let wanted: HashSet<_> = snapshot.channels.iter().map(|channel| &channel.id).collect();
+        self.channels.retain(|id, _| wanted.contains(id));
         for channel in &snapshot.channels {
             match self.channels.get_mut(&channel.id) {
                 Some((known, _)) if known == channel => {}
@@ -96,7 +97,9 @@ impl Feeds {
 
     async fn hand_over(&mut self, session: IngestSession) {
         // The session was admitted by a snapshot that may be newer than the one applied here.
-        self.apply().await;
+        if self.snapshot.has_changed().unwrap_or(false) {
+            self.apply().await;
+        }
         let Some((spec, commands)) = self.channels.get(&session.channel) else { return };
         let commands = if commands.is_closed() { self.begin(spec.clone()) } else { commands.clone() };
         // Where it fails the session is dropped, and the encoder told to come again.

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// Most bytes that are kept of one input; beyond it the oldest groups of pictures go.
 const MOST_BYTES: usize = 24 * 1024 * 1024;
 
+/// What a sample counts beyond its own bytes, so that very many very small ones are limited too.
+const SAMPLE_OVERHEAD: usize = 128;
+
 /// Longest time that is kept, whatever the settings say.
 const LONGEST: Duration = Duration::from_secs(12);
 
@@ -70,7 +73,7 @@ impl Standby {
             self.groups.push_back(Group { begun: now, samples: Vec::new(), bytes: 0 });
         }
         let Some(group) = self.groups.back_mut() else { return };
-        let bytes = sample.data.len();
+        let bytes = sample.data.len() + SAMPLE_OVERHEAD;
         group.samples.push((sample, at_ms));
         group.bytes += bytes;
         self.bytes += bytes;
@@ -185,4 +188,144 @@ impl Sent {
 
 fn arrival((sample, at_ms): (Sample, i64)) -> Arrival {
     Arrival { event: Event::Sample(sample), at_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch_media::Codec;
+    use bytes::Bytes;
+
+    use super::*;
+
+    const LOSS: Duration = Duration::from_secs(3);
+
+    fn track(kind: TrackKind, config: &'static [u8]) -> Arc<Track> {
+        Arc::new(Track {
+            kind,
+            timescale: 1000,
+            codec: Codec::H264(Bytes::from_static(config)),
+            codecs: String::new(),
+            width: 0,
+            height: 0,
+            sample_rate: 0,
+            channels: 0,
+            frame_samples: 0,
+        })
+    }
+
+    fn tracks() -> Tracks {
+        [Some(track(TrackKind::Video, b"v")), Some(track(TrackKind::Audio, b"a"))]
+    }
+
+    fn picture(ms: i64, keyframe: bool, bytes: usize) -> Sample {
+        let data = Bytes::from(vec![(ms / 40) as u8; bytes]);
+        Sample { kind: TrackKind::Video, dts: ms, pts: ms, keyframe, data }
+    }
+
+    fn sound(ms: i64) -> Sample {
+        Sample { kind: TrackKind::Audio, dts: ms, pts: ms, keyframe: true, data: Bytes::from_static(b"sound") }
+    }
+
+    /// A picture each 40 ms with a keyframe each `gop` ms, and sound 10 ms after each.
+    fn stream(from: i64, to: i64, gop: i64, bytes: usize) -> Vec<Sample> {
+        let at = |ms| [picture(ms, ms % gop == 0, bytes), sound(ms + 10)];
+        (from..to).step_by(40).flat_map(at).collect()
+    }
+
+    fn keep(begun: Instant, samples: Vec<Sample>, tracks: &Tracks) -> Standby {
+        let mut standby = Standby::default();
+        for sample in samples {
+            let now = begun + Duration::from_millis(sample.dts as u64);
+            standby.push(sample.clone(), sample.dts, tracks, now, LOSS);
+        }
+        standby
+    }
+
+    fn times(arrivals: &[Arrival]) -> Vec<(TrackKind, i64)> {
+        let sample = |arrival: &Arrival| match &arrival.event {
+            Event::Sample(sample) => (sample.kind, sample.dts),
+            other => panic!("{other:?}"),
+        };
+        arrivals.iter().map(sample).collect()
+    }
+
+    #[test]
+    fn what_follows_a_loss_begins_with_the_next_keyframe() {
+        let begun = Instant::now();
+        let at = |ms| Some(begun + Duration::from_millis(ms));
+        for (since, first) in
+            [(at(6_000), 6_000), (at(6_200), 6_000), (at(6_300), 8_000), (at(9_900), 8_000), (None, 8_000)]
+        {
+            let mut standby = keep(begun, stream(200, 9_000, 2_000, 100), &tracks());
+            assert_eq!(standby.newest(), at(8_000));
+            let kept = standby.take_since(since);
+            assert_eq!(times(&kept)[0], (TrackKind::Video, first), "{since:?}");
+            assert_eq!(times(&kept).last(), Some(&(TrackKind::Audio, 8_970)));
+            assert!(standby.take_since(since).is_empty(), "taken");
+        }
+    }
+
+    #[test]
+    fn time_and_bytes_are_bounded() {
+        let begun = Instant::now();
+        let hour = keep(begun, stream(0, 3_600_000, 2_000, 100), &tracks());
+        assert!(hour.groups.len() <= 4, "{}", hour.groups.len());
+        let large = keep(begun, stream(0, 4_000, 1_000, 1 << 20), &tracks());
+        assert!(large.bytes() <= MOST_BYTES);
+        let none = keep(begun, stream(0, 3_999, 4_000, 1 << 20), &tracks());
+        assert_eq!((none.bytes(), none.newest()), (0, None), "a group that is too large waits for the next keyframe");
+        let alone = keep(begun, stream(0, 60_000, 2_000, 0).into_iter().filter(|s| s.keyframe).collect(), &tracks());
+        assert!(alone.bytes() < 60_000);
+    }
+
+    #[test]
+    fn sound_alone_can_be_begun_anywhere() {
+        let begun = Instant::now();
+        let only = [None, Some(track(TrackKind::Audio, b"a"))];
+        let mut standby = keep(begun, (0..10_000).step_by(20).map(sound).collect(), &only);
+        assert!(standby.groups.len() <= 9, "{}", standby.groups.len());
+        let kept = standby.take_since(Some(begun + Duration::from_millis(8_000)));
+        assert_eq!(times(&kept)[0].1, 8_000);
+    }
+
+    fn sent(samples: &[Sample], tracks: Tracks) -> Sent {
+        let mut sent = Sent { tracks, ..Sent::default() };
+        samples.iter().for_each(|sample| sent.note(sample));
+        sent
+    }
+
+    #[test]
+    fn the_same_stream_goes_on_with_the_next_sample() {
+        let begun = Instant::now();
+        let all = stream(0, 9_000, 2_000, 100);
+        let mut standby = keep(begun, all.clone(), &tracks());
+        // The lost one sent a picture more than sound.
+        let sent = sent(&all[..all.len() - 21], tracks());
+        assert!(standby.is_same(&sent, &tracks()));
+        let rest = standby.take_after(&sent, &tracks()).unwrap();
+        let expected: Vec<_> = all[all.len() - 21..].iter().map(|sample| (sample.kind, sample.dts)).collect();
+        assert_eq!(times(&rest), expected);
+        assert_eq!(expected[0].0, TrackKind::Audio);
+    }
+
+    #[test]
+    fn what_differs_anywhere_is_another_stream() {
+        let begun = Instant::now();
+        let all = stream(0, 9_000, 2_000, 100);
+        let end = all.len() - 20;
+        let fails = |change: &dyn Fn(&mut Vec<Sample>), with: Tracks| {
+            let mut other = all.clone();
+            change(&mut other);
+            let taken = keep(begun, other, &with).take_after(&sent(&all[..end], tracks()), &with);
+            assert!(taken.is_none(), "{taken:?}");
+        };
+        let at = |ms: i64| usize::try_from(ms / 20).unwrap();
+        fails(&|_| {}, [Some(track(TrackKind::Video, b"w")), Some(track(TrackKind::Audio, b"a"))]);
+        fails(&|other| other[at(8_000)].data = Bytes::from_static(b"another keyframe"), tracks());
+        fails(&|other| other[at(8_400)].data = Bytes::from_static(b"another picture"), tracks());
+        fails(&|other| drop(other.remove(at(8_400))), tracks());
+        fails(&|other| other.iter_mut().for_each(|sample| sample.dts += 1), tracks());
+        fails(&|other| other.truncate(end - 1), tracks());
+        fails(&|other| other.retain(|sample| sample.kind == TrackKind::Video), tracks());
+    }
 }
