@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_hls::timeline::Timeline;
-use anabranch_media::{Event, Track, TrackKind};
+use anabranch_media::{Arrival, Event, Track, TrackKind};
 use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Recorded, Report, Snapshot};
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::LocalStore;
@@ -29,13 +29,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What has been published, by channel and breakout. Shared with the origin.
 pub type Timelines = Arc<HashMap<(ChannelId, BreakoutId), watch::Receiver<Arc<Timeline>>>>;
 
-/// One encoder's media for a channel.
+/// One flow of media for a channel: that of the input in use.
 #[derive(Debug)]
 pub struct Session {
     /// Channel that it feeds.
     pub channel: ChannelId,
-    /// Tracks and samples; closed when the session ends.
-    pub events: mpsc::Receiver<Event>,
+    /// Tracks and samples; a discontinuity stands where one encoder ends, and closed when none will follow.
+    pub events: mpsc::Receiver<Arrival>,
 }
 
 /// The packager of one node.
@@ -57,7 +57,7 @@ pub struct Packager {
 
 #[derive(Debug)]
 enum Command {
-    Session(mpsc::Receiver<Event>),
+    Session(mpsc::Receiver<Arrival>),
     /// The breakout goes on air.
     Air(Box<OnAir>),
     /// The breakout is over.
@@ -266,7 +266,7 @@ impl Packager {
 struct ChannelTask {
     clock: SharedClock,
     reports: mpsc::Sender<Report>,
-    session: Option<mpsc::Receiver<Event>>,
+    session: Option<mpsc::Receiver<Arrival>>,
     tracks: [Option<Arc<Track>>; 2],
     on_air: Option<Box<OnAir>>,
     /// Breakouts that are over and whose recordings could not be written.
@@ -285,8 +285,8 @@ impl ChannelTask {
                     Some(command) => self.obey(command).await,
                     None => break,
                 },
-                event = next_event(&mut self.session) => match event {
-                    Some(event) => self.take(event).await,
+                arrival = next_event(&mut self.session) => match arrival {
+                    Some(arrival) => self.take(arrival).await,
                     None => self.end_session().await,
                 },
                 () = until(self.retry_at) => self.finish_all().await,
@@ -326,14 +326,14 @@ impl ChannelTask {
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, Arrival { event, at_ms }: Arrival) {
         if let Event::Track(track) = &event {
             let slot = usize::from(track.kind == TrackKind::Audio);
             self.tracks[slot] = Some(track.clone());
         }
         let Some(on_air) = &mut self.on_air else { return };
         let mut closed = Vec::new();
-        on_air.segmenter.push(event, self.clock.now_ms(), &mut closed);
+        on_air.segmenter.push(event, at_ms, &mut closed);
         self.publish(closed).await;
     }
 
@@ -444,7 +444,7 @@ async fn until(at: Option<Instant>) {
 }
 
 /// The next event of the session; waits for ever when there is none.
-async fn next_event(session: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
+async fn next_event(session: &mut Option<mpsc::Receiver<Arrival>>) -> Option<Arrival> {
     match session {
         Some(events) => events.recv().await,
         None => std::future::pending().await,

@@ -8,6 +8,7 @@ mod remote;
 mod rooms;
 mod secure;
 mod token;
+mod worker;
 
 pub(crate) use alone::{EdgeArguments, edge};
 pub(crate) use token::show as node_token;

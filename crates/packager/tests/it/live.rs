@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_media::Event;
+use anabranch_media::{Arrival, Event};
 use anabranch_model::{
     AudienceSpec, BreakoutSpec, ChannelSpec, FailoverSpec, PackagingState, Recorded, Report, Snapshot,
 };
@@ -67,7 +67,7 @@ impl House {
             .await
             .expect("a test's own part");
         for event in events {
-            sender.send(event.clone()).await.expect("a test's own part");
+            sender.send(Arrival { event: event.clone(), at_ms: START_MS }).await.expect("a test's own part");
         }
     }
 
