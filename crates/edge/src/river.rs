@@ -193,7 +193,8 @@ async fn deliver_page(
             let shown = Request { method: asked.request.method, ..request };
             got.authorised.routed.request = &shown;
             got.served = fetched.served;
-            deliver(got, Some(page.status), &mut scratch.head, context).await
+            // Getting the page may have taken time too.
+            deliver(got, Some(page.status), &mut scratch.head, &context.later()).await
         }
         Ok(_) | Err(_) => deliver(fetched, None, &mut scratch.head, context).await,
     }
