@@ -320,9 +320,12 @@ impl Writer {
         let Some(free) = self.measure() else { return false };
         let reserve = self.tier.reserve_bytes;
         let left = free.saturating_sub(reserve).min(MEASURE_BYTES.max(wanted));
-        if left < wanted || self.is_crowded_out() {
+        let crowded_out = self.is_crowded_out();
+        if left < wanted || crowded_out {
             self.room = None;
-            self.tier.health.fail(&Failure::Full { free, reserve });
+            let least = if crowded_out { HEADROOM_BYTES + self.min_bytes() } else { 0 };
+            let needed = reserve.saturating_add(wanted.max(least));
+            self.tier.health.fail(&Failure::Full { free, needed, reserve });
             return false;
         }
         self.room = Some(Room { bytes: left - wanted, measured: Instant::now() });
@@ -331,7 +334,11 @@ impl Writer {
 
     /// Whether others have left the tier next to nothing.
     fn is_crowded_out(&self) -> bool {
-        self.limit < MIN_TIER_BYTES.min(self.tier.limit_bytes)
+        self.limit < self.min_bytes()
+    }
+
+    fn min_bytes(&self) -> u64 {
+        MIN_TIER_BYTES.min(self.tier.limit_bytes)
     }
 
     /// Free bytes of the file system, after the tier's limit has been fitted to them.
