@@ -49,7 +49,8 @@ pub enum Error {
     /// The certificate authorities of origins cannot be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The directory of the disk tier cannot be used.
+    /// Another process uses the directory of the disk tier. One that cannot be written stops no start: everything is kept in memory
+    /// until it can.
     #[error(transparent)]
     Cache(io::Error),
     /// The access log cannot be kept.

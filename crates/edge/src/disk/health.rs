@@ -59,6 +59,9 @@ pub(super) enum Failure {
     /// The system refuses something.
     #[error("cannot {0}")]
     Io(&'static str, #[source] std::io::Error),
+    /// Another process has locked the directory.
+    #[error("another process uses the directory; give each edge one that it alone may write")]
+    Occupied,
     /// The file system has too little room beside what is to be left free.
     #[error("disk full: {free} bytes free, {needed} are needed, the reserve of {reserve} among them; free some space")]
     Full {

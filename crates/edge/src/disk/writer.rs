@@ -71,6 +71,7 @@ pub(super) fn run(tier: &Arc<Tier>, retry: Duration) {
         tried: None,
         unremoved: Vec::new(),
     };
+    writer.try_again();
     loop {
         match tier.writes.pop(Some(retry)) {
             Popped::Job(job) => writer.handle(job),
@@ -396,11 +397,15 @@ impl Writer {
         }
     }
 
-    /// Writes and removes a file. The directory is not made anew: a disk that is not mounted must not fill another.
+    /// Writes and removes a file. A directory that was there once is not made anew: a disk that is not mounted must not fill
+    /// another.
     fn probe(&mut self) -> io::Result<()> {
         let dir = self.tier.dir.clone();
-        if !dir.join(LOCK_NAME).exists() {
-            *self.tier.lock.lock() = lock(&dir)?;
+        if self.tier.lock.lock().is_none() {
+            // What is there is taken in first: nothing is written beside that, and its space counts.
+            self.tier.occupy().map_err(io::Error::other)?.take_in(&self.tier);
+        } else if !dir.join(LOCK_NAME).exists() {
+            *self.tier.lock.lock() = Some(lock(&dir).map_err(io::Error::other)?);
         }
         // First, so that the tier gives way on a disk where not even this has room.
         let free = self.measure().ok_or(io::ErrorKind::Other)?;
