@@ -26,7 +26,7 @@ use crate::h2::life::Life;
 use crate::h2::{Outgoing, read, response};
 use crate::pace::BodyPace;
 use crate::request::{Connection, ReadBody, Version};
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::tls::HostGuard;
 use crate::worker::Worker;
 
@@ -182,7 +182,7 @@ async fn respond(
             let mut body = RequestBody { recv: Some(recv), limit: worker.config().header_timeout };
             answer(&worker, &table, &request, &mut body, &mut scratch).await
         }
-        Err(status) => answer_unread(&worker, status, &mut scratch),
+        Err(status) => answer_unread(&worker, Unread { viewer: &viewer, status, received: None }, &mut scratch),
     };
     let (head, body) = response(answered, &scratch, life.begin()).into_parts();
     let mut body: Pin<&mut Outgoing> = pin!(body);

@@ -30,7 +30,7 @@ use self::streams::{Executor, Streams};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
 use crate::request::{BadTarget, Fields, Lines, Method, Request, Version, host_without_port, split_target};
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::worker::Worker;
 
 pub(crate) use self::body::Outgoing;
@@ -162,7 +162,7 @@ async fn respond(
             let mut body = RequestBody::new(incoming, worker.config().header_timeout);
             answer(&worker, &table, &request, &mut body, &mut scratch).await
         }
-        Err(status) => answer_unread(&worker, status, &mut scratch),
+        Err(status) => answer_unread(&worker, Unread { viewer: &viewer, status, received: None }, &mut scratch),
     };
     Ok(response(answered, &scratch, open))
 }
