@@ -83,6 +83,9 @@ pub(crate) fn missing(observed: &Observed, roles: &[&str], version: u64) -> Opti
     roles.iter().find_map(|role| match observed.applied(role, version) {
         Applied::Yes => None,
         Applied::NoNode => Some(format!("waiting for {role}: no such node has reported")),
-        Applied::Behind(node) => Some(format!("waiting for {role} node {node:?} to apply version {version}")),
+        Applied::Behind(node) => {
+            let remedy = observed.remedy(&node);
+            Some(format!("waiting for {role} node {node:?} to apply version {version}{remedy}"))
+        }
     })
 }
