@@ -77,17 +77,13 @@ pub(crate) enum InvalidationVerb {
     /// Make edges forget paths and tags of a distribution
     // A list of paths would take in the id behind it.
     #[command(
-        override_usage = "anabranch invalidation create <DISTRIBUTION> [--path <PATH>...] [--tag <TAG>...] [OPTIONS]"
+        override_usage = "anabranch invalidation create <DISTRIBUTION> <--path <PATH>...|--tag <TAG>...> [OPTIONS]"
     )]
     Create {
         /// Id of the distribution
         distribution: String,
-        /// Paths, each beginning with `/`; a `*` at the end is any run
-        #[arg(long = "path", value_name = "PATH", num_args = 1.., required_unless_present = "tags")]
-        paths: Vec<String>,
-        /// Tags that the origin sent as Cache-Tag or Surrogate-Key
-        #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
-        tags: Vec<String>,
+        #[command(flatten)]
+        forgotten: Forgotten,
         /// Your own mark: the same with the same paths and tags answers the earlier order
         #[arg(long, value_name = "TEXT")]
         caller_reference: Option<String>,
@@ -110,6 +106,18 @@ pub(crate) enum InvalidationVerb {
         #[command(flatten)]
         one: One,
     },
+}
+
+/// What edges are to forget: paths, tags or both.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Forgotten {
+    /// Paths, each beginning with `/`; a `*` at the end is any run
+    #[arg(long = "path", value_name = "PATH", num_args = 1..)]
+    paths: Vec<String>,
+    /// Tags that the origin sent as Cache-Tag or Surrogate-Key
+    #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -193,9 +201,9 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
 
 pub(super) async fn invalidation(verb: InvalidationVerb) -> Result<()> {
     match verb {
-        InvalidationVerb::Create { distribution, paths, tags, caller_reference, wait, connection } => {
+        InvalidationVerb::Create { distribution, forgotten, caller_reference, wait, connection } => {
             let client = Client::new(&connection)?;
-            let mut body = json!({ "paths": paths, "tags": tags });
+            let mut body = json!({ "paths": forgotten.paths, "tags": forgotten.tags });
             set(&mut body, "caller_reference", caller_reference.map(Value::from));
             let made = client.post(&path(&["distributions", &distribution, "invalidations"]), body).await?;
             let id = text(&made, "id");
