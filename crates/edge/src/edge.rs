@@ -218,6 +218,7 @@ fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: 
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
     books.follow(table.cells());
+    shared.metrics.unshielded.follow(&newest, &shared.config);
     shared.table.store(Arc::new(table));
     tracing::info!(
         snapshot.version = newest.version,

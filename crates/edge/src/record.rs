@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::access_log::{Ending, Line};
 use crate::series::Series;
 use crate::table::Cell;
+use crate::unshielded::Unshielded;
 
 /// Time between two reports of traffic.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -124,6 +125,7 @@ pub(crate) struct Metrics {
     pub(crate) cache_objects: Gauge,
     pub(crate) disk_bytes: Gauge,
     pub(crate) disk_objects: Gauge,
+    pub(crate) unshielded: Unshielded,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -146,6 +148,7 @@ impl Metrics {
             cache_objects: gauge!("anabranch_edge_cache_objects"),
             disk_bytes: gauge!("anabranch_edge_disk_bytes"),
             disk_objects: gauge!("anabranch_edge_disk_objects"),
+            unshielded: Unshielded::new(),
         }
     }
 }
