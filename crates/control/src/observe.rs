@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use anabranch_model::{BreakoutId, ChannelId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
+use anabranch_model::{
+    BreakoutId, ChannelId, DistributionId, InputId, InputState, NodeName, PackagingState, Report, Traffic,
+};
 use parking_lot::Mutex;
 
 /// Nodes remembered; more are passed over.
@@ -45,6 +47,8 @@ fn key(traffic: &Traffic) -> TrafficKey {
 #[derive(Debug, Default)]
 struct Inner {
     applied: BTreeMap<(String, String), u64>,
+    /// Nodes that are waited for and do not ask.
+    silent: Vec<NodeName>,
     inputs: HashMap<InputId, InputState>,
     /// Inputs with an encoder, by channel.
     connected: HashMap<ChannelId, HashSet<InputId>>,
@@ -109,6 +113,19 @@ impl Observed {
         nodes
             .find(|((_, node), has)| **has < version && counts(node))
             .map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+    }
+
+    /// These nodes, and no others, are waited for and do not ask.
+    pub(crate) fn fall_silent(&self, nodes: Vec<NodeName>) {
+        self.0.lock().silent = nodes;
+    }
+
+    /// What an operator can do about a node that is waited for, to be added to what is said of it; empty if it asks.
+    pub(crate) fn remedy(&self, node: &str) -> String {
+        if !self.0.lock().silent.iter().any(|name| name.as_str() == node) {
+            return String::new();
+        }
+        format!("; it is silent: start it again, or `anabranch node forget {node}` if it will not come back")
     }
 
     /// Waits for the node no longer.

@@ -56,7 +56,8 @@ pub enum Error {
     /// The certificate authorities of origins cannot be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The directory of the disk tier cannot be used.
+    /// Another process uses the directory of the disk tier. One that cannot be written stops no start: everything is kept in memory
+    /// until it can.
     #[error(transparent)]
     Cache(io::Error),
     /// The access log cannot be kept.
@@ -229,6 +230,7 @@ fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: 
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
     books.follow(table.cells());
+    shared.metrics.unshielded.follow(&newest, &shared.config);
     shared.table.store(Arc::new(table));
     tracing::info!(
         snapshot.version = newest.version,

@@ -29,7 +29,7 @@ use self::outgoing::Outgoing;
 use crate::accept::Viewer;
 use crate::pace::BodyPace;
 use crate::request::{Connection, ReadBody, Version};
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::tls::HostGuard;
 use crate::worker::Worker;
 
@@ -179,7 +179,7 @@ async fn respond(worker: Arc<Worker>, request: RequestResolver<h3_quinn::Connect
             let mut body = RequestBody { recv: Some(recv), limit: worker.config().header_timeout };
             answer(&worker, &table, &request, &mut body, &mut scratch).await
         }
-        Err(status) => answer_unread(&worker, status, &mut scratch),
+        Err(status) => answer_unread(&worker, Unread { viewer: &viewer, status, received: None }, &mut scratch),
     };
     let (head, body) = response(answered, &scratch).into_parts();
     let mut body: Pin<&mut Outgoing> = pin!(body);

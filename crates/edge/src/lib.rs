@@ -53,6 +53,7 @@ mod strikes;
 mod table;
 mod task;
 mod tls;
+mod unshielded;
 mod upstream;
 mod wire;
 mod worker;

@@ -14,6 +14,7 @@ use crate::access_log::{Ending, Line};
 use crate::attendance::Attendee;
 use crate::series::Series;
 use crate::table::Cell;
+use crate::unshielded::Unshielded;
 
 /// Time between two reports of traffic.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -125,6 +126,7 @@ pub(crate) struct Metrics {
     pub(crate) cache_objects: Gauge,
     pub(crate) disk_bytes: Gauge,
     pub(crate) disk_objects: Gauge,
+    pub(crate) unshielded: Unshielded,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -147,6 +149,7 @@ impl Metrics {
             cache_objects: gauge!("anabranch_edge_cache_objects"),
             disk_bytes: gauge!("anabranch_edge_disk_bytes"),
             disk_objects: gauge!("anabranch_edge_disk_objects"),
+            unshielded: Unshielded::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
+use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
@@ -230,14 +231,32 @@ async fn deliver_page(
             let shown = Request { method: asked.request.method, ..request };
             got.authorised.routed.request = &shown;
             got.served = fetched.served;
-            deliver(got, Some(page.status), &mut scratch.head, context).await
+            // Getting the page may have taken time too.
+            deliver(got, Some(page.status), &mut scratch.head, &context.later()).await
         }
         Ok(_) | Err(_) => deliver(fetched, None, &mut scratch.head, context).await,
     }
 }
 
+/// What could not be read as a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread<'v> {
+    pub(crate) viewer: &'v Viewer,
+    /// Of the refusal.
+    pub(crate) status: u16,
+    /// Bytes that have come of it, where the front knows.
+    pub(crate) received: Option<u64>,
+}
+
 /// Answers what could not be read as a request.
-pub(crate) fn answer_unread(worker: &Arc<Worker>, status: u16, scratch: &mut Scratch) -> Answer {
-    let refused = Refused { own: Own::Bad(status), site: None, rule: None };
-    refuse(refused, None, &mut scratch.head, &Context::new(worker))
+pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &mut Scratch) -> Answer {
+    let context = Context::new(worker);
+    let notes = Notes::begin(worker);
+    let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
+    let mut answer = refuse(refused, None, &mut scratch.head, &context);
+    if let Some(notes) = notes {
+        let id = worker.request_ids().text(context.request_id);
+        answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));
+    }
+    answer
 }

@@ -47,7 +47,8 @@ pub(crate) struct Node {
     pub(crate) location: String,
     /// Price class of that location; null for nodes of the control plane's own process.
     pub(crate) location_class: Option<String>,
-    /// Whether it is heard. Changes do not wait for nodes that have left or are lost.
+    /// Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+    /// have left or are lost.
     #[schema(example = "connected", pattern = "^(connected|silent|lost|left)$")]
     pub(crate) state: String,
     /// Snapshot version that it acts by.
@@ -307,6 +308,7 @@ impl App {
         for row in self.nodes.lose() {
             self.observed.gone(&row.role, row.name.as_str());
         }
+        self.observed.fall_silent(self.nodes.silent());
         for name in self.nodes.expire() {
             self.db.node_delete(name.as_str()).await?;
         }

@@ -191,6 +191,32 @@ async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_node_whose_held_request_is_cut_is_silent_within_seconds_and_still_waited_for() {
+    let mut server = Server::start().await;
+    let node = Node::new(&server, "edge-1");
+    let first = node.first().await;
+    let held = node.ask(Some(&first.plane), first.snapshot.version);
+    node_shown(&server, "edge-1", "connected").await;
+    held.abort();
+    // The cut counts from when the server sees it.
+    let mut seconds = 0;
+    while server.get("/v1/nodes").await.body["items"].as_array().unwrap().iter().all(|node| node["state"] != "silent") {
+        seconds += 6;
+        assert!(seconds < 300, "it is never silent");
+        server.clock.set_ms(NOW_MS + seconds * 1000);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
+    let version = server.snapshot(|snapshot| snapshot.distributions.len() == 1).await.version;
+    server.applied("edge", version).await;
+    let path = format!("/v1/distributions/{distribution}");
+    let told = |distribution: &Value| text(&distribution["waiting_for"]).contains("`anabranch node forget edge-1`");
+    assert_eq!(server.until(&path, told).await["status"], "InProgress");
+    assert_eq!(server.delete("/v1/nodes/edge-1").await.status, StatusCode::NO_CONTENT);
+    distribution_status(&server, &distribution, "Deployed").await;
+}
+
+#[tokio::test]
 async fn after_a_restart_known_nodes_are_waited_for_before_they_are_heard() {
     let server = Server::start().await;
     let node = Node::new(&server, "edge-1");

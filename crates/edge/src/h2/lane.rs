@@ -15,7 +15,7 @@ use super::hpack::FieldBlock;
 use super::inbox::RequestBody;
 use crate::accept::Viewer;
 use crate::deliver::Answer;
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::worker::Worker;
 
 /// Memory that a paper may hold to be used again.
@@ -117,7 +117,10 @@ async fn work(worker: Arc<Worker>, viewer: Viewer, desk: Arc<Mutex<Desk>>) -> In
         .await;
         let answered = match read(&paper.block, &viewer) {
             Ok(request) => answer(&worker, table.load(), &request, &mut body, &mut paper.scratch).await,
-            Err(status) => answer_unread(&worker, status, &mut paper.scratch),
+            Err(status) => {
+                let unread = Unread { viewer: &viewer, status, received: None };
+                answer_unread(&worker, unread, &mut paper.scratch)
+            }
         };
         *desk.lock() = Desk::Answered(answered, paper);
     }
