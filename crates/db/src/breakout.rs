@@ -1,10 +1,9 @@
 //! Breakouts.
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
 
 /// A breakout.
@@ -53,7 +52,7 @@ impl Db {
     pub async fn breakout_create(&self, new: &NewBreakout, now_ms: i64) -> Result<Created<BreakoutRow>, Error> {
         let (mut tx, version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query("SELECT * FROM breakouts WHERE idempotency_key = ?1")
+            let row = sql::query("SELECT * FROM breakouts WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -63,10 +62,10 @@ impl Db {
             }
         }
         let channel = channel::find(&mut tx, &new.channel).await?;
-        sqlx::query(
+        sql::query(
             "INSERT INTO breakouts (id, name, channel_id, state, changed_version, created_at, updated_at,
                                     idempotency_key, request_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)",
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
         )
         .bind(new.id.as_str())
         .bind(&new.name)
@@ -102,9 +101,9 @@ impl Db {
         channel: Option<&ChannelId>,
         page: &PageRequest,
     ) -> Result<Page<BreakoutRow>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM breakouts WHERE (?1 IS NULL OR (created_at, id) > (?1, ?2)) AND (?3 IS NULL OR channel_id = ?3)
-             ORDER BY created_at, id LIMIT ?4",
+        let rows = sql::query(
+            "SELECT * FROM breakouts WHERE ($1 IS NULL OR (created_at, id) > ($1, $2)) AND ($3 IS NULL OR channel_id = $3)
+             ORDER BY created_at, id LIMIT $4",
         )
         .bind(page.after_time())
         .bind(page.after_id())
@@ -121,7 +120,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn breakouts_starting(&self) -> Result<Vec<BreakoutRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM breakouts WHERE state = ?1")
+        let rows = sql::query("SELECT * FROM breakouts WHERE state = $1")
             .bind(BreakoutState::Starting.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -152,10 +151,10 @@ impl Db {
             BreakoutState::Running | BreakoutState::Completed => row.started_at,
         };
         let ended_at = (state == BreakoutState::Completed).then_some(now_ms);
-        sqlx::query(
-            "UPDATE breakouts SET state = ?1, changed_version = ?2, started_at = ?3, ended_at = ?4, updated_at = ?5,
+        sql::query(
+            "UPDATE breakouts SET state = $1, changed_version = $2, started_at = $3, ended_at = $4, updated_at = $5,
                                   problem = NULL
-             WHERE id = ?6",
+             WHERE id = $6",
         )
         .bind(state.as_str())
         .bind(signed(version))
@@ -179,10 +178,10 @@ impl Db {
         let state = row.state.next(BreakoutEvent::Ready)?;
         let mut tx = self.begin().await?;
         // What it waited for is no problem any more; what the packager reported stays.
-        sqlx::query(
-            "UPDATE breakouts SET state = ?1, updated_at = ?2,
+        sql::query(
+            "UPDATE breakouts SET state = $1, updated_at = $2,
                                   problem = CASE WHEN problem LIKE 'waiting for %' THEN NULL ELSE problem END
-             WHERE id = ?3 AND state = ?4 AND changed_version = ?5",
+             WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
         .bind(state.as_str())
         .bind(now_ms)
@@ -201,7 +200,7 @@ impl Db {
     /// The query fails.
     pub async fn breakout_problem(&self, breakout: &BreakoutId, problem: Option<&str>) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE breakouts SET problem = ?1 WHERE id = ?2")
+        sql::query("UPDATE breakouts SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(breakout.as_str())
             .execute(&mut *tx)
@@ -221,7 +220,7 @@ impl Db {
             let remedy = format!("it is {}; stop it first", row.state.as_str());
             return Err(Error::InUse { subject: "breakout", name: row.name, remedy });
         }
-        sqlx::query("DELETE FROM breakouts WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM breakouts WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -231,10 +230,10 @@ fn is_on_air(state: BreakoutState) -> bool {
     matches!(state, BreakoutState::Starting | BreakoutState::Running)
 }
 
-async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<BreakoutRow, Error> {
+async fn find(conn: &mut Conn, wanted: &str) -> Result<BreakoutRow, Error> {
     row::find(
         conn,
-        "SELECT * FROM breakouts WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        "SELECT * FROM breakouts WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1",
         "breakout",
         wanted,
         read,
@@ -242,7 +241,7 @@ async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<BreakoutRow, 
     .await
 }
 
-pub(crate) fn read(row: &SqliteRow) -> Result<BreakoutRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
     Ok(BreakoutRow {
         id: id(row, "id")?,
         name: text(row, "name")?,

@@ -1,10 +1,9 @@
 //! Channels and their inputs.
 
 use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
 
 /// A channel.
@@ -97,7 +96,7 @@ impl Db {
     pub async fn channel_create(&self, new: &NewChannel, now_ms: i64) -> Result<Created<ChannelRow>, Error> {
         let (mut tx, version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query("SELECT * FROM channels WHERE idempotency_key = ?1")
+            let row = sql::query("SELECT * FROM channels WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -129,7 +128,7 @@ impl Db {
     pub async fn channel_page(&self, page: &PageRequest) -> Result<Page<ChannelRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM channels WHERE ?1 IS NULL OR (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+            "SELECT * FROM channels WHERE $1 IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
@@ -141,7 +140,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channel_inputs(&self, channel: &ChannelId) -> Result<Vec<InputRow>, Error> {
-        let rows = sqlx::query("SELECT id, stream_key FROM inputs WHERE channel_id = ?1 ORDER BY position")
+        let rows = sql::query("SELECT id, stream_key FROM inputs WHERE channel_id = $1 ORDER BY position")
             .bind(channel.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -153,9 +152,8 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn live_ids(&self) -> Result<std::collections::HashSet<String>, Error> {
-        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM inputs UNION ALL SELECT id FROM breakouts")
-            .fetch_all(&self.readers)
-            .await?;
+        let ids: Vec<String> =
+            sql::scalar("SELECT id FROM inputs UNION ALL SELECT id FROM breakouts").fetch_all(&self.readers).await?;
         Ok(ids.into_iter().collect())
     }
 
@@ -164,7 +162,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channels_in_transit(&self) -> Result<Vec<ChannelRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM channels WHERE state IN (?1, ?2)")
+        let rows = sql::query("SELECT * FROM channels WHERE state IN ($1, $2)")
             .bind(ChannelState::Starting.as_str())
             .bind(ChannelState::Stopping.as_str())
             .fetch_all(&self.readers)
@@ -188,7 +186,7 @@ impl Db {
         if row.desired_running == desired {
             return Ok(row);
         }
-        sqlx::query("UPDATE channels SET desired_running = ?1, updated_at = ?2 WHERE id = ?3")
+        sql::query("UPDATE channels SET desired_running = $1, updated_at = $2 WHERE id = $3")
             .bind(i64::from(desired))
             .bind(now_ms)
             .bind(row.id.as_str())
@@ -207,9 +205,9 @@ impl Db {
     pub async fn channel_confirm(&self, row: &ChannelRow, event: ChannelEvent, now_ms: i64) -> Result<(), Error> {
         let state = row.state.next(event)?;
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE channels SET state = ?1, problem = NULL, updated_at = ?2
-             WHERE id = ?3 AND state = ?4 AND changed_version = ?5",
+        sql::query(
+            "UPDATE channels SET state = $1, problem = NULL, updated_at = $2
+             WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
         .bind(state.as_str())
         .bind(now_ms)
@@ -228,7 +226,7 @@ impl Db {
     /// The query fails.
     pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE channels SET problem = ?1 WHERE id = ?2")
+        sql::query("UPDATE channels SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(channel.as_str())
             .execute(&mut *tx)
@@ -253,17 +251,17 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
-        sqlx::query("DELETE FROM channels WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn insert(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
-    sqlx::query(
+async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
+    sql::query(
         "INSERT INTO channels (id, name, description, desired_running, state, changed_version, segment_target_seconds,
                                window_seconds, created_at, updated_at, idempotency_key, request_hash)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)",
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10)",
     )
     .bind(new.id.as_str())
     .bind(&new.name)
@@ -281,9 +279,9 @@ async fn insert(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now
     Ok(())
 }
 
-async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
+async fn insert_parts(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
     for (position, input) in (0_i64..).zip(&new.inputs) {
-        sqlx::query("INSERT INTO inputs (id, channel_id, position, stream_key) VALUES (?1, ?2, ?3, ?4)")
+        sql::query("INSERT INTO inputs (id, channel_id, position, stream_key) VALUES ($1, $2, $3, $4)")
             .bind(input.id.as_str())
             .bind(new.id.as_str())
             .bind(position)
@@ -294,10 +292,10 @@ async fn insert_parts(conn: &mut SqliteConnection, new: &NewChannel, version: u6
     distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
 }
 
-pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<ChannelRow, Error> {
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<ChannelRow, Error> {
     row::find(
         conn,
-        "SELECT * FROM channels WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        "SELECT * FROM channels WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1",
         "channel",
         wanted,
         read,
@@ -306,29 +304,23 @@ pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<Ch
 }
 
 /// Name of the channel's breakout on air.
-pub(crate) async fn on_air(conn: &mut SqliteConnection, channel: &ChannelId) -> Result<Option<String>, Error> {
-    let name =
-        sqlx::query_scalar("SELECT name FROM breakouts WHERE channel_id = ?1 AND state IN ('STARTING', 'RUNNING')")
-            .bind(channel.as_str())
-            .fetch_optional(conn)
-            .await?;
+pub(crate) async fn on_air(conn: &mut Conn, channel: &ChannelId) -> Result<Option<String>, Error> {
+    let name = sql::scalar("SELECT name FROM breakouts WHERE channel_id = $1 AND state IN ('STARTING', 'RUNNING')")
+        .bind(channel.as_str())
+        .fetch_optional(conn)
+        .await?;
     Ok(name)
 }
 
 /// Makes the channel's state follow what is wanted now: by the operator, or by a breakout on air.
-pub(crate) async fn settle(
-    conn: &mut SqliteConnection,
-    channel: &ChannelId,
-    version: u64,
-    now_ms: i64,
-) -> Result<(), Error> {
+pub(crate) async fn settle(conn: &mut Conn, channel: &ChannelId, version: u64, now_ms: i64) -> Result<(), Error> {
     let row = find(&mut *conn, channel.as_str()).await?;
     let running = row.desired_running || on_air(&mut *conn, channel).await?.is_some();
     let state = row.state.next(if running { ChannelEvent::Start } else { ChannelEvent::Stop })?;
     if state == row.state {
         return Ok(());
     }
-    sqlx::query("UPDATE channels SET state = ?1, changed_version = ?2, updated_at = ?3 WHERE id = ?4")
+    sql::query("UPDATE channels SET state = $1, changed_version = $2, updated_at = $3 WHERE id = $4")
         .bind(state.as_str())
         .bind(signed(version))
         .bind(now_ms)
@@ -338,7 +330,7 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-pub(crate) fn read(row: &SqliteRow) -> Result<ChannelRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
     Ok(ChannelRow {
         id: id(row, "id")?,
         name: text(row, "name")?,
@@ -354,6 +346,6 @@ pub(crate) fn read(row: &SqliteRow) -> Result<ChannelRow, Error> {
     })
 }
 
-pub(crate) fn read_input(row: &SqliteRow) -> Result<InputRow, Error> {
+pub(crate) fn read_input(row: &Row) -> Result<InputRow, Error> {
     Ok(InputRow { id: id(row, "id")?, stream_key: text(row, "stream_key")? })
 }

@@ -1,10 +1,9 @@
 //! Distributions: a channel's own, and those of their own.
 
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
+use crate::row::{self, flag, id, integer, list, optional_id, optional_text, signed, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
 
 /// Rows with what belongs to them, by a condition and an order.
@@ -12,9 +11,9 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT d.*,
-                    (SELECT json_group_array(alias ORDER BY position) FROM distribution_aliases
+                    (SELECT string_agg(alias, ',' ORDER BY position) FROM distribution_aliases
                      WHERE distribution_id = d.id) AS aliases,
-                    (SELECT json_group_array(group_id ORDER BY position) FROM distribution_key_groups
+                    (SELECT string_agg(group_id, ',' ORDER BY position) FROM distribution_key_groups
                      WHERE distribution_id = d.id) AS group_ids
              FROM distributions d ",
             $tail
@@ -106,7 +105,7 @@ impl Db {
     ) -> Result<Created<DistributionRow>, Error> {
         let (mut tx, version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query(select!("WHERE d.idempotency_key = ?1"))
+            let row = sql::query(select!("WHERE d.idempotency_key = $1"))
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -143,10 +142,10 @@ impl Db {
         if row.config.as_ref() == Some(&content.config) {
             return Ok(row);
         }
-        sqlx::query(
-            "UPDATE distributions SET config = ?1, enabled = ?2, price_class = ?3, generation = generation + 1, status = ?4,
-                                      changed_version = ?5, updated_at = ?6
-             WHERE id = ?7",
+        sql::query(
+            "UPDATE distributions SET config = $1, enabled = $2, price_class = $3, generation = generation + 1, status = $4,
+                                      changed_version = $5, updated_at = $6
+             WHERE id = $7",
         )
         .bind(&content.config)
         .bind(i64::from(content.enabled))
@@ -181,7 +180,7 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "distribution", name: row.id.into(), remedy });
         }
-        sqlx::query("DELETE FROM distributions WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM distributions WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -200,7 +199,7 @@ impl Db {
     /// # Errors
     /// The channel is gone, or the query fails.
     pub async fn distribution_of_channel(&self, channel: &ChannelId) -> Result<DistributionRow, Error> {
-        let row = sqlx::query(select!("WHERE d.channel_id = ?1"))
+        let row = sql::query(select!("WHERE d.channel_id = $1"))
             .bind(channel.as_str())
             .fetch_optional(&self.readers)
             .await?
@@ -215,7 +214,7 @@ impl Db {
     pub async fn distribution_page(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE ?1 IS NULL OR (d.created_at, d.id) > (?1, ?2) ORDER BY d.created_at, d.id LIMIT ?3"),
+            select!("WHERE $1 IS NULL OR (d.created_at, d.id) > ($1, $2) ORDER BY d.created_at, d.id LIMIT $3"),
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
@@ -227,7 +226,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn distributions_in_progress(&self) -> Result<Vec<DistributionRow>, Error> {
-        let rows = sqlx::query(select!("WHERE d.status = ?1"))
+        let rows = sql::query(select!("WHERE d.status = $1"))
             .bind(DistributionState::InProgress.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -241,7 +240,7 @@ impl Db {
     pub async fn distribution_confirm(&self, wanted: &DistributionId, version: u64, now_ms: i64) -> Result<(), Error> {
         let status = DistributionState::InProgress.next(DistributionEvent::Confirm);
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE distributions SET status = ?1, updated_at = ?2 WHERE id = ?3 AND changed_version = ?4")
+        sql::query("UPDATE distributions SET status = $1, updated_at = $2 WHERE id = $3 AND changed_version = $4")
             .bind(status.as_str())
             .bind(now_ms)
             .bind(wanted.as_str())
@@ -255,24 +254,24 @@ impl Db {
 
 /// Makes the row and what belongs to it.
 pub(crate) async fn insert(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     new: &NewDistribution,
     channel: Option<&ChannelId>,
     version: u64,
     now_ms: i64,
 ) -> Result<(), Error> {
     let content = &new.content;
-    let other: Option<String> = sqlx::query_scalar("SELECT id FROM distributions WHERE caller_reference = ?1")
+    let other: Option<String> = sql::scalar("SELECT id FROM distributions WHERE caller_reference = $1")
         .bind(&content.caller_reference)
         .fetch_optional(&mut *conn)
         .await?;
     if let Some(distribution) = other {
         return Err(Error::ReferenceUsed { reference: content.caller_reference.clone(), distribution });
     }
-    sqlx::query(
+    sql::query(
         "INSERT INTO distributions (id, channel_id, config, caller_reference, domain_name, enabled, price_class, status,
                                     changed_version, created_at, updated_at, idempotency_key, request_hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
     )
     .bind(new.id.as_str())
     .bind(channel.map(ChannelId::as_str))
@@ -292,22 +291,18 @@ pub(crate) async fn insert(
 }
 
 /// Replaces aliases and key groups by those of the configuration.
-async fn put_parts(
-    conn: &mut SqliteConnection,
-    distribution: &DistributionId,
-    content: &DistributionContent,
-) -> Result<(), Error> {
+async fn put_parts(conn: &mut Conn, distribution: &DistributionId, content: &DistributionContent) -> Result<(), Error> {
     for table in [
-        "DELETE FROM distribution_aliases WHERE distribution_id = ?1",
-        "DELETE FROM distribution_key_groups WHERE distribution_id = ?1",
+        "DELETE FROM distribution_aliases WHERE distribution_id = $1",
+        "DELETE FROM distribution_key_groups WHERE distribution_id = $1",
     ] {
-        sqlx::query(table).bind(distribution.as_str()).execute(&mut *conn).await?;
+        sql::query(table).bind(distribution.as_str()).execute(&mut *conn).await?;
     }
     for (position, alias) in (0_i64..).zip(&content.aliases) {
         // The name that a distribution has by itself is nobody else's alias.
-        let other: Option<String> = sqlx::query_scalar(
-            "SELECT distribution_id FROM distribution_aliases WHERE alias = ?1
-             UNION ALL SELECT id FROM distributions WHERE domain_name = ?1 AND id <> ?2 LIMIT 1",
+        let other: Option<String> = sql::scalar(
+            "SELECT distribution_id FROM distribution_aliases WHERE alias = $1
+             UNION ALL SELECT id FROM distributions WHERE domain_name = $1 AND id <> $2 LIMIT 1",
         )
         .bind(alias)
         .bind(distribution.as_str())
@@ -318,7 +313,7 @@ async fn put_parts(
             Some(other) => return Err(Error::AliasTaken { alias: alias.clone(), distribution: other }),
             None => {}
         }
-        sqlx::query("INSERT INTO distribution_aliases (alias, distribution_id, position) VALUES (?1, ?2, ?3)")
+        sql::query("INSERT INTO distribution_aliases (alias, distribution_id, position) VALUES ($1, $2, $3)")
             .bind(alias)
             .bind(distribution.as_str())
             .bind(position)
@@ -326,9 +321,9 @@ async fn put_parts(
             .await?;
     }
     for (position, group) in (0_i64..).zip(&content.key_groups) {
-        exists(conn, "SELECT 1 FROM key_groups WHERE id = ?1", "key group", group.as_str()).await?;
-        sqlx::query(
-            "INSERT INTO distribution_key_groups (distribution_id, group_id, position) VALUES (?1, ?2, ?3)
+        exists(conn, "SELECT id FROM key_groups WHERE id = $1", "key group", group.as_str()).await?;
+        sql::query(
+            "INSERT INTO distribution_key_groups (distribution_id, group_id, position) VALUES ($1, $2, $3)
              ON CONFLICT DO NOTHING",
         )
         .bind(distribution.as_str())
@@ -338,18 +333,13 @@ async fn put_parts(
         .await?;
     }
     for channel in &content.channels {
-        exists(conn, "SELECT 1 FROM channels WHERE id = ?1", "channel", channel.as_str()).await?;
+        exists(conn, "SELECT id FROM channels WHERE id = $1", "channel", channel.as_str()).await?;
     }
     Ok(())
 }
 
-async fn exists(
-    conn: &mut SqliteConnection,
-    query: &'static str,
-    subject: &'static str,
-    wanted: &str,
-) -> Result<(), Error> {
-    let found: Option<i64> = sqlx::query_scalar(query).bind(wanted).fetch_optional(conn).await?;
+async fn exists(conn: &mut Conn, query: &'static str, subject: &'static str, wanted: &str) -> Result<(), Error> {
+    let found: Option<String> = sql::scalar(query).bind(wanted).fetch_optional(conn).await?;
     found.map(|_| ()).ok_or_else(|| Error::Dangling { subject, wanted: wanted.to_owned() })
 }
 
@@ -360,25 +350,25 @@ fn check_generation(row: &DistributionRow, expected: Option<u64>) -> Result<(), 
     }
 }
 
-pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<DistributionRow, Error> {
-    row::find(conn, select!("WHERE d.id = ?1"), "distribution", wanted, read).await
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<DistributionRow, Error> {
+    row::find(conn, select!("WHERE d.id = $1"), "distribution", wanted, read).await
 }
 
-pub(crate) async fn all(conn: &mut SqliteConnection) -> Result<Vec<DistributionRow>, Error> {
-    let rows = sqlx::query(select!("ORDER BY d.created_at, d.id")).fetch_all(conn).await?;
+pub(crate) async fn all(conn: &mut Conn) -> Result<Vec<DistributionRow>, Error> {
+    let rows = sql::query(select!("ORDER BY d.created_at, d.id")).fetch_all(conn).await?;
     rows.iter().map(read).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<DistributionRow, Error> {
+fn read(row: &Row) -> Result<DistributionRow, Error> {
     Ok(DistributionRow {
         id: id(row, "id")?,
         channel: optional_id(row, "channel_id")?,
         config: optional_text(row, "config")?,
         caller_reference: text(row, "caller_reference")?,
         generation: unsigned(row, "generation")?,
-        key_groups: json(row, "group_ids")?,
+        key_groups: list(row, "group_ids")?,
         domain_name: text(row, "domain_name")?,
-        aliases: json(row, "aliases")?,
+        aliases: list(row, "aliases")?,
         enabled: flag(row, "enabled")?,
         price_class: text(row, "price_class")?,
         status: word(row, "status", DistributionState::parse)?,

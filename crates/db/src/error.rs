@@ -160,9 +160,12 @@ impl Error {
 
     /// Turns the violation of a name's uniqueness into its own variant.
     pub(crate) fn on_insert(error: sqlx::Error, subject: &'static str, name: &str) -> Self {
-        let taken = error
-            .as_database_error()
-            .is_some_and(|database| database.is_unique_violation() && database.message().ends_with(".name"));
+        // SQLite says `UNIQUE constraint failed: keys.name`; PostgreSQL names the constraint, `keys_name_key`.
+        let of_name = |database: &dyn sqlx::error::DatabaseError| {
+            let constraint = database.constraint().is_some_and(|constraint| constraint.ends_with("_name_key"));
+            database.is_unique_violation() && (constraint || database.message().ends_with(".name"))
+        };
+        let taken = error.as_database_error().is_some_and(of_name);
         if taken { Self::NameTaken { subject, name: name.to_owned() } } else { Self::Query(error) }
     }
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use anabranch_model::{
     DistributionId, InvalidationEvent, InvalidationId, InvalidationLog, InvalidationSpec, InvalidationState,
 };
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::row::{id, integer, json, optional_integer, signed, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, DistributionRow, Error, Page, PageRequest, distribution};
 
 /// Orders of a distribution that edges are told of; of older ones they hear only that everything before them is unusable.
@@ -82,17 +81,17 @@ impl Db {
             let reference = new.caller_reference.clone();
             return Err(Error::BatchDiffers { reference, invalidation: earlier.id.into() });
         }
-        let sequence: i64 = sqlx::query_scalar(
-            "UPDATE distributions SET invalidation_sequence = invalidation_sequence + 1 WHERE id = ?1
+        let sequence: i64 = sql::scalar(
+            "UPDATE distributions SET invalidation_sequence = invalidation_sequence + 1 WHERE id = $1
              RETURNING invalidation_sequence",
         )
         .bind(distribution.as_str())
         .fetch_one(&mut *tx)
         .await?;
-        sqlx::query(
+        sql::query(
             "INSERT INTO invalidations (id, distribution_id, sequence, caller_reference, paths, tags, patterns, state,
                                         changed_version, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(new.id.as_str())
         .bind(distribution.as_str())
@@ -133,15 +132,15 @@ impl Db {
     ) -> Result<Page<InvalidationRow>, Error> {
         let mut conn = self.readers.acquire().await?;
         let distribution = distribution::find(&mut conn, distribution).await?.id;
-        let rows = sqlx::query(
-            "SELECT * FROM invalidations WHERE distribution_id = ?4 AND (?1 IS NULL OR (created_at, id) > (?1, ?2))
-             ORDER BY created_at, id LIMIT ?3",
+        let rows = sql::query(
+            "SELECT * FROM invalidations WHERE distribution_id = $4 AND ($1 IS NULL OR (created_at, id) > ($1, $2))
+             ORDER BY created_at, id LIMIT $3",
         )
         .bind(page.after_time())
         .bind(page.after_id())
         .bind(page.fetch())
         .bind(distribution.as_str())
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
@@ -152,8 +151,8 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn invalidations_in_progress(&self) -> Result<Vec<(InvalidationId, u64)>, Error> {
-        let rows = sqlx::query(
-            "SELECT id, changed_version FROM invalidations WHERE state = 'InProgress' ORDER BY changed_version LIMIT ?1",
+        let rows = sql::query(
+            "SELECT id, changed_version FROM invalidations WHERE state = 'InProgress' ORDER BY changed_version LIMIT $1",
         )
         .bind(CONFIRM_MAX)
         .fetch_all(&self.readers)
@@ -169,14 +168,12 @@ impl Db {
         let state = InvalidationState::InProgress.next(InvalidationEvent::Confirm);
         let mut tx = self.begin().await?;
         for invalidation in confirmed {
-            sqlx::query(
-                "UPDATE invalidations SET state = ?1, completed_at = ?2 WHERE id = ?3 AND state = 'InProgress'",
-            )
-            .bind(state.as_str())
-            .bind(now_ms)
-            .bind(invalidation.as_str())
-            .execute(&mut *tx)
-            .await?;
+            sql::query("UPDATE invalidations SET state = $1, completed_at = $2 WHERE id = $3 AND state = 'InProgress'")
+                .bind(state.as_str())
+                .bind(now_ms)
+                .bind(invalidation.as_str())
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(())
@@ -184,28 +181,28 @@ impl Db {
 }
 
 /// Raises the floor over what the log has no room for, and forgets what is too old to be shown.
-async fn shorten(conn: &mut SqliteConnection, distribution: &DistributionId, sequence: i64) -> Result<(), Error> {
-    sqlx::query(
-        "UPDATE distributions SET invalidation_floor = MAX(invalidation_floor, COALESCE((
+async fn shorten(conn: &mut Conn, distribution: &DistributionId, sequence: i64) -> Result<(), Error> {
+    sql::query(
+        "UPDATE distributions SET invalidation_floor = COALESCE((
              SELECT MAX(sequence) FROM (
                  SELECT sequence,
                         ROW_NUMBER() OVER (ORDER BY sequence DESC) AS place,
                         SUM(patterns) OVER (ORDER BY sequence DESC) AS total
                  FROM invalidations
-                 WHERE distribution_id = ?1
-                   AND sequence > (SELECT invalidation_floor FROM distributions WHERE id = ?1))
-             WHERE place > 1 AND (place > ?2 OR total > ?3)), 0))
-         WHERE id = ?1",
+                 WHERE distribution_id = $1
+                   AND sequence > (SELECT invalidation_floor FROM distributions WHERE id = $1)) AS told
+             WHERE place > 1 AND (place > $2 OR total > $3)), invalidation_floor)
+         WHERE id = $1",
     )
     .bind(distribution.as_str())
     .bind(i64::from(LOG_MAX_ORDERS))
     .bind(i64::from(LOG_MAX_PATTERNS))
     .execute(&mut *conn)
     .await?;
-    sqlx::query(
+    sql::query(
         "DELETE FROM invalidations
-         WHERE distribution_id = ?1 AND sequence <= ?2 AND state = 'Completed'
-           AND sequence <= (SELECT invalidation_floor FROM distributions WHERE id = ?1)",
+         WHERE distribution_id = $1 AND sequence <= $2 AND state = 'Completed'
+           AND sequence <= (SELECT invalidation_floor FROM distributions WHERE id = $1)",
     )
     .bind(distribution.as_str())
     .bind(sequence - HISTORY_MAX)
@@ -215,11 +212,11 @@ async fn shorten(conn: &mut SqliteConnection, distribution: &DistributionId, seq
 }
 
 async fn by_reference(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     distribution: &DistributionId,
     reference: &str,
 ) -> Result<Option<InvalidationRow>, Error> {
-    let row = sqlx::query("SELECT * FROM invalidations WHERE distribution_id = ?1 AND caller_reference = ?2")
+    let row = sql::query("SELECT * FROM invalidations WHERE distribution_id = $1 AND caller_reference = $2")
         .bind(distribution.as_str())
         .bind(reference)
         .fetch_optional(conn)
@@ -227,12 +224,8 @@ async fn by_reference(
     row.as_ref().map(read).transpose()
 }
 
-async fn find(
-    conn: &mut SqliteConnection,
-    distribution: &DistributionId,
-    wanted: &str,
-) -> Result<InvalidationRow, Error> {
-    let row = sqlx::query("SELECT * FROM invalidations WHERE distribution_id = ?1 AND id = ?2")
+async fn find(conn: &mut Conn, distribution: &DistributionId, wanted: &str) -> Result<InvalidationRow, Error> {
+    let row = sql::query("SELECT * FROM invalidations WHERE distribution_id = $1 AND id = $2")
         .bind(distribution.as_str())
         .bind(wanted)
         .fetch_optional(conn)
@@ -243,14 +236,14 @@ async fn find(
 
 /// What edges are told of each of `distributions` that has orders.
 pub(crate) async fn logs(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     distributions: &[DistributionRow],
 ) -> Result<BTreeMap<DistributionId, InvalidationLog>, Error> {
     let mut logs: BTreeMap<DistributionId, InvalidationLog> = distributions
         .iter()
         .map(|row| (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() }))
         .collect();
-    let rows = sqlx::query(
+    let rows = sql::query(
         "SELECT i.* FROM invalidations i JOIN distributions d ON d.id = i.distribution_id
          WHERE i.sequence > d.invalidation_floor ORDER BY i.distribution_id, i.sequence",
     )
@@ -265,7 +258,7 @@ pub(crate) async fn logs(
     Ok(logs)
 }
 
-fn read(row: &SqliteRow) -> Result<InvalidationRow, Error> {
+fn read(row: &Row) -> Result<InvalidationRow, Error> {
     Ok(InvalidationRow {
         id: id(row, "id")?,
         distribution: id(row, "distribution_id")?,

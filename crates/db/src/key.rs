@@ -1,17 +1,16 @@
 //! Keys that sign or verify viewer URLs.
 
 use anabranch_model::{KeyGroupId, KeyId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{self, id, integer, json, optional_text, text};
+use crate::row::{self, id, integer, list, optional_text, text};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
 
 /// Rows with the ids of their groups, by a condition and an order.
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT k.*, (SELECT json_group_array(group_id ORDER BY group_id) FROM key_group_members
+            "SELECT k.*, (SELECT string_agg(group_id, ',' ORDER BY group_id) FROM key_group_members
                           WHERE key_id = k.id) AS group_ids
              FROM keys k ",
             $tail
@@ -68,7 +67,7 @@ impl Db {
     pub async fn key_create(&self, new: &NewKey, now_ms: i64) -> Result<Created<KeyRow>, Error> {
         let (mut tx, _version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query(select!("WHERE k.idempotency_key = ?1"))
+            let row = sql::query(select!("WHERE k.idempotency_key = $1"))
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -77,16 +76,14 @@ impl Db {
                 return Ok(Created::Replayed(read(&row)?));
             }
         }
-        let taken: Option<i64> = sqlx::query_scalar("SELECT 1 FROM keys WHERE id = ?1")
-            .bind(new.id.as_str())
-            .fetch_optional(&mut *tx)
-            .await?;
+        let taken: Option<String> =
+            sql::scalar("SELECT id FROM keys WHERE id = $1").bind(new.id.as_str()).fetch_optional(&mut *tx).await?;
         if taken.is_some() {
             return Err(Error::IdTaken { subject: "key", id: new.id.to_string() });
         }
-        sqlx::query(
+        sql::query(
             "INSERT INTO keys (id, name, private_pem, public_pem, created_at, idempotency_key, request_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(new.id.as_str())
         .bind(&new.name)
@@ -114,8 +111,8 @@ impl Db {
     pub async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
-        let groups: Vec<String> = sqlx::query_scalar(
-            "SELECT g.name FROM key_groups g JOIN key_group_members m ON m.group_id = g.id WHERE m.key_id = ?1
+        let groups: Vec<String> = sql::scalar(
+            "SELECT g.name FROM key_groups g JOIN key_group_members m ON m.group_id = g.id WHERE m.key_id = $1
              ORDER BY g.name",
         )
         .bind(row.id.as_str())
@@ -125,7 +122,7 @@ impl Db {
             let remedy = format!("key groups have it; take it out of them first: {}", groups.join(", "));
             return Err(Error::InUse { subject: "key", name: row.name, remedy });
         }
-        sqlx::query("DELETE FROM keys WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM keys WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -144,8 +141,8 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn keys_of_group(&self, group: &KeyGroupId) -> Result<Vec<KeyRow>, Error> {
-        let rows = sqlx::query(select!(
-            "JOIN key_group_members m ON m.key_id = k.id WHERE m.group_id = ?1 ORDER BY k.created_at, k.id"
+        let rows = sql::query(select!(
+            "JOIN key_group_members m ON m.key_id = k.id WHERE m.group_id = $1 ORDER BY k.created_at, k.id"
         ))
         .bind(group.as_str())
         .fetch_all(&self.readers)
@@ -160,7 +157,7 @@ impl Db {
     pub async fn key_page(&self, page: &PageRequest) -> Result<Page<KeyRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE ?1 IS NULL OR (k.created_at, k.id) > (?1, ?2) ORDER BY k.created_at, k.id LIMIT ?3"),
+            select!("WHERE $1 IS NULL OR (k.created_at, k.id) > ($1, $2) ORDER BY k.created_at, k.id LIMIT $3"),
             read,
             |key| Cursor { created_at: key.created_at, id: key.id.to_string() },
         )
@@ -168,15 +165,15 @@ impl Db {
     }
 }
 
-pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyRow, Error> {
-    row::find(conn, select!("WHERE k.id = ?1 OR k.name = ?1 ORDER BY k.id = ?1 DESC LIMIT 1"), "key", wanted, read)
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyRow, Error> {
+    row::find(conn, select!("WHERE k.id = $1 OR k.name = $1 ORDER BY k.id = $1 DESC LIMIT 1"), "key", wanted, read)
         .await
 }
 
-fn read(row: &SqliteRow) -> Result<KeyRow, Error> {
+fn read(row: &Row) -> Result<KeyRow, Error> {
     Ok(KeyRow {
         id: id(row, "id")?,
-        groups: json(row, "group_ids")?,
+        groups: list(row, "group_ids")?,
         name: text(row, "name")?,
         private_pem: optional_text(row, "private_pem")?,
         public_pem: text(row, "public_pem")?,

@@ -1,10 +1,9 @@
 //! Key groups: which keys open what a distribution protects.
 
 use anabranch_model::{KeyGroupId, KeyId};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{self, id, integer, json, text};
+use crate::row::{self, id, integer, list, text};
+use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
 
 /// Users of a group that a refusal names.
@@ -15,7 +14,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT g.*,
-                    (SELECT json_group_array(k.id ORDER BY k.created_at, k.id)
+                    (SELECT string_agg(k.id, ',' ORDER BY k.created_at, k.id)
                      FROM key_group_members m JOIN keys k ON k.id = m.key_id WHERE m.group_id = g.id) AS key_ids
              FROM key_groups g ",
             $tail
@@ -56,13 +55,13 @@ impl Db {
     /// The query fails.
     pub async fn key_group_ensure(&self, name: &str, now_ms: i64) -> Result<KeyGroupRow, Error> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO key_groups (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING")
+        sql::query("INSERT INTO key_groups (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
             .bind(KeyGroupId::random().as_str())
             .bind(name)
             .bind(now_ms)
             .execute(&mut *tx)
             .await?;
-        let row = sqlx::query(select!("WHERE g.name = ?1")).bind(name).fetch_one(&mut *tx).await?;
+        let row = sql::query(select!("WHERE g.name = $1")).bind(name).fetch_one(&mut *tx).await?;
         tx.commit().await?;
         read(&row)
     }
@@ -74,7 +73,7 @@ impl Db {
     pub async fn key_group_create(&self, new: &NewKeyGroup, now_ms: i64) -> Result<Created<KeyGroupRow>, Error> {
         let (mut tx, _version) = self.change().await?;
         if let Some(idempotency) = &new.idempotency {
-            let row = sqlx::query(select!("WHERE g.idempotency_key = ?1"))
+            let row = sql::query(select!("WHERE g.idempotency_key = $1"))
                 .bind(&idempotency.key)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -83,8 +82,8 @@ impl Db {
                 return Ok(Created::Replayed(read(&row)?));
             }
         }
-        sqlx::query(
-            "INSERT INTO key_groups (id, name, created_at, idempotency_key, request_hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+        sql::query(
+            "INSERT INTO key_groups (id, name, created_at, idempotency_key, request_hash) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(new.id.as_str())
         .bind(&new.name)
@@ -107,7 +106,7 @@ impl Db {
     pub async fn key_group_update(&self, wanted: &str, keys: &[String]) -> Result<KeyGroupRow, Error> {
         let (mut tx, _version) = self.change().await?;
         let before = find(&mut tx, wanted).await?;
-        sqlx::query("DELETE FROM key_group_members WHERE group_id = ?1")
+        sql::query("DELETE FROM key_group_members WHERE group_id = $1")
             .bind(before.id.as_str())
             .execute(&mut *tx)
             .await?;
@@ -126,8 +125,8 @@ impl Db {
     pub async fn key_group_delete(&self, wanted: &str) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
-        let users: Vec<String> = sqlx::query_scalar(
-            "SELECT distribution_id FROM distribution_key_groups WHERE group_id = ?1 ORDER BY distribution_id LIMIT ?2",
+        let users: Vec<String> = sql::scalar(
+            "SELECT distribution_id FROM distribution_key_groups WHERE group_id = $1 ORDER BY distribution_id LIMIT $2",
         )
         .bind(row.id.as_str())
         .bind(NAMED_MAX)
@@ -137,7 +136,7 @@ impl Db {
             let remedy = format!("distributions trust it; take it out of them first: {}", users.join(", "));
             return Err(Error::InUse { subject: "key group", name: row.name, remedy });
         }
-        sqlx::query("DELETE FROM key_groups WHERE id = ?1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        sql::query("DELETE FROM key_groups WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -158,7 +157,7 @@ impl Db {
     pub async fn key_group_page(&self, page: &PageRequest) -> Result<Page<KeyGroupRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE ?1 IS NULL OR (g.created_at, g.id) > (?1, ?2) ORDER BY g.created_at, g.id LIMIT ?3"),
+            select!("WHERE $1 IS NULL OR (g.created_at, g.id) > ($1, $2) ORDER BY g.created_at, g.id LIMIT $3"),
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
@@ -166,7 +165,7 @@ impl Db {
     }
 }
 
-async fn put_keys(conn: &mut SqliteConnection, group: &KeyGroupId, keys: &[String]) -> Result<(), Error> {
+async fn put_keys(conn: &mut Conn, group: &KeyGroupId, keys: &[String]) -> Result<(), Error> {
     for wanted in keys {
         let found = key::find(&mut *conn, wanted).await.map_err(Error::dangling)?;
         add(&mut *conn, group, &found.id).await?;
@@ -175,8 +174,8 @@ async fn put_keys(conn: &mut SqliteConnection, group: &KeyGroupId, keys: &[Strin
 }
 
 /// Puts a key in a group, if it is not there.
-pub(crate) async fn add(conn: &mut SqliteConnection, group: &KeyGroupId, key: &KeyId) -> Result<(), Error> {
-    sqlx::query("INSERT INTO key_group_members (group_id, key_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+pub(crate) async fn add(conn: &mut Conn, group: &KeyGroupId, key: &KeyId) -> Result<(), Error> {
+    sql::query("INSERT INTO key_group_members (group_id, key_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(group.as_str())
         .bind(key.as_str())
         .execute(conn)
@@ -184,10 +183,10 @@ pub(crate) async fn add(conn: &mut SqliteConnection, group: &KeyGroupId, key: &K
     Ok(())
 }
 
-pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<KeyGroupRow, Error> {
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyGroupRow, Error> {
     row::find(
         conn,
-        select!("WHERE g.id = ?1 OR g.name = ?1 ORDER BY g.id = ?1 DESC LIMIT 1"),
+        select!("WHERE g.id = $1 OR g.name = $1 ORDER BY g.id = $1 DESC LIMIT 1"),
         "key group",
         wanted,
         read,
@@ -195,11 +194,11 @@ pub(crate) async fn find(conn: &mut SqliteConnection, wanted: &str) -> Result<Ke
     .await
 }
 
-fn read(row: &SqliteRow) -> Result<KeyGroupRow, Error> {
+fn read(row: &Row) -> Result<KeyGroupRow, Error> {
     Ok(KeyGroupRow {
         id: id(row, "id")?,
         name: text(row, "name")?,
-        keys: json(row, "key_ids")?,
+        keys: list(row, "key_ids")?,
         created_at: integer(row, "created_at")?,
     })
 }

@@ -18,14 +18,14 @@ mod node;
 mod page;
 mod row;
 mod snapshot;
+mod sql;
 mod token;
 mod traffic;
 
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
@@ -40,6 +40,8 @@ pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
 pub use traffic::Taken;
 
+use sql::{Pool, Tx};
+
 /// Connections that read. Writers have one of their own, since SQLite has one writer anyway.
 const READERS: u32 = 4;
 
@@ -52,8 +54,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    writer: Pool,
+    readers: Pool,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -102,7 +104,7 @@ impl Db {
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         migrate::run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
     }
 
     /// Ends every connection; open queries finish first.
@@ -116,18 +118,22 @@ impl Db {
     /// # Errors
     /// It does not give one.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT value FROM meta LIMIT 1").fetch_one(&self.readers).await?;
+        sql::query("SELECT value FROM meta LIMIT 1").fetch_one(&self.readers).await?;
         Ok(())
     }
 
     /// A transaction that changes rows without telling the data plane.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        // Asking for the lock at once: a deferred transaction that turns writer late can fail without a retry.
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    pub(crate) async fn begin(&self) -> Result<Tx, Error> {
+        Ok(self.writer.write().await?)
+    }
+
+    /// A transaction that reads what was there at one moment.
+    pub(crate) async fn read(&self) -> Result<Tx, Error> {
+        Ok(self.readers.read().await?)
     }
 
     /// A transaction that changes the snapshot, and the version that it gets when the transaction commits.
-    pub(crate) async fn change(&self) -> Result<(Transaction<'static, Sqlite>, u64), Error> {
+    pub(crate) async fn change(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;
         let version = snapshot::bump(&mut tx).await?;
         Ok((tx, version))

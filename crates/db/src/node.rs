@@ -1,9 +1,9 @@
 //! Nodes that are processes of their own.
 
 use anabranch_model::{NodeName, NodeState, PlaneId};
-use sqlx::sqlite::SqliteRow;
 
 use crate::row::{id, integer, signed, text, unsigned, word};
+use crate::sql::{self, Row};
 use crate::{Db, Error};
 
 /// A node.
@@ -33,7 +33,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn plane_id(&self) -> Result<PlaneId, Error> {
-        let row = sqlx::query("SELECT id FROM plane").fetch_one(&self.readers).await?;
+        let row = sql::query("SELECT id FROM plane").fetch_one(&self.readers).await?;
         id(&row, "id")
     }
 
@@ -44,7 +44,7 @@ impl Db {
     pub async fn snapshot_raise(&self, version: u64) -> Result<(), Error> {
         let (mut tx, now) = self.change().await?;
         if now <= version {
-            sqlx::query("UPDATE meta SET value = ?1 WHERE key = 'snapshot_version'")
+            sql::query("UPDATE meta SET value = $1 WHERE key = 'snapshot_version'")
                 .bind(signed(version.saturating_add(1)))
                 .execute(&mut *tx)
                 .await?;
@@ -68,11 +68,11 @@ impl Db {
     pub async fn nodes_put(&self, nodes: &[NodeRow]) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         for node in nodes {
-            sqlx::query(
+            sql::query(
                 "INSERT INTO nodes (name, role, location, location_class, state, version, joined_at, seen_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (name) DO UPDATE SET role = ?2, location = ?3, location_class = ?4, state = ?5,
-                                                  version = ?6, seen_at = ?8",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 ON CONFLICT (name) DO UPDATE SET role = $2, location = $3, location_class = $4, state = $5,
+                                                  version = $6, seen_at = $8",
             )
             .bind(node.name.as_str())
             .bind(&node.role)
@@ -94,7 +94,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM nodes ORDER BY name").fetch_all(&self.readers).await?;
+        let rows = sql::query("SELECT * FROM nodes ORDER BY name").fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
     }
 
@@ -104,8 +104,8 @@ impl Db {
     /// There is none, or the query fails.
     pub async fn node_delete(&self, wanted: &str) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query("DELETE FROM nodes WHERE name = ?1").bind(wanted).execute(&mut *tx).await?;
-        if done.rows_affected() == 0 {
+        let done = sql::query("DELETE FROM nodes WHERE name = $1").bind(wanted).execute(&mut *tx).await?;
+        if done == 0 {
             return Err(Error::not_found("node", wanted));
         }
         tx.commit().await?;
@@ -113,7 +113,7 @@ impl Db {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<NodeRow, Error> {
+fn read(row: &Row) -> Result<NodeRow, Error> {
     Ok(NodeRow {
         name: id(row, "name")?,
         role: text(row, "role")?,

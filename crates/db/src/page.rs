@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteRow;
-
 use crate::Error;
+use crate::sql::{self, Pool, Row};
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +59,15 @@ impl PageRequest {
         self.after.as_ref().map(|cursor| cursor.id.as_str())
     }
 
-    /// The page of `query`, which has the place at `?1` and `?2`, the number of rows at `?3`, and the columns `id` and `created_at`.
+    /// The page of `query`, which has the place at `$1` and `$2`, the number of rows at `$3`, and the columns `id` and `created_at`.
     pub(crate) async fn select<T>(
         &self,
-        readers: &SqlitePool,
+        readers: &Pool,
         query: &'static str,
-        read: fn(&SqliteRow) -> Result<T, Error>,
+        read: fn(&Row) -> Result<T, Error>,
         cursor: fn(&T) -> Cursor,
     ) -> Result<Page<T>, Error> {
-        let rows = sqlx::query(query)
+        let rows = sql::query(query)
             .bind(self.after_time())
             .bind(self.after_id())
             .bind(self.fetch())

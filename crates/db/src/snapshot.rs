@@ -7,10 +7,9 @@ use anabranch_model::{
     AudienceSpec, BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, FailoverSpec, InputSpec,
     InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::row::{id, text};
+use crate::sql::{self, Conn, Row, Tx};
 use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, breakout, channel};
 use crate::{distribution, invalidation};
 
@@ -41,7 +40,7 @@ impl Db {
     /// The query fails, or a row holds an unknown value.
     pub async fn snapshot(&self, now_ms: i64) -> Result<SnapshotRows, Error> {
         // One read transaction, so that version and contents belong together.
-        let mut tx = self.readers.begin().await?;
+        let mut tx = self.read().await?;
         let version = version(&mut tx).await?;
         let breakouts = breakouts(&mut tx, now_ms).await?;
         let channels = channels(&mut tx, &breakouts).await?;
@@ -56,7 +55,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn snapshot_version(&self) -> Result<u64, Error> {
-        version(&mut *self.readers.acquire().await?).await
+        version(&mut self.readers.acquire().await?).await
     }
 
     /// Raises the version, for contents that change by time alone.
@@ -72,24 +71,22 @@ impl Db {
 
 impl Idempotency {
     /// Whether the row was made by the same request.
-    pub(crate) fn check(&self, row: &SqliteRow) -> Result<(), Error> {
-        let hash: Option<Vec<u8>> = sqlx::Row::try_get(row, "request_hash")?;
+    pub(crate) fn check(&self, row: &Row) -> Result<(), Error> {
+        let hash: Option<Vec<u8>> = row.get("request_hash")?;
         let same = hash.as_deref() == Some(self.request_hash.as_slice());
         if same { Ok(()) } else { Err(Error::KeyReused { key: self.key.clone() }) }
     }
 }
 
-pub(crate) async fn bump(tx: &mut Transaction<'static, Sqlite>) -> Result<u64, Error> {
-    let version: i64 =
-        sqlx::query_scalar("UPDATE meta SET value = value + 1 WHERE key = 'snapshot_version' RETURNING value")
-            .fetch_one(&mut **tx)
-            .await?;
+pub(crate) async fn bump(tx: &mut Tx) -> Result<u64, Error> {
+    let version: i64 = sql::scalar("UPDATE meta SET value = value + 1 WHERE key = 'snapshot_version' RETURNING value")
+        .fetch_one(&mut **tx)
+        .await?;
     checked_version(version)
 }
 
-async fn version(conn: &mut SqliteConnection) -> Result<u64, Error> {
-    let version: i64 =
-        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'snapshot_version'").fetch_one(conn).await?;
+async fn version(conn: &mut Conn) -> Result<u64, Error> {
+    let version: i64 = sql::scalar("SELECT value FROM meta WHERE key = 'snapshot_version'").fetch_one(conn).await?;
     checked_version(version)
 }
 
@@ -97,10 +94,10 @@ fn checked_version(version: i64) -> Result<u64, Error> {
     u64::try_from(version).map_err(|_| Error::Value { column: "value", value: version.to_string() })
 }
 
-async fn breakouts(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
+async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
     let readable_ms = i64::try_from(COMPLETED_READABLE.as_millis()).unwrap_or(i64::MAX);
-    let rows = sqlx::query(
-        "SELECT * FROM breakouts WHERE state IN ('STARTING', 'RUNNING') OR (state = 'COMPLETED' AND ended_at > ?1)
+    let rows = sql::query(
+        "SELECT * FROM breakouts WHERE state IN ('STARTING', 'RUNNING') OR (state = 'COMPLETED' AND ended_at > $1)
          ORDER BY created_at, id",
     )
     .bind(now_ms.saturating_sub(readable_ms))
@@ -116,15 +113,15 @@ async fn breakouts(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<Break
     rows.iter().map(|row| breakout::read(row).map(spec)).collect()
 }
 
-async fn channels(conn: &mut SqliteConnection, breakouts: &[BreakoutSpec]) -> Result<Vec<ChannelSpec>, Error> {
+async fn channels(conn: &mut Conn, breakouts: &[BreakoutSpec]) -> Result<Vec<ChannelSpec>, Error> {
     let on_air: HashSet<&ChannelId> = breakouts.iter().filter(|b| b.on_air).map(|b| &b.channel).collect();
     let mut inputs: BTreeMap<ChannelId, Vec<InputSpec>> = BTreeMap::new();
-    for row in sqlx::query("SELECT * FROM inputs ORDER BY channel_id, position").fetch_all(&mut *conn).await? {
+    for row in sql::query("SELECT * FROM inputs ORDER BY channel_id, position").fetch_all(&mut *conn).await? {
         let input = channel::read_input(&row)?;
         let spec = InputSpec { id: input.id, stream_key: input.stream_key, allow: Vec::new() };
         inputs.entry(id(&row, "channel_id")?).or_default().push(spec);
     }
-    let rows = sqlx::query("SELECT * FROM channels ORDER BY created_at, id").fetch_all(conn).await?;
+    let rows = sql::query("SELECT * FROM channels ORDER BY created_at, id").fetch_all(conn).await?;
     let mut spec = |row: ChannelRow| ChannelSpec {
         running: row.desired_running || on_air.contains(&row.id),
         segment_target_seconds: row.segment_target_seconds,
@@ -137,9 +134,9 @@ async fn channels(conn: &mut SqliteConnection, breakouts: &[BreakoutSpec]) -> Re
     rows.iter().map(|row| channel::read(row).map(&mut spec)).collect()
 }
 
-async fn key_groups(conn: &mut SqliteConnection) -> Result<Vec<KeyGroupSpec>, Error> {
+async fn key_groups(conn: &mut Conn) -> Result<Vec<KeyGroupSpec>, Error> {
     let mut keys: BTreeMap<KeyGroupId, Vec<KeySpec>> = BTreeMap::new();
-    let rows = sqlx::query(
+    let rows = sql::query(
         "SELECT k.id, m.group_id, k.public_pem FROM key_group_members m JOIN keys k ON k.id = m.key_id
          ORDER BY k.created_at, k.id",
     )
@@ -149,7 +146,7 @@ async fn key_groups(conn: &mut SqliteConnection) -> Result<Vec<KeyGroupSpec>, Er
         let spec = KeySpec { id: id(row, "id")?, public_key_pem: text(row, "public_pem")? };
         keys.entry(id(row, "group_id")?).or_default().push(spec);
     }
-    let rows = sqlx::query("SELECT id FROM key_groups ORDER BY created_at, id").fetch_all(conn).await?;
+    let rows = sql::query("SELECT id FROM key_groups ORDER BY created_at, id").fetch_all(conn).await?;
     rows.iter()
         .map(|row| {
             let group: KeyGroupId = id(row, "id")?;

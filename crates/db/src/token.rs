@@ -1,6 +1,6 @@
 //! Bearer tokens, by hash only.
 
-use crate::{Db, Error};
+use crate::{Db, Error, sql};
 
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
@@ -12,15 +12,14 @@ impl Db {
     /// The query fails.
     pub async fn token_add(&self, name: &str, hash: &TokenHash, now_ms: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let done =
-            sqlx::query("INSERT INTO tokens (hash, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-                .bind(hash.as_slice())
-                .bind(name)
-                .bind(now_ms)
-                .execute(&mut *tx)
-                .await?;
+        let done = sql::query("INSERT INTO tokens (hash, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(hash.as_slice())
+            .bind(name)
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Hashes of every token.
@@ -29,7 +28,7 @@ impl Db {
     /// The query fails, or a hash is not 32 bytes.
     pub async fn token_hashes(&self) -> Result<Vec<TokenHash>, Error> {
         let hashes: Vec<Vec<u8>> =
-            sqlx::query_scalar("SELECT hash FROM tokens ORDER BY created_at").fetch_all(&self.readers).await?;
+            sql::scalar("SELECT hash FROM tokens ORDER BY created_at").fetch_all(&self.readers).await?;
         hashes
             .into_iter()
             .map(|hash| {

@@ -1,10 +1,9 @@
 //! Delivered traffic, counted once.
 
 use anabranch_model::{DistributionId, NodeName, SpoolId, Traffic};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 
 use crate::row::{id, signed, text, unsigned};
+use crate::sql::{self, Row, Tx};
 use crate::{Db, Error};
 
 /// What became of a batch of reports.
@@ -42,9 +41,9 @@ impl Db {
         now_ms: i64,
     ) -> Result<Taken, Error> {
         let mut tx = self.begin().await?;
-        let advanced = sqlx::query(
-            "INSERT INTO spools (id, node, sequence, updated_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE SET node = ?2, sequence = ?3, updated_at = ?4 WHERE sequence < ?3",
+        let advanced = sql::query(
+            "INSERT INTO spools (id, node, sequence, updated_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET node = $2, sequence = $3, updated_at = $4 WHERE spools.sequence < $3",
         )
         .bind(spool.as_str())
         .bind(node.as_str())
@@ -52,7 +51,7 @@ impl Db {
         .bind(now_ms)
         .execute(&mut *tx)
         .await?;
-        if advanced.rows_affected() == 0 {
+        if advanced == 0 {
             return Ok(Taken::Repeated);
         }
         add(&mut tx, traffic).await?;
@@ -65,7 +64,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn traffic_of(&self, distribution: &DistributionId) -> Result<Vec<Traffic>, Error> {
-        let rows = sqlx::query("SELECT * FROM traffic WHERE distribution_id = ?1 ORDER BY behavior, breakout")
+        let rows = sql::query("SELECT * FROM traffic WHERE distribution_id = $1 ORDER BY behavior, breakout")
             .bind(distribution.as_str())
             .fetch_all(&self.readers)
             .await?;
@@ -73,28 +72,29 @@ impl Db {
     }
 }
 
-async fn add(tx: &mut Transaction<'static, Sqlite>, traffic: &[Traffic]) -> Result<(), Error> {
+async fn add(tx: &mut Tx, traffic: &[Traffic]) -> Result<(), Error> {
     for one in traffic {
-        let known = sqlx::query(
-            "UPDATE distributions SET requests_total = requests_total + ?1, bytes_total = bytes_total + ?2
-             WHERE id = ?3",
+        let known = sql::query(
+            "UPDATE distributions SET requests_total = requests_total + $1, bytes_total = bytes_total + $2
+             WHERE id = $3",
         )
         .bind(signed(one.requests))
         .bind(signed(one.bytes))
         .bind(one.distribution.as_str())
         .execute(&mut **tx)
         .await?;
-        if known.rows_affected() == 0 {
+        if known == 0 {
             continue;
         }
-        let mut insert = sqlx::query(
+        let mut insert = sql::query(
             "INSERT INTO traffic (distribution_id, behavior, breakout, requests, bytes,
                                   status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT (distribution_id, behavior, breakout) DO UPDATE SET
-                 requests = requests + ?4, bytes = bytes + ?5, status_1xx = status_1xx + ?6,
-                 status_2xx = status_2xx + ?7, status_3xx = status_3xx + ?8, status_4xx = status_4xx + ?9,
-                 status_5xx = status_5xx + ?10, hits = hits + ?11, misses = misses + ?12",
+                 requests = traffic.requests + $4, bytes = traffic.bytes + $5,
+                 status_1xx = traffic.status_1xx + $6, status_2xx = traffic.status_2xx + $7,
+                 status_3xx = traffic.status_3xx + $8, status_4xx = traffic.status_4xx + $9,
+                 status_5xx = traffic.status_5xx + $10, hits = traffic.hits + $11, misses = traffic.misses + $12",
         )
         .bind(one.distribution.as_str())
         .bind(&one.behavior)
@@ -107,7 +107,7 @@ async fn add(tx: &mut Transaction<'static, Sqlite>, traffic: &[Traffic]) -> Resu
     Ok(())
 }
 
-fn read(row: &SqliteRow) -> Result<Traffic, Error> {
+fn read(row: &Row) -> Result<Traffic, Error> {
     let breakout = if text(row, "breakout")?.is_empty() { None } else { Some(id(row, "breakout")?) };
     Ok(Traffic {
         distribution: id(row, "distribution_id")?,
