@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
@@ -79,6 +80,7 @@ impl Db {
         .await
         .map_err(|error| Error::on_insert(error, "breakout", &new.name))?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("breakout.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -164,6 +166,7 @@ impl Db {
         .bind(row.id.as_str())
         .execute(&mut *tx)
         .await?;
+        log::append(&mut tx, &moved(&row, state).detail("event", event_word(event)), now_ms).await?;
         channel::settle(&mut tx, &row.channel, version, now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -178,7 +181,7 @@ impl Db {
         let state = row.state.next(BreakoutEvent::Ready)?;
         let mut tx = self.begin().await?;
         // What it waited for is no problem any more; what the packager reported stays.
-        sql::query(
+        let moves = sql::query(
             "UPDATE breakouts SET state = $1, updated_at = $2,
                                   problem = CASE WHEN problem LIKE 'waiting for %' THEN NULL ELSE problem END
              WHERE id = $3 AND state = $4 AND changed_version = $5",
@@ -190,6 +193,9 @@ impl Db {
         .bind(signed(row.changed_version))
         .execute(&mut *tx)
         .await?;
+        if moves == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -198,13 +204,33 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn breakout_problem(&self, breakout: &BreakoutId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn breakout_problem(
+        &self,
+        breakout: &BreakoutId,
+        problem: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, breakout.as_str()).await {
+            // Deleted since it was reported.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE breakouts SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(breakout.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("breakout.problem", "breakout", breakout.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("breakout.problem_cleared", "breakout", breakout.as_str()),
+        };
+        log::append(&mut tx, &about(entry, &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -213,7 +239,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, it is on air, or the query fails.
-    pub async fn breakout_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn breakout_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         if is_on_air(row.state) {
@@ -221,9 +247,53 @@ impl Db {
             return Err(Error::InUse { subject: "breakout", name: row.name, remedy });
         }
         sql::query("DELETE FROM breakouts WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        log::append(&mut tx, &activity("breakout.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes that the breakouts of a channel go with it.
+pub(crate) async fn log_deletes(tx: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    let rows = sql::query("SELECT * FROM breakouts WHERE channel_id = $1 ORDER BY created_at, id")
+        .bind(channel.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+    for row in &rows {
+        log::append(tx, &activity("breakout.deleted", &read(row)?), now_ms).await?;
+    }
+    Ok(())
+}
+
+fn activity(word: &'static str, row: &BreakoutRow) -> NewEntry {
+    about(NewEntry::activity(word, "breakout", row.id.as_str()), row)
+}
+
+/// The entry of a breakout that is `row` and becomes `state`.
+fn moved(row: &BreakoutRow, state: BreakoutState) -> NewEntry {
+    let word = match state {
+        BreakoutState::Idle => "breakout.idle",
+        BreakoutState::Starting => "breakout.starting",
+        BreakoutState::Running => "breakout.running",
+        BreakoutState::Completed => "breakout.completed",
+    };
+    about(NewEntry::transition(word, "breakout", row.id.as_str()), row)
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
+}
+
+fn event_word(event: BreakoutEvent) -> &'static str {
+    match event {
+        BreakoutEvent::Start => "start",
+        BreakoutEvent::Ready => "ready",
+        BreakoutEvent::Abort => "abort",
+        BreakoutEvent::Stop => "stop",
+        BreakoutEvent::Reset => "reset",
+    }
+}
+
+fn about(entry: NewEntry, row: &BreakoutRow) -> NewEntry {
+    entry.channel(&row.channel).breakout(&row.id).detail("name", row.name.as_str())
 }
 
 fn is_on_air(state: BreakoutState) -> bool {

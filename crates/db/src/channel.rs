@@ -2,9 +2,10 @@
 
 use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
+use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, breakout, distribution};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +107,9 @@ impl Db {
             }
         }
         insert(&mut tx, new, version, now_ms).await?;
-        insert_parts(&mut tx, new, version, now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("channel.created", &row), now_ms).await?;
+        insert_parts(&mut tx, new, version, now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -192,6 +194,8 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut *tx)
             .await?;
+        let word = if desired { "channel.wanted" } else { "channel.unwanted" };
+        log::append(&mut tx, &activity(word, &row), now_ms).await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -205,7 +209,7 @@ impl Db {
     pub async fn channel_confirm(&self, row: &ChannelRow, event: ChannelEvent, now_ms: i64) -> Result<(), Error> {
         let state = row.state.next(event)?;
         let mut tx = self.begin().await?;
-        sql::query(
+        let confirmed = sql::query(
             "UPDATE channels SET state = $1, problem = NULL, updated_at = $2
              WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
@@ -216,6 +220,9 @@ impl Db {
         .bind(signed(row.changed_version))
         .execute(&mut *tx)
         .await?;
+        if confirmed == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -224,13 +231,28 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, channel.as_str()).await {
+            // Deleted meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE channels SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(channel.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("channel.problem", "channel", channel.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("channel.problem_cleared", "channel", channel.as_str()),
+        };
+        log::append(&mut tx, &entry.channel(channel).detail("name", row.name), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -239,7 +261,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.
-    pub async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn channel_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (on_air(&mut tx, &row.id).await?, row.state) {
@@ -251,7 +273,10 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
+        breakout::log_deletes(&mut tx, &row.id, now_ms).await?;
+        distribution::log_delete_of_channel(&mut tx, &row.id, now_ms).await?;
         sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        log::append(&mut tx, &activity("channel.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -325,9 +350,29 @@ pub(crate) async fn settle(conn: &mut Conn, channel: &ChannelId, version: u64, n
         .bind(signed(version))
         .bind(now_ms)
         .bind(channel.as_str())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    log::append(conn, &moved(&row, state), now_ms).await?;
     Ok(())
+}
+
+fn activity(word: &'static str, row: &ChannelRow) -> NewEntry {
+    NewEntry::activity(word, "channel", row.id.as_str()).channel(&row.id).detail("name", row.name.as_str())
+}
+
+/// The entry of a channel that is `row` and becomes `state`.
+fn moved(row: &ChannelRow, state: ChannelState) -> NewEntry {
+    let word = match state {
+        ChannelState::Idle => "channel.idle",
+        ChannelState::Starting => "channel.starting",
+        ChannelState::Running => "channel.running",
+        ChannelState::Stopping => "channel.stopping",
+    };
+    NewEntry::transition(word, "channel", row.id.as_str())
+        .channel(&row.id)
+        .detail("name", row.name.as_str())
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
 }
 
 pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {

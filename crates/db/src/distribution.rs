@@ -2,6 +2,7 @@
 
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{self, flag, id, integer, list, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
@@ -157,7 +158,13 @@ impl Db {
         .execute(&mut *tx)
         .await?;
         put_parts(&mut tx, &row.id, content).await?;
+        let before = row;
         let row = find(&mut tx, wanted).await?;
+        let entry = activity("distribution.updated", &row).detail("generation", row.generation);
+        log::append(&mut tx, &entry.detail("enabled", row.enabled), now_ms).await?;
+        if before.status != row.status {
+            log::append(&mut tx, &moved(&before, row.status), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(row)
     }
@@ -166,7 +173,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, its generation is not `expected`, it serves or belongs to a channel, or the query fails.
-    pub async fn distribution_delete(&self, wanted: &str, expected: Option<u64>) -> Result<(), Error> {
+    pub async fn distribution_delete(&self, wanted: &str, expected: Option<u64>, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         check_generation(&row, expected)?;
@@ -181,6 +188,7 @@ impl Db {
             return Err(Error::InUse { subject: "distribution", name: row.id.into(), remedy });
         }
         sql::query("DELETE FROM distributions WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        log::append(&mut tx, &activity("distribution.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -240,6 +248,13 @@ impl Db {
     pub async fn distribution_confirm(&self, wanted: &DistributionId, version: u64, now_ms: i64) -> Result<(), Error> {
         let status = DistributionState::InProgress.next(DistributionEvent::Confirm);
         let mut tx = self.begin().await?;
+        let before = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if before.changed_version != version || before.status == status {
+            return Ok(());
+        }
         sql::query("UPDATE distributions SET status = $1, updated_at = $2 WHERE id = $3 AND changed_version = $4")
             .bind(status.as_str())
             .bind(now_ms)
@@ -247,6 +262,7 @@ impl Db {
             .bind(signed(version))
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &moved(&before, status), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -287,7 +303,42 @@ pub(crate) async fn insert(
     .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
     .execute(&mut *conn)
     .await?;
-    put_parts(conn, &new.id, content).await
+    put_parts(&mut *conn, &new.id, content).await?;
+    let row = find(&mut *conn, new.id.as_str()).await?;
+    log::append(conn, &activity("distribution.created", &row).detail("status", row.status.as_str()), now_ms).await?;
+    Ok(())
+}
+
+/// Writes that the distribution of a channel goes with it.
+pub(crate) async fn log_delete_of_channel(tx: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    let row = sql::query(select!("WHERE d.channel_id = $1")).bind(channel.as_str()).fetch_optional(&mut *tx).await?;
+    if let Some(row) = row {
+        log::append(tx, &activity("distribution.deleted", &read(&row)?), now_ms).await?;
+    }
+    Ok(())
+}
+
+fn activity(word: &'static str, row: &DistributionRow) -> NewEntry {
+    about(NewEntry::activity(word, "distribution", row.id.as_str()), row)
+}
+
+/// The entry of a distribution that is `row` and becomes `status`.
+fn moved(row: &DistributionRow, status: DistributionState) -> NewEntry {
+    let word = match status {
+        DistributionState::InProgress => "distribution.in_progress",
+        DistributionState::Deployed => "distribution.deployed",
+    };
+    about(NewEntry::transition(word, "distribution", row.id.as_str()), row)
+        .detail("from", row.status.as_str())
+        .detail("to", status.as_str())
+}
+
+fn about(entry: NewEntry, row: &DistributionRow) -> NewEntry {
+    let entry = entry.detail("domain_name", row.domain_name.as_str());
+    match &row.channel {
+        Some(channel) => entry.channel(channel),
+        None => entry,
+    }
 }
 
 /// Replaces aliases and key groups by those of the configuration.

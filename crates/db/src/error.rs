@@ -44,7 +44,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation` or `node`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation`, `node`, `token` or `webhook`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,
@@ -52,7 +52,7 @@ pub enum Error {
     /// The name is in use.
     #[error("there is already a {subject} with this name: {name:?}")]
     NameTaken {
-        /// `channel`, `breakout`, `key` or `key group`.
+        /// `channel`, `breakout`, `key`, `key group` or `token`.
         subject: &'static str,
         /// The name.
         name: String,
@@ -130,7 +130,7 @@ pub enum Error {
     /// The row is in use.
     #[error("{subject} {name:?} cannot be deleted: {remedy}")]
     InUse {
-        /// `channel`, `breakout`, `distribution`, `key` or `key group`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group` or `token`.
         subject: &'static str,
         /// Its name.
         name: String,

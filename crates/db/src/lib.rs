@@ -13,6 +13,7 @@ mod error;
 mod invalidation;
 mod key;
 mod key_group;
+mod log;
 mod migrate;
 mod node;
 mod page;
@@ -21,6 +22,7 @@ mod snapshot;
 mod sql;
 mod token;
 mod traffic;
+mod webhook;
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,11 +36,13 @@ pub use error::Error;
 pub use invalidation::{InvalidationRow, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
+pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, LogRetention, NewEntry, acting};
 pub use node::NodeRow;
 pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
-pub use token::TokenHash;
+pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;
+pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
 use sql::{Pool, Tx};
 

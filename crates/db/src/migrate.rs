@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../migrations/sqlite/0001_init.sql")),
     (2, "delivery", include_str!("../migrations/sqlite/0002_delivery.sql")),
     (3, "nodes", include_str!("../migrations/sqlite/0003_nodes.sql")),
+    (5, "log", include_str!("../migrations/sqlite/0005_log.sql")),
 ];
 
 pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {

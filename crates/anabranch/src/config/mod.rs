@@ -10,8 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
 
 mod edge;
+mod events;
 
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use events::{Events, PrivateWebhooks};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -91,6 +93,9 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
+    ("events.keep_days", "ANABRANCH_EVENTS_KEEP_DAYS"),
+    ("events.keep_entries", "ANABRANCH_EVENTS_KEEP_ENTRIES"),
+    ("events.private_webhooks", "ANABRANCH_EVENTS_PRIVATE_WEBHOOKS"),
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
@@ -149,6 +154,7 @@ pub(crate) struct Config {
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) events: Events,
     pub(crate) role: Role,
     pub(crate) control: Control,
     pub(crate) node: Node,
@@ -243,6 +249,7 @@ impl Default for Config {
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
+            events: Events::default(),
             role: Role::default(),
             control: Control::default(),
             node: Node::default(),
@@ -351,6 +358,7 @@ impl Config {
             bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
         }
         self.check_node()?;
+        self.events.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }

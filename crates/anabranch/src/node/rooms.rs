@@ -9,8 +9,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anabranch_control::{Config as ControlConfig, Control};
+use anabranch_control::{Config as ControlConfig, Control, EventsConfig, PrivateAddresses};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
@@ -26,7 +27,7 @@ use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
 use super::{alone, stop_on_signal};
 use crate::cli;
-use crate::config::{Config, reachable};
+use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
@@ -128,6 +129,18 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
         node_token: Some(node_token.to_owned()),
+        events: events_config(&config.events),
+    }
+}
+
+fn events_config(events: &Events) -> EventsConfig {
+    EventsConfig {
+        keep: Duration::from_secs(u64::from(events.keep_days) * 24 * 60 * 60),
+        keep_entries: events.keep_entries,
+        private_addresses: match events.private_webhooks {
+            PrivateWebhooks::Allowed => PrivateAddresses::Allowed,
+            PrivateWebhooks::Refused => PrivateAddresses::Refused,
+        },
     }
 }
 

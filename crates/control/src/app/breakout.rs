@@ -94,7 +94,7 @@ impl App {
     }
 
     pub(crate) async fn breakout_delete(&self, wanted: &str) -> Result<(), Error> {
-        self.db.breakout_delete(wanted).await?;
+        self.db.breakout_delete(wanted, self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

@@ -107,7 +107,7 @@ impl App {
     }
 
     pub(crate) async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
-        self.db.channel_delete(wanted).await?;
+        self.db.channel_delete(wanted, self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

@@ -60,7 +60,7 @@ impl App {
 
     pub(crate) async fn distribution_delete(&self, wanted: &str, etag: Option<&str>) -> Result<(), Error> {
         let found = self.db.distribution_find(wanted).await?;
-        self.db.distribution_delete(wanted, etag.map(|etag| generation(&found.id, etag))).await?;
+        self.db.distribution_delete(wanted, etag.map(|etag| generation(&found.id, etag)), self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

@@ -31,7 +31,7 @@ async fn slow_channel(app: &App, row: &ChannelRow, missing: &str) -> Result<(), 
         return Ok(());
     }
     tracing::warn!(channel.id = %row.id, state = row.state.as_str(), problem = missing, "channel is slow");
-    app.db.channel_problem(&row.id, Some(missing)).await
+    app.db.channel_problem(&row.id, Some(missing), app.clock.now_ms()).await
 }
 
 pub(crate) async fn distributions(app: &App) -> Result<(), Error> {
@@ -55,7 +55,7 @@ pub(crate) async fn breakouts(app: &App) -> Result<(), Error> {
                 let slow = app.clock.now_ms() - row.updated_at >= SLOW_MS;
                 if slow && row.problem.as_deref() != Some(waits.as_str()) {
                     tracing::warn!(breakout.id = %row.id, problem = waits, "breakout is slow");
-                    app.db.breakout_problem(&row.id, Some(&waits)).await?;
+                    app.db.breakout_problem(&row.id, Some(&waits), app.clock.now_ms()).await?;
                 }
             }
         }

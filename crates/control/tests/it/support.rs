@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control};
+use anabranch_control::{Config, Control, EventsConfig};
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
@@ -61,6 +61,7 @@ impl Server {
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
             node_token: Some(NODE_TOKEN.into()),
+            events: EventsConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();

@@ -53,8 +53,8 @@ async fn a_configuration_changes_by_generations() {
     assert!(matches!(db.distribution_update(id, &new.content, Some(1), 5).await, Err(Error::Stale { .. })));
     let renamed = DistributionContent { caller_reference: "other".into(), ..off };
     assert!(matches!(db.distribution_update(id, &renamed, None, 5).await, Err(Error::ReferenceChanged { .. })));
-    assert!(matches!(db.distribution_delete(id, Some(1)).await, Err(Error::Stale { .. })));
-    db.distribution_delete(id, Some(2)).await.unwrap();
+    assert!(matches!(db.distribution_delete(id, Some(1), 9).await, Err(Error::Stale { .. })));
+    db.distribution_delete(id, Some(2), 9).await.unwrap();
     assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
 }
 
@@ -99,13 +99,13 @@ async fn what_a_configuration_names_must_exist_and_stay() {
     assert!(matches!(db.distribution_create(&nowhere, 1).await, Err(Error::Dangling { subject: "channel", .. })));
     let new = distribution(&[group.clone(), group.clone()]);
     db.distribution_create(&new, 1).await.unwrap();
-    let refused = db.key_group_delete("default").await.unwrap_err().to_string();
+    let refused = db.key_group_delete("default", 9).await.unwrap_err().to_string();
     assert!(refused.contains(new.id.as_str()), "{refused}");
-    let refused = db.distribution_delete(new.id.as_str(), None).await.unwrap_err().to_string();
+    let refused = db.distribution_delete(new.id.as_str(), None, 9).await.unwrap_err().to_string();
     assert!(refused.contains("Enabled false"), "{refused}");
     let of_channel = channel("c", &group);
     db.channel_create(&of_channel, 2).await.unwrap();
-    let refused = db.distribution_delete(of_channel.distribution.id.as_str(), None).await.unwrap_err().to_string();
+    let refused = db.distribution_delete(of_channel.distribution.id.as_str(), None, 9).await.unwrap_err().to_string();
     assert!(refused.contains("delete the channel"), "{refused}");
 }
 
@@ -129,15 +129,15 @@ async fn a_key_may_be_in_several_groups() {
     let groups = db.key_find("K1").await.unwrap().groups;
     assert!(groups.len() == 2 && groups.contains(&default) && groups.contains(&made.id));
     assert_eq!(db.keys_of_group(&made.id).await.unwrap().len(), 2);
-    let refused = db.key_delete("K1").await.unwrap_err().to_string();
+    let refused = db.key_delete("K1", 9).await.unwrap_err().to_string();
     assert!(refused.contains("default, more"), "{refused}");
     let version = db.snapshot_version().await.unwrap();
-    db.key_group_update("more", &["K1".into(), "K2".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into(), "K2".into()], 9).await.unwrap();
     assert_eq!(db.snapshot_version().await.unwrap(), version, "the same keys are no change");
-    db.key_group_update("more", &["K1".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into()], 9).await.unwrap();
     assert!(db.snapshot_version().await.unwrap() > version);
-    db.key_delete("K2").await.unwrap();
-    db.key_group_delete("more").await.unwrap();
+    db.key_delete("K2", 9).await.unwrap();
+    db.key_group_delete("more", 9).await.unwrap();
     assert_eq!(db.key_find("K1").await.unwrap().groups, [default]);
     assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
 }
@@ -242,7 +242,7 @@ async fn rows_of_the_first_schema_are_taken_over() {
     let key = db.key_find("first").await.unwrap();
     assert_eq!((key.private_pem.as_deref(), key.groups.len()), (Some("private"), 1));
     assert_eq!(db.snapshot(2).await.unwrap().key_groups[0].keys.len(), 1);
-    db.channel_delete("c").await.unwrap();
+    db.channel_delete("c", 9).await.unwrap();
     assert!(db.snapshot(2).await.unwrap().distributions.is_empty(), "it goes with its channel");
 }
 

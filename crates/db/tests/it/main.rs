@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod delivery;
+mod log;
 
 use anabranch_db::{
     Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
@@ -155,7 +156,7 @@ async fn every_change_raises_the_version_and_refusals_do_not() {
     };
     db.key_create(&key, 1).await.unwrap();
     assert!(raised(&db).await);
-    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow")).await.unwrap();
+    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow"), 9).await.unwrap();
     assert!(!raised(&db).await, "nodes are not told of problems");
 }
 
@@ -220,7 +221,7 @@ async fn pages_go_on_where_they_ended_even_after_deletes() {
         db.channel_create(&channel(name, &group), time).await.unwrap();
     }
     let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
-    db.channel_delete("b").await.unwrap();
+    db.channel_delete("b", 9).await.unwrap();
     let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
     assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(second.next, None);

@@ -1,0 +1,114 @@
+//! What nodes observed of streams, written into the log.
+
+use std::collections::HashMap;
+
+use anabranch_db::{Error, NewEntry};
+use anabranch_model::{BreakoutId, ChannelId, InputId, InputState, Report};
+
+use crate::app::App;
+
+/// Channels whose input in use is remembered.
+const ACTIVE_MAX: usize = 100_000;
+
+/// Which input of each channel is in use, as far as it was told.
+#[derive(Debug, Default)]
+pub(super) struct Active(HashMap<ChannelId, InputId>);
+
+/// Writes what was observed; when that fails it is kept for the next look. Repeating nothing changes nothing.
+pub(super) async fn write(app: &App, active: &mut Active) -> Result<(), Error> {
+    let facts = app.observed.take_facts();
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    for fact in &facts {
+        entries.extend(entry(app, active, fact).await?);
+    }
+    let written = app.db.log_add(&entries, app.clock.now_ms()).await;
+    if written.is_err() {
+        app.observed.facts_again(facts);
+    }
+    written
+}
+
+async fn entry(app: &App, active: &mut Active, fact: &Report) -> Result<Option<NewEntry>, Error> {
+    Ok(match fact {
+        Report::Input { channel, input, state } => Some(connection(app, channel, input, state).await?),
+        Report::ActiveInput { channel, input, reason } => {
+            Some(used(app, active, channel, input.as_ref(), reason).await?)
+        }
+        Report::Alarm { channel, input, kind, raised, detail } => {
+            let word = if *raised { "alarm.raised" } else { "alarm.cleared" };
+            let entry = of_input(app, word, channel, input).await?;
+            Some(entry.detail("alarm", kind.as_str()).detail("detail", detail.as_str()))
+        }
+        other => {
+            tracing::debug!(fact = ?other, "reported");
+            None
+        }
+    })
+}
+
+async fn connection(app: &App, channel: &ChannelId, input: &InputId, state: &InputState) -> Result<NewEntry, Error> {
+    match state {
+        InputState::Connected { remote, encoder, .. } => {
+            let entry = of_input(app, "input.connected", channel, input).await?;
+            Ok(entry.detail("remote", remote.as_str()).detail("encoder", encoder.as_str()))
+        }
+        InputState::Disconnected => of_input(app, "input.disconnected", channel, input).await,
+    }
+}
+
+async fn used(
+    app: &App,
+    active: &mut Active,
+    channel: &ChannelId,
+    input: Option<&InputId>,
+    reason: &str,
+) -> Result<NewEntry, Error> {
+    let before = active.0.get(channel).cloned();
+    let entry = match input {
+        Some(input) => {
+            if before.is_some() || active.0.len() < ACTIVE_MAX {
+                active.0.insert(channel.clone(), input.clone());
+            }
+            let word =
+                if before.as_ref().is_some_and(|before| before != input) { "input.failover" } else { "input.active" };
+            of_input(app, word, channel, input).await?
+        }
+        None => {
+            active.0.remove(channel);
+            let entry = NewEntry::stream("input.lost", "channel", channel.as_str());
+            concerning(app, entry, channel)
+        }
+    };
+    let entry = match before {
+        Some(before) => entry.detail("from", before.as_str()),
+        None => entry,
+    };
+    Ok(entry.detail("reason", reason))
+}
+
+/// About an input of a channel, with its number, from 1.
+async fn of_input(app: &App, word: &'static str, channel: &ChannelId, input: &InputId) -> Result<NewEntry, Error> {
+    let inputs = app.db.channel_inputs(channel).await?;
+    let entry = concerning(app, NewEntry::stream(word, "input", input.as_str()), channel);
+    Ok(match inputs.iter().position(|one| one.id == *input) {
+        Some(at) => entry.detail("input", at + 1),
+        None => entry,
+    })
+}
+
+/// Concerning a channel, and its breakout if one is on air.
+fn concerning(app: &App, entry: NewEntry, channel: &ChannelId) -> NewEntry {
+    let entry = entry.channel(channel);
+    match on_air(app, channel) {
+        Some(breakout) => entry.breakout(&breakout),
+        None => entry,
+    }
+}
+
+fn on_air(app: &App, channel: &ChannelId) -> Option<BreakoutId> {
+    let snapshot = app.nodes.snapshots.borrow();
+    snapshot.breakouts.iter().find(|one| one.on_air && one.channel == *channel).map(|one| one.id.clone())
+}
