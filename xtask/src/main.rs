@@ -8,6 +8,7 @@ mod fuzz;
 mod http;
 mod law;
 mod licences;
+mod postgres;
 mod process;
 mod rooms;
 mod score;
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   ui     build the web UI when its sources changed
   bench  [--edge-bench DIR]
          release build, then the commands of benches/commands
+  postgres COMMAND [ARGUMENT...]
+         run a command with a scratch PostgreSQL server, whose URL is in ANABRANCH_TEST_POSTGRES
   fuzz   TARGET [--seconds N]
          run one fuzz target
   conformance PATH [--id TEST] [--json FILE] [--release]
@@ -90,6 +93,7 @@ fn dispatch(args: Vec<String>) -> Result<()> {
             args.finish()?;
             bench::run(edge_bench.as_deref())
         }
+        Some("postgres") => postgres::run(&args.0),
         Some("fuzz") => {
             let seconds = args.number("--seconds")?.unwrap_or(60);
             let target = args.positional()?;

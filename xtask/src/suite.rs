@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::Steps;
 use crate::tree::Tree;
-use crate::{check, process, signers, tools, ui};
+use crate::{check, postgres, process, signers, tools, ui};
 
 /// Crates whose examples in doc comments are run.
 const DOC_TESTED: [&str; 4] = ["anabranch-media", "anabranch-hls", "anabranch-http-cache", "anabranch-signing"];
@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<()> {
         tools::GSTREAMER,
         tools::OPENSSL,
         tools::PYTHON,
+        tools::POSTGRES,
     ])?;
     let mut steps = Steps::default();
     let web = steps.step("web: install", || ui::install(&tree))?
@@ -62,5 +63,6 @@ fn tests(tree: &Tree) -> Result<()> {
     } else {
         command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
-    process::run(command.env("ANABRANCH_BIN", tree.binary("debug")))
+    let postgres = postgres::Server::start()?;
+    process::run(command.env("ANABRANCH_BIN", tree.binary("debug")).env(postgres::VARIABLE, postgres.url()))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{Unusable, process};
+use crate::{Unusable, postgres, process};
 
 /// One thing that has to be there.
 pub(crate) struct Tool {
@@ -35,6 +35,8 @@ pub(crate) const PYTHON: Tool = Tool {
     },
 };
 pub(crate) const MPV: Tool = Tool { name: "mpv", packages: &["mpv"], present: || on_path("mpv") };
+pub(crate) const POSTGRES: Tool =
+    Tool { name: "postgresql", packages: &["postgresql"], present: postgres::is_installed };
 pub(crate) const GSTREAMER: Tool = Tool {
     name: "gstreamer",
     packages: &[

@@ -16,6 +16,21 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// The URL of the database names no engine of ours.
+    #[error("the URL of a database must begin with postgres:// or postgresql://")]
+    Scheme,
+    /// The URL of the database cannot be read. Without the URL, which holds a password.
+    #[error("the URL of the database cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// The server does not let us in.
+    #[error("cannot connect to the database: {place}")]
+    Connect {
+        /// Server, user and database.
+        place: String,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// A newer binary wrote the file.
     #[error(
         "the database has schema version {found} and this binary knows only up to {known}: start the newer binary, or \

@@ -4,7 +4,8 @@
 //! Out: typed rows; [`SnapshotRows`], whose version goes up in the transaction of each change.
 //! Never: HTTP, keys or tokens in clear text that are not rows, clocks, decisions about nodes, what a configuration means
 //! (that is `control`).
-//! Spec: SQLite in WAL mode, one writer, migrations in `migrations/sqlite`.
+//! Spec: SQLite in WAL mode, or PostgreSQL 13 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
+//! `migrations/postgres`.
 
 mod breakout;
 mod channel;
@@ -16,6 +17,7 @@ mod key_group;
 mod log;
 mod migrate;
 mod node;
+mod open;
 mod page;
 mod row;
 mod snapshot;
@@ -23,11 +25,6 @@ mod sql;
 mod token;
 mod traffic;
 mod webhook;
-
-use std::path::Path;
-use std::time::Duration;
-
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
@@ -45,15 +42,6 @@ pub use traffic::Taken;
 pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
 use sql::{Pool, Tx};
-
-/// Connections that read. Writers have one of their own, since SQLite has one writer anyway.
-const READERS: u32 = 4;
-
-/// Time that a connection waits for a lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Time that a caller waits for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -90,25 +78,8 @@ pub struct Idempotency {
 }
 
 impl Db {
-    /// Opens the file, makes it if it is missing, and brings it to this binary's schema.
-    ///
-    /// # Errors
-    /// The file cannot be opened or written, was written by a newer binary, or its history differs from ours.
-    pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A create that was answered must be there after a power cut, too.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        let open = |source| Error::Open { path: path.to_owned(), source };
-        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).max_lifetime(None).idle_timeout(None);
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
-        migrate::run(&writer).await?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
-        Ok(Self { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
+    fn new(writer: Pool, readers: Pool) -> Self {
+        Self { writer, readers }
     }
 
     /// Ends every connection; open queries finish first.

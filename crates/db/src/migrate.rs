@@ -1,29 +1,85 @@
-//! Bringing a file to this binary's schema. Migrations go forward only; an applied one never changes.
+//! Bringing a database to this binary's schema. Migrations go forward only; an applied one never changes.
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqlitePool;
 
 use crate::Error;
 
-/// Number, title and text of each migration, oldest first.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "init", include_str!("../migrations/sqlite/0001_init.sql")),
-    (2, "delivery", include_str!("../migrations/sqlite/0002_delivery.sql")),
-    (3, "nodes", include_str!("../migrations/sqlite/0003_nodes.sql")),
-    (5, "log", include_str!("../migrations/sqlite/0005_log.sql")),
+/// A step of the schema.
+struct Step {
+    version: i64,
+    title: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Number, title and the text for each engine, oldest first.
+macro_rules! steps {
+    ($($version:literal $title:literal $file:literal),+ $(,)?) => {
+        &[$(Step {
+            version: $version,
+            title: $title,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../migrations/postgres/", $file)),
+        }),+]
+    };
+}
+
+/// One step of the schema in both engines each, so that neither can have one that the other lacks.
+const STEPS: &[Step] = steps![
+    1 "init" "0001_init.sql",
+    2 "delivery" "0002_delivery.sql",
+    3 "nodes" "0003_nodes.sql",
+    5 "log" "0005_log.sql",
 ];
 
-pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|&(version, title, sql)| {
-            Migration::new(version, title.into(), MigrationType::Simple, sql.into_sql_str(), false)
-        })
-        .collect();
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
-    Migrator::with_migrations(migrations).run(pool).await.map_err(|error| match error {
+/// Version of the newest schema that this binary knows.
+pub(crate) fn newest() -> i64 {
+    STEPS.last().map_or(0, |step| step.version)
+}
+
+pub(crate) async fn sqlite(pool: &SqlitePool) -> Result<(), Error> {
+    migrator(|step| step.sqlite).run(pool).await.map_err(fault)
+}
+
+/// Two processes that start at once wait for each other: the migrator holds a lock of the database.
+pub(crate) async fn postgres(conn: &mut PgConnection) -> Result<(), Error> {
+    migrator(|step| step.postgres).run(conn).await.map_err(fault)
+}
+
+fn migrator(text: fn(&Step) -> &'static str) -> Migrator {
+    let migration = |step: &Step| {
+        Migration::new(step.version, step.title.into(), MigrationType::Simple, text(step).into_sql_str(), false)
+    };
+    Migrator::with_migrations(STEPS.iter().map(migration).collect())
+}
+
+fn fault(error: MigrateError) -> Error {
+    let known = newest();
+    match error {
         MigrateError::VersionMissing(found) if found > known => Error::Newer { found, known },
         other => Error::Migrate(other),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_step() {
+        for engine in ["sqlite", "postgres"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let steps: Vec<String> =
+                STEPS.iter().map(|step| format!("{:04}_{}.sql", step.version, step.title)).collect();
+            assert_eq!(files, steps, "{engine}");
+        }
+    }
 }

@@ -1,16 +1,19 @@
 //! The test kit: a real server in a scratch directory, a real encoder, a viewer by HTTP.
 //!
-//! In: the binary that `ANABRANCH_BIN` names, or the one beside the running test.
+//! In: the binary that `ANABRANCH_BIN` names, or the one beside the running test; the PostgreSQL server that
+//! `ANABRANCH_TEST_POSTGRES` names.
 //! Out: running processes that end with their handle.
 //! Never: product code; no room may depend on it but for its tests.
 
 mod edge_node;
 mod encoder;
+mod postgres;
 mod server;
 mod viewer;
 
 pub use edge_node::EdgeNode;
 pub use encoder::{Encoder, Picture};
+pub use postgres::Database;
 pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};
 

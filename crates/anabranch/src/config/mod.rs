@@ -116,8 +116,14 @@ const MIN_DISK_BYTES: u64 = 64 << 20;
 const MIN_ROTATE_BYTES: u64 = 64 << 10;
 
 /// Variables that are not keys of the file: the command line's, and those of build and tests.
-const OTHER_VARIABLES: &[&str] =
-    &["ANABRANCH_CONFIG", "ANABRANCH_SERVER", "ANABRANCH_OUTPUT", "ANABRANCH_BIN", "ANABRANCH_BLESS"];
+const OTHER_VARIABLES: &[&str] = &[
+    "ANABRANCH_CONFIG",
+    "ANABRANCH_SERVER",
+    "ANABRANCH_OUTPUT",
+    "ANABRANCH_BIN",
+    "ANABRANCH_BLESS",
+    "ANABRANCH_TEST_POSTGRES",
+];
 
 /// Refuses variables that look like ours and mean nothing: a misspelt one would be obeyed by nobody.
 pub(crate) fn check_variables(names: impl Iterator<Item = String>) -> Result<()> {

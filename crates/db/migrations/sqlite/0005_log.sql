@@ -19,7 +19,7 @@ CREATE TABLE log (
     actor        TEXT,
     -- JSON object.
     details      TEXT    NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX log_by_subject ON log (subject, sequence);
 CREATE INDEX log_by_channel ON log (channel, sequence) WHERE channel IS NOT NULL;

@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::Transaction;
+
+use super::query::limited;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
@@ -64,7 +66,7 @@ impl Pool {
         Ok(Tx(match self {
             Self::Sqlite(pool) => Conn::SqliteTx(pool.begin().await?),
             Self::Postgres(pool) => {
-                Conn::PostgresTx(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Conn::PostgresTx(limited(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?)
             }
         }))
     }
@@ -76,8 +78,9 @@ impl Pool {
             Self::Sqlite(pool) => Conn::SqliteTx(pool.begin_with("BEGIN IMMEDIATE").await?),
             Self::Postgres(pool) => {
                 // Each statement after the lock must see what the writer before has committed, whatever default is set.
-                let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
-                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *tx).await?;
+                let mut tx = limited(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
+                let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK);
+                limited(lock.execute(&mut *tx)).await?;
                 Conn::PostgresTx(tx)
             }
         }))
@@ -108,7 +111,7 @@ impl Tx {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self.0 {
             Conn::SqliteTx(tx) => tx.commit().await,
-            Conn::PostgresTx(tx) => tx.commit().await,
+            Conn::PostgresTx(tx) => limited(tx.commit()).await,
             Conn::Sqlite(_) | Conn::Postgres(_) => Ok(()),
         }
     }

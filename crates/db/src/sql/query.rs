@@ -1,6 +1,7 @@
 //! Statements with their values.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use sqlx::postgres::Postgres;
 use sqlx::sqlite::Sqlite;
@@ -8,6 +9,9 @@ use sqlx::sqlite::Sqlite;
 use super::conn::{Conn, On, Raw};
 use super::row::{Field, Row};
 use super::value::{self, Value};
+
+/// Time after which a server is given up: more than it gives a statement itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A statement.
 #[must_use = "a statement does nothing until it is executed or fetched"]
@@ -45,7 +49,7 @@ impl Query {
         let mut held = None;
         match raw(on.into(), &mut held).await? {
             Raw::Sqlite(conn) => Ok(self.sqlite()?.execute(conn).await?.rows_affected()),
-            Raw::Postgres(conn) => Ok(self.postgres()?.execute(conn).await?.rows_affected()),
+            Raw::Postgres(conn) => Ok(limited(self.postgres()?.execute(conn)).await?.rows_affected()),
         }
     }
 
@@ -54,7 +58,9 @@ impl Query {
         let mut held = None;
         Ok(match raw(on.into(), &mut held).await? {
             Raw::Sqlite(conn) => self.sqlite()?.fetch_all(conn).await?.into_iter().map(Row::Sqlite).collect(),
-            Raw::Postgres(conn) => self.postgres()?.fetch_all(conn).await?.into_iter().map(Row::Postgres).collect(),
+            Raw::Postgres(conn) => {
+                limited(self.postgres()?.fetch_all(conn)).await?.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 
@@ -63,7 +69,7 @@ impl Query {
         let mut held = None;
         Ok(match raw(on.into(), &mut held).await? {
             Raw::Sqlite(conn) => self.sqlite()?.fetch_optional(conn).await?.map(Row::Sqlite),
-            Raw::Postgres(conn) => self.postgres()?.fetch_optional(conn).await?.map(Row::Postgres),
+            Raw::Postgres(conn) => limited(self.postgres()?.fetch_optional(conn)).await?.map(Row::Postgres),
         })
     }
 
@@ -100,6 +106,14 @@ impl<T: Field> Scalar<T> {
     /// The column of the first row; [`sqlx::Error::RowNotFound`] without one.
     pub(crate) async fn fetch_one<'e>(self, on: impl Into<On<'e>>) -> Result<T, sqlx::Error> {
         self.query.fetch_one(on).await?.first()
+    }
+}
+
+/// What the server answers, or an error when it says nothing: its machine may be gone, and TCP would hope for many minutes.
+pub(super) async fn limited<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answered) => answered,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database does not answer").into()),
     }
 }
 

@@ -7,7 +7,8 @@ use anabranch_db::{
 use anabranch_model::{DistributionId, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId};
 use sqlx::Connection as _;
 
-use crate::{channel, distribution, open, raw};
+use crate::scratch::{Engine, both, open_on};
+use crate::{channel, distribution};
 
 fn key(id: &str, groups: &[&str]) -> NewKey {
     NewKey {
@@ -35,9 +36,17 @@ fn order(distribution: &DistributionId, reference: &str, paths: &[&str]) -> NewI
     }
 }
 
-#[tokio::test]
-async fn a_configuration_changes_by_generations() {
-    let (_dir, db, group) = open().await;
+both!(
+    a_configuration_changes_by_generations,
+    references_and_aliases_belong_to_one_distribution,
+    what_a_configuration_names_must_exist_and_stay,
+    a_key_may_be_in_several_groups,
+    invalidations_are_numbered_and_repeatable,
+    a_log_that_is_full_raises_its_floor,
+);
+
+async fn a_configuration_changes_by_generations(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let new = distribution(&[group]);
     let row = db.distribution_create(&new, 1).await.unwrap().into_inner();
     assert_eq!((row.generation, row.status, row.channel), (1, DistributionState::InProgress, None));
@@ -58,9 +67,8 @@ async fn a_configuration_changes_by_generations() {
     assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
 }
 
-#[tokio::test]
-async fn references_and_aliases_belong_to_one_distribution() {
-    let (_dir, db, _) = open().await;
+async fn references_and_aliases_belong_to_one_distribution(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     let mut one = distribution(&[]);
     one.content.aliases = vec!["b.example".into(), "a.example".into()];
     one.idempotency = Some(Idempotency { key: "k".into(), request_hash: [1; 32] });
@@ -86,9 +94,8 @@ async fn references_and_aliases_belong_to_one_distribution() {
     db.distribution_create(&two, 5).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_a_configuration_names_must_exist_and_stay() {
-    let (_dir, db, group) = open().await;
+async fn what_a_configuration_names_must_exist_and_stay(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let unknown = distribution(&[KeyGroupId::random()]);
     let error = db.distribution_create(&unknown, 1).await.unwrap_err();
     assert!(
@@ -109,9 +116,8 @@ async fn what_a_configuration_names_must_exist_and_stay() {
     assert!(refused.contains("delete the channel"), "{refused}");
 }
 
-#[tokio::test]
-async fn a_key_may_be_in_several_groups() {
-    let (_dir, db, default) = open().await;
+async fn a_key_may_be_in_several_groups(engine: Engine) {
+    let (_dir, db, default) = open_on(engine).await;
     db.key_create(&key("K1", &["default"]), 1).await.unwrap();
     assert!(matches!(db.key_create(&key("K1", &[]), 2).await, Err(Error::IdTaken { .. })));
     let named = NewKey { name: "name of K1".into(), ..key("K9", &[]) };
@@ -142,9 +148,8 @@ async fn a_key_may_be_in_several_groups() {
     assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
 }
 
-#[tokio::test]
-async fn invalidations_are_numbered_and_repeatable() {
-    let (_dir, db, _) = open().await;
+async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     let new = distribution(&[]);
     db.distribution_create(&new, 1).await.unwrap();
     let id = &new.id;
@@ -176,31 +181,20 @@ async fn invalidations_are_numbered_and_repeatable() {
     ));
 }
 
-#[tokio::test]
-async fn a_log_that_is_full_raises_its_floor() {
-    let (dir, db, _) = open().await;
+async fn a_log_that_is_full_raises_its_floor(engine: Engine) {
+    let (scratch, db, _) = open_on(engine).await;
     let new = distribution(&[]);
     db.distribution_create(&new, 1).await.unwrap();
     let id = &new.id;
     // As many as there may be, without a thousand commits.
-    let mut conn = raw(&dir).await;
-    sqlx::query(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+    let text = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LOG_MAX_ORDERS})
          INSERT INTO invalidations (id, distribution_id, sequence, caller_reference, paths, tags, patterns, state,
                                     changed_version, created_at)
-         SELECT 'I' || i, ?1, i, 'r' || i, '[\"/x\"]', '[]', 1, 'Completed', 1, 1 FROM n",
-    )
-    .bind(id.as_str())
-    .bind(i64::from(LOG_MAX_ORDERS))
-    .execute(&mut conn)
-    .await
-    .unwrap();
-    sqlx::query("UPDATE distributions SET invalidation_sequence = ?1")
-        .bind(i64::from(LOG_MAX_ORDERS))
-        .execute(&mut conn)
-        .await
-        .unwrap();
-    conn.close().await.unwrap();
+         SELECT 'I' || i, '{id}', i, 'r' || i, '[\"/x\"]', '[]', 1, 'Completed', 1, 1 FROM n;
+         UPDATE distributions SET invalidation_sequence = {LOG_MAX_ORDERS}"
+    );
+    scratch.run(&text).await;
     let log = |rows: anabranch_db::SnapshotRows| rows.invalidations[id].clone();
     assert_eq!(log(db.snapshot(2).await.unwrap()).floor, 0);
     db.invalidation_create(&order(id, "next", &["/y"]), 3).await.unwrap();

@@ -6,7 +6,8 @@ use anabranch_db::{
 };
 use anabranch_model::{BreakoutEvent, ChannelEvent, NodeName, NodeState, TokenId, WebhookId};
 
-use crate::{breakout, channel, open};
+use crate::scratch::{Engine, both, open_on};
+use crate::{breakout, channel};
 
 const ALL: LogRange = LogRange { after: None, before: None, order: LogOrder::OldestFirst, limit: 1000 };
 
@@ -49,9 +50,8 @@ async fn fill(db: &Db, count: usize, now_ms: i64) {
     db.log_add(&some, now_ms).await.unwrap();
 }
 
-#[tokio::test]
-async fn the_life_of_a_channel_is_written_as_it_happens() {
-    let (_dir, db, group) = open().await;
+async fn the_life_of_a_channel_is_written_as_it_happens(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     acting("anna", db.channel_create(&channel("c", &group), 1)).await.unwrap();
     let row = db.channel_find("c").await.unwrap();
     acting("anna", db.breakout_create(&breakout("b", "c"), 2)).await.unwrap();
@@ -106,9 +106,8 @@ async fn the_life_of_a_channel_is_written_as_it_happens() {
     assert_eq!(entries(&db, &of_breakout).await.len(), 7);
 }
 
-#[tokio::test]
-async fn what_is_refused_or_changes_nothing_is_not_written() {
-    let (_dir, db, group) = open().await;
+async fn what_is_refused_or_changes_nothing_is_not_written(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     db.channel_create(&channel("c", &group), 1).await.unwrap();
     let before = db.log_newest().await.unwrap();
     db.channel_create(&channel("c", &group), 1).await.unwrap_err();
@@ -119,9 +118,8 @@ async fn what_is_refused_or_changes_nothing_is_not_written() {
     assert_eq!(db.log_newest().await.unwrap(), before, "and no number is used up");
 }
 
-#[tokio::test]
-async fn writers_at_once_leave_no_gap() {
-    let (_dir, db, group) = open().await;
+async fn writers_at_once_leave_no_gap(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..8 {
         let (db, group) = (db.clone(), group.clone());
@@ -141,9 +139,8 @@ async fn writers_at_once_leave_no_gap() {
     assert_eq!(entries(&db, &one).await.len(), 10);
 }
 
-#[tokio::test]
-async fn filters_stack() {
-    let (_dir, db, group) = open().await;
+async fn filters_stack(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     acting("anna", db.channel_create(&channel("c", &group), 10)).await.unwrap();
     acting("ben", db.channel_create(&channel("d", &group), 20)).await.unwrap();
     acting("ben", db.channel_wish("d", Wish::Run, 30)).await.unwrap();
@@ -174,9 +171,8 @@ async fn filters_stack() {
     }
 }
 
-#[tokio::test]
-async fn pages_go_both_ways() {
-    let (_dir, db, _) = open().await;
+async fn pages_go_both_ways(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     fill(&db, 10, 1).await;
     let page = async |after, before, order, limit| {
         let page = db.log_page(&LogFilter::default(), &LogRange { after, before, order, limit }).await.unwrap();
@@ -191,9 +187,8 @@ async fn pages_go_both_ways() {
     assert_eq!(page(Some(2), Some(5), LogOrder::OldestFirst, 2).await, (vec![3, 4], false));
 }
 
-#[tokio::test]
-async fn the_old_goes_but_not_what_a_webhook_waits_for() {
-    let (_dir, db, _) = open().await;
+async fn the_old_goes_but_not_what_a_webhook_waits_for(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     let keep = LogRetention { keep_ms: 100, keep_entries: 50, hard_entries: 100 };
     fill(&db, 10, 0).await;
     fill(&db, 10, 200).await;
@@ -225,9 +220,8 @@ async fn the_old_goes_but_not_what_a_webhook_waits_for() {
     assert!(row.problem.unwrap().contains("107 entries"));
 }
 
-#[tokio::test]
-async fn webhooks_and_their_progress() {
-    let (_dir, db, _) = open().await;
+async fn webhooks_and_their_progress(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     fill(&db, 3, 1).await;
     let mut new = webhook(&["breakout", "channel.running"]);
     new.idempotency = Some(Idempotency { key: "k".into(), request_hash: [1; 32] });
@@ -283,9 +277,8 @@ async fn webhooks_and_their_progress() {
     );
 }
 
-#[tokio::test]
-async fn tokens_are_revoked_for_good() {
-    let (_dir, db, _) = open().await;
+async fn tokens_are_revoked_for_good(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     let token = |name: &str, hash: u8, scopes: &[&str]| NewToken {
         id: TokenId::random(),
         hash: [hash; 32],
@@ -318,9 +311,8 @@ async fn tokens_are_revoked_for_good() {
     assert_eq!(all.len(), 6);
 }
 
-#[tokio::test]
-async fn nodes_come_and_go() {
-    let (_dir, db, _) = open().await;
+async fn nodes_come_and_go(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
     let name: NodeName = "edge-1".parse().unwrap();
     let mut row = anabranch_db::NodeRow {
         name,
@@ -345,3 +337,15 @@ async fn nodes_come_and_go() {
         ["node.joined", "node.lost", "node.joined", "node.left", "node.forgotten"]
     );
 }
+
+both!(
+    the_life_of_a_channel_is_written_as_it_happens,
+    what_is_refused_or_changes_nothing_is_not_written,
+    writers_at_once_leave_no_gap,
+    filters_stack,
+    pages_go_both_ways,
+    the_old_goes_but_not_what_a_webhook_waits_for,
+    webhooks_and_their_progress,
+    tokens_are_revoked_for_good,
+    nodes_come_and_go,
+);

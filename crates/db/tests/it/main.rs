@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod delivery;
+mod engines;
 mod log;
+mod scratch;
 
 use anabranch_db::{
     Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
@@ -13,18 +15,10 @@ use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
     InputId, KeyGroupId, KeyId, Traffic,
 };
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tempfile::TempDir;
+
+use scratch::{Engine, both, open_on};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
-async fn open() -> (TempDir, Db, KeyGroupId) {
-    let dir = tempfile::tempdir().unwrap();
-    let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
-    let group = db.key_group_ensure("default", 1).await.unwrap().id;
-    (dir, db, group)
-}
 
 fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
     NewChannel {
@@ -62,38 +56,39 @@ fn breakout(name: &str, channel: &str) -> NewBreakout {
     NewBreakout { id: BreakoutId::random(), name: name.into(), channel: channel.into(), idempotency: None }
 }
 
-async fn raw(dir: &TempDir) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(dir.path().join("db.sqlite"));
-    SqliteConnection::connect_with(&options).await.unwrap()
-}
+both!(
+    migrations_are_applied_once_and_reopening_keeps_rows,
+    a_newer_database_is_refused_with_words,
+    a_channel_is_made_whole_or_not_at_all,
+    every_change_raises_the_version_and_refusals_do_not,
+    late_confirmations_do_nothing,
+    completed_breakouts_stay_in_the_snapshot_for_a_day,
+    an_idempotency_key_stands_for_one_request,
+    pages_go_on_where_they_ended_even_after_deletes,
+    traffic_of_what_is_gone_is_passed_over,
+    writers_at_once_wait_for_each_other,
+);
 
-#[tokio::test]
-async fn migrations_are_applied_once_and_reopening_keeps_rows() {
-    let (dir, db, group) = open().await;
+async fn migrations_are_applied_once_and_reopening_keeps_rows(engine: Engine) {
+    let (scratch, db, group) = open_on(engine).await;
     db.channel_create(&channel("c", &group), 1).await.unwrap();
     let before = db.snapshot(2).await.unwrap();
     db.close().await;
-    let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+    let db = scratch.open().await.unwrap();
     assert_eq!(db.snapshot(2).await.unwrap(), before);
     assert_eq!(db.key_group_ensure("default", 5).await.unwrap().id, group);
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut raw(&dir).await).await.unwrap();
-    assert_eq!(mode, "wal");
 }
 
-#[tokio::test]
-async fn a_newer_database_is_refused_with_words() {
-    let (dir, db, _) = open().await;
+async fn a_newer_database_is_refused_with_words(engine: Engine) {
+    let (scratch, db, _) = open_on(engine).await;
     db.close().await;
-    let mut conn = raw(&dir).await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (9999, 'later', 1, x'00', 0)",
-    )
-    .execute(&mut conn)
-    .await
-    .unwrap();
-    conn.close().await.unwrap();
-    let error = Db::open(&dir.path().join("db.sqlite")).await.unwrap_err();
+    scratch
+        .run(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, '', 0)",
+        )
+        .await;
+    let error = scratch.open().await.unwrap_err();
     assert!(matches!(error, Error::Newer { found: 9999, .. }), "{error:?}");
     assert!(error.to_string().contains("start the newer binary"), "{error}");
 }
@@ -107,9 +102,8 @@ async fn a_file_that_is_no_database_is_refused() {
     assert!(matches!(Db::open(&dir.path().join("no/such/db")).await, Err(Error::Open { .. })));
 }
 
-#[tokio::test]
-async fn a_channel_is_made_whole_or_not_at_all() {
-    let (_dir, db, group) = open().await;
+async fn a_channel_is_made_whole_or_not_at_all(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let new = channel("c", &group);
     let row = db.channel_create(&new, 7).await.unwrap().into_inner();
     assert_eq!((row.state, row.desired_running, row.created_at), (ChannelState::Idle, false, 7));
@@ -126,9 +120,8 @@ async fn a_channel_is_made_whole_or_not_at_all() {
     assert_eq!(distribution.key_groups, [group]);
 }
 
-#[tokio::test]
-async fn every_change_raises_the_version_and_refusals_do_not() {
-    let (_dir, db, group) = open().await;
+async fn every_change_raises_the_version_and_refusals_do_not(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let mut last = db.snapshot(0).await.unwrap().version;
     let mut raised = async |db: &Db| {
         let version = db.snapshot(0).await.unwrap().version;
@@ -160,9 +153,8 @@ async fn every_change_raises_the_version_and_refusals_do_not() {
     assert!(!raised(&db).await, "nodes are not told of problems");
 }
 
-#[tokio::test]
-async fn late_confirmations_do_nothing() {
-    let (_dir, db, group) = open().await;
+async fn late_confirmations_do_nothing(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     db.channel_create(&channel("c", &group), 1).await.unwrap();
     let starting = db.channel_wish("c", Wish::Run, 2).await.unwrap();
     assert_eq!(starting.state, ChannelState::Starting);
@@ -181,9 +173,8 @@ async fn late_confirmations_do_nothing() {
     assert_eq!(shown.status, DistributionState::Deployed);
 }
 
-#[tokio::test]
-async fn completed_breakouts_stay_in_the_snapshot_for_a_day() {
-    let (_dir, db, group) = open().await;
+async fn completed_breakouts_stay_in_the_snapshot_for_a_day(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     db.channel_create(&channel("c", &group), 1).await.unwrap();
     for name in ["one", "two"] {
         db.breakout_create(&breakout(name, "c"), 1).await.unwrap();
@@ -201,9 +192,8 @@ async fn completed_breakouts_stay_in_the_snapshot_for_a_day() {
     assert!(db.snapshot(20 + DAY_MS).await.unwrap().breakouts.is_empty());
 }
 
-#[tokio::test]
-async fn an_idempotency_key_stands_for_one_request() {
-    let (_dir, db, group) = open().await;
+async fn an_idempotency_key_stands_for_one_request(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let keyed = |name: &str, request_hash| NewChannel {
         idempotency: Some(Idempotency { key: "k".into(), request_hash }),
         ..channel(name, &group)
@@ -214,9 +204,8 @@ async fn an_idempotency_key_stands_for_one_request() {
     assert!(matches!(db.channel_create(&keyed("c", [2; 32]), 3).await, Err(Error::KeyReused { .. })));
 }
 
-#[tokio::test]
-async fn pages_go_on_where_they_ended_even_after_deletes() {
-    let (_dir, db, group) = open().await;
+async fn pages_go_on_where_they_ended_even_after_deletes(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     for (time, name) in [(1, "a"), (2, "b"), (3, "c")] {
         db.channel_create(&channel(name, &group), time).await.unwrap();
     }
@@ -227,9 +216,8 @@ async fn pages_go_on_where_they_ended_even_after_deletes() {
     assert_eq!(second.next, None);
 }
 
-#[tokio::test]
-async fn traffic_of_what_is_gone_is_passed_over() {
-    let (_dir, db, group) = open().await;
+async fn traffic_of_what_is_gone_is_passed_over(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let new = channel("c", &group);
     db.channel_create(&new, 1).await.unwrap();
     let traffic = |distribution| Traffic { requests: 1, bytes: 10, ..Traffic::none(distribution) };
@@ -238,9 +226,8 @@ async fn traffic_of_what_is_gone_is_passed_over() {
     assert_eq!((row.requests_total, row.bytes_total), (1, 10));
 }
 
-#[tokio::test]
-async fn writers_at_once_wait_for_each_other() {
-    let (_dir, db, group) = open().await;
+async fn writers_at_once_wait_for_each_other(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
     let tasks: Vec<_> = (0..20)
         .map(|number| {
             let (db, new) = (db.clone(), channel(&format!("c{number}"), &group));

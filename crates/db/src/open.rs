@@ -1,0 +1,115 @@
+//! Opening a database of either engine.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::sql::Pool;
+use crate::{Db, Error, migrate};
+
+/// Connections to a file that read. Writers have one of their own, since there is one writer at a time anyway.
+const SQLITE_READERS: u32 = 4;
+
+/// Connections to a server that read.
+const POSTGRES_READERS: u32 = 8;
+
+/// Time that a writer waits for one of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time that a caller waits for a connection of the pool, or for the server to answer a connection attempt.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time that a connection may take to say that it is usable before it goes back to the pool.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the server limits for each of our connections: how long a statement and a lock may take, how long a transaction may
+/// say nothing, and how soon a client whose machine is gone is noticed and its locks are let go.
+const SERVER_SETTINGS: [(&str, &str); 7] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+];
+
+impl Db {
+    /// Opens the file, makes it if it is missing, and brings it to this binary's schema. One process has it open at a time; the
+    /// caller sees to that.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written, was written by a newer binary, or its history differs from ours.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A create that was answered must be there after a power cut, too.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let open = |source| Error::Open { path: path.to_owned(), source };
+        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).max_lifetime(None).idle_timeout(None);
+        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
+        migrate::sqlite(&writer).await?;
+        let readers =
+            pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await.map_err(open)?;
+        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers)))
+    }
+
+    /// Opens a database of a PostgreSQL server (13 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
+    /// brings it to this binary's schema. Several processes may have it open. The database must exist; the user must be allowed
+    /// to create tables in it.
+    ///
+    /// # Errors
+    /// The URL is none, the server does not answer or refuses, the database was written by a newer binary, or its history differs
+    /// from ours. No message holds the password.
+    pub async fn open_url(url: &str) -> Result<Self, Error> {
+        let options = server(url)?;
+        let connect = |source| Error::Connect { place: place(&options), source };
+        // By a connection of its own: a migration may take longer than any other statement.
+        let unlimited = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+        let mut conn = match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&unlimited)).await {
+            Ok(connected) => connected.map_err(connect)?,
+            Err(_) => return Err(connect(sqlx::Error::PoolTimedOut)),
+        };
+        migrate::postgres(&mut conn).await?;
+        conn.close().await.map_err(connect)?;
+        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(connect)?;
+        let readers = pool().max_connections(POSTGRES_READERS).connect_with(options.clone()).await.map_err(connect)?;
+        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers)))
+    }
+}
+
+/// Where a URL leads and how, with our limits.
+fn server(url: &str) -> Result<PgConnectOptions, Error> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Scheme);
+    }
+    let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
+    Ok(options.application_name("anabranch").options(SERVER_SETTINGS))
+}
+
+/// The place that a URL leads to, without the password.
+fn place(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or_else(|| options.get_host().into(), |socket| socket.to_string_lossy());
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!("postgres://{}@{host}:{}/{database}", options.get_username(), options.get_port())
+}
+
+fn pool() -> PgPoolOptions {
+    PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).after_release(|conn, _| {
+        // A server that has vanished must not keep the place of the connection for as long as TCP hopes.
+        Box::pin(async move {
+            match tokio::time::timeout(RELEASE_TIMEOUT, conn.ping()).await {
+                Ok(answered) => answered.map(|()| true),
+                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            }
+        })
+    })
+}
