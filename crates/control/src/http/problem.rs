@@ -128,7 +128,8 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
             Problem::new(StatusCode::PRECONDITION_FAILED, "precondition", title, detail).coded("PreconditionFailed")
         }
         Db::KeyReused { .. } => Problem::invalid(detail, Some("Idempotency-Key".to_owned())),
-        Db::Open { .. } | Db::Newer { .. } | Db::Migrate(_) | Db::Query(_) | Db::Value { .. } => return None,
+        // What is left has failed, and is no fault of the request.
+        _ => return None,
     })
 }
 

@@ -84,6 +84,14 @@ impl Server {
         self.dir
     }
 
+    /// Ends it without a word, as a process that is killed: nothing is drained, nothing is written at the end.
+    pub(crate) async fn kill(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+        self.db.close().await;
+        self.dir
+    }
+
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN);
         if let Some(body) = body {
