@@ -170,8 +170,8 @@ impl Db {
         Ok(Created::New(row))
     }
 
-    /// Changes a webhook. One that is enabled again begins without its old problem, at its cursor or at the oldest entry that is
-    /// still kept.
+    /// Changes a webhook. To enable it, again or still, is to say that its problem was seen, so that it is cleared. One that was
+    /// disabled goes on at its cursor, or at the oldest entry that is still kept.
     ///
     /// # Errors
     /// There is none, or the query fails.
@@ -182,8 +182,13 @@ impl Db {
         let types = change.types.as_ref().unwrap_or(&before.types);
         let enabled = change.enabled.unwrap_or(before.enabled);
         let (mut cursor, mut problem, mut given_up) = (before.cursor, before.problem.clone(), before.given_up_total);
-        if enabled && !before.enabled {
+        let mut attempts = before.attempts;
+        if change.enabled == Some(true) {
+            // Whoever says so has seen what was wrong.
             problem = None;
+            attempts = 0;
+        }
+        if enabled && !before.enabled {
             let floor = log::mark(&mut tx, "log_floor").await?;
             if cursor < floor {
                 problem = Some(format!("{} entries were no longer kept when it was enabled again", floor - cursor));
@@ -193,8 +198,8 @@ impl Db {
         }
         sql::query(
             "UPDATE webhooks SET url = $1, types = $2, enabled = $3, problem = $4, log_cursor = $5, given_up_total = $6,
-                                 updated_at = $7
-             WHERE id = $8",
+                                 attempts = $7, updated_at = $8
+             WHERE id = $9",
         )
         .bind(url)
         .bind(types.join(","))
@@ -202,12 +207,14 @@ impl Db {
         .bind(&problem)
         .bind(signed(cursor))
         .bind(signed(given_up))
+        .bind(signed(attempts))
         .bind(now_ms)
         .bind(before.id.as_str())
         .execute(&mut tx)
         .await?;
         let after = find(&mut tx, before.id.as_str()).await?;
-        if (&after.url, &after.types, after.enabled) == (&before.url, &before.types, before.enabled) {
+        let same = WebhookRow { updated_at: before.updated_at, ..after.clone() } == before;
+        if same {
             return Ok(before);
         }
         let entry = activity("webhook.updated", &before.id).detail("types", types.clone()).detail("enabled", enabled);

@@ -10,9 +10,34 @@ use crate::app::App;
 /// Channels whose input in use is remembered.
 const ACTIVE_MAX: usize = 100_000;
 
-/// Which input of each channel is in use, as far as it was told.
+/// Which input of each channel is in use, as far as it was told and written.
 #[derive(Debug, Default)]
-pub(super) struct Active(HashMap<ChannelId, InputId>);
+pub(super) struct Active {
+    written: HashMap<ChannelId, InputId>,
+    /// What has been told since.
+    told: HashMap<ChannelId, Option<InputId>>,
+}
+
+impl Active {
+    fn get(&self, channel: &ChannelId) -> Option<InputId> {
+        match self.told.get(channel) {
+            Some(told) => told.clone(),
+            None => self.written.get(channel).cloned(),
+        }
+    }
+
+    fn write(&mut self) {
+        for (channel, input) in self.told.drain() {
+            match input {
+                Some(input) if self.written.len() < ACTIVE_MAX || self.written.contains_key(&channel) => {
+                    self.written.insert(channel, input);
+                }
+                Some(_) => {}
+                None => drop(self.written.remove(&channel)),
+            }
+        }
+    }
+}
 
 /// Writes what was observed; when that fails it is kept for the next look. Repeating nothing changes nothing.
 pub(super) async fn write(app: &App, active: &mut Active) -> Result<(), Error> {
@@ -20,15 +45,23 @@ pub(super) async fn write(app: &App, active: &mut Active) -> Result<(), Error> {
     if facts.is_empty() {
         return Ok(());
     }
-    let mut entries = Vec::new();
-    for fact in &facts {
-        entries.extend(entry(app, active, fact).await?);
-    }
-    let written = app.db.log_add(&entries, app.clock.now_ms()).await;
-    if written.is_err() {
-        app.observed.facts_again(facts);
+    let written = write_all(app, active, &facts).await;
+    match &written {
+        Ok(()) => active.write(),
+        Err(_) => {
+            active.told.clear();
+            app.observed.facts_again(facts);
+        }
     }
     written
+}
+
+async fn write_all(app: &App, active: &mut Active, facts: &[Report]) -> Result<(), Error> {
+    let mut entries = Vec::new();
+    for fact in facts {
+        entries.extend(entry(app, active, fact).await?);
+    }
+    app.db.log_add(&entries, app.clock.now_ms()).await
 }
 
 async fn entry(app: &App, active: &mut Active, fact: &Report) -> Result<Option<NewEntry>, Error> {
@@ -66,18 +99,15 @@ async fn used(
     input: Option<&InputId>,
     reason: &str,
 ) -> Result<NewEntry, Error> {
-    let before = active.0.get(channel).cloned();
+    let before = active.get(channel);
+    active.told.insert(channel.clone(), input.cloned());
     let entry = match input {
         Some(input) => {
-            if before.is_some() || active.0.len() < ACTIVE_MAX {
-                active.0.insert(channel.clone(), input.clone());
-            }
             let word =
                 if before.as_ref().is_some_and(|before| before != input) { "input.failover" } else { "input.active" };
             of_input(app, word, channel, input).await?
         }
         None => {
-            active.0.remove(channel);
             let entry = NewEntry::stream("input.lost", "channel", channel.as_str());
             concerning(app, entry, channel)
         }

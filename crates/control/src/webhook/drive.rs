@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     sends: JoinSet<(WebhookId, u64, u64, Sent)>,
     lives: u64,
     written_at: Instant,
+    /// When rows of webhooks were read last; none when they are to be read at once.
+    met_at: Option<Instant>,
     /// The failure that was logged last, so that a lasting one makes one line.
     failing: Option<String>,
 }
@@ -56,7 +58,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let sends = JoinSet::new();
-        Self { app, told: HashMap::new(), sends, lives: 0, written_at: Instant::now(), failing: None }
+        Self { app, told: HashMap::new(), sends, lives: 0, written_at: Instant::now(), met_at: None, failing: None }
     }
 
     /// Delivers until `shutdown`. What is under way then is delivered again after the next start.
@@ -70,7 +72,7 @@ impl Driver {
                 () = shutdown.cancelled() => break,
                 Some(sent) = self.sends.join_next() => self.settle(sent),
                 _ = newest.changed() => {}
-                () = self.app.webhooks_changed.notified() => {}
+                () = self.app.webhooks_changed.notified() => self.met_at = None,
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
             while let Some(sent) = self.sends.try_join_next() {
@@ -83,7 +85,10 @@ impl Driver {
     }
 
     async fn pass(&mut self) -> Result<(), Error> {
-        self.meet_rows().await?;
+        if self.met_at.is_none_or(|met| met.elapsed() >= LOOK_AGAIN) {
+            self.meet_rows().await?;
+            self.met_at = Some(Instant::now());
+        }
         let mut began = Vec::new();
         for (id, told) in &mut self.told {
             load(&self.app, told).await?;
@@ -105,6 +110,9 @@ impl Driver {
         self.told.retain(|id, _| rows.iter().any(|row| row.id == *id));
         for row in rows {
             if let Some(told) = self.told.get_mut(&row.id) {
+                if told.row.updated_at != row.updated_at {
+                    told.plan.acknowledge();
+                }
                 told.row = row;
                 continue;
             }
@@ -196,6 +204,7 @@ impl Driver {
                 // What rows did not hear is lost to memory as well; going on from the rows repeats deliveries and loses none.
                 self.sends.abort_all();
                 self.told.clear();
+                self.met_at = None;
                 Err(error)
             }
         }

@@ -55,6 +55,8 @@ pub(super) struct Plan {
     /// Failures since the last success.
     failures: u64,
     problem: Option<String>,
+    /// What was given up last; shown until an operator has seen to the webhook.
+    loss: Option<String>,
     changes: WebhookProgress,
     dirty: bool,
 }
@@ -70,7 +72,9 @@ impl Plan {
             subjects: HashMap::new(),
             in_flight: 0,
             failures,
-            problem,
+            // Without a failure since the last success it can only be a loss.
+            loss: problem.clone().filter(|_| failures == 0),
+            problem: problem.filter(|_| failures > 0),
             changes: WebhookProgress { cursor, ..WebhookProgress::default() },
             dirty: false,
         };
@@ -223,9 +227,13 @@ impl Plan {
         let Some(subject) = self.pending.get(&sequence).map(|pending| pending.subject.clone()) else { return };
         self.remove(sequence);
         let error = "the log no longer has the entry".to_owned();
-        self.problem = Some(error.clone());
-        self.changes.gave_up.push(GaveUp { subject, entries: 1, error });
+        self.give_notice(GaveUp { subject, entries: 1, error });
         self.dirty = true;
+    }
+
+    /// An operator has seen to the webhook.
+    pub(super) fn acknowledge(&mut self) {
+        self.dirty |= self.loss.take().is_some();
     }
 
     /// When something is due next that is not yet.
@@ -245,13 +253,8 @@ impl Plan {
             std::mem::replace(&mut self.changes, WebhookProgress { cursor, ..WebhookProgress::default() });
         changes.cursor = cursor;
         changes.attempts = self.failures;
-        changes.problem.clone_from(&self.problem);
+        changes.problem = self.loss.clone().or_else(|| self.problem.clone());
         changes.next_try_at = next_try_at;
-        if let Some(last) = changes.gave_up.last() {
-            let text = format!("{} entries of {} were given up: {}", last.entries, last.subject, last.error);
-            changes.problem = Some(text.clone());
-            self.problem = Some(text);
-        }
         Some(changes)
     }
 
@@ -313,7 +316,12 @@ impl Plan {
         let queue: Vec<u64> = self.subjects.get(subject).into_iter().flatten().copied().collect();
         queue.iter().for_each(|sequence| self.remove(*sequence));
         let entries = queue.len() as u64;
-        self.changes.gave_up.push(GaveUp { subject: subject.to_owned(), entries, error: error.to_owned() });
+        self.give_notice(GaveUp { subject: subject.to_owned(), entries, error: error.to_owned() });
+    }
+
+    fn give_notice(&mut self, lost: GaveUp) {
+        self.loss = Some(format!("{} entries of {} were given up: {}", lost.entries, lost.subject, lost.error));
+        self.changes.gave_up.push(lost);
     }
 
     fn note_parked(&mut self, sequence: u64) {

@@ -132,6 +132,11 @@ fn after_three_days_a_subject_is_given_up_visibly() {
     assert_eq!(changes.cursor, 3);
     load(&mut plan, &[(4, "a")]);
     assert_eq!(plan.due(now), [4], "what follows is tried anew");
+    plan.delivered(4, now);
+    let changes = plan.take_changes(now).unwrap();
+    assert!(changes.problem.is_some_and(|problem| problem.contains("given up")), "a loss stays shown");
+    plan.acknowledge();
+    assert_eq!(plan.take_changes(now).unwrap().problem, None);
 }
 
 #[test]

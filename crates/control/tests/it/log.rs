@@ -257,3 +257,45 @@ async fn the_old_is_pruned_and_readers_are_told_of_the_gap() {
     assert_eq!((word.as_str(), &gap), ("gap", &json!({ "after": 1, "floor": newest })));
     assert_eq!(reader.next().await.unwrap().1, "channel.created");
 }
+
+#[tokio::test]
+async fn a_reader_that_does_not_keep_up_is_cut_and_resumes() {
+    let server = Server::start().await;
+    let mut slow = Reader::open(&server, "?after=0&type=test", None).await;
+    let mut open = Vec::new();
+    for _ in 1..64 {
+        open.push(Reader::open(&server, "?type=nothing", None).await);
+    }
+    // More than what lies between the two ends holds.
+    let long = "x".repeat(900);
+    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let batch: Vec<_> = (0..1000)
+        .map(|_| anabranch_db::NewEntry::stream("test.filled", "test", "t").detail("long", long.as_str()))
+        .collect();
+    for _ in 0..30 {
+        other.log_add(&batch, NOW_MS).await.unwrap();
+    }
+    other.close().await;
+    // The others read nothing either, but nothing is wanted of them: once the slow one is cut there is room for one more.
+    let room = async {
+        loop {
+            let request = server.client.get(format!("{}/v1/log/stream", server.base)).bearer_auth(TOKEN);
+            if request.send().await.unwrap().status().as_u16() == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE * 2, room).await.expect("it is not cut");
+    let (mut seen, mut count) = (0, 0);
+    while let Some((id, ..)) = slow.next().await {
+        (seen, count) = (id, count + 1);
+    }
+    assert!((1..30_000).contains(&count), "{count}");
+    let mut resumed = Reader::open(&server, "?type=test", Some(seen)).await;
+    for _ in count..30_000 {
+        let (id, ..) = resumed.next().await.unwrap();
+        assert_eq!(id, seen + 1);
+        seen = id;
+    }
+}

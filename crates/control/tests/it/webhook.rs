@@ -265,6 +265,13 @@ async fn three_days_later_a_subject_is_given_up_visibly() {
     let log = server.get("/v1/log?type=webhook.gave_up").await.body;
     assert_eq!(log["items"][0]["details"]["error"], "the receiver answered with status 500");
     receiver.until(|got| got.iter().any(|one| one.event == "webhook.gave_up")).await;
+    let shown = server.until(&path, |hook| hook["cursor"].as_u64() >= log["newest"].as_u64()).await;
+    assert!(!shown["problem"].is_null(), "a loss stays shown");
+    let seen = server.call(reqwest::Method::PATCH, &path, Some(json!({ "enabled": true }))).await.body;
+    assert!(seen["problem"].is_null());
+    server.channel("good").await;
+    let shown = server.until(&path, |hook| hook["delivered_total"].as_u64() >= Some(4)).await;
+    assert!(shown["problem"].is_null(), "until somebody has seen to it: {shown}");
 }
 
 #[tokio::test]
