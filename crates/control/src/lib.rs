@@ -16,13 +16,15 @@ mod nodes;
 mod observe;
 mod reconcile;
 mod standby;
+mod stream;
 mod time;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::Db;
+use anabranch_db::{Db, LogRetention};
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
 use hyper_util::service::TowerToHyperService;
@@ -32,7 +34,9 @@ use tokio::sync::{mpsc, watch};
 use crate::app::App;
 use crate::jobs::Jobs;
 use crate::reconcile::{Engine, Reconciler};
+use crate::webhook::Driver;
 
+pub use crate::webhook::PrivateAddresses;
 pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
@@ -60,6 +64,40 @@ pub struct Config {
     pub sweep_every: Duration,
     /// Where a test wants the process to end, as [`crash_points`] names it. Builds for use do not look at it.
     pub crash_at: Option<String>,
+    /// The log and who is told of it.
+    pub events: EventsConfig,
+}
+
+/// How much of the log is kept, and where webhooks may point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// Older entries of the log go.
+    pub keep: Duration,
+    /// Entries beyond this many go, the oldest first. A webhook that has not got them keeps up to twice as many.
+    pub keep_entries: u64,
+    /// Whether webhooks may reach loopback and private networks. Link-local addresses, where clouds tell machines their
+    /// secrets, they never reach.
+    pub private_addresses: PrivateAddresses,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            keep: Duration::from_secs(90 * 24 * 60 * 60),
+            keep_entries: 500_000,
+            private_addresses: PrivateAddresses::default(),
+        }
+    }
+}
+
+impl EventsConfig {
+    fn retention(&self) -> LogRetention {
+        LogRetention {
+            keep_ms: i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX),
+            keep_entries: self.keep_entries,
+            hard_entries: self.keep_entries.saturating_mul(2),
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {
@@ -84,6 +122,9 @@ pub enum BuildError {
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),
+    /// HTTP for webhooks cannot be set up.
+    #[error("cannot set up HTTP for webhooks")]
+    Http(#[source] reqwest::Error),
     /// The admin token of the configuration cannot be used.
     #[error("the admin token must have {min} to {max} visible characters without spaces", min = app::TOKEN_MIN, max = app::TOKEN_MAX)]
     Token,
@@ -159,7 +200,19 @@ impl Control {
         };
         let engine = Engine::new(self.app.clone()).run(shutdown.clone());
         let sweeps = reconcile::run_sweeps(self.app.clone(), shutdown.clone());
-        tokio::join!(serve, release, jobs, engine, sweeps, self.reconciler.run(shutdown.clone()));
+        let webhooks = Driver::new(self.app.clone());
+        tokio::join!(
+            serve,
+            release,
+            jobs,
+            engine,
+            sweeps,
+            stream::follow(&self.app, &shutdown),
+            webhooks.run(shutdown.clone()),
+            self.reconciler.run(shutdown.clone()),
+        );
+        self.app.tasks.close();
+        self.app.tasks.wait().await;
     }
 }
 

@@ -75,6 +75,12 @@ impl Observed {
                 }
             }
             Report::Input { channel, input, state } => {
+                let connected = |state: &InputState| matches!(state, InputState::Connected { .. });
+                let was = inner.inputs.get(&input).is_some_and(connected);
+                if was != connected(&state) {
+                    let fact = Report::Input { channel: channel.clone(), input: input.clone(), state: state.clone() };
+                    inner.fact(fact);
+                }
                 inner.connection(channel, &input, &state);
                 if inner.inputs.len() < MAX_ENTRIES || inner.inputs.contains_key(&input) {
                     inner.inputs.insert(input, state);
@@ -96,6 +102,15 @@ impl Observed {
     /// Facts that no row has yet, oldest first; asking empties it.
     pub(crate) fn take_facts(&self) -> Vec<Report> {
         std::mem::take(&mut self.0.lock().facts)
+    }
+
+    /// Says that rows could not be told these, which are older than any since.
+    pub(crate) fn facts_again(&self, mut facts: Vec<Report>) {
+        let mut inner = self.0.lock();
+        let since = std::mem::take(&mut inner.facts);
+        facts.extend(since);
+        facts.truncate(MAX_FACTS);
+        inner.facts = facts;
     }
 
     /// Whether every node of `role` acts by `version` or a newer one.

@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
+use crate::log::{self, NewEntry};
 use crate::operation::{self, BREAKOUT_START, BREAKOUT_STOP, CHANNEL_UPDATE};
 use crate::row::{
     self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
@@ -174,6 +175,7 @@ impl Db {
         .map_err(|error| Error::on_insert(error, "breakout", &new.content.name))?;
         put(&mut tx, &new.id, &new.content, now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("breakout.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -201,6 +203,7 @@ impl Db {
             return Err(Error::NotNow { subject: "breakout", name: row.content.name, remedy });
         }
         put(&mut tx, &row.id, content, now_ms).await?;
+        log::append(&mut tx, &activity("breakout.changed", &row), now_ms).await?;
         if is_on_air(row.state)
             && row.content.ingest_allow != content.ingest_allow
             && let Some(channel) = &row.channel
@@ -223,6 +226,8 @@ impl Db {
         if row.content.curtain_up == up {
             return Ok(row);
         }
+        let word = if up { "breakout.curtain_raised" } else { "breakout.curtain_lowered" };
+        log::append(&mut tx, &activity(word, &row), now_ms).await?;
         sql::query("UPDATE breakouts SET curtain_up = $1, updated_at = $2 WHERE id = $3")
             .bind(up)
             .bind(now_ms)
@@ -241,6 +246,7 @@ impl Db {
     pub async fn breakout_revoke(&self, wanted: &str, before_seconds: i64, now_ms: i64) -> Result<BreakoutRow, Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
+        log::append(&mut tx, &activity("breakout.revoked", &row), now_ms).await?;
         sql::query("UPDATE breakouts SET revoked_before = $1, updated_at = $2 WHERE id = $3")
             .bind(before_seconds.max(row.revoked_before))
             .bind(now_ms)
@@ -331,6 +337,7 @@ impl Db {
         .bind(row.id.as_str())
         .execute(&mut tx)
         .await?;
+        log::append(&mut tx, &moved(&row, state).detail("event", event_word(event)), now_ms).await?;
         match (event, state) {
             (_, BreakoutState::Starting) => recording::begin(&mut tx, &row.id, row.session, now_ms).await?,
             (_, BreakoutState::Completed) => recording::end(&mut tx, &row.id, row.session, now_ms).await?,
@@ -361,7 +368,7 @@ impl Db {
         let state = row.state.next(BreakoutEvent::Ready)?;
         let mut tx = self.begin().await?;
         // What it waited for is no problem any more; what the packager reported stays.
-        sql::query(
+        let moves = sql::query(
             "UPDATE breakouts SET state = $1, updated_at = $2,
                                   problem = CASE WHEN problem LIKE 'waiting for %' THEN NULL ELSE problem END
              WHERE id = $3 AND state = $4 AND changed_version = $5",
@@ -373,6 +380,9 @@ impl Db {
         .bind(signed(row.changed_version))
         .execute(&mut tx)
         .await?;
+        if moves == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -381,13 +391,33 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn breakout_problem(&self, breakout: &BreakoutId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn breakout_problem(
+        &self,
+        breakout: &BreakoutId,
+        problem: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, breakout.as_str()).await {
+            // Deleted since it was reported.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE breakouts SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(breakout.as_str())
             .execute(&mut tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("breakout.problem", "breakout", breakout.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("breakout.problem_cleared", "breakout", breakout.as_str()),
+        };
+        log::append(&mut tx, &about(entry, &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -396,13 +426,20 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str) -> Result<(), Error> {
+    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, breakout.as_str()).await {
+            // Deleted meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
         sql::query("UPDATE breakouts SET notice = $1 WHERE id = $2")
             .bind(notice)
             .bind(breakout.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = NewEntry::stream("breakout.repaired", "breakout", breakout.as_str()).detail("reason", notice);
+        log::append(&mut tx, &about(entry, &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -420,9 +457,59 @@ impl Db {
         }
         recording::remove_all(&mut tx, &row.id, now_ms).await?;
         sql::query("DELETE FROM breakouts WHERE id = $1").bind(row.id.as_str()).execute(&mut tx).await?;
+        log::append(&mut tx, &activity("breakout.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes that the breakouts of a channel that never were on air go with it.
+pub(crate) async fn log_deletes(tx: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    let rows = sql::query(
+        "SELECT * FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1 ORDER BY created_at, id",
+    )
+    .bind(channel.as_str())
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in &rows {
+        log::append(tx, &activity("breakout.deleted", &read(row)?), now_ms).await?;
+    }
+    Ok(())
+}
+
+fn activity(word: &'static str, row: &BreakoutRow) -> NewEntry {
+    about(NewEntry::activity(word, "breakout", row.id.as_str()), row)
+}
+
+/// The entry of a breakout that is `row` and becomes `state`.
+fn moved(row: &BreakoutRow, state: BreakoutState) -> NewEntry {
+    let word = match state {
+        BreakoutState::Idle => "breakout.idle",
+        BreakoutState::Starting => "breakout.starting",
+        BreakoutState::Running => "breakout.running",
+        BreakoutState::Completed => "breakout.completed",
+    };
+    about(NewEntry::transition(word, "breakout", row.id.as_str()), row)
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
+}
+
+fn event_word(event: BreakoutEvent) -> &'static str {
+    match event {
+        BreakoutEvent::Start => "start",
+        BreakoutEvent::Ready => "ready",
+        BreakoutEvent::Abort => "abort",
+        BreakoutEvent::Stop => "stop",
+        BreakoutEvent::Reset => "reset",
+    }
+}
+
+fn about(entry: NewEntry, row: &BreakoutRow) -> NewEntry {
+    let entry = match &row.channel {
+        Some(channel) => entry.channel(channel),
+        None => entry,
+    };
+    entry.breakout(&row.id).detail("name", row.content.name.as_str())
 }
 
 fn is_on_air(state: BreakoutState) -> bool {

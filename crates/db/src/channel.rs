@@ -5,12 +5,13 @@ use anabranch_model::{
     InputPreference,
 };
 
+use crate::log::{self, NewEntry};
 use crate::operation::{
     self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP, CHANNEL_SWITCH, CHANNEL_UPDATE,
 };
 use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
+use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, breakout, distribution};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,9 +140,10 @@ impl Db {
             }
         }
         insert(&mut tx, new, version, now_ms).await?;
-        insert_parts(&mut tx, new, version, now_ms).await?;
         operation::begin(&mut tx, CHANNEL_CREATE, new.id.as_str(), new.id.as_str(), now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("channel.created", &row), now_ms).await?;
+        insert_parts(&mut tx, new, version, now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -214,6 +216,8 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut *tx)
             .await?;
+        let word = if desired { "channel.wanted" } else { "channel.unwanted" };
+        log::append(&mut tx, &activity(word, &row), now_ms).await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
         let plan = if desired { CHANNEL_START } else { CHANNEL_STOP };
         operation::begin(&mut tx, plan, row.id.as_str(), row.id.as_str(), now_ms).await?;
@@ -229,7 +233,7 @@ impl Db {
     pub async fn channel_confirm(&self, row: &ChannelRow, event: ChannelEvent, now_ms: i64) -> Result<(), Error> {
         let state = row.state.next(event)?;
         let mut tx = self.begin().await?;
-        sql::query(
+        let confirmed = sql::query(
             "UPDATE channels SET state = $1, problem = NULL, updated_at = $2
              WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
@@ -240,6 +244,9 @@ impl Db {
         .bind(signed(row.changed_version))
         .execute(&mut *tx)
         .await?;
+        if confirmed == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -248,13 +255,28 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, channel.as_str()).await {
+            // Deleted meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE channels SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(channel.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("channel.problem", "channel", channel.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("channel.problem_cleared", "channel", channel.as_str()),
+        };
+        log::append(&mut tx, &entry.channel(channel).detail("name", row.name), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -287,6 +309,7 @@ impl Db {
         .execute(&mut tx)
         .await
         .map_err(|error| Error::on_insert(error, "channel", name))?;
+        log::append(&mut tx, &activity("channel.changed", &row), now_ms).await?;
         operation::begin(&mut tx, CHANNEL_UPDATE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -321,6 +344,7 @@ impl Db {
         .bind(row.id.as_str())
         .execute(&mut tx)
         .await?;
+        log::append(&mut tx, &activity("channel.input_chosen", &row).detail("input", input), now_ms).await?;
         operation::begin(&mut tx, CHANNEL_SWITCH, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -352,6 +376,7 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("channel.retired", &row), now_ms).await?;
         operation::begin(&mut tx, CHANNEL_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -362,8 +387,16 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn channel_remove(&self, wanted: &ChannelId) -> Result<(), Error> {
+    pub async fn channel_remove(&self, wanted: &ChannelId, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
+        let row = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.phase != DistributionPhase::Stale {
+            return Ok(());
+        }
+        breakout::log_deletes(&mut tx, &row.id, now_ms).await?;
         // What never was on air goes with it; what was stays, with its recordings.
         sql::query("DELETE FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1")
             .bind(wanted.as_str())
@@ -373,6 +406,7 @@ impl Db {
             .bind(wanted.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("channel.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -504,9 +538,29 @@ pub(crate) async fn settle(conn: &mut Conn, channel: &ChannelId, version: u64, n
         .bind(signed(version))
         .bind(now_ms)
         .bind(channel.as_str())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    log::append(conn, &moved(&row, state), now_ms).await?;
     Ok(())
+}
+
+fn activity(word: &'static str, row: &ChannelRow) -> NewEntry {
+    NewEntry::activity(word, "channel", row.id.as_str()).channel(&row.id).detail("name", row.name.as_str())
+}
+
+/// The entry of a channel that is `row` and becomes `state`.
+fn moved(row: &ChannelRow, state: ChannelState) -> NewEntry {
+    let word = match state {
+        ChannelState::Idle => "channel.idle",
+        ChannelState::Starting => "channel.starting",
+        ChannelState::Running => "channel.running",
+        ChannelState::Stopping => "channel.stopping",
+    };
+    NewEntry::transition(word, "channel", row.id.as_str())
+        .channel(&row.id)
+        .detail("name", row.name.as_str())
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
 }
 
 pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {

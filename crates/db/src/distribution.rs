@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionPhase, DistributionState, KeyGroupId};
 
+use crate::log::{self, NewEntry};
 use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_DELETE, DISTRIBUTION_DETACH, DISTRIBUTION_UPDATE};
 use crate::row::{self, flag, id, integer, json, list, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
@@ -181,8 +182,14 @@ impl Db {
             return Err(Error::NotNow { subject: "distribution", name: row.id.into(), remedy: remedy.to_owned() });
         }
         put(&mut tx, &row, content, version, now_ms).await?;
+        let before = row.clone();
         operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), row.lane(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
+        let entry = activity("distribution.updated", &row).detail("generation", row.generation);
+        log::append(&mut tx, &entry.detail("enabled", row.enabled), now_ms).await?;
+        if before.status != row.status {
+            log::append(&mut tx, &moved(&before, row.status), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(row)
     }
@@ -211,6 +218,7 @@ impl Db {
         }
         put(&mut tx, &row, content, version, now_ms).await?;
         settle(&mut tx, &row.id, None, DistributionPhase::Detached).await?;
+        log::append(&mut tx, &activity("distribution.detached", &row), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_DETACH, row.id.as_str(), row.lane(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -242,6 +250,7 @@ impl Db {
         vacant(&mut tx, channel).await?;
         put(&mut tx, &row, content, version, now_ms).await?;
         settle(&mut tx, &row.id, Some(channel), DistributionPhase::Active).await?;
+        log::append(&mut tx, &activity("distribution.attached", &row).channel(channel), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), channel.as_str(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -288,6 +297,7 @@ impl Db {
             put(&mut tx, &row, content, version, now_ms).await?;
         }
         settle(&mut tx, &row.id, None, DistributionPhase::Stale).await?;
+        log::append(&mut tx, &activity("distribution.stale", &row), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -298,12 +308,20 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn distribution_remove(&self, wanted: &DistributionId) -> Result<(), Error> {
+    pub async fn distribution_remove(&self, wanted: &DistributionId, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.phase != DistributionPhase::Stale {
+            return Ok(());
+        }
         sql::query("DELETE FROM distributions WHERE id = $1 AND phase = 'stale'")
             .bind(wanted.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("distribution.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -471,6 +489,11 @@ impl Db {
     ) -> Result<(), Error> {
         let status = DistributionState::InProgress.next(DistributionEvent::Confirm);
         let mut tx = self.begin().await?;
+        let before = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        let confirms = before.generation == generation && before.observed_generation == generation;
         sql::query(
             "UPDATE distributions SET status = $1, updated_at = $2, last_checked_at = $2
              WHERE id = $3 AND generation = $4 AND observed_generation = $4",
@@ -481,6 +504,9 @@ impl Db {
         .bind(signed(generation))
         .execute(&mut *tx)
         .await?;
+        if confirms && before.status != status {
+            log::append(&mut tx, &moved(&before, status), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -587,7 +613,33 @@ pub(crate) async fn insert(
     .bind(serde_json::json!(new.tags).to_string())
     .execute(&mut *conn)
     .await?;
-    put_parts(conn, &new.id, content).await
+    put_parts(&mut *conn, &new.id, content).await?;
+    let row = find(&mut *conn, new.id.as_str()).await?;
+    log::append(conn, &activity("distribution.created", &row).detail("status", row.status.as_str()), now_ms).await?;
+    Ok(())
+}
+
+fn activity(word: &'static str, row: &DistributionRow) -> NewEntry {
+    about(NewEntry::activity(word, "distribution", row.id.as_str()), row)
+}
+
+/// The entry of a distribution that is `row` and becomes `status`.
+fn moved(row: &DistributionRow, status: DistributionState) -> NewEntry {
+    let word = match status {
+        DistributionState::InProgress => "distribution.in_progress",
+        DistributionState::Deployed => "distribution.deployed",
+    };
+    about(NewEntry::transition(word, "distribution", row.id.as_str()), row)
+        .detail("from", row.status.as_str())
+        .detail("to", status.as_str())
+}
+
+fn about(entry: NewEntry, row: &DistributionRow) -> NewEntry {
+    let entry = entry.detail("domain_name", row.domain_name.as_str());
+    match &row.channel {
+        Some(channel) => entry.channel(channel),
+        None => entry,
+    }
 }
 
 /// Replaces aliases and key groups by those of the configuration.

@@ -19,6 +19,7 @@ mod key_group;
 mod lead;
 mod local;
 mod local_invalidation;
+mod log;
 mod migrate;
 mod node;
 mod open;
@@ -31,6 +32,7 @@ mod sql;
 mod token;
 mod traffic;
 mod viewer;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -45,14 +47,16 @@ pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
 pub use local_invalidation::{LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewLocalInvalidation, Told};
+pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, LogRetention, NewEntry, acting};
 pub use node::NodeRow;
 pub use operation::{OperationRow, OperationState, Plan, StepRow};
 pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
-pub use token::TokenHash;
+pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;
 pub use viewer::{Exit, Sighting, ViewerRow};
+pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
 use lead::Lead;
 use sql::{Pool, Tx};

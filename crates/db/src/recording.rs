@@ -3,6 +3,7 @@
 use anabranch_model::{BreakoutId, Recorded, RecordingEvent, RecordingId, RecordingState};
 
 use crate::job::{self, NewJob};
+use crate::log::{self, NewEntry};
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, JobRow, Page, PageRequest};
@@ -83,6 +84,11 @@ impl Db {
         .execute(&mut tx)
         .await?;
         let became_available = state == RecordingState::Available && before.state != state;
+        if before.state != state {
+            let word = if became_available { "recording.available" } else { "recording.failed" };
+            let entry = transition(word, breakout, session).detail("duration_ms", recorded.duration_ms);
+            log::append(&mut tx, &entry.detail("gaps", recorded.gaps), now_ms).await?;
+        }
         if became_available && wants_mp4(&mut tx, breakout).await? {
             job::create(&mut tx, &mp4_job(&before.id), now_ms).await?;
         }
@@ -185,8 +191,9 @@ pub(crate) async fn begin(conn: &mut Conn, breakout: &BreakoutId, session: u32, 
     .bind(i64::from(session))
     .bind(RecordingState::Recording.as_str())
     .bind(now_ms)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    log::append(conn, &transition("recording.started", breakout, session), now_ms).await?;
     Ok(())
 }
 
@@ -198,8 +205,9 @@ pub(crate) async fn end(conn: &mut Conn, breakout: &BreakoutId, session: u32, no
         .bind(state.as_str())
         .bind(now_ms)
         .bind(row.id.as_str())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    log::append(conn, &transition("recording.closing", breakout, session), now_ms).await?;
     Ok(())
 }
 
@@ -225,6 +233,7 @@ pub(crate) async fn remove_all(conn: &mut Conn, breakout: &BreakoutId, now_ms: i
 
 async fn remove(conn: &mut Conn, row: &RecordingRow, now_ms: i64) -> Result<(), Error> {
     sql::query("DELETE FROM recordings WHERE id = $1").bind(row.id.as_str()).execute(&mut *conn).await?;
+    log::append(&mut *conn, &transition("recording.deleted", &row.breakout, row.session), now_ms).await?;
     let job = NewJob {
         kind: JOB_REMOVE,
         subject: format!("{}/{}", row.breakout, row.session),
@@ -233,6 +242,12 @@ async fn remove(conn: &mut Conn, row: &RecordingRow, now_ms: i64) -> Result<(), 
         attempts_max: u32::MAX >> 1,
     };
     job::create(conn, &job, now_ms).await.map(drop)
+}
+
+fn transition(word: &'static str, breakout: &BreakoutId, session: u32) -> NewEntry {
+    NewEntry::transition(word, "recording", format!("{breakout}/{session}"))
+        .breakout(breakout)
+        .detail("session", session)
 }
 
 fn mp4_job(recording: &RecordingId) -> NewJob {

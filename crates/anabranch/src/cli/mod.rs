@@ -5,6 +5,8 @@ mod breakout;
 mod channel;
 mod client;
 mod delivery;
+mod events;
+mod follow;
 mod node;
 mod output;
 
@@ -103,6 +105,18 @@ pub(crate) enum ClientCommand {
     },
     /// Sign a URL
     Sign(Sign),
+    /// What has happened, and what happens
+    Log(events::LogArguments),
+    /// Where the log is told
+    Webhook {
+        #[command(subcommand)]
+        verb: events::WebhookVerb,
+    },
+    /// Who may use the API
+    Token {
+        #[command(subcommand)]
+        verb: events::TokenVerb,
+    },
 }
 
 /// One object, by id or name.
@@ -152,6 +166,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Node { verb } => node::node(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
+            ClientCommand::Log(arguments) => events::log(arguments).await,
+            ClientCommand::Webhook { verb } => events::webhook(verb).await,
+            ClientCommand::Token { verb } => events::token(verb).await,
         }
     })
 }
@@ -198,18 +215,25 @@ fn set(body: &mut Value, key: &str, value: Option<Value>) {
     }
 }
 
-/// `/v1/` and the parts, each with everything but unreserved characters escaped, since names may hold any.
+/// `/v1/` and the parts, escaped, since names may hold any character.
 fn path(parts: &[&str]) -> String {
     let mut path = String::from("/v1");
     for part in parts {
         path.push('/');
-        for byte in part.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-                path.push(char::from(byte));
-            } else {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        path.push_str(&escape(part));
     }
     path
+}
+
+/// Everything but unreserved characters percent-encoded (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }

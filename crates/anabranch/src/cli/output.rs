@@ -105,6 +105,23 @@ pub(super) const NODES: Columns = &[
     ("SEEN", "/seen_at"),
 ];
 
+pub(super) const WEBHOOKS: Columns = &[
+    ("ID", "/id"),
+    ("URL", "/url"),
+    ("ENABLED", "/enabled"),
+    ("BACKLOG", "/backlog"),
+    ("DELIVERED", "/delivered_at"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const TOKENS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("SCOPES", "/scopes"),
+    ("EXPIRES", "/expires_at"),
+    ("LAST USED", "/last_used_at"),
+    ("REVOKED", "/revoked_at"),
+];
+
 /// Members that a table of one object begins with, in this order.
 const FIRST: &[&str] = &["id", "name", "state", "status"];
 
@@ -131,6 +148,53 @@ pub(super) fn progress_end(connection: &Connection) {
     if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
+}
+
+/// Prints an entry of the log: a line of text, or of JSON.
+pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<()> {
+    match chosen(connection) {
+        Output::Json => print(&format!("{entry}\n")),
+        Output::Table => print(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
+    }
+}
+
+/// Tells what is no answer, such as why nothing comes.
+pub(super) fn remark(text: &str) {
+    eprintln!("{text}");
+}
+
+/// One line for people: when, what, to what, by whom, and the rest.
+fn human(entry: &Value, colours: bool) -> String {
+    let paint = |code: &str, text: &str| {
+        if colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let word = plain(&entry["type"]);
+    let details = &entry["details"];
+    let bad = ["problem", "alarm.raised", "lost", "disabled", "gave_up", "failed"];
+    let colour = match entry["kind"].as_str() {
+        _ if bad.iter().any(|end| word.ends_with(end)) => "31",
+        Some("transition") => "32",
+        Some("stream") => "36",
+        _ => "33",
+    };
+    let subject = match details["name"].as_str() {
+        Some(name) => format!("{name:?} ({})", plain(&entry["subject"]["id"])),
+        None => format!("{} {}", plain(&entry["subject"]["kind"]), plain(&entry["subject"]["id"])),
+    };
+    let mut line =
+        format!("{}  {}  {subject}", paint("2", &plain(&entry["at"])), paint(colour, &format!("{word:<24}")));
+    if let Some(actor) = entry["actor"].as_str() {
+        line.push_str(&format!("  by {}", plain(&Value::from(actor))));
+    }
+    let rest = details.as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
+    for (key, value) in rest.filter(|(_, value)| !value.is_null()) {
+        line.push_str(&format!("  {}{}", paint("2", &format!("{key}=")), one_line(value)));
+    }
+    line
+}
+
+fn one_line(value: &Value) -> String {
+    plain(value).replace('\n', " ")
 }
 
 /// Prints a line as it is.
@@ -290,5 +354,20 @@ mod tests {
         let key = serde_json::json!({ "id": "K1", "name": "first", "signs": true, "key_groups": ["g1", "g2"], "created_at": "now" });
         let text = table(&serde_json::json!({ "items": [key] }), KEYS).unwrap();
         assert!(text.ends_with("K1  first  true   g1, g2      now\n"), "{text}");
+    }
+
+    #[test]
+    fn an_entry_is_one_line_for_people() {
+        let entry = serde_json::json!({
+            "sequence": 7, "at": "2026-01-01T00:00:00.000Z", "kind": "transition", "type": "breakout.running",
+            "subject": { "kind": "breakout", "id": "b1" }, "actor": "anna",
+            "details": { "name": "final", "from": "STARTING", "to": "RUNNING", "note": "a\n\u{1b}[2Jb", "none": null },
+        });
+        assert_eq!(
+            human(&entry, false),
+            "2026-01-01T00:00:00.000Z  breakout.running          \"final\" (b1)  by anna  from=STARTING  note=a [2Jb  to=RUNNING"
+        );
+        let coloured = human(&entry, true);
+        assert!(coloured.contains("\u{1b}[32mbreakout.running") && !coloured.contains("\u{1b}[2J"), "{coloured:?}");
     }
 }

@@ -10,9 +10,11 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
 
 mod edge;
+mod events;
 mod texts;
 
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use events::{Events, PrivateWebhooks};
 pub(crate) use texts::Texts;
 
 /// What a process does.
@@ -95,6 +97,9 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
+    ("events.keep_days", "ANABRANCH_EVENTS_KEEP_DAYS"),
+    ("events.keep_entries", "ANABRANCH_EVENTS_KEEP_ENTRIES"),
+    ("events.private_webhooks", "ANABRANCH_EVENTS_PRIVATE_WEBHOOKS"),
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
@@ -163,6 +168,7 @@ pub(crate) struct Config {
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) events: Events,
     pub(crate) role: Role,
     pub(crate) control: Control,
     pub(crate) node: Node,
@@ -267,6 +273,7 @@ impl Default for Config {
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
+            events: Events::default(),
             role: Role::default(),
             control: Control::default(),
             node: Node::default(),
@@ -384,6 +391,7 @@ impl Config {
             );
         }
         self.check_node()?;
+        self.events.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }

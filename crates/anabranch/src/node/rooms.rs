@@ -9,8 +9,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anabranch_control::{Config as ControlConfig, Control, stand_by};
+use anabranch_control::{Config as ControlConfig, Control, EventsConfig, PrivateAddresses, stand_by};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{ChannelFeed, Feeds, Ingest};
@@ -28,7 +29,7 @@ use super::token::ensure_token;
 use super::worker::{AT_ONCE, Worker};
 use super::{alone, stop_on_signal};
 use crate::cli;
-use crate::config::{Config, reachable};
+use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
@@ -186,6 +187,18 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         sweep_every: config.control.sweep_every,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
         node_token: Some(node_token.to_owned()),
+        events: events_config(&config.events),
+    }
+}
+
+fn events_config(events: &Events) -> EventsConfig {
+    EventsConfig {
+        keep: Duration::from_secs(u64::from(events.keep_days) * 24 * 60 * 60),
+        keep_entries: events.keep_entries,
+        private_addresses: match events.private_webhooks {
+            PrivateWebhooks::Allowed => PrivateAddresses::Allowed,
+            PrivateWebhooks::Refused => PrivateAddresses::Refused,
+        },
     }
 }
 

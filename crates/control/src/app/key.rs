@@ -133,7 +133,7 @@ impl App {
     }
 
     pub(crate) async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
-        self.db.key_delete(wanted).await?;
+        self.db.key_delete(wanted, self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

@@ -10,6 +10,7 @@ mod event;
 mod invalidation;
 mod key;
 mod key_group;
+pub(crate) mod log;
 mod names;
 pub(crate) mod node;
 mod operation;
@@ -20,6 +21,7 @@ mod sign;
 mod token;
 pub(crate) mod view;
 mod watch;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,12 +31,15 @@ use anabranch_db::{Db, NewDistribution};
 use anabranch_model::{DistributionId, KeyGroupId};
 use anabranch_net::SharedClock;
 use anabranch_provider::Provider;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, watch as channel_watch};
+use tokio_util::task::TaskTracker;
 
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::reconcile::Places;
+use crate::stream::STREAMS_MAX;
+use crate::webhook::Sender;
 use crate::{BuildError, Config};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
@@ -52,7 +57,10 @@ pub(crate) use page::PageQuery;
 pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
-pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
+pub(crate) use token::{
+    Admission, ApiTokens, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
+};
+pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
 /// Key group that channels' distributions trust and new keys join.
 const DEFAULT_KEY_GROUP: &str = "default";
@@ -79,7 +87,18 @@ pub(crate) struct App {
     pub(crate) drive: Notify,
     /// Where rounds are in the provider's lists; held while one is made.
     pub(crate) sweeping: tokio::sync::Mutex<Places>,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: ApiTokens,
+    /// Sequence of the newest entry of the log, as far as this process has seen.
+    pub(crate) log_newest: channel_watch::Sender<u64>,
+    /// Says that the log may have grown.
+    pub(crate) log_wake: Notify,
+    /// Says that an operator has changed a webhook.
+    pub(crate) webhooks_changed: Notify,
+    /// Event streams that may still be opened.
+    pub(crate) streams: Arc<Semaphore>,
+    /// What handlers have begun and the room waits for at its end.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
     /// The distribution that recordings and the media library share.
@@ -109,6 +128,8 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         nodes: nodes.clone(),
         domain_suffix: config.domain_suffix.clone(),
     });
+    let sender = Sender::new(config.events.private_addresses).map_err(BuildError::Http)?;
+    let log_newest = channel_watch::Sender::new(db.log_newest().await?);
     let app = App {
         config,
         db,
@@ -119,10 +140,16 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         jobs_wake: Notify::new(),
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
-        tokens,
-        nodes,
         key_group,
         library,
+        tokens,
+        log_newest,
+        log_wake: Notify::new(),
+        webhooks_changed: Notify::new(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        tasks: TaskTracker::new(),
+        sender,
+        nodes,
     };
     Ok((app, first_token))
 }
@@ -149,5 +176,6 @@ impl App {
     fn changed(&self) {
         self.wake.notify_one();
         self.drive.notify_one();
+        self.log_wake.notify_one();
     }
 }

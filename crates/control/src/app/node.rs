@@ -179,7 +179,7 @@ impl App {
             self.changed();
         }
         if let Some(row) = write {
-            self.db.node_put(&row).await?;
+            self.db.node_put(&row, self.clock.now_ms()).await?;
             self.nodes.written(&row);
         }
         let moved = query.origin.as_ref() != self.nodes.origin.get();
@@ -220,7 +220,7 @@ impl App {
         let Some(row) = self.nodes.leave(name, instance) else { return Ok(()) };
         self.observed.gone(&row.role, row.name.as_str());
         self.changed();
-        self.db.node_put(&row).await?;
+        self.db.node_put(&row, self.clock.now_ms()).await?;
         self.nodes.written(&row);
         Ok(())
     }
@@ -266,7 +266,7 @@ impl App {
             Ok(row) => {
                 self.observed.gone(&row.role, row.name.as_str());
                 self.changed();
-                Ok(self.db.node_delete(wanted).await?)
+                Ok(self.db.node_delete(wanted, self.clock.now_ms()).await?)
             }
         }
     }
@@ -310,7 +310,7 @@ impl App {
         }
         self.observed.fall_silent(self.nodes.silent());
         for name in self.nodes.expire() {
-            self.db.node_delete(name.as_str()).await?;
+            self.db.node_delete(name.as_str(), self.clock.now_ms()).await?;
         }
         self.nodes_write(&self.nodes.unwritten()).await
     }
@@ -324,7 +324,7 @@ impl App {
         if rows.is_empty() {
             return Ok(());
         }
-        self.db.nodes_put(rows).await?;
+        self.db.nodes_put(rows, self.clock.now_ms()).await?;
         rows.iter().for_each(|row| self.nodes.written(row));
         Ok(())
     }

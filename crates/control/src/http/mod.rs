@@ -10,15 +10,19 @@ mod health;
 mod invalidation;
 mod key;
 mod key_group;
+mod log;
 mod node;
 mod operation;
 mod problem;
 mod record;
 mod recording;
+mod scope;
 mod sign;
 pub(crate) mod standby;
+mod token;
 mod ui;
 mod watch;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -106,6 +110,14 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recording::job_show))
         .routes(routes!(recording::job_cancel))
         .routes(routes!(recording::job_retry))
+        .routes(routes!(log::log_list))
+        .routes(routes!(log::log_stream))
+        .routes(routes!(webhook::webhook_create, webhook::webhook_list))
+        .routes(routes!(webhook::webhook_show, webhook::webhook_update, webhook::webhook_delete))
+        .routes(routes!(webhook::webhook_rotate_secret))
+        .routes(routes!(webhook::webhook_test))
+        .routes(routes!(token::token_create, token::token_list))
+        .routes(routes!(token::token_revoke))
 }
 
 /// Operations that anybody may call.
@@ -123,10 +135,11 @@ fn open() -> OpenApiRouter<Arc<App>> {
 
 /// Everything that is served, and the document of the API.
 pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi) {
-    let guarded = guarded().route_layer(from_fn_with_state(app.clone(), auth::require));
-    let (router, document) =
-        OpenApiRouter::with_openapi(Document::openapi()).merge(guarded).merge(open()).split_for_parts();
+    let document = document();
     let operations = Arc::new(record::Operations::of(&document));
+    let guard = Arc::new(auth::Guard { app: app.clone(), operations: operations.clone() });
+    let guarded = guarded().route_layer(from_fn_with_state(guard, auth::require));
+    let (router, _) = OpenApiRouter::new().merge(guarded).merge(open()).split_for_parts();
     let router = router
         .merge(node::router(app))
         .route("/", get(ui::page))
@@ -143,8 +156,14 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
 
 /// The document as it is served and committed.
 pub(crate) fn openapi_json() -> String {
-    let router = OpenApiRouter::with_openapi(Document::openapi()).merge(guarded()).merge(open());
-    let mut json = router.into_openapi().to_pretty_json().expect("a document made of strings is json");
+    let mut json = document().to_pretty_json().expect("a document made of strings is json");
     json.push('\n');
     json
+}
+
+fn document() -> utoipa::openapi::OpenApi {
+    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi()).merge(guarded()).merge(open());
+    let mut document = router.into_openapi();
+    scope::annotate(&mut document);
+    document
 }

@@ -82,6 +82,7 @@ mod tests {
     fn config() -> Config {
         Config {
             viewer_origins: Vec::new(),
+            events: crate::EventsConfig::default(),
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,
             edge_base_url: String::new(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control};
+use anabranch_control::{Config, Control, EventsConfig};
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
@@ -64,6 +64,7 @@ impl Server {
             node_token: Some(NODE_TOKEN.into()),
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,
+            events: EventsConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
@@ -85,6 +86,14 @@ impl Server {
         self.shutdown.cancel();
         drop(self.client);
         self.task.await.unwrap();
+        self.db.close().await;
+        self.dir
+    }
+
+    /// Ends it without a word, as a process that is killed: nothing is drained, nothing is written at the end.
+    pub(crate) async fn kill(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
         self.db.close().await;
         self.dir
     }

@@ -74,7 +74,7 @@ async fn a_configuration_changes_by_generations(engine: Engine) {
     let open = db.operations_due(7).await.unwrap();
     assert_eq!(open.iter().map(|row| row.plan.kind).collect::<Vec<_>>(), ["distribution.delete"], "newer wishes win");
     assert!(matches!(db.distribution_update(id, &new.content, None, 7).await, Err(Error::NotNow { .. })));
-    db.distribution_remove(&new.id).await.unwrap();
+    db.distribution_remove(&new.id, 8).await.unwrap();
     assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
 }
 
@@ -117,7 +117,7 @@ async fn what_a_configuration_names_must_exist_and_stay(engine: Engine) {
     assert!(matches!(db.distribution_create(&nowhere, None, 1).await, Err(Error::Dangling { subject: "channel", .. })));
     let new = distribution(&[group.clone(), group.clone()]);
     db.distribution_create(&new, None, 1).await.unwrap();
-    let refused = db.key_group_delete("default").await.unwrap_err().to_string();
+    let refused = db.key_group_delete("default", 9).await.unwrap_err().to_string();
     assert!(refused.contains(new.id.as_str()), "{refused}");
     let refused =
         db.distribution_retire(new.id.as_str(), &new.content, Retire::Asked, None, 1).await.unwrap_err().to_string();
@@ -157,15 +157,15 @@ async fn a_key_may_be_in_several_groups(engine: Engine) {
     let groups = db.key_find("K1").await.unwrap().groups;
     assert!(groups.len() == 2 && groups.contains(&default) && groups.contains(&made.id));
     assert_eq!(db.keys_of_group(&made.id).await.unwrap().len(), 2);
-    let refused = db.key_delete("K1").await.unwrap_err().to_string();
+    let refused = db.key_delete("K1", 9).await.unwrap_err().to_string();
     assert!(refused.contains("default, more"), "{refused}");
     let version = db.snapshot_version().await.unwrap();
-    db.key_group_update("more", &["K1".into(), "K2".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into(), "K2".into()], 9).await.unwrap();
     assert_eq!(db.snapshot_version().await.unwrap(), version, "the same keys are no change");
-    db.key_group_update("more", &["K1".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into()], 9).await.unwrap();
     assert!(db.snapshot_version().await.unwrap() > version);
-    db.key_delete("K2").await.unwrap();
-    db.key_group_delete("more").await.unwrap();
+    db.key_delete("K2", 9).await.unwrap();
+    db.key_group_delete("more", 9).await.unwrap();
     assert_eq!(db.key_find("K1").await.unwrap().groups, [default]);
     assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
 }

@@ -6,6 +6,7 @@ mod delivery;
 mod engines;
 mod journal;
 mod lead;
+mod log;
 mod scratch;
 
 use anabranch_db::{
@@ -164,7 +165,7 @@ async fn what_nodes_are_told_raises_the_version_and_wishes_do_not(engine: Engine
     };
     db.key_create(&key, 1).await.unwrap();
     assert!(raised(&db).await);
-    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow")).await.unwrap();
+    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow"), 9).await.unwrap();
     assert!(!raised(&db).await, "nodes are not told of problems");
 }
 
@@ -234,7 +235,7 @@ async fn pages_go_on_where_they_ended_even_after_deletes(engine: Engine) {
     }
     let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
     let gone = db.channel_retire("b", 4).await.unwrap();
-    db.channel_remove(&gone.id).await.unwrap();
+    db.channel_remove(&gone.id, 5).await.unwrap();
     let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
     assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(second.next, None);
