@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anabranch_http_cache::{
     CacheStatus, Condition, RangeAnswer, Served, belongs_in_304, evaluate_condition, evaluate_range,
 };
-use anabranch_model::Transform;
+use anabranch_model::{Encodings, Transform};
 use anabranch_signing::Denied;
 use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 
+use crate::compress::is_worth_compressing;
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
 use crate::flight::{Begun, Follower};
@@ -197,6 +198,17 @@ impl View<'_, '_> {
         }
     }
 
+    /// Whether viewers who take other codings may get another body than this one, which has none, and are not told so yet.
+    fn negotiates(&self, facts: &ObjectHead) -> bool {
+        self.rule.compress
+            && !self.for_edge
+            && self.rule.transform == Transform::None
+            && self.rule.keying.encodings != Encodings::default()
+            && facts.keep.is_ok()
+            && facts.length.is_none_or(is_worth_compressing)
+            && !facts.varies_by_coding()
+    }
+
     fn keeps_all(&self) -> bool {
         self.for_edge || self.rule.headers.keeps_all()
     }
@@ -288,6 +300,9 @@ impl View<'_, '_> {
             }
         } else {
             self.rule.headers.write(self.request, &facts.cors_lines, head);
+        }
+        if facts.compressible && self.negotiates(facts) {
+            head.lines(b"vary: Accept-Encoding\r\n");
         }
         if let Some(line) = context.alt_svc()
             && self.site.http3
