@@ -81,6 +81,8 @@ pub(crate) enum Own {
     MethodNotAllowed,
     /// A CORS preflight.
     Preflight,
+    /// The address form of a distribution's root without its last slash, on which relative links would go astray.
+    ToRoot,
     /// The behavior wants HTTPS and sends there.
     ToHttps,
     /// The behavior wants HTTPS.
@@ -385,6 +387,13 @@ pub(crate) fn refuse(
             }
             head.lines(PLAIN_LINES);
         }
+        Own::ToRoot => {
+            if let Some(request) = request {
+                let query = request.query.map_or(String::new(), |query| format!("?{query}"));
+                head.field("location", format_args!("{}/{query}", request.path));
+            }
+            head.lines(PLAIN_LINES);
+        }
         Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => head.lines(PLAIN_LINES),
     }
     if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.headers.cors.as_ref()), request) {
@@ -416,6 +425,7 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::Disabled => (403, "This distribution is disabled.\n"),
         Own::MethodNotAllowed => (405, "This method is not served here.\n"),
         Own::Preflight => (204, ""),
+        Own::ToRoot => (301, "The root of a distribution ends with a slash.\n"),
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
         Own::Denied(_) => (403, ""),
