@@ -121,6 +121,20 @@ impl DistributionConfig {
         self.behaviors.iter().chain([&self.default_behavior]).flat_map(|behavior| &behavior.key_groups)
     }
 
+    /// The refusal of a key group that does not exist, by the first field that names it.
+    #[must_use]
+    pub fn unknown_key_group(&self, id: &str) -> ConfigError {
+        let ordered = self.behaviors.iter().enumerate().map(|(at, one)| (format!("CacheBehaviors.Items[{at}]"), one));
+        let mut behaviors = std::iter::once(("DefaultCacheBehavior".to_owned(), &self.default_behavior)).chain(ordered);
+        let field = behaviors.find_map(|(field, behavior)| {
+            let at = behavior.key_groups.iter().position(|group| group.as_str() == id)?;
+            Some(format!("{field}.TrustedKeyGroups.Items[{at}]"))
+        });
+        ConfigError::new("TrustedKeyGroupDoesNotExist", &field.unwrap_or_default(), "no such key group")
+            .value(id)
+            .fix("make it first, and name it by its id")
+    }
+
     /// Channels that its origins serve; one may come more than once. Whether they exist is for the caller to know.
     pub fn live_channels(&self) -> impl Iterator<Item = ChannelId> {
         self.origins.iter().filter_map(|origin| origin.channel().cloned())

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use anabranch_http_cache::{
     CacheStatus, Condition, RangeAnswer, Served, belongs_in_304, evaluate_condition, evaluate_range,
 };
-use anabranch_model::Transform;
+use anabranch_model::{Encodings, Transform};
 use anabranch_signing::Denied;
 use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 use metrics::counter;
 
 use crate::audience::Barred;
+use crate::compress::is_worth_compressing;
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
 use crate::flight::{Begun, Follower};
@@ -86,6 +87,8 @@ pub(crate) enum Own {
     MethodNotAllowed,
     /// A CORS preflight.
     Preflight,
+    /// The address form of a distribution's root without its last slash, on which relative links would go astray.
+    ToRoot,
     /// The behavior wants HTTPS and sends there.
     ToHttps,
     /// The behavior wants HTTPS.
@@ -205,6 +208,17 @@ impl View<'_, '_> {
         }
     }
 
+    /// Whether viewers who take other codings may get another body than this one, which has none, and are not told so yet.
+    fn negotiates(&self, facts: &ObjectHead) -> bool {
+        self.rule.compress
+            && !self.for_edge
+            && self.rule.transform == Transform::None
+            && self.rule.keying.encodings != Encodings::default()
+            && facts.keep.is_ok()
+            && facts.length.is_none_or(is_worth_compressing)
+            && !facts.varies_by_coding()
+    }
+
     fn keeps_all(&self) -> bool {
         self.for_edge || self.rule.headers.keeps_all()
     }
@@ -297,6 +311,9 @@ impl View<'_, '_> {
         } else {
             self.rule.headers.write(self.request, &facts.cors_lines, head);
         }
+        if facts.compressible && self.negotiates(facts) {
+            head.lines(b"vary: Accept-Encoding\r\n");
+        }
         if let Some(line) = context.alt_svc()
             && self.site.http3
             && self.request.scheme == Scheme::Https
@@ -382,6 +399,12 @@ pub(crate) fn refuse(
                 write_location(head, request, context.https_port());
             }
         }
+        Own::ToRoot => {
+            if let Some(request) = request {
+                let query = request.query.map_or(String::new(), |query| format!("?{query}"));
+                head.field("location", format_args!("{}/{query}", request.path));
+            }
+        }
         Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => {}
     }
     match (refused.rule.map(|rule| &rule.headers), request) {
@@ -430,6 +453,7 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::Disabled => (403, "This distribution is disabled.\n"),
         Own::MethodNotAllowed => (405, "This method is not served here.\n"),
         Own::Preflight => (204, ""),
+        Own::ToRoot => (301, "The root of a distribution ends with a slash.\n"),
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
         Own::Denied(_) | Own::Barred(_) => (403, ""),

@@ -16,6 +16,7 @@ mod authorise;
 mod body;
 mod buffers;
 mod cache;
+mod coming;
 mod compress;
 mod config;
 mod decide;

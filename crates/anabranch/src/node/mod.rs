@@ -3,6 +3,7 @@
 mod alone;
 mod disk;
 mod lock;
+mod metrics_help;
 mod metrics_page;
 mod remote;
 mod rooms;

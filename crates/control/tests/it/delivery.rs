@@ -121,7 +121,12 @@ async fn what_a_configuration_may_not_be() {
     let mut trusting = config("r3");
     trusting["DefaultCacheBehavior"]["TrustedKeyGroups"] =
         json!({"Enabled": true, "Quantity": 1, "Items": ["gnothing"]});
-    refused(trusting, 422, "gnothing", "TrustedKeyGroupDoesNotExist").await;
+    refused(trusting.clone(), 422, "gnothing", "TrustedKeyGroupDoesNotExist").await;
+    let answer = server.post("/v1/distributions", json!({ "config": trusting })).await;
+    assert_eq!(answer.body["field"], "config.DefaultCacheBehavior.TrustedKeyGroups.Items[0]");
+    let trusting = with(trusting, "CallerReference", json!("r1"));
+    let answer = server.put(&format!("/v1/distributions/{id}"), json!({ "config": trusting })).await;
+    assert_eq!(answer.body["field"], "config.DefaultCacheBehavior.TrustedKeyGroups.Items[0]");
     let unknown = server.post("/v1/distributions", json!({"config": with(config("r4"), "Colour", json!(1))})).await;
     unknown.problem(422, "Colour");
     assert!(text(&unknown.body["field"]).starts_with("config"), "{}", unknown.body);

@@ -60,7 +60,7 @@ async fn the_life_of_a_channel_is_written_as_it_happens(engine: Engine) {
     db.channel_confirm(&starting, ChannelEvent::Started, 4).await.unwrap();
     db.channel_confirm(&starting, ChannelEvent::Started, 4).await.unwrap();
     let distribution = db.distribution_of_channel(&row.id).await.unwrap().unwrap();
-    db.distribution_observed(&distribution.id, distribution.id.as_str(), distribution.generation).await.unwrap();
+    db.distribution_observed(&distribution.id, &distribution.id, distribution.generation).await.unwrap();
     db.distribution_confirm(&distribution.id, distribution.generation, 5).await.unwrap();
     db.distribution_confirm(&distribution.id, distribution.generation, 5).await.unwrap();
     let waiting = db.breakout_find("b").await.unwrap();
