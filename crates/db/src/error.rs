@@ -31,6 +31,14 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A file is no sound database of ours.
+    #[error("not a usable backup: {path}: {reason}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A newer binary wrote the file.
     #[error(
         "the database has schema version {found} and this binary knows only up to {known}: start the newer binary, or \

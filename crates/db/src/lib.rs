@@ -7,6 +7,7 @@
 //! Spec: SQLite in WAL mode, or PostgreSQL 13 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
 //! `migrations/postgres`.
 
+mod backup;
 mod breakout;
 mod channel;
 mod distribution;
@@ -27,6 +28,7 @@ mod traffic;
 
 use std::sync::Arc;
 
+pub use backup::Backup;
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
