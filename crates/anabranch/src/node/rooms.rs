@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
-use super::{alone, stop_on_signal};
+use super::{DATABASE, alone, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, reachable};
 
@@ -68,7 +68,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
 async fn open(config: &Config) -> Result<Db, anabranch_db::Error> {
     match &config.database {
         Some(url) => Db::open_url(&url.0).await,
-        None => Db::open(&config.data.join("anabranch.db")).await,
+        None => Db::open(&config.data.join(DATABASE)).await,
     }
 }
 
