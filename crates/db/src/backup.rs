@@ -86,12 +86,12 @@ async fn connect(path: &Path, still: bool) -> Result<SqliteConnection, Error> {
 }
 
 async fn check(conn: &mut SqliteConnection, file: &Path) -> Result<Backup, Error> {
-    let damaged = |error: sqlx::Error| unusable(file, error);
+    let damaged = |error: sqlx::Error| unusable(file, &error);
     // The first fault is enough.
     let row = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut *conn).await.map_err(damaged)?;
     let found: String = row.try_get(0)?;
     if found != "ok" {
-        return Err(unusable(file, found));
+        return Err(unusable(file, &found));
     }
     if sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut *conn).await.map_err(damaged)?.is_some() {
         return Err(unusable(file, "a row refers to one that is not there"));
@@ -107,6 +107,6 @@ async fn check(conn: &mut SqliteConnection, file: &Path) -> Result<Backup, Error
     Ok(Backup { schema, snapshot })
 }
 
-fn unusable(path: &Path, reason: impl ToString) -> Error {
+fn unusable(path: &Path, reason: &(impl ToString + ?Sized)) -> Error {
     Error::Backup { path: PathBuf::from(path), reason: reason.to_string() }
 }
