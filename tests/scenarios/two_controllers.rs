@@ -60,3 +60,25 @@ fn a_server_that_is_restarted_is_no_reason_to_give_up() {
     let answer = Viewer::new().get(&format!("{}/readyz", standby.api()));
     assert_eq!(answer.status, 503, "{}", standby.log());
 }
+
+#[test]
+fn one_that_stood_still_writes_nothing_more_and_stands_by() {
+    let Some(database) = Database::create() else { return };
+    let url = database.url();
+    let environment = [("ANABRANCH_DATABASE", url.as_str())];
+    let mut first = Server::start_with(&environment);
+    let (_, breakout) = first.on_air("one");
+    let mut second = Server::start_standing_by(&environment);
+    first.stand_still(true);
+    second.wait_ready();
+    let id = breakout["id"].as_str().expect("an id");
+    let _stopped = second.cli(&["breakout", "stop", id]);
+    first.stand_still(false);
+    first.wait_standing_by();
+    assert_eq!(second.cli(&["breakout", "show", id])["state"], "COMPLETED");
+    // It takes its turn again, with what the other has written, in the same process.
+    second.kill();
+    first.wait_ready();
+    assert_eq!(first.cli(&["breakout", "show", id])["state"], "COMPLETED");
+    let _running = first.on_air("two");
+}

@@ -39,6 +39,9 @@ const SERVER_SETTINGS: [(&str, &str); 7] = [
     ("tcp_user_timeout", "10000"),
 ];
 
+/// A process that stands still gives up the lead: one that runs says something on that session every second.
+const LEAD_SETTING: (&str, &str) = ("idle_session_timeout", "10s");
+
 impl Db {
     /// Opens the file, makes it if it is missing, and brings it to this binary's schema. One process has it open at a time; the
     /// caller sees to that.
@@ -63,7 +66,7 @@ impl Db {
         Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers), Lead::alone()))
     }
 
-    /// Opens a database of a PostgreSQL server (13 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
+    /// Opens a database of a PostgreSQL server (14 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
     /// brings it to this binary's schema. Several processes may have it open; one acts, see [`Db::try_lead`]. The database must
     /// exist; the user must be allowed to create tables in it.
     ///
@@ -81,7 +84,7 @@ impl Db {
         migrations.close().await;
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(connect)?;
         let readers = pool().max_connections(POSTGRES_READERS).connect_with(options.clone()).await.map_err(connect)?;
-        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options)))
+        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options.options([LEAD_SETTING]))))
     }
 }
 
