@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anabranch_testkit::{Database, Server, Viewer};
+use anabranch_testkit::{Database, Server, Viewer, wait_for};
 
 /// A takeover: the lock of a process that was killed is free at once, and a standby waits a moment for it to come back.
 const TAKEOVER: Duration = Duration::from_secs(10);
@@ -81,4 +81,26 @@ fn one_that_stood_still_writes_nothing_more_and_stands_by() {
     first.wait_ready();
     assert_eq!(first.cli(&["breakout", "show", id])["state"], "COMPLETED");
     let _running = first.on_air("two");
+}
+
+#[test]
+fn a_database_that_is_away_is_said_and_waited_for() {
+    let Some(database) = Database::create() else { return };
+    let url = database.url();
+    let server = Server::start_with(&[("ANABRANCH_DATABASE", url.as_str())]);
+    let _channel = server.cli(&["channel", "create", "before"]);
+    database.away(true);
+    let refused = server.cli_refused(&["channel", "create", "meanwhile"]);
+    assert!(refused.contains("the database did not answer"), "{refused}");
+    let readiness = |status: u16| {
+        wait_for("the readiness", TAKEOVER, || {
+            let answer = Viewer::new().try_get(&format!("{}/readyz", server.api()))?;
+            (answer.status == status).then_some(())
+        });
+    };
+    readiness(503);
+    database.away(false);
+    readiness(200);
+    let _channel = server.cli(&["channel", "create", "after"]);
+    assert!(server.cli_refused(&["channel", "show", "meanwhile"]).contains("no channel"));
 }

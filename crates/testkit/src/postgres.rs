@@ -51,6 +51,17 @@ impl Database {
         self.command(&text).expect("cut connections");
     }
 
+    /// Lets nobody in and ends every connection, or lets all in again: a server that is away, as far as this database goes.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub fn away(&self, away: bool) {
+        self.command(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {}", self.name, !away)).expect("a changed database");
+        if away {
+            self.cut();
+        }
+    }
+
     fn command(&self, text: &str) -> Result<(), String> {
         let mut psql = Command::new("psql");
         psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname"]).arg(&self.server);

@@ -156,7 +156,7 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
 /// The database was away or busy: nothing is wrong with the request.
 fn away(error: &Error) -> Problem {
     tracing::error!(error = chain(error), "request failed");
-    let detail = "the database did not answer in time; nothing was changed unless it answers later that it was: look, then try again";
+    let detail = "the database did not answer in time, so it is not known whether this was done: look, then try again";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", "The database is away or busy", detail);
     Problem { passing: true, ..problem }
 }
