@@ -31,6 +31,14 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A file is no sound database of ours.
+    #[error("not a usable backup: {path}: {reason}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A newer binary wrote the file.
     #[error(
         "the database has schema version {found} and this binary knows only up to {known}: start the newer binary, or \
@@ -38,6 +46,17 @@ pub enum Error {
     )]
     Newer {
         /// Version of the file.
+        found: i64,
+        /// Newest version of this binary.
+        known: i64,
+    },
+    /// An older binary acts on the database.
+    #[error(
+        "a controller that knows schema version {found} acts on the database, and this binary needs {known}: stop that one, \
+         then this one brings the database up to date"
+    )]
+    Older {
+        /// Version of the database.
         found: i64,
         /// Newest version of this binary.
         known: i64,
@@ -179,9 +198,9 @@ impl Error {
         match self {
             Self::NotLeader => true,
             Self::Query(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
-            // SQLite: locked. PostgreSQL: no connection, no room, interrupted, too late for a lock.
+            // SQLite: locked. PostgreSQL: no connection, no room, not in a state to do it or too late for a lock, interrupted.
             Self::Query(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-                code == "5" || code == "55P03" || ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+                code == "5" || ["08", "53", "55", "57"].iter().any(|class| code.starts_with(class))
             }),
             _ => false,
         }

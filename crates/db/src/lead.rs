@@ -12,16 +12,21 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::sql::{self, Tx};
-use crate::{Db, Error};
+use crate::{Db, Error, migrate};
 
 /// The lock of the one who acts: `anablead` in ASCII.
-const LEADER_LOCK: i64 = 0x616e_6162_6c65_6164;
+pub(crate) const LEADER_LOCK: i64 = 0x616e_6162_6c65_6164;
 
 /// Time between two looks at the session that holds the lock.
 const WATCH: Duration = Duration::from_secs(1);
 
 /// Time that the server has to answer on that session.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Whether anybody holds the lock `$1`.
+pub(crate) const HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+     WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+       AND CAST(l.classid AS BIGINT) << 32 | CAST(l.objid AS BIGINT) = $1)";
 
 /// How long the lock must have been free before a process takes it that has seen another act: that one may only have lost its
 /// connection, and encoders are with it.
@@ -107,10 +112,7 @@ impl Session {
 
     /// Whether the lock has been nobody's for some time.
     async fn is_free(&mut self, server: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-        let held = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                    WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
-                      AND CAST(l.classid AS BIGINT) << 32 | CAST(l.objid AS BIGINT) = $1)";
-        if self.ask(server, held).await? {
+        if self.ask(server, HELD).await? {
             self.free = None;
             return Ok(false);
         }
@@ -155,7 +157,7 @@ impl Db {
     /// [`Error::NotLeader`]. A file is led at once, since only one process has it.
     ///
     /// # Errors
-    /// The server does not answer; try again.
+    /// The server does not answer, try again; or a newer binary has brought the database to its schema meanwhile.
     pub async fn try_lead(&self) -> Result<bool, Error> {
         let Some(server) = &self.lead.server else { return Ok(true) };
         if self.lead.is_held() {
@@ -171,6 +173,13 @@ impl Db {
             return Ok(false);
         }
         let mut tx = self.writer.write().await?;
+        // A newer binary may have been here while this one stood by.
+        let found: i64 = sql::scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut tx).await?;
+        let known = migrate::newest();
+        if found > known {
+            session.drop_conn();
+            return Err(Error::Newer { found, known });
+        }
         let epoch: i64 = sql::scalar(
             "INSERT INTO meta (key, value) VALUES ('leader_epoch', 1)
              ON CONFLICT (key) DO UPDATE SET value = meta.value + 1 RETURNING value",

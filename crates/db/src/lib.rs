@@ -4,9 +4,10 @@
 //! Out: typed rows; [`SnapshotRows`], whose version goes up in the transaction of each change.
 //! Never: HTTP, keys or tokens in clear text that are not rows, clocks, decisions about nodes, what a configuration means
 //! (that is `control`).
-//! Spec: SQLite in WAL mode, or PostgreSQL 13 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
+//! Spec: SQLite in WAL mode, or PostgreSQL 14 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
 //! `migrations/postgres`.
 
+mod backup;
 mod breakout;
 mod channel;
 mod distribution;
@@ -36,6 +37,7 @@ mod webhook;
 
 use std::sync::Arc;
 
+pub use backup::Backup;
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution, Retire};

@@ -214,6 +214,24 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Makes it stand still, or go on.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn stand_still(&self, still: bool) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(Pid::from_raw(pid), signal).expect("a running server");
+    }
+
+    /// Waits until the server that acted stands by.
+    ///
+    /// # Panics
+    /// It ends, or still acts after half a minute.
+    pub fn wait_standing_by(&mut self) {
+        assert!(self.comes_up(STANDS_BY), "the server ended:\n{}", self.log());
+    }
+
     /// Starts it again on the same data and ports, and waits until it is ready.
     pub fn restart(&mut self) {
         self.restart_until(READY);

@@ -21,7 +21,7 @@ use breakout::BreakoutVerb;
 use channel::ChannelVerb;
 use client::Client;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
-pub(crate) use output::{announce_first_token, complain};
+pub(crate) use output::{announce_first_token, complain, line};
 
 /// Time between two looks at a state that is awaited.
 const POLL: Duration = Duration::from_millis(200);

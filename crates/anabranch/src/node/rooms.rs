@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
 use super::worker::{AT_ONCE, Worker};
-use super::{alone, stop_on_signal};
+use super::{DATABASE, alone, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
@@ -70,7 +70,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
 async fn open(config: &Config) -> Result<Db, anabranch_db::Error> {
     match &config.database {
         Some(url) => Db::open_url(&url.0).await,
-        None => Db::open(&config.data.join("anabranch.db")).await,
+        None => Db::open(&config.data.join(DATABASE)).await,
     }
 }
 

@@ -31,9 +31,9 @@ pub(crate) struct Problem {
     /// The same in CloudFront's words, such as `CNAMEAlreadyExists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
-    /// Seconds after which the same may succeed: `Retry-After`.
+    /// The same may succeed in a moment: `Retry-After`.
     #[serde(skip)]
-    retry_after: Option<u32>,
+    passing: bool,
 }
 
 impl Problem {
@@ -46,7 +46,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             code: None,
-            retry_after: None,
+            passing: false,
         }
     }
 
@@ -67,10 +67,7 @@ impl Problem {
     pub(crate) fn standby() -> Self {
         let detail = "another controller acts on the same database; ask that one, or again after it is gone";
         let title = "Another controller acts";
-        Self {
-            retry_after: Some(RETRY_SECONDS),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail)
-        }
+        Self { passing: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
     }
 
     fn about(self, field: &str) -> Self {
@@ -85,13 +82,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let passing = self.passing;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
+        if passing {
+            headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -159,9 +156,9 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
 /// The database was away or busy: nothing is wrong with the request.
 fn away(error: &Error) -> Problem {
     tracing::error!(error = chain(error), "request failed");
-    let detail = "the database did not answer in time; nothing was changed unless it answers later that it was: look, then try again";
+    let detail = "the database did not answer in time, so it is not known whether this was done: look, then try again";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", "The database is away or busy", detail);
-    Problem { retry_after: Some(RETRY_SECONDS), ..problem }
+    Problem { passing: true, ..problem }
 }
 
 /// The caller cannot help it: the log has the reason, the answer has not.

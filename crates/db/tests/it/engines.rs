@@ -125,6 +125,28 @@ async fn a_connection_that_was_cut_is_made_again() {
 }
 
 #[tokio::test]
+async fn connections_are_encrypted_as_the_url_says() {
+    let Some(Scratch::Server(database)) = postgres() else { return };
+    let with = |mode: &str| database.url().replace("disable", mode);
+    let db = Db::open_url(&with("require")).await.unwrap();
+    let mut conn = PgConnection::connect(&with("disable")).await.unwrap();
+    let plain: i64 = sqlx::query(
+        "SELECT COUNT(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+         WHERE a.datname = current_database() AND a.application_name = 'anabranch' AND NOT s.ssl",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .unwrap()
+    .get(0);
+    assert_eq!(plain, 0);
+    db.close().await;
+    // Nobody that we know has signed the scratch server's certificate.
+    let error = Db::open_url(&with("verify-full")).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    Db::open_url(&with("disable")).await.unwrap().close().await;
+}
+
+#[tokio::test]
 async fn no_message_shows_the_password() {
     let text = |error: &Error| format!("{error} {error:?}");
     let url = "postgres://someone:opensesame@127.0.0.1:1/nothing";

@@ -7,7 +7,7 @@ use anabranch_testkit::Database;
 use tokio::time::timeout;
 
 use crate::channel;
-use crate::scratch::{Engine, open_on};
+use crate::scratch::{Engine, Scratch, open_on};
 
 /// Longer than any takeover may take.
 const LONG: Duration = Duration::from_secs(30);
@@ -116,4 +116,40 @@ async fn many_who_start_at_once_agree_on_one() {
     for (db, leads) in &dbs {
         assert_eq!(db.key_group_ensure("default", 1).await.is_ok(), *leads);
     }
+}
+
+#[tokio::test]
+async fn binaries_of_two_versions_keep_out_of_each_others_way() {
+    let Some(database) = Database::create() else { return };
+    let scratch = Scratch::Server(database);
+    let old = scratch.open().await.unwrap();
+    // As the older one knows it.
+    scratch.run("CREATE TABLE kept AS SELECT * FROM _sqlx_migrations WHERE version > 1").await;
+    scratch.run("DELETE FROM _sqlx_migrations WHERE version > 1").await;
+    let error = scratch.open().await.unwrap_err();
+    assert!(matches!(error, Error::Older { found: 1, .. }), "{error:?}");
+    scratch.run("INSERT INTO _sqlx_migrations SELECT * FROM kept").await;
+    let Scratch::Server(database) = &scratch else { unreachable!("a server") };
+    let standby = Db::open_url(&database.url()).await.unwrap();
+    assert!(!standby.try_lead().await.unwrap());
+    // Then a newer one comes while this one stands by.
+    old.close().await;
+    scratch
+        .run(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, '', 0)",
+        )
+        .await;
+    let refused = async {
+        loop {
+            match standby.try_lead().await {
+                Ok(led) => assert!(!led, "it does not know the schema"),
+                Err(error) => return error,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let error = timeout(LONG, refused).await.expect("a refusal");
+    assert!(matches!(error, Error::Newer { found: 9999, .. }), "{error:?}");
+    assert!(!standby.is_leader());
 }
