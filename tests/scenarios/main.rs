@@ -11,6 +11,7 @@ mod kill_edge;
 mod live_to_viewer;
 mod players;
 mod process;
+mod recording;
 mod signers;
 
 use std::time::Duration;
