@@ -196,7 +196,7 @@ impl DistributionConfig {
     pub fn compile(&self, id: &DistributionId, domain_name: &str) -> Result<DistributionSpec, ConfigError> {
         let domain_name = host::host_or_address(domain_name)
             .ok_or_else(|| ConfigError::new(INVALID_ARGUMENT, "DomainName", "not a host name").value(domain_name))?;
-        let behavior = |behavior: &BehaviorConfig| behavior.compile(self.is_live(&behavior.target));
+        let behavior = |behavior: &BehaviorConfig| behavior.compile(self.has_playlists(&behavior.target));
         Ok(DistributionSpec {
             id: id.clone(),
             domain_name,
@@ -214,11 +214,11 @@ impl DistributionConfig {
         })
     }
 
-    /// Whether an origin, or one of a group, is live.
-    fn is_live(&self, target: &str) -> bool {
+    /// Whether an origin, or one of a group, has playlists of this house: of live breakouts or of recordings.
+    fn has_playlists(&self, target: &str) -> bool {
         let group = self.origin_groups.iter().find(|group| group.0.id == target);
         let is_member = |id: &str| group.is_some_and(|group| group.0.primary == id || group.0.secondary == id);
-        self.origins.iter().any(|origin| origin.channel().is_some() && (origin.id == target || is_member(&origin.id)))
+        self.origins.iter().any(|origin| origin.has_playlists() && (origin.id == target || is_member(&origin.id)))
     }
 }
 
