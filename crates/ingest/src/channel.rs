@@ -272,6 +272,11 @@ impl ChannelTask {
     fn decide(&mut self, now: Instant) {
         let Some(switch) = self.failover.poll(now) else {
             self.awaited = None;
+            let last = self.failover.active().and_then(|active| self.failover.last_media(active));
+            // The one that was to continue it was lost as well.
+            if self.open_end && last.is_none_or(|last| now.saturating_duration_since(last) >= self.failover.loss()) {
+                self.close_end();
+            }
             return;
         };
         let Some(to) = &switch.to else {

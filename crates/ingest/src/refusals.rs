@@ -43,8 +43,7 @@ impl Refusals {
     }
 
     /// Clears the alarms of inputs where nobody tries any more, and tells what found no room before.
-    pub(crate) fn settle(&self, reports: &mpsc::Sender<Report>) {
-        let now = Instant::now();
+    pub(crate) fn settle(&self, now: Instant, reports: &mpsc::Sender<Report>) {
         self.0.lock().retain(|input, refused| {
             refused.say(input, reports);
             let over = refused.said && now.saturating_duration_since(refused.last) >= QUIET;
@@ -72,4 +71,34 @@ fn tell(channel: &ChannelId, input: &InputId, raised: bool, detail: String, repo
         note_alarm(channel, input, kind, raised, &words);
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alarm_while_they_try_and_its_end_when_they_stop() {
+        let (sender, mut reports) = mpsc::channel(1);
+        let (refusals, channel, input) = (Refusals::default(), ChannelId::random(), InputId::random());
+        let mut said = || match reports.try_recv() {
+            Ok(Report::Alarm { kind: AlarmKind::NotAllowed, raised, .. }) => Some(raised),
+            _ => None,
+        };
+        // No room at first: told later.
+        sender.try_send(Report::Traffic(Vec::new())).unwrap();
+        refusals.note(&channel, &input, [192, 0, 2, 1].into(), &sender);
+        assert_eq!(said(), None);
+        refusals.settle(Instant::now(), &sender);
+        assert_eq!(said(), Some(true));
+        for _ in 0..10 {
+            refusals.note(&channel, &input, [192, 0, 2, 1].into(), &sender);
+            refusals.settle(Instant::now(), &sender);
+        }
+        assert_eq!(said(), None);
+        refusals.settle(Instant::now() + QUIET, &sender);
+        assert_eq!(said(), Some(false));
+        refusals.settle(Instant::now() + QUIET, &sender);
+        assert_eq!((said(), refusals.0.lock().len()), (None, 0));
+    }
 }

@@ -123,7 +123,7 @@ impl Ingest {
                 }
                 _ = retry.tick() => {
                     unsaid = unsaid.and_then(|version| connections.say_applied(version));
-                    connections.shared.refusals.settle(&connections.shared.reports);
+                    connections.shared.refusals.settle(tokio::time::Instant::now(), &connections.shared.reports);
                 }
             }
         }
