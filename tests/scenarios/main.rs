@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod crash;
 mod distributions;
 mod edge_role;
 mod held;

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use client::Client;
-use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
+use delivery::{Deletion, DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain};
 
 /// Time between two looks at a state that is awaited.
@@ -75,8 +75,27 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: KeyGroupVerb,
     },
+    /// What is and was done at the provider, step by step
+    Operation {
+        #[command(subcommand)]
+        verb: OperationVerb,
+    },
     /// Sign a URL
     Sign(Sign),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperationVerb {
+    /// List operations, oldest first
+    List {
+        /// Only those about this one: id of a channel, distribution or breakout
+        #[arg(long, value_name = "ID")]
+        subject: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show an operation with its steps
+    Show(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +112,9 @@ pub(crate) enum ChannelVerb {
         /// Playlist window in seconds
         #[arg(long, value_name = "SECONDS")]
         window: Option<u32>,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -104,8 +126,15 @@ pub(crate) enum ChannelVerb {
     Start(One),
     /// Stop a channel
     Stop(One),
-    /// Delete a channel that does not run
-    Delete(One),
+    /// Delete a channel that does not run, with its breakouts and its distribution
+    Delete {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        deletion: Deletion,
+    },
+    /// Make a distribution for a channel that has none
+    CreateDistribution(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -195,6 +224,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Key { verb } => delivery::key(verb).await,
             ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Node { verb } => node::node(verb).await,
+            ClientCommand::Operation { verb } => operation(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
         }
     })
@@ -202,18 +232,19 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
 
 async fn channel(verb: ChannelVerb) -> Result<()> {
     match verb {
-        ChannelVerb::Create { name, description, segment, window, connection } => {
+        ChannelVerb::Create { name, description, segment, window, dry_run, connection } => {
             let mut body = json!({ "name": name });
             set(&mut body, "description", description.map(Value::from));
             set(&mut body, "segment_target_seconds", segment.map(Value::from));
             set(&mut body, "window_seconds", window.map(Value::from));
-            post(&connection, "/v1/channels", body).await
+            post(&connection, if dry_run { "/v1/channels?dry_run=true" } else { "/v1/channels" }, body).await
         }
         ChannelVerb::List(connection) => list(&connection, "/v1/channels", output::CHANNELS).await,
         ChannelVerb::Show(one) => show(&one, "channels").await,
         ChannelVerb::Start(one) => act(&one, "channels", "start").await,
         ChannelVerb::Stop(one) => act(&one, "channels", "stop").await,
-        ChannelVerb::Delete(one) => delete(&one, "channels").await,
+        ChannelVerb::Delete { one, deletion } => deletion.delete(&one, "channels", None).await,
+        ChannelVerb::CreateDistribution(one) => act(&one, "channels", "distribution").await,
     }
 }
 
@@ -234,6 +265,21 @@ async fn breakout(verb: BreakoutVerb) -> Result<()> {
             set(&mut body, "ip", ip.map(Value::from));
             post(&one.connection, &path(&["breakouts", &one.id, "play-url"]), body).await
         }
+    }
+}
+
+async fn operation(verb: OperationVerb) -> Result<()> {
+    match verb {
+        OperationVerb::List { subject, connection } => {
+            let Some(subject) = subject else {
+                return list(&connection, "/v1/operations", output::OPERATIONS).await;
+            };
+            // One subject has few: a page of the largest size holds them.
+            let address = format!("/v1/operations?limit=200&subject={subject}");
+            let answer = Client::new(&connection)?.get(&address).await?;
+            output::list(&connection, &answer, output::OPERATIONS)
+        }
+        OperationVerb::Show(one) => show(&one, "operations").await,
     }
 }
 

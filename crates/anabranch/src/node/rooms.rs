@@ -128,6 +128,8 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
         node_token: Some(node_token.to_owned()),
+        sweep_every: config.provider.sweep,
+        crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
     }
 }
 
