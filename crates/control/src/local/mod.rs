@@ -66,7 +66,7 @@ fn listing<T: ToString>(mut items: Vec<T>) -> anabranch_provider::Listing<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use anabranch_model::Report;
     use anabranch_net::ManualClock;
     use anabranch_provider::contract::{Subject, run};
@@ -76,7 +76,7 @@ mod tests {
 
     const NOW_MS: i64 = 1_767_225_600_000;
 
-    fn config() -> Config {
+    pub(crate) fn config() -> Config {
         Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,

@@ -2,6 +2,8 @@
 
 mod backoff;
 mod crash;
+#[cfg(test)]
+mod faults;
 mod invalidate;
 mod note;
 mod operate;

@@ -22,7 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LANES_MAX: usize = 16;
 
 /// Longest time for one step.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 
 /// Steps of one operation in one go; a step that undoes another's work must not keep a lane for ever.
 const STEPS_PER_GO: usize = 32;
