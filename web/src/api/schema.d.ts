@@ -188,8 +188,25 @@ export interface paths {
         get: operations["channel_show"];
         put?: never;
         post?: never;
-        /** Deletes a channel at rest, with its breakouts. */
+        /** Deletes a channel at rest, with its breakouts. Its distribution is disabled, and deleted when every edge has heard of it. */
         delete: operations["channel_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/channels/{id}/distribution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a distribution for a channel that has none. */
+        post: operations["channel_distribution_create"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -247,6 +264,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/distributions/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks for distributions that are stale, unknown or different at the provider, without waiting for the schedule. */
+        post: operations["distribution_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/distributions/{id}": {
         parameters: {
             query?: never;
@@ -259,8 +293,42 @@ export interface paths {
         /** Gives a distribution another configuration, a channel's own too. */
         put: operations["distribution_update"];
         post?: never;
-        /** Deletes a disabled distribution of its own. */
+        /** Deletes a disabled distribution of its own, once every edge has heard that it is disabled. */
         delete: operations["distribution_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/attach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enables a distribution and gives it to a channel that has none. */
+        post: operations["distribution_attach"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/detach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Disables a distribution and takes it from its channel. */
+        post: operations["distribution_detach"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -295,6 +363,23 @@ export interface paths {
         get: operations["invalidation_show"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks at what the provider has now, and begins to set right what differs. */
+        post: operations["distribution_sync"];
         delete?: never;
         options?: never;
         head?: never;
@@ -424,6 +509,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what is and was done at the provider, oldest first. */
+        get: operations["operation_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an operation with its steps. */
+        get: operations["operation_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sign": {
         parameters: {
             query?: never;
@@ -479,6 +598,9 @@ export interface components {
             id: string;
             /** @description Unique name. */
             name: string;
+            /** @description What had to be repaired when it started, in words. */
+            notice?: string | null;
+            operation?: components["schemas"]["OperationNow"] | null;
             /** @description What becomes of its media. */
             packaging: components["schemas"]["Packaging"];
             /** @description What is wrong, in words. */
@@ -511,14 +633,19 @@ export interface components {
             description: string;
             /** @description Whether the operator wants it running, breakout or not. */
             desired_running: boolean;
-            /** @description The distribution that serves it. */
-            distribution: components["schemas"]["ChannelDistribution"];
+            distribution?: components["schemas"]["ChannelDistribution"] | null;
             /** @description Identifier. */
             id: string;
             /** @description Push endpoints. */
             inputs: components["schemas"]["Input"][];
             /** @description Unique name. */
             name: string;
+            operation?: components["schemas"]["OperationNow"] | null;
+            /**
+             * @description `active`, or `stale` while it is being deleted.
+             * @example active
+             */
+            phase: string;
             /** @description What is wrong, in words. */
             problem?: string | null;
             /**
@@ -611,7 +738,7 @@ export interface components {
             bytes_total: number;
             /** @description The creator's own mark. */
             caller_reference: string;
-            /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+            /** @description Channel that it serves and goes with; null for a distribution of its own, and for one that was detached. */
             channel?: string | null;
             /** @description The operator's note. */
             comment: string;
@@ -619,6 +746,8 @@ export interface components {
             created_at: string;
             /** @description Host name. */
             domain_name: string;
+            /** @description How what the provider has differs from what is wanted, in words. */
+            drift?: string | null;
             /** @description Whether it serves. */
             enabled: boolean;
             /** @description Names this configuration for `If-Match`; changes with the configuration only. */
@@ -627,8 +756,20 @@ export interface components {
             id: string;
             /** @description Key groups whose signatures open it; empty when all of it is public. */
             key_groups: string[];
+            /** @description RFC 3339; when that was looked at last. */
+            last_checked_at?: string | null;
+            operation?: components["schemas"]["OperationNow"] | null;
+            /**
+             * @description Whether it is wanted.
+             * @example active
+             */
+            phase: string;
             /** @description Price class, in CloudFront's words. */
             price_class: string;
+            /** @description What makes it real, such as `local`. */
+            provider: string;
+            /** @description The provider's identifier; null while there is nothing at the provider. */
+            provider_id?: string | null;
             /**
              * Format: int64
              * @description Requests answered since it was made.
@@ -639,8 +780,17 @@ export interface components {
              * @example Deployed
              */
             status: string;
+            /** @description Labels. */
+            tags: {
+                [key: string]: string;
+            };
             /** @description What `Deployed` still waits for, in words. */
             waiting_for?: string | null;
+        };
+        /** @description The channel that a distribution is given to. */
+        DistributionAttach: {
+            /** @description Id or name of a channel that has no distribution. */
+            channel: string;
         };
         /** @description The configuration of a distribution to make or to change. */
         DistributionPut: {
@@ -649,6 +799,10 @@ export interface components {
              *     not honoured is refused by name.
              */
             config: Record<string, never>;
+            /** @description Labels, up to 50, of a distribution that is made; a change leaves them as they are. */
+            tags?: {
+                [key: string]: string;
+            };
         };
         /** @description What a distribution has delivered. */
         DistributionTraffic: {
@@ -802,6 +956,9 @@ export interface components {
                 id: string;
                 /** @description Unique name. */
                 name: string;
+                /** @description What had to be repaired when it started, in words. */
+                notice?: string | null;
+                operation?: components["schemas"]["OperationNow"] | null;
                 /** @description What becomes of its media. */
                 packaging: components["schemas"]["Packaging"];
                 /** @description What is wrong, in words. */
@@ -827,14 +984,19 @@ export interface components {
                 description: string;
                 /** @description Whether the operator wants it running, breakout or not. */
                 desired_running: boolean;
-                /** @description The distribution that serves it. */
-                distribution: components["schemas"]["ChannelDistribution"];
+                distribution?: components["schemas"]["ChannelDistribution"] | null;
                 /** @description Identifier. */
                 id: string;
                 /** @description Push endpoints. */
                 inputs: components["schemas"]["Input"][];
                 /** @description Unique name. */
                 name: string;
+                operation?: components["schemas"]["OperationNow"] | null;
+                /**
+                 * @description `active`, or `stale` while it is being deleted.
+                 * @example active
+                 */
+                phase: string;
                 /** @description What is wrong, in words. */
                 problem?: string | null;
                 /**
@@ -871,7 +1033,7 @@ export interface components {
                 bytes_total: number;
                 /** @description The creator's own mark. */
                 caller_reference: string;
-                /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+                /** @description Channel that it serves and goes with; null for a distribution of its own, and for one that was detached. */
                 channel?: string | null;
                 /** @description The operator's note. */
                 comment: string;
@@ -879,6 +1041,8 @@ export interface components {
                 created_at: string;
                 /** @description Host name. */
                 domain_name: string;
+                /** @description How what the provider has differs from what is wanted, in words. */
+                drift?: string | null;
                 /** @description Whether it serves. */
                 enabled: boolean;
                 /** @description Names this configuration for `If-Match`; changes with the configuration only. */
@@ -887,8 +1051,20 @@ export interface components {
                 id: string;
                 /** @description Key groups whose signatures open it; empty when all of it is public. */
                 key_groups: string[];
+                /** @description RFC 3339; when that was looked at last. */
+                last_checked_at?: string | null;
+                operation?: components["schemas"]["OperationNow"] | null;
+                /**
+                 * @description Whether it is wanted.
+                 * @example active
+                 */
+                phase: string;
                 /** @description Price class, in CloudFront's words. */
                 price_class: string;
+                /** @description What makes it real, such as `local`. */
+                provider: string;
+                /** @description The provider's identifier; null while there is nothing at the provider. */
+                provider_id?: string | null;
                 /**
                  * Format: int64
                  * @description Requests answered since it was made.
@@ -899,6 +1075,10 @@ export interface components {
                  * @example Deployed
                  */
                 status: string;
+                /** @description Labels. */
+                tags: {
+                    [key: string]: string;
+                };
                 /** @description What `Deployed` still waits for, in words. */
                 waiting_for?: string | null;
             }[];
@@ -1011,6 +1191,22 @@ export interface components {
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
         };
+        /** @description A page of a list. */
+        List_Operation: {
+            /** @description Items, oldest first. */
+            items: (components["schemas"]["OperationNow"] & {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339. */
+                finished_at?: string | null;
+                /** @description Id of the channel, distribution or breakout that it is about. */
+                subject: string;
+                /** @description RFC 3339. */
+                updated_at: string;
+            })[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
         /** @description A node of the data plane. */
         Node: {
             /** @description Where it stands, in the operator's words. */
@@ -1042,11 +1238,59 @@ export interface components {
              */
             version: number;
         };
+        /** @description Something that is or was done at the provider. */
+        Operation: components["schemas"]["OperationNow"] & {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339. */
+            finished_at?: string | null;
+            /** @description Id of the channel, distribution or breakout that it is about. */
+            subject: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description Something that is done at the provider, where it is. */
+        OperationNow: {
+            /**
+             * Format: int32
+             * @description Failed tries of that step.
+             */
+            attempts: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description What is done, such as `channel.create`. */
+            kind: string;
+            /** @description RFC 3339; before that it is not tried again. */
+            next_try_at?: string | null;
+            /** @description Why the last try failed, in words. */
+            problem?: string | null;
+            /**
+             * @description Where it is.
+             * @example running
+             */
+            state: string;
+            /** @description The step that is next or under way; empty when there is none. */
+            step: string;
+            /** @description What the step waits for, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description An operation with its steps. */
+        OperationWhole: components["schemas"]["Operation"] & {
+            /** @description Its steps, in order. */
+            steps: components["schemas"]["Step"][];
+        };
         /**
          * @description What becomes of a breakout's media.
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
+        /** @description What a request would begin. */
+        Planned: {
+            /** @description Always true: nothing was changed. */
+            dry_run: boolean;
+            /** @description Operation and step, in order, such as `channel.create/pipeline.ensure`. */
+            steps: string[];
+        };
         /** @description URLs that open one breakout, and nothing else. */
         PlayUrl: {
             /** @description RFC 3339. */
@@ -1140,6 +1384,54 @@ export interface components {
              * @description 500 to 599.
              */
             "5xx": number;
+        };
+        /** @description A step of an operation. */
+        Step: {
+            /**
+             * Format: int32
+             * @description Times that it was begun.
+             */
+            attempts: number;
+            /** @description RFC 3339. */
+            begun_at?: string | null;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /** @description Its name, such as `distribution.create`. */
+            name: string;
+            /** @description What it found or repaired, in words. */
+            note?: string | null;
+            /**
+             * @description Where it is.
+             * @example done
+             */
+            state: string;
+        };
+        /** @description What a round through rows and provider found and did. */
+        Sweep: {
+            /** @description Distributions that differ at the provider. */
+            drifted: components["schemas"]["SweepRow"][];
+            /** @description Whether nothing was changed. */
+            dry_run: boolean;
+            /** @description Resources at the provider that no row knows. */
+            orphans: components["schemas"]["SweepOrphan"][];
+            /** @description Stale distributions. */
+            stale: components["schemas"]["SweepRow"][];
+        };
+        /** @description A resource at the provider that no row knows. */
+        SweepOrphan: {
+            /** @description What becomes of it, in words. */
+            detail: string;
+            /** @description The provider's identifier. */
+            id: string;
+            /** @description `pipeline` or `distribution`. */
+            kind: string;
+        };
+        /** @description A distribution that a round came upon. */
+        SweepRow: {
+            /** @description What it is or what becomes of it, in words. */
+            detail: string;
+            /** @description Identifier. */
+            id: string;
         };
         /** @description What a watch page needs. */
         Watch: {
@@ -1515,7 +1807,10 @@ export interface operations {
     };
     channel_create: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description A repeated request with the same key answers the same channel */
                 "Idempotency-Key"?: string | null;
@@ -1529,6 +1824,15 @@ export interface operations {
             };
         };
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1579,6 +1883,55 @@ export interface operations {
     };
     channel_delete: {
         parameters: {
+            query?: {
+                /** @description `true` deletes what is being watched, and a distribution that is enabled or belongs to a channel. */
+                force?: boolean;
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
+            /** @description It is stale and goes by itself */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    channel_distribution_create: {
+        parameters: {
             query?: never;
             header?: never;
             path: {
@@ -1589,11 +1942,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            204: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
             };
             default: {
                 headers: {
@@ -1699,7 +2054,10 @@ export interface operations {
     };
     distribution_create: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description A repeated request with the same key answers the same distribution */
                 "Idempotency-Key"?: string | null;
@@ -1713,12 +2071,51 @@ export interface operations {
             };
         };
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_sweep: {
+        parameters: {
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
                 };
             };
             default: {
@@ -1800,7 +2197,12 @@ export interface operations {
     };
     distribution_delete: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` deletes what is being watched, and a distribution that is enabled or belongs to a channel. */
+                force?: boolean;
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description ETag of the configuration that the caller has seen; another one is 412 */
                 "If-Match"?: string | null;
@@ -1813,11 +2215,91 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
+            /** @description It is stale and goes by itself */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_attach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DistributionAttach"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_detach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
             };
             default: {
                 headers: {
@@ -1921,6 +2403,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Invalidation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
                 };
             };
             default: {
@@ -2259,6 +2771,70 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operation_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Operations about this one only: the id of a channel, distribution or breakout. */
+                subject?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Operation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operation_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationWhole"];
+                };
             };
             default: {
                 headers: {
