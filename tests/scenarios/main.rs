@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod browser;
+mod crash;
 mod distributions;
 mod edge_role;
 mod held;

@@ -288,22 +288,12 @@ impl Db {
     /// The query fails.
     pub async fn operation_begin_step(&self, row: &OperationRow, now_ms: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let begun = sql::query(
-            "UPDATE operation_steps SET state = 'begun', attempts = attempts + 1, begun_at = COALESCE(begun_at, $1)
-             WHERE operation_id = $2 AND place = $3
-               AND EXISTS (SELECT 1 FROM operations WHERE id = $2 AND state = $4)",
-        )
-        .bind(now_ms)
-        .bind(&row.id)
-        .bind(place(row.step))
-        .bind(row.state.as_str())
-        .execute(&mut *tx)
-        .await?;
+        let begun = begin_step(&mut tx, row, row.step, now_ms).await?;
         tx.commit().await?;
         Ok(begun > 0)
     }
 
-    /// Notes that the step at hand is done, and with the last one the operation; false when the operation is over meanwhile.
+    /// Notes that the step at hand is done and the next one begun, and with the last one the operation; false when the operation is over meanwhile.
     ///
     /// # Errors
     /// The query fails.
@@ -329,6 +319,9 @@ impl Db {
         .execute(&mut *tx)
         .await?;
         end_step(&mut tx, row, "done", note, now_ms).await?;
+        if live > 0 && !last {
+            begin_step(&mut tx, row, row.step + 1, now_ms).await?;
+        }
         tx.commit().await?;
         Ok(live > 0)
     }
@@ -600,6 +593,20 @@ pub(crate) async fn begin(conn: &mut Conn, plan: Plan, subject: &str, lane: &str
             .await?;
     }
     Ok(())
+}
+
+async fn begin_step(conn: &mut Conn, row: &OperationRow, step: usize, now_ms: i64) -> Result<u64, Error> {
+    let begun = sql::query(
+        "UPDATE operation_steps SET state = 'begun', attempts = attempts + 1, begun_at = COALESCE(begun_at, $1)
+         WHERE operation_id = $2 AND place = $3 AND EXISTS (SELECT 1 FROM operations WHERE id = $2 AND state = $4)",
+    )
+    .bind(now_ms)
+    .bind(&row.id)
+    .bind(place(step))
+    .bind(row.state.as_str())
+    .execute(conn)
+    .await?;
+    Ok(begun)
 }
 
 async fn end_step(

@@ -13,12 +13,15 @@ mod invalidation;
 mod metrics;
 mod pipeline;
 
-#[cfg(feature = "contract")]
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
-#[cfg(feature = "contract")]
+#[cfg(any(test, feature = "contract"))]
 pub mod faulty;
-#[cfg(feature = "contract")]
+#[cfg(any(test, feature = "contract"))]
 pub mod memory;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -247,6 +247,43 @@ impl Server {
         assert!(self.comes_up(readiness), "the server ended:\n{}", self.log());
     }
 
+    /// Starts it again on the same data and ports with other environment variables; it may end at once.
+    pub fn start_again(&mut self, environment: &[(&str, &str)]) {
+        self.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.child = spawn(self.dir.path(), self.ports, &self.environment);
+    }
+
+    /// Whether it ends within `longest`.
+    #[must_use]
+    pub fn ends_within(&mut self, longest: Duration) -> bool {
+        let deadline = std::time::Instant::now() + longest;
+        while self.child.try_wait().expect("a child to ask").is_none() {
+            if std::time::Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+
+    /// Waits until it is ready; false when it ends instead.
+    #[must_use]
+    pub fn is_ready(&mut self) -> bool {
+        self.comes_up(READY)
+    }
+
+    /// Runs the command line against this server; its JSON answer, or what it says on standard error.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn try_cli(&self, arguments: &[&str]) -> Result<Value, String> {
+        let output = self.command(arguments).output().expect("the command line to run");
+        if output.status.success() {
+            return Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null));
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Asks it to end, and waits.
     ///
     /// # Panics

@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Connection, One, act, delete, list, output, patch, path, post, set, show};
+use super::delivery::Deletion;
+use super::{Connection, One, act, list, output, patch, path, post, set, show};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChannelVerb {
@@ -28,6 +29,9 @@ pub(crate) enum ChannelVerb {
         /// Address or network that may push, such as 192.0.2.0/24; may be repeated [default: all]
         #[arg(long = "allow", value_name = "ADDRESS")]
         allow: Vec<String>,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -66,8 +70,15 @@ pub(crate) enum ChannelVerb {
     Start(One),
     /// Stop a channel
     Stop(One),
-    /// Delete a channel that does not run
-    Delete(One),
+    /// Delete a channel that does not run, with its distribution; recordings stay
+    Delete {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        deletion: Deletion,
+    },
+    /// Make a distribution for a channel that has none
+    CreateDistribution(One),
 }
 
 /// How one of two inputs is chosen.
@@ -109,7 +120,7 @@ impl Failover {
 
 pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
     match verb {
-        ChannelVerb::Create { name, description, segment, window, inputs, failover, allow, connection } => {
+        ChannelVerb::Create { name, description, segment, window, inputs, failover, allow, dry_run, connection } => {
             let mut body = json!({ "name": name });
             set(&mut body, "description", description.map(Value::from));
             set(&mut body, "segment_target_seconds", segment.map(Value::from));
@@ -117,7 +128,7 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
             set(&mut body, "inputs", inputs.map(Value::from));
             set(&mut body, "failover", failover.body());
             set(&mut body, "ingest_allow", (!allow.is_empty()).then(|| allow.into()));
-            post(&connection, "/v1/channels", body).await
+            post(&connection, if dry_run { "/v1/channels?dry_run=true" } else { "/v1/channels" }, body).await
         }
         ChannelVerb::List(connection) => list(&connection, "/v1/channels", output::CHANNELS).await,
         ChannelVerb::Show(one) => show(&one, "channels").await,
@@ -134,6 +145,7 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
         }
         ChannelVerb::Start(one) => act(&one, "channels", "start").await,
         ChannelVerb::Stop(one) => act(&one, "channels", "stop").await,
-        ChannelVerb::Delete(one) => delete(&one, "channels").await,
+        ChannelVerb::Delete { one, deletion } => deletion.delete(&one, "channels", None).await,
+        ChannelVerb::CreateDistribution(one) => act(&one, "channels", "distribution").await,
     }
 }

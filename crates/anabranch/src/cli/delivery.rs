@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Connection, One, POLL, delete, list, node, output, path, post, set, show};
+use super::{Connection, One, POLL, act, delete, list, node, output, path, post, set, show};
 
 /// Largest file that is read; the API takes no more.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -20,6 +20,12 @@ pub(crate) enum DistributionVerb {
     Create {
         #[command(flatten)]
         config: ConfigFile,
+        /// Label, as KEY=VALUE; may be repeated
+        #[arg(long = "tag", value_name = "KEY=VALUE", num_args = 1..)]
+        tags: Vec<String>,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         wait: Wait,
         #[command(flatten)]
@@ -50,7 +56,50 @@ pub(crate) enum DistributionVerb {
         /// Delete it only if this is still its ETag
         #[arg(long, value_name = "ETAG")]
         if_match: Option<String>,
+        #[command(flatten)]
+        deletion: Deletion,
     },
+    /// Disable a distribution and take it from its channel
+    Detach(One),
+    /// Enable a distribution and give it to a channel that has none
+    Attach {
+        #[command(flatten)]
+        one: One,
+        /// Channel, by id or name
+        #[arg(long, value_name = "ID")]
+        channel: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Look at what the provider has now, and begin to set right what differs
+    Sync(One),
+    /// Look for what is stale, unknown or different at the provider, without waiting for the schedule
+    Sweep {
+        /// Say what was found, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// How something is deleted.
+#[derive(Debug, Args)]
+pub(crate) struct Deletion {
+    /// Delete it even while it is watched, enabled or in use by a channel that is at rest
+    #[arg(long)]
+    force: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Deletion {
+    pub(super) async fn delete(&self, one: &One, noun: &str, etag: Option<&str>) -> Result<()> {
+        let address = format!("{}?force={}&dry_run={}", path(&[noun, &one.id]), self.force, self.dry_run);
+        let answer = Client::new(&one.connection)?.call(Method::DELETE, &address, None, etag).await?;
+        if self.dry_run { output::object(&one.connection, &answer) } else { Ok(()) }
+    }
 }
 
 /// Where a configuration is.
@@ -176,9 +225,18 @@ pub(crate) enum KeyGroupVerb {
 
 pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
     match verb {
-        DistributionVerb::Create { config, wait, connection } => {
+        DistributionVerb::Create { config, tags, dry_run, wait, connection } => {
             let client = Client::new(&connection)?;
-            let made = client.post("/v1/distributions", json!({ "config": config.read()? })).await?;
+            let mut labels = serde_json::Map::new();
+            for tag in &tags {
+                let (key, value) = tag.split_once('=').ok_or_else(|| anyhow!("a tag is KEY=VALUE: {tag:?}"))?;
+                labels.insert(key.to_owned(), value.into());
+            }
+            let body = json!({ "config": config.read()?, "tags": labels });
+            if dry_run {
+                return post(&connection, "/v1/distributions?dry_run=true", body).await;
+            }
+            let made = client.post("/v1/distributions", body).await?;
             deployed(&connection, &client, made, &wait).await
         }
         DistributionVerb::Update { one, config, if_match, wait } => {
@@ -191,10 +249,19 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
         DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
         DistributionVerb::Show(one) => show(&one, "distributions").await,
         DistributionVerb::Traffic(one) => node::traffic(&one).await,
-        DistributionVerb::Delete { one, if_match } => {
+        DistributionVerb::Delete { one, if_match, deletion } => {
+            deletion.delete(&one, "distributions", if_match.as_deref()).await
+        }
+        DistributionVerb::Detach(one) => act(&one, "distributions", "detach").await,
+        DistributionVerb::Attach { one, channel, wait } => {
             let client = Client::new(&one.connection)?;
-            let address = path(&["distributions", &one.id]);
-            client.call(Method::DELETE, &address, None, if_match.as_deref()).await.map(|_| ())
+            let address = path(&["distributions", &one.id, "attach"]);
+            let attached = client.post(&address, json!({ "channel": channel })).await?;
+            deployed(&one.connection, &client, attached, &wait).await
+        }
+        DistributionVerb::Sync(one) => act(&one, "distributions", "sync").await,
+        DistributionVerb::Sweep { dry_run, connection } => {
+            post(&connection, &format!("/v1/distributions/sweep?dry_run={dry_run}"), json!({})).await
         }
     }
 }

@@ -103,6 +103,11 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: KeyGroupVerb,
     },
+    /// What is and was done at the provider, step by step
+    Operation {
+        #[command(subcommand)]
+        verb: OperationVerb,
+    },
     /// Sign a URL
     Sign(Sign),
     /// What has happened, and what happens
@@ -117,6 +122,20 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: events::TokenVerb,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperationVerb {
+    /// List operations, oldest first
+    List {
+        /// Only those about this one: id of a channel, distribution or breakout
+        #[arg(long, value_name = "ID")]
+        subject: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show an operation with its steps
+    Show(One),
 }
 
 /// One object, by id or name.
@@ -165,12 +184,28 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Key { verb } => delivery::key(verb).await,
             ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Node { verb } => node::node(verb).await,
+            ClientCommand::Operation { verb } => operation(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
             ClientCommand::Log(arguments) => events::log(arguments).await,
             ClientCommand::Webhook { verb } => events::webhook(verb).await,
             ClientCommand::Token { verb } => events::token(verb).await,
         }
     })
+}
+
+async fn operation(verb: OperationVerb) -> Result<()> {
+    match verb {
+        OperationVerb::List { subject, connection } => {
+            let Some(subject) = subject else {
+                return list(&connection, "/v1/operations", output::OPERATIONS).await;
+            };
+            // One subject has few: a page of the largest size holds them.
+            let address = format!("/v1/operations?limit=200&subject={subject}");
+            let answer = Client::new(&connection)?.get(&address).await?;
+            output::list(&connection, &answer, output::OPERATIONS)
+        }
+        OperationVerb::Show(one) => show(&one, "operations").await,
+    }
 }
 
 async fn sign(arguments: Sign) -> Result<()> {

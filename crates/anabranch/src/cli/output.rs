@@ -26,8 +26,18 @@ pub(super) const DISTRIBUTIONS: Columns = &[
     ("DOMAIN NAME", "/domain_name"),
     ("STATUS", "/status"),
     ("ENABLED", "/enabled"),
+    ("PHASE", "/phase"),
     ("CHANNEL", "/channel"),
     ("COMMENT", "/comment"),
+];
+pub(super) const OPERATIONS: Columns = &[
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("SUBJECT", "/subject"),
+    ("STATE", "/state"),
+    ("STEP", "/step"),
+    ("WAITING FOR", "/waiting_for"),
+    ("PROBLEM", "/problem"),
 ];
 pub(super) const INVALIDATIONS: Columns = &[
     ("ID", "/id"),

@@ -103,7 +103,6 @@ const KEYS: &[(&str, &str)] = &[
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
-    ("control.sweep_every", "ANABRANCH_CONTROL_SWEEP_EVERY"),
     ("node.name", "ANABRANCH_NODE_NAME"),
     ("node.token", "ANABRANCH_NODE_TOKEN"),
     ("origin.listen", "ANABRANCH_ORIGIN_LISTEN"),
@@ -112,10 +111,15 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.origin", "ANABRANCH_EDGE_ORIGIN"),
     ("edge.location", "ANABRANCH_EDGE_LOCATION"),
     ("edge.location_class", "ANABRANCH_EDGE_LOCATION_CLASS"),
+    // What wishes are made real with.
+    ("provider.sweep", "ANABRANCH_PROVIDER_SWEEP"),
 ];
 
 /// Least limit of the edge's files.
 const MIN_DISK_BYTES: u64 = 64 << 20;
+
+/// Shortest time between two rounds through rows and provider.
+const MIN_SWEEP: Duration = Duration::from_secs(1);
 
 /// Least size at which a file of the access log is full.
 const MIN_ROTATE_BYTES: u64 = 64 << 10;
@@ -128,6 +132,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "ANABRANCH_CRASH_AT",
     "ANABRANCH_BIN",
     "ANABRANCH_BLESS",
+    "ANABRANCH_CRASH_AT",
     "ANABRANCH_TEST_POSTGRES",
 ];
 
@@ -173,21 +178,28 @@ pub(crate) struct Config {
     pub(crate) control: Control,
     pub(crate) node: Node,
     pub(crate) origin: Origin,
+    pub(crate) provider: Provider,
+}
+
+/// What wishes are made real with.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Provider {
+    #[serde(deserialize_with = "duration")]
+    pub(crate) sweep: Duration,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self { sweep: anabranch_control::SWEEP_EVERY }
+    }
 }
 
 /// Where an edge of its own is told what to serve.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Control {
     pub(crate) url: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) sweep_every: Duration,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self { url: None, sweep_every: Duration::from_secs(60) }
-    }
 }
 
 /// Who this process is among the nodes.
@@ -278,6 +290,7 @@ impl Default for Config {
             control: Control::default(),
             node: Node::default(),
             origin: Origin::default(),
+            provider: Provider::default(),
         }
     }
 }
@@ -389,6 +402,9 @@ impl Config {
             bail!(
                 "database must begin with postgres:// or postgresql://; leave it out to use a file in the data directory"
             );
+        }
+        if self.provider.sweep < MIN_SWEEP {
+            bail!("provider.sweep must be at least 1s: {} ms", self.provider.sweep.as_millis());
         }
         self.check_node()?;
         self.events.check()?;
@@ -550,7 +566,7 @@ mod tests {
         assert_eq!(config.edge.log.keep, defaults.edge.log.keep);
         assert_eq!((config.edge.log.dir, defaults.edge.log.dir), (None, None));
         assert_eq!(config.store.reserve, defaults.store.reserve);
-        assert_eq!(config.drain, defaults.drain);
+        assert_eq!((config.drain, config.provider.sweep), (defaults.drain, defaults.provider.sweep));
         assert_eq!(config.edge.location_class, defaults.edge.location_class);
         assert_eq!((config.role, config.origin.listen), (defaults.role, defaults.origin.listen));
         for (key, _) in KEYS {

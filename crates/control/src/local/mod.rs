@@ -69,7 +69,7 @@ fn listing<T: ToString>(mut items: Vec<T>) -> anabranch_provider::Listing<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use anabranch_model::Report;
     use anabranch_net::ManualClock;
     use anabranch_provider::contract::{Subject, run};
@@ -79,7 +79,7 @@ mod tests {
 
     const NOW_MS: i64 = 1_767_225_600_000;
 
-    fn config() -> Config {
+    pub(crate) fn config() -> Config {
         Config {
             viewer_origins: Vec::new(),
             events: crate::EventsConfig::default(),

@@ -3,6 +3,7 @@
 use anabranch_model::InvalidationState;
 use anabranch_provider::{Advice, NewInvalidation};
 
+use super::operate::in_time;
 use crate::app::App;
 
 /// Orders in a row that are still under way, after which younger ones are not asked about.
@@ -19,7 +20,7 @@ pub(super) async fn invalidations(app: &App) -> Result<(), anabranch_db::Error> 
         let Some(distribution) = distribution else { continue };
         let known = row.provider_id.clone();
         let answer = match &known {
-            Some(id) => app.provider.invalidation_describe(&distribution, id).await,
+            Some(id) => in_time(app.provider.invalidation_describe(&distribution, id)).await,
             None => {
                 let order = NewInvalidation {
                     distribution,
@@ -28,7 +29,7 @@ pub(super) async fn invalidations(app: &App) -> Result<(), anabranch_db::Error> 
                     paths: row.paths.clone(),
                     tags: row.tags.clone(),
                 };
-                app.provider.invalidation_create(&order).await.map(Some)
+                in_time(app.provider.invalidation_create(&order)).await.map(Some)
             }
         };
         match answer {

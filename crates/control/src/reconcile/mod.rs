@@ -4,6 +4,8 @@ mod audience;
 mod backoff;
 mod crash;
 mod facts;
+#[cfg(test)]
+mod faults;
 mod invalidate;
 mod note;
 mod operate;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE};
 use anabranch_db::{OperationRow, OperationState};
 use anabranch_net::Shutdown;
-use anabranch_provider::Advice;
+use anabranch_provider::{Advice, Kind, ProviderError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -19,10 +19,13 @@ use crate::app::{App, chain};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Lanes worked on at once.
-const LANES_MAX: usize = 16;
+const LANES_MAX: usize = 32;
+
+/// The lane of what is told and asked about invalidations; no id has a dot.
+const INVALIDATIONS: &str = "in.validations";
 
 /// Longest time for one step.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 
 /// Steps of one operation in one go; a step that undoes another's work must not keep a lane for ever.
 const STEPS_PER_GO: usize = 32;
@@ -47,12 +50,21 @@ pub(crate) struct Engine {
     busy: HashSet<String>,
     /// Operations that wait: since when, and when they are looked at again.
     lazy: HashMap<String, (Instant, Instant)>,
+    /// Invalidations are to be looked at.
+    invalidations_due: bool,
     failing: Option<String>,
 }
 
 impl Engine {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        Self { app, lanes: JoinSet::new(), busy: HashSet::new(), lazy: HashMap::new(), failing: None }
+        Self {
+            app,
+            lanes: JoinSet::new(),
+            busy: HashSet::new(),
+            lazy: HashMap::new(),
+            invalidations_due: true,
+            failing: None,
+        }
     }
 
     /// Works until `shutdown`. What is under way then is dropped: every step may be repeated.
@@ -65,9 +77,9 @@ impl Engine {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.lanes.join_next(), if !self.lanes.is_empty() => self.ended(ended),
-                () = self.app.drive.notified() => {}
+                () = self.app.drive.notified() => self.invalidations_due = true,
                 () = until(next_look) => {}
-                _ = timer.tick() => {}
+                _ = timer.tick() => self.invalidations_due = true,
             }
             if !healed {
                 healed = self.app.db.operations_heal(self.app.clock.now_ms()).await.is_ok();
@@ -117,7 +129,18 @@ impl Engine {
                 (lane, went)
             });
         }
-        invalidate::invalidations(&self.app).await
+        // An answer that never comes must keep nothing else from being done.
+        if self.invalidations_due && self.busy.insert(INVALIDATIONS.to_owned()) {
+            self.invalidations_due = false;
+            let app = self.app.clone();
+            self.lanes.spawn(async move {
+                if let Err(error) = invalidate::invalidations(&app).await {
+                    tracing::warn!(error = chain(&error), "invalidations cannot be looked at");
+                }
+                (INVALIDATIONS.to_owned(), Vec::new())
+            });
+        }
+        Ok(())
     }
 
     fn ended(&mut self, ended: Result<(String, Vec<(String, Went)>), tokio::task::JoinError>) {
@@ -163,6 +186,12 @@ impl Engine {
     }
 }
 
+/// One call of the provider outside an operation.
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+    let late = || ProviderError::new(Kind::Unavailable, "the provider did not answer in time");
+    tokio::time::timeout(STEP_TIMEOUT, call).await.unwrap_or_else(|_| Err(late()))
+}
+
 /// Ends at this time, or never.
 async fn until(time: Option<Instant>) {
     match time {
@@ -173,10 +202,12 @@ async fn until(time: Option<Instant>) {
 
 /// Works on one operation until it waits, is to be tried later, or is over.
 async fn work(app: &App, mut row: OperationRow) -> Went {
+    // The end of a step is recorded together with the begin of the next one.
+    let mut begun = false;
     for _ in 0..STEPS_PER_GO {
-        match advance(app, &mut row).await {
+        match advance(app, &mut row, begun).await {
             Ok(Some(went)) => return went,
-            Ok(None) => {}
+            Ok(None) => begun = row.state == OperationState::Running,
             Err(error) => {
                 // The journal itself cannot be written: nothing is lost, and the next look tries again.
                 tracing::warn!(operation.id = row.id, error = chain(&error), "an operation cannot be recorded");
@@ -188,13 +219,13 @@ async fn work(app: &App, mut row: OperationRow) -> Went {
 }
 
 /// One step; none when there is another to do at once.
-async fn advance(app: &App, row: &mut OperationRow) -> Result<Option<Went>, anabranch_db::Error> {
+async fn advance(app: &App, row: &mut OperationRow, begun: bool) -> Result<Option<Went>, anabranch_db::Error> {
     let Some(step) = row.step_name() else {
         app.db.operation_end(row, OperationState::Done, None, app.clock.now_ms()).await?;
         return Ok(Some(Went::Away));
     };
-    // A step that waits has been recorded as begun.
-    if row.waiting_for.is_none() && !app.db.operation_begin_step(row, app.clock.now_ms()).await? {
+    // A step that waits has been recorded as begun, too.
+    if !begun && row.waiting_for.is_none() && !app.db.operation_begin_step(row, app.clock.now_ms()).await? {
         return Ok(Some(Went::Away));
     }
     let crash_at = app.config.crash_at.as_deref();

@@ -4,8 +4,7 @@ use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{ChannelRow, DistributionRow};
 use anabranch_model::{ChannelId, DistributionId, DistributionState, InputSpec};
 use anabranch_provider::{
-    DistributionStatus, Kind, NewDistribution, PipelineSpec, PipelineStatus, ProviderError, TAG_CHANNEL, TAG_PLANE,
-    Tags,
+    DistributionStatus, Kind, NewDistribution, PipelineSpec, ProviderError, TAG_CHANNEL, TAG_PLANE, Tags,
 };
 use serde_json::Value;
 
@@ -14,12 +13,6 @@ use crate::app::{App, config_of};
 
 /// Distributions of the provider that are looked through for one whose making was never recorded.
 const ADOPT_MAX: usize = 10_000;
-
-/// What is at the provider now, and what had to be set right there, in words.
-pub(super) struct Realized<T> {
-    pub(super) status: T,
-    pub(super) repaired: Option<String>,
-}
 
 /// Labels of everything that this control plane makes.
 pub(super) fn plane_tags(app: &App) -> Tags {
@@ -32,14 +25,13 @@ pub(super) fn is_ours(app: &App, tags: &Tags) -> bool {
 }
 
 /// The pipeline as its channel wants it; made again when it is gone.
-pub(super) async fn pipeline(app: &App, channel: &ChannelRow) -> Result<Realized<PipelineStatus>, StepError> {
+/// Answers what had to be set right, in words.
+pub(super) async fn pipeline(app: &App, channel: &ChannelRow) -> Result<Option<String>, StepError> {
     let found = app.provider.pipeline_describe(&channel.id).await?;
     let repaired = (found.is_none() && channel.observed_generation > 0)
         .then(|| "the pipeline was gone at the provider and was made again".to_owned());
-    if let Some(status) = found
-        && channel.observed_generation == channel.generation
-    {
-        return Ok(Realized { status, repaired: None });
+    if found.is_some() && channel.observed_generation == channel.generation {
+        return Ok(None);
     }
     let inputs = app.db.channel_inputs(&channel.id).await?;
     // What may push while a breakout is on air takes the place of the channel's list.
@@ -61,13 +53,14 @@ pub(super) async fn pipeline(app: &App, channel: &ChannelRow) -> Result<Realized
         failover: channel.failover.clone(),
         tags: plane_tags(app),
     };
-    let status = app.provider.pipeline_ensure(&spec).await?;
+    app.provider.pipeline_ensure(&spec).await?;
     app.db.channel_observed(&channel.id, channel.generation).await?;
-    Ok(Realized { status, repaired })
+    Ok(repaired)
 }
 
 /// The distribution as its row wants it; made again when it is gone, set right when it differs.
-pub(super) async fn distribution(app: &App, row: &DistributionRow) -> Result<Realized<DistributionStatus>, StepError> {
+/// Answers what had to be set right, in words.
+pub(super) async fn distribution(app: &App, row: &DistributionRow) -> Result<Option<String>, StepError> {
     let config = config_of(row)?.to_json();
     let found = find(app, row).await?;
     let gone = row.provider_id.is_some() && found.is_none();
@@ -89,7 +82,7 @@ pub(super) async fn distribution(app: &App, row: &DistributionRow) -> Result<Rea
     if row.observed_generation != row.generation || row.provider_id.as_ref() != Some(&status.id) || repaired.is_some() {
         app.db.distribution_observed(&row.id, &status.id, row.generation).await?;
     }
-    Ok(Realized { status, repaired })
+    Ok(repaired)
 }
 
 /// How what the provider has differs from what is wanted; none when it does not.

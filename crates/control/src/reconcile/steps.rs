@@ -82,7 +82,7 @@ fn present<T>(found: Result<T, anabranch_db::Error>) -> Result<Option<T>, StepEr
 
 async fn pipeline_ensure(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     let Some(channel) = channel(app, operation).await? else { return Ok(Outcome::Obsolete) };
-    Ok(Outcome::Done(realize::pipeline(app, &channel).await?.repaired))
+    Ok(Outcome::Done(realize::pipeline(app, &channel).await?))
 }
 
 async fn pipeline_switch(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
@@ -106,7 +106,7 @@ async fn pipeline_run(app: &App, operation: &OperationRow) -> Result<Outcome, St
     {
         return Ok(Outcome::Obsolete);
     }
-    let repaired = realize::pipeline(app, &channel).await?.repaired;
+    let repaired = realize::pipeline(app, &channel).await?;
     if running {
         app.provider.pipeline_start(&channel.id, session.as_ref()).await?;
     } else {
@@ -170,7 +170,7 @@ async fn channel_remove(app: &App, operation: &OperationRow) -> Result<Outcome, 
 
 async fn distribution_realize(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     let Some(row) = distribution(app, operation).await? else { return Ok(Outcome::Obsolete) };
-    let repaired = realize::distribution(app, &row).await?.repaired;
+    let repaired = realize::distribution(app, &row).await?;
     if let Some(words) = &repaired {
         tell_repair(app, operation, words).await?;
     }
@@ -180,7 +180,7 @@ async fn distribution_realize(app: &App, operation: &OperationRow) -> Result<Out
 /// V36: a row that is missing, and what is missing, disabled or different at the provider, is set right and told.
 async fn distribution_ensure(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     if let Some(row) = distribution(app, operation).await? {
-        let repaired = realize::distribution(app, &row).await?.repaired;
+        let repaired = realize::distribution(app, &row).await?;
         if let Some(words) = &repaired {
             tell_repair(app, operation, words).await?;
         }

@@ -2,7 +2,6 @@
 //! Each part takes pages, so a round costs the same however much there is; one bad row never stops a page.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anabranch_db::operation::{DISTRIBUTION_DELETE, DISTRIBUTION_REPAIR};
 use anabranch_db::{DistributionRow, PageRequest};
@@ -11,6 +10,7 @@ use anabranch_net::Shutdown;
 use anabranch_provider::{Listing, ProviderError};
 use tokio::time::MissedTickBehavior;
 
+use super::operate::in_time;
 use super::{note, realize};
 use crate::app::{App, chain};
 
@@ -28,9 +28,6 @@ const ORPHAN_GRACE_MS: i64 = 10 * 60 * 1000;
 
 /// Pages of the provider's lists that a round which an operator asked for looks through, each kind.
 const ASKED_PAGES_MAX: usize = 100;
-
-/// Longest time for one call of the provider.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for which finished operations are kept, in milliseconds.
 const HISTORY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -304,9 +301,4 @@ async fn removed(
         Ok(false) => "it is being removed".to_owned(),
         Err(error) => format!("it cannot be removed yet: {error}"),
     })
-}
-
-async fn in_time<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
-    let late = || ProviderError::new(anabranch_provider::Kind::Unavailable, "the provider does not answer");
-    tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| Err(late()))
 }

@@ -18,7 +18,7 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     let database = file_of(&scratch);
     db.channel_create(&channel("first", &group), 1).await.unwrap();
     let own = distribution(&[]);
-    db.distribution_create(&own, 1).await.unwrap();
+    db.distribution_create(&own, None, 1).await.unwrap();
     let writer = {
         let db = db.clone();
         tokio::spawn(async move {

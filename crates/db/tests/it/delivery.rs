@@ -278,7 +278,7 @@ async fn rows_of_the_first_schema_are_taken_over() {
     let told = db.snapshot(2).await.unwrap();
     assert_eq!((told.distributions[0].id.as_str(), told.distributions[0].config.as_str()), ("E1", ""));
     assert_eq!(told.channels[0].inputs[0].stream_key, "secret");
-    assert_eq!(db.local_distributions_empty().await.unwrap(), [row.id.clone()]);
+    assert_eq!(db.local_distributions_empty().await.unwrap(), std::slice::from_ref(&row.id));
     db.local_distribution_fill(&row.id, "{}").await.unwrap();
     assert_eq!(db.distribution_find("E1").await.unwrap().config.as_deref(), Some("{}"));
     assert!(db.operations_due(3).await.unwrap().is_empty() && db.operations_heal(3).await.unwrap() == 0);

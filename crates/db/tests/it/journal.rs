@@ -135,7 +135,7 @@ async fn pipelines_of_the_local_provider(engine: Engine) {
     assert_eq!(db.local_pipeline_choose(&spec.id, &late).await.unwrap().unwrap().chosen, Some(chosen.clone()));
     assert_eq!(db.snapshot(1).await.unwrap().channels[0].failover.chosen, Some(chosen));
     db.local_pipeline_run(&spec.id, false, None).await.unwrap();
-    assert_eq!(db.local_pipeline_ids("", 5).await.unwrap(), [spec.id.clone()]);
+    assert_eq!(db.local_pipeline_ids("", 5).await.unwrap(), std::slice::from_ref(&spec.id));
     assert!(db.local_pipeline_delete(&spec.id).await.unwrap() && db.local_pipeline_delete(&spec.id).await.unwrap());
     assert_eq!(db.local_pipeline_run(&spec.id, true, None).await.unwrap(), None);
 }

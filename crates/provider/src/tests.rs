@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anabranch_provider::contract::{Subject, distribution_order, run};
-use anabranch_provider::faulty::{Fault, Faulty};
-use anabranch_provider::memory::Memory;
-use anabranch_provider::{DistributionProvider as _, Kind, MetricsProvider as _, ProviderError};
+use crate::contract::{Subject, distribution_order, run};
+use crate::faulty::{Fault, Faulty};
+use crate::memory::Memory;
+use crate::{DistributionProvider as _, Kind, MetricsProvider as _, ProviderError};
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
