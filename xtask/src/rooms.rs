@@ -30,12 +30,14 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "net", uses: These(&[]) },
     Room { name: "store", uses: These(&[]) },
     Room { name: "db", uses: These(&["model"]) },
+    Room { name: "provider", uses: These(&["model"]) },
     // workers: never each other
     Room { name: "ingest", uses: These(&["media", "model", "net"]) },
     Room { name: "packager", uses: These(&["media", "hls", "model", "store", "net"]) },
     Room { name: "origin", uses: These(&["hls", "model", "store", "net"]) },
+    Room { name: "transcode", uses: These(&["media", "hls", "model"]) },
     Room { name: "edge", uses: These(&["http-cache", "signing", "model", "net"]) },
-    Room { name: "control", uses: These(&["model", "cloudfront", "db", "signing", "store", "net"]) },
+    Room { name: "control", uses: These(&["model", "cloudfront", "db", "provider", "signing", "store", "net"]) },
     // house
     Room { name: "anabranch", uses: All },
     // tests

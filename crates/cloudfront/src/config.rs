@@ -29,6 +29,13 @@ const PLAYLISTS: &str = "*.m3u8";
 /// Longest lifetime of live objects, in seconds: a year.
 const LIVE_MAX_TTL: u64 = 31_536_000;
 
+/// Ids of the origins of the shared distribution, and the buckets of this house behind them (V70).
+const RECORDINGS_ORIGIN: &str = "recordings";
+const LIBRARY_ORIGIN: &str = "media-manager";
+
+/// Pattern of what the media library serves (V70).
+const LIBRARY: &str = "/media-manager/*";
+
 /// A complete configuration: every default filled in, every reference among its parts resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistributionConfig {
@@ -128,7 +135,7 @@ impl DistributionConfig {
             aliases: Vec::new(),
             enabled: true,
             default_root_object: String::new(),
-            price_class: PriceClass::All,
+            price_class: PriceClass::Class100,
             http_version: HttpVersion::default(),
             ipv6: true,
             certificate: Certificate::default(),
@@ -137,6 +144,33 @@ impl DistributionConfig {
             origin_groups: Vec::new(),
             default_behavior: live_behavior(None, key_group),
             behaviors: vec![live_behavior(Some(PLAYLISTS), key_group)],
+            error_responses: Vec::new(),
+        }
+    }
+
+    /// The configuration of the distribution that all recordings and the media library share (V70): recordings by default, the
+    /// library below `/media-manager/`, one key group, CORS for any origin as on a channel's own.
+    #[must_use]
+    pub fn library(caller_reference: &str, key_group: &KeyGroupId) -> Self {
+        let behavior = |pattern: Option<&str>, target: &str| BehaviorConfig {
+            target: target.to_owned(),
+            ..live_behavior(pattern, key_group)
+        };
+        Self {
+            caller_reference: caller_reference.to_owned(),
+            comment: "recordings and media library".to_owned(),
+            aliases: Vec::new(),
+            enabled: true,
+            default_root_object: String::new(),
+            price_class: PriceClass::All,
+            http_version: HttpVersion::default(),
+            ipv6: true,
+            certificate: Certificate::default(),
+            cache_tag_header: None,
+            origins: [RECORDINGS_ORIGIN, LIBRARY_ORIGIN].map(OriginConfig::house_bucket).to_vec(),
+            origin_groups: Vec::new(),
+            default_behavior: behavior(None, RECORDINGS_ORIGIN),
+            behaviors: vec![behavior(Some(LIBRARY), LIBRARY_ORIGIN)],
             error_responses: Vec::new(),
         }
     }

@@ -104,6 +104,22 @@ impl OriginConfig {
         }
     }
 
+    /// The origin of a bucket of this house, of the same name as the origin.
+    pub(crate) fn house_bucket(name: &str) -> Self {
+        let timeouts = OriginTimeouts::default();
+        Self {
+            id: name.to_owned(),
+            domain_name: format!("{name}{BUCKET}"),
+            path: String::new(),
+            headers: BTreeMap::new(),
+            attempts: timeouts.connect_attempts,
+            connect_seconds: timeouts.connect_seconds,
+            shield: None,
+            access_control: String::new(),
+            kind: Kind::Bucket { bucket: name.to_owned(), read_seconds: timeouts.response_seconds },
+        }
+    }
+
     pub(crate) fn channel(&self) -> Option<&ChannelId> {
         match &self.kind {
             Kind::Live(channel) => Some(channel),

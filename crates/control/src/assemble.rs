@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anabranch_db::{DistributionRow, SnapshotRows};
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{LocalDistributionRow, SnapshotRows};
 use anabranch_model::{DistributionId, DistributionSpec, Snapshot};
 
-use crate::app::{chain, config_of};
+use crate::app::chain;
 
 /// Turns rows into snapshots. Keeps what it has compiled, since most configurations stay as they are.
 #[derive(Default)]
@@ -14,8 +15,8 @@ pub(crate) struct Assembler {
 }
 
 struct Compiled {
-    generation: u64,
-    /// None when this generation cannot be compiled and no earlier one is known.
+    changed_version: u64,
+    /// None when this configuration cannot be compiled and no earlier one is known.
     spec: Option<DistributionSpec>,
 }
 
@@ -38,14 +39,15 @@ impl Assembler {
         Snapshot { version, channels, breakouts, distributions, key_groups }
     }
 
-    fn spec(&mut self, row: &DistributionRow) -> Option<DistributionSpec> {
+    fn spec(&mut self, row: &LocalDistributionRow) -> Option<DistributionSpec> {
         let known = self.compiled.get(&row.id);
         if let Some(known) = known
-            && known.generation == row.generation
+            && known.changed_version == row.changed_version
         {
             return known.spec.clone();
         }
-        let compiled = config_of(row).and_then(|config| Ok(config.compile(&row.id, &row.domain_name)?));
+        let parsed = DistributionConfig::parse(row.config.as_bytes());
+        let compiled = parsed.and_then(|config| config.compile(&row.id, &row.domain));
         let spec = match compiled {
             Ok(spec) => Some(spec),
             Err(error) => {
@@ -55,43 +57,36 @@ impl Assembler {
                 known.and_then(|known| known.spec.clone())
             }
         };
-        self.compiled.insert(row.id.clone(), Compiled { generation: row.generation, spec: spec.clone() });
+        self.compiled.insert(row.id.clone(), Compiled { changed_version: row.changed_version, spec: spec.clone() });
         spec
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use anabranch_cloudfront::DistributionConfig;
-    use anabranch_model::{ChannelId, DistributionState, InvalidationLog, KeyGroupId};
+    use anabranch_model::{ChannelId, InvalidationLog, KeyGroupId};
 
     use super::*;
 
-    fn row(config: Option<String>, channel: Option<ChannelId>) -> DistributionRow {
+    fn row(config: String) -> LocalDistributionRow {
         let id = DistributionId::random();
-        DistributionRow {
-            channel,
+        LocalDistributionRow {
+            reference: id.to_string(),
             config,
-            caller_reference: id.to_string(),
-            generation: 1,
-            key_groups: vec![KeyGroupId::random()],
-            domain_name: format!("{}.cdn.localhost", id.as_str().to_ascii_lowercase()),
-            aliases: Vec::new(),
+            revision: 1,
+            domain: format!("{}.cdn.localhost", id.as_str().to_ascii_lowercase()),
             enabled: true,
-            price_class: "PriceClass_All".into(),
-            status: DistributionState::InProgress,
+            tags: std::collections::BTreeMap::new(),
             changed_version: 1,
-            invalidation_floor: 0,
-            requests_total: 0,
-            bytes_total: 0,
-            created_at: 1,
-            updated_at: 1,
+            invalidation_floor: 7,
             id,
         }
     }
 
-    fn rows(distributions: &[DistributionRow]) -> SnapshotRows {
-        let log = |row: &DistributionRow| (row.id.clone(), InvalidationLog { floor: 7, entries: Vec::new() });
+    fn rows(distributions: &[LocalDistributionRow]) -> SnapshotRows {
+        let log = |row: &LocalDistributionRow| {
+            (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() })
+        };
         SnapshotRows {
             version: 1,
             channels: Vec::new(),
@@ -109,26 +104,15 @@ mod tests {
     #[test]
     fn a_configuration_that_cannot_be_compiled_leaves_the_others_alone() {
         let mut assembler = Assembler::default();
-        let mut all = [row(Some(live()), None), row(Some("{}".into()), None), row(None, None)];
+        let mut all = [row(live()), row("{}".into()), row(String::new())];
         let first = assembler.snapshot(rows(&all));
         assert_eq!(first.distributions.len(), 1);
         assert_eq!((&first.distributions[0].id, first.distributions[0].invalidations.floor), (&all[0].id, 7));
         // One that was good before serves on as it was.
-        all[0].config = Some("broken".into());
-        all[0].generation = 2;
+        all[0].config = "broken".into();
+        all[0].changed_version = 2;
         assert_eq!(assembler.snapshot(rows(&all)), first);
         assert!(assembler.snapshot(rows(&[])).distributions.is_empty());
         assert!(assembler.snapshot(rows(&all)).distributions.is_empty(), "what is gone is forgotten");
-    }
-
-    #[test]
-    fn a_channels_distribution_without_a_configuration_is_a_live_one() {
-        let channel = ChannelId::random();
-        let old = row(None, Some(channel.clone()));
-        let snapshot = Assembler::default().snapshot(rows(std::slice::from_ref(&old)));
-        let live = DistributionConfig::live(&old.caller_reference, &channel, &old.key_groups[0]);
-        let mut expected = live.compile(&old.id, &old.domain_name).unwrap();
-        expected.invalidations.floor = 7;
-        assert_eq!(snapshot.distributions, [expected]);
     }
 }

@@ -10,6 +10,8 @@
 mod app;
 mod assemble;
 mod http;
+mod jobs;
+mod local;
 mod nodes;
 mod observe;
 mod reconcile;
@@ -18,6 +20,7 @@ mod time;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
@@ -27,7 +30,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
-use crate::reconcile::Reconciler;
+use crate::jobs::Jobs;
+use crate::reconcile::{Engine, Reconciler};
 
 pub use standby::stand_by;
 
@@ -48,8 +52,14 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
+    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set.
+    pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
+    /// Time between two rounds that look for what is stale, unknown or different at the provider.
+    pub sweep_every: Duration,
+    /// Where a test wants the process to end, as [`crash_points`] names it. Builds for use do not look at it.
+    pub crash_at: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -62,6 +72,8 @@ impl std::fmt::Debug for Config {
             .finish_non_exhaustive()
     }
 }
+
+pub use crate::jobs::{Done, Execution, Executor, Failure, Progress, Work};
 
 /// Why the control room cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +93,7 @@ pub enum BuildError {
 pub struct Control {
     app: Arc<App>,
     reconciler: Reconciler,
+    jobs: Option<Jobs>,
     first_token: Option<String>,
 }
 
@@ -104,7 +117,7 @@ impl Control {
         let (app, first_token) = app::start(config, db, clock).await?;
         let app = Arc::new(app);
         let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
-        Ok((Self { app, reconciler, first_token }, snapshots))
+        Ok((Self { app, reconciler, jobs: None, first_token }, snapshots))
     }
 
     /// The admin token that was made because there was none, to be shown once.
@@ -118,6 +131,11 @@ impl Control {
     pub fn origin_room_at(&self, authority: String) {
         // A second call is harmless: the process has one origin room.
         let _ = self.app.nodes.origin.set(authority);
+    }
+
+    /// Has jobs done by `executor`, so many at once, under the name of this `worker`.
+    pub fn work_by(&mut self, executor: Arc<dyn Executor>, worker: String, at_once: usize) {
+        self.jobs = Some(Jobs::new(self.app.clone(), executor, worker, at_once));
     }
 
     /// Everything that is served: API, UI, health.
@@ -134,9 +152,25 @@ impl Control {
             shutdown.cancelled().await;
             self.app.nodes.stopping.cancel();
         };
-        tokio::join!(serve, release, self.reconciler.run(shutdown.clone()));
+        let jobs = async {
+            if let Some(jobs) = self.jobs {
+                jobs.run(shutdown.clone()).await;
+            }
+        };
+        let engine = Engine::new(self.app.clone()).run(shutdown.clone());
+        let sweeps = reconcile::run_sweeps(self.app.clone(), shutdown.clone());
+        tokio::join!(serve, release, jobs, engine, sweeps, self.reconciler.run(shutdown.clone()));
     }
 }
+
+/// Every point at which a test may end the process: before and after each recorded step.
+#[must_use]
+pub fn crash_points() -> Vec<String> {
+    reconcile::points()
+}
+
+/// Time between two rounds that look for what is stale, unknown or different at the provider, if nobody chooses another.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The OpenAPI 3.1 document of the API, as pretty JSON with a line end.
 #[must_use]

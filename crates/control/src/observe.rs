@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use anabranch_model::{BreakoutId, ChannelId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
+use anabranch_model::{
+    BreakoutId, ChannelId, DistributionId, InputId, InputState, NodeName, PackagingState, Report, Traffic,
+};
 use parking_lot::Mutex;
 
 /// Nodes remembered; more are passed over.
@@ -10,6 +12,9 @@ const MAX_NODES: usize = 1024;
 
 /// Inputs, breakouts and distributions remembered, each.
 const MAX_ENTRIES: usize = 100_000;
+
+/// Facts kept for the next look.
+const MAX_FACTS: usize = 10_000;
 
 /// Whether a role acts by a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +47,18 @@ fn key(traffic: &Traffic) -> TrafficKey {
 #[derive(Debug, Default)]
 struct Inner {
     applied: BTreeMap<(String, String), u64>,
+    /// Nodes that are waited for and do not ask.
+    silent: Vec<NodeName>,
     inputs: HashMap<InputId, InputState>,
     /// Inputs with an encoder, by channel.
     connected: HashMap<ChannelId, HashSet<InputId>>,
     packaging: HashMap<BreakoutId, Packaging>,
     /// What the rows do not count yet, by distribution, behavior and breakout.
     traffic: HashMap<TrafficKey, Traffic>,
+    /// Input in use and why, by channel.
+    active: HashMap<ChannelId, (Option<InputId>, String)>,
+    /// What becomes rows at the next look.
+    facts: Vec<Report>,
 }
 
 /// Everything heard.
@@ -71,17 +82,50 @@ impl Observed {
             }
             Report::Packaging { breakout, state } => inner.packaging(breakout, state),
             Report::Traffic(traffic) => inner.traffic(traffic),
+            Report::ActiveInput { channel, input, reason } => {
+                let known = inner.active.len() < MAX_ENTRIES || inner.active.contains_key(&channel);
+                if known {
+                    inner.active.insert(channel.clone(), (input.clone(), reason.clone()));
+                }
+                inner.fact(Report::ActiveInput { channel, input, reason });
+            }
+            fact @ (Report::Alarm { .. } | Report::Recorded { .. } | Report::Viewers(_)) => inner.fact(fact),
         }
+    }
+
+    /// Facts that no row has yet, oldest first; asking empties it.
+    pub(crate) fn take_facts(&self) -> Vec<Report> {
+        std::mem::take(&mut self.0.lock().facts)
     }
 
     /// Whether every node of `role` acts by `version` or a newer one.
     pub(crate) fn applied(&self, role: &str, version: u64) -> Applied {
+        self.applied_where(role, version, |_| true)
+    }
+
+    /// The same of those nodes of `role` that `counts`, by name; when none of them does there is nobody to wait for.
+    pub(crate) fn applied_where(&self, role: &str, version: u64, counts: impl Fn(&str) -> bool) -> Applied {
         let inner = self.0.lock();
         let mut nodes = inner.applied.iter().filter(|((of, _), _)| of == role).peekable();
         if nodes.peek().is_none() {
             return Applied::NoNode;
         }
-        nodes.find(|(_, has)| **has < version).map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+        nodes
+            .find(|((_, node), has)| **has < version && counts(node))
+            .map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+    }
+
+    /// These nodes, and no others, are waited for and do not ask.
+    pub(crate) fn fall_silent(&self, nodes: Vec<NodeName>) {
+        self.0.lock().silent = nodes;
+    }
+
+    /// What an operator can do about a node that is waited for, to be added to what is said of it; empty if it asks.
+    pub(crate) fn remedy(&self, node: &str) -> String {
+        if !self.0.lock().silent.iter().any(|name| name.as_str() == node) {
+            return String::new();
+        }
+        format!("; it is silent: start it again, or `anabranch node forget {node}` if it will not come back")
     }
 
     /// Waits for the node no longer.
@@ -102,6 +146,11 @@ impl Observed {
 
     pub(crate) fn input(&self, input: &InputId) -> InputState {
         self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
+    }
+
+    /// The input of the channel that is in use, and why; none when nothing is known.
+    pub(crate) fn active_input(&self, channel: &ChannelId) -> Option<(Option<InputId>, String)> {
+        self.0.lock().active.get(channel).cloned()
     }
 
     /// Whether any input of the channel has an encoder.
@@ -171,11 +220,20 @@ impl Observed {
     pub(crate) fn forget(&self, alive: &HashSet<String>) {
         let mut inner = self.0.lock();
         inner.inputs.retain(|input, _| alive.contains(input.as_str()));
+        inner.active.retain(|_, (input, _)| input.as_ref().is_none_or(|input| alive.contains(input.as_str())));
         inner.packaging.retain(|breakout, _| alive.contains(breakout.as_str()));
     }
 }
 
 impl Inner {
+    fn fact(&mut self, fact: Report) {
+        if self.facts.len() < MAX_FACTS {
+            self.facts.push(fact);
+        } else {
+            metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+        }
+    }
+
     fn connection(&mut self, channel: ChannelId, input: &InputId, state: &InputState) {
         match state {
             InputState::Connected { .. } if self.connected.len() < MAX_ENTRIES => {

@@ -1,8 +1,14 @@
 //! Channels and their inputs.
 
-use anabranch_model::{ChannelEvent, ChannelId, ChannelState, InputId};
+use anabranch_model::{
+    BreakoutId, ChannelEvent, ChannelId, ChannelState, ChosenInput, DistributionPhase, FailoverSpec, InputId,
+    InputPreference,
+};
 
-use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
+use crate::operation::{
+    self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP, CHANNEL_SWITCH, CHANNEL_UPDATE,
+};
+use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
 
@@ -19,12 +25,22 @@ pub struct ChannelRow {
     pub desired_running: bool,
     /// Observed.
     pub state: ChannelState,
-    /// Snapshot version whose application confirms `state`.
+    /// Whether it is wanted: active, or stale while it is being deleted.
+    pub phase: DistributionPhase,
+    /// Goes up with each change of what its pipeline is.
+    pub generation: u64,
+    /// The generation that the provider has been given; 0 for none.
+    pub observed_generation: u64,
+    /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// Segment target in seconds.
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// What is wrong, in words.
     pub problem: Option<String>,
     /// Unix milliseconds.
@@ -71,12 +87,29 @@ pub struct NewChannel {
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen; without a choice of the operator.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// Push endpoints, in order.
     pub inputs: Vec<NewInput>,
     /// Its distribution; the idempotency key is the channel's.
     pub distribution: NewDistribution,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
+}
+
+/// What may be changed of a channel; what is missing stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelChange {
+    /// Unique name.
+    pub name: Option<String>,
+    /// Words for the operator.
+    pub description: Option<String>,
+    /// How one of two inputs is chosen; the operator's choice is left as it is.
+    pub failover: Option<FailoverSpec>,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Option<Vec<String>>,
 }
 
 /// What an operator wants of a channel.
@@ -94,7 +127,7 @@ impl Db {
     /// # Errors
     /// The name is taken, the idempotency key was used otherwise, or the query fails.
     pub async fn channel_create(&self, new: &NewChannel, now_ms: i64) -> Result<Created<ChannelRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM channels WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
@@ -107,6 +140,7 @@ impl Db {
         }
         insert(&mut tx, new, version, now_ms).await?;
         insert_parts(&mut tx, new, version, now_ms).await?;
+        operation::begin(&mut tx, CHANNEL_CREATE, new.id.as_str(), new.id.as_str(), now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         tx.commit().await?;
         Ok(Created::New(row))
@@ -157,26 +191,14 @@ impl Db {
         Ok(ids.into_iter().collect())
     }
 
-    /// Channels that wait for the data plane.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn channels_in_transit(&self) -> Result<Vec<ChannelRow>, Error> {
-        let rows = sql::query("SELECT * FROM channels WHERE state IN ($1, $2)")
-            .bind(ChannelState::Starting.as_str())
-            .bind(ChannelState::Stopping.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Keeps the operator's wish; the state follows unless a breakout decides otherwise. A repeated wish changes nothing.
     ///
     /// # Errors
     /// There is no such channel, a breakout on air needs it running, or the query fails.
     pub async fn channel_wish(&self, wanted: &str, wish: Wish, now_ms: i64) -> Result<ChannelRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
         if wish == Wish::Rest
             && let Some(other) = on_air(&mut tx, &row.id).await?
         {
@@ -193,6 +215,8 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
+        let plan = if desired { CHANNEL_START } else { CHANNEL_STOP };
+        operation::begin(&mut tx, plan, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
         Ok(row)
@@ -235,12 +259,80 @@ impl Db {
         Ok(())
     }
 
-    /// Deletes a channel at rest with its inputs, distribution and breakouts.
+    /// Changes a channel; nodes are told at once.
+    ///
+    /// # Errors
+    /// There is none, the name is taken, or the query fails.
+    pub async fn channel_update(&self, wanted: &str, change: &ChannelChange, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
+        let name = change.name.as_ref().unwrap_or(&row.name);
+        let failover = change.failover.as_ref().unwrap_or(&row.failover);
+        sql::query(
+            "UPDATE channels SET name = $1, description = $2, failover_enabled = $3, failover_loss_ms = $4,
+                                 failover_clear_ms = $5, input_preference = $6, ingest_allow = $7, updated_at = $8,
+                                 generation = generation + 1
+             WHERE id = $9",
+        )
+        .bind(name)
+        .bind(change.description.as_ref().unwrap_or(&row.description))
+        .bind(failover.enabled)
+        .bind(failover.loss_ms)
+        .bind(failover.clear_ms)
+        .bind(failover.preference.as_str())
+        .bind(list(change.ingest_allow.as_ref().unwrap_or(&row.ingest_allow)))
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await
+        .map_err(|error| Error::on_insert(error, "channel", name))?;
+        operation::begin(&mut tx, CHANNEL_UPDATE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Switches a channel to one of its inputs; ingest is told at once (V93).
+    ///
+    /// # Errors
+    /// There is no such channel or input, its preference is not equal, or the query fails.
+    pub async fn channel_choose(&self, wanted: &str, input: &str, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
+        let found: Option<String> = sql::scalar("SELECT id FROM inputs WHERE channel_id = $1 AND id = $2")
+            .bind(row.id.as_str())
+            .bind(input)
+            .fetch_optional(&mut tx)
+            .await?;
+        if found.is_none() {
+            return Err(Error::Dangling { subject: "input", wanted: input.to_owned() });
+        }
+        if row.failover.preference != InputPreference::Equal {
+            let remedy = "its preference is primary, which would switch back at once; make it equal first";
+            return Err(Error::NotNow { subject: "channel", name: row.name, remedy: remedy.to_owned() });
+        }
+        sql::query(
+            "UPDATE channels SET chosen_input = $1, chosen_sequence = chosen_sequence + 1, updated_at = $2 WHERE id = $3",
+        )
+        .bind(input)
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await?;
+        operation::begin(&mut tx, CHANNEL_SWITCH, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Wants a channel at rest gone: it is stale from now on.
     ///
     /// # Errors
     /// There is none, it is not `Idle`, a breakout of it is on air, or the query fails.
-    pub async fn channel_delete(&self, wanted: &str) -> Result<(), Error> {
-        let (mut tx, _version) = self.change().await?;
+    pub async fn channel_retire(&self, wanted: &str, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         let remedy = match (on_air(&mut tx, &row.id).await?, row.state) {
             (Some(other), _) => Some(format!("breakout {other:?} is on air; stop it first")),
@@ -251,17 +343,85 @@ impl Db {
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "channel", name: row.name, remedy });
         }
-        sql::query("DELETE FROM channels WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        if row.phase == DistributionPhase::Stale {
+            return Ok(row);
+        }
+        sql::query("UPDATE channels SET phase = $1, updated_at = $2 WHERE id = $3")
+            .bind(DistributionPhase::Stale.as_str())
+            .bind(now_ms)
+            .bind(row.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        operation::begin(&mut tx, CHANNEL_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Deletes the row of a stale channel with its inputs and breakouts.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_remove(&self, wanted: &ChannelId) -> Result<(), Error> {
+        let (mut tx, _version) = self.change().await?;
+        // What never was on air goes with it; what was stays, with its recordings.
+        sql::query("DELETE FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1")
+            .bind(wanted.as_str())
+            .execute(&mut tx)
+            .await?;
+        sql::query("DELETE FROM channels WHERE id = $1 AND phase = 'stale'")
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Notes which generation the provider has; 0 for none.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_observed(&self, wanted: &ChannelId, generation: u64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE channels SET observed_generation = $1 WHERE id = $2")
+            .bind(signed(generation))
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The channel's breakout on air.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn channel_session(&self, wanted: &ChannelId) -> Result<Option<BreakoutId>, Error> {
+        let row = sql::query("SELECT id FROM breakouts WHERE channel_id = $1 AND state IN ('STARTING', 'RUNNING')")
+            .bind(wanted.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(|row| id(row, "id")).transpose()
+    }
+}
+
+impl ChannelRow {
+    /// Refuses what makes no sense of a channel that is being deleted.
+    pub(crate) fn check_stays(&self) -> Result<(), Error> {
+        if self.phase == DistributionPhase::Active {
+            return Ok(());
+        }
+        let remedy = "it is being deleted".to_owned();
+        Err(Error::NotNow { subject: "channel", name: self.name.clone(), remedy })
     }
 }
 
 async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
     sql::query(
         "INSERT INTO channels (id, name, description, desired_running, state, changed_version, segment_target_seconds,
-                               window_seconds, created_at, updated_at, idempotency_key, request_hash)
-         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10)",
+                               window_seconds, created_at, updated_at, idempotency_key, request_hash, failover_enabled,
+                               failover_loss_ms, failover_clear_ms, input_preference, ingest_allow)
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(new.id.as_str())
     .bind(&new.name)
@@ -273,6 +433,11 @@ async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) ->
     .bind(now_ms)
     .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
     .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+    .bind(new.failover.enabled)
+    .bind(new.failover.loss_ms)
+    .bind(new.failover.clear_ms)
+    .bind(new.failover.preference.as_str())
+    .bind(list(&new.ingest_allow))
     .execute(conn)
     .await
     .map_err(|error| Error::on_insert(error, "channel", &new.name))?;
@@ -290,6 +455,20 @@ async fn insert_parts(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i
             .await?;
     }
     distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
+}
+
+/// Notes that nodes are to be told something else of the channel.
+pub(crate) async fn touch(conn: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    sql::query("UPDATE channels SET generation = generation + 1, updated_at = $1 WHERE id = $2")
+        .bind(now_ms)
+        .bind(channel.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn list(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
 }
 
 pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<ChannelRow, Error> {
@@ -337,9 +516,23 @@ pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
         description: text(row, "description")?,
         desired_running: flag(row, "desired_running")?,
         state: word(row, "state", ChannelState::parse)?,
+        phase: word(row, "phase", DistributionPhase::parse)?,
+        generation: unsigned(row, "generation")?,
+        observed_generation: unsigned(row, "observed_generation")?,
         changed_version: unsigned(row, "changed_version")?,
         segment_target_seconds: unsigned(row, "segment_target_seconds")?,
         window_seconds: unsigned(row, "window_seconds")?,
+        failover: FailoverSpec {
+            enabled: flag(row, "failover_enabled")?,
+            loss_ms: unsigned(row, "failover_loss_ms")?,
+            clear_ms: unsigned(row, "failover_clear_ms")?,
+            preference: word(row, "input_preference", InputPreference::parse)?,
+            chosen: match optional_id(row, "chosen_input")? {
+                Some(input) => Some(ChosenInput { input, sequence: unsigned(row, "chosen_sequence")? }),
+                None => None,
+            },
+        },
+        ingest_allow: json(row, "ingest_allow")?,
         problem: optional_text(row, "problem")?,
         created_at: integer(row, "created_at")?,
         updated_at: integer(row, "updated_at")?,

@@ -1,10 +1,13 @@
 //! Distributions: a channel's own, and those of their own.
 
-use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionState, KeyGroupId};
+use std::collections::BTreeMap;
 
-use crate::row::{self, flag, id, integer, list, optional_id, optional_text, signed, text, unsigned, word};
+use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionPhase, DistributionState, KeyGroupId};
+
+use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_DELETE, DISTRIBUTION_DETACH, DISTRIBUTION_UPDATE};
+use crate::row::{self, flag, id, integer, json, list, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
 
 /// Rows with what belongs to them, by a condition and an order.
 macro_rules! select {
@@ -26,14 +29,26 @@ macro_rules! select {
 pub struct DistributionRow {
     /// Identifier.
     pub id: DistributionId,
-    /// Channel that it was made with, if any.
+    /// Channel that it serves, if any.
     pub channel: Option<ChannelId>,
+    /// Whether it is wanted.
+    pub phase: DistributionPhase,
+    /// The provider's id; none while there is nothing at the provider.
+    pub provider_id: Option<DistributionId>,
     /// Configuration as JSON. None: a channel's own that has never been changed, from before configurations were kept.
     pub config: Option<String>,
     /// The creator's own mark; unique.
     pub caller_reference: String,
     /// Goes up with each change of the configuration.
     pub generation: u64,
+    /// The generation that the provider has been given.
+    pub observed_generation: u64,
+    /// How what the provider has differs from what is wanted, in words.
+    pub drift: Option<String>,
+    /// When that was looked at last, Unix milliseconds; 0 for never.
+    pub last_checked_at: i64,
+    /// Labels.
+    pub tags: BTreeMap<String, String>,
     /// Key groups that its configuration trusts, in order.
     pub key_groups: Vec<KeyGroupId>,
     /// Its own host name, lower case, without a port.
@@ -46,10 +61,6 @@ pub struct DistributionRow {
     pub price_class: String,
     /// Observed: whether every edge has the newest configuration.
     pub status: DistributionState,
-    /// Snapshot version that edges must apply for `Deployed`.
-    pub changed_version: u64,
-    /// Sequence of the newest invalidation that edges are no longer told of.
-    pub invalidation_floor: u64,
     /// Requests answered since it was made.
     pub requests_total: u64,
     /// Bytes sent since it was made.
@@ -79,6 +90,15 @@ pub struct DistributionContent {
     pub channels: Vec<ChannelId>,
 }
 
+/// How a distribution is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retire {
+    /// If it is disabled and belongs to no channel.
+    Asked,
+    /// Whatever it is, as long as no breakout is on air by it.
+    Forced,
+}
+
 /// A distribution to make.
 #[derive(Clone, Debug)]
 pub struct NewDistribution {
@@ -88,22 +108,25 @@ pub struct NewDistribution {
     pub domain_name: String,
     /// Its configuration.
     pub content: DistributionContent,
+    /// Labels.
+    pub tags: BTreeMap<String, String>,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
 }
 
 impl Db {
-    /// Makes a distribution of its own.
+    /// Makes a distribution of its own, or for a channel that has none (V35).
     ///
     /// # Errors
-    /// The caller reference or an alias is taken, a key group or channel is missing, the idempotency key was used otherwise, or
-    /// the query fails.
+    /// The caller reference or an alias is taken, a key group or channel is missing, the channel has a distribution, the
+    /// idempotency key was used otherwise, or the query fails.
     pub async fn distribution_create(
         &self,
         new: &NewDistribution,
+        channel: Option<&ChannelId>,
         now_ms: i64,
     ) -> Result<Created<DistributionRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query(select!("WHERE d.idempotency_key = $1"))
                 .bind(&idempotency.key)
@@ -114,7 +137,12 @@ impl Db {
                 return Ok(Created::Replayed(read(&row)?));
             }
         }
-        insert(&mut tx, new, None, version, now_ms).await?;
+        if let Some(channel) = channel {
+            vacant(&mut tx, channel).await?;
+        }
+        insert(&mut tx, new, channel, version, now_ms).await?;
+        let lane = channel.map_or(new.id.as_str(), ChannelId::as_str);
+        operation::begin(&mut tx, DISTRIBUTION_CREATE, new.id.as_str(), lane, now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         tx.commit().await?;
         Ok(Created::New(row))
@@ -132,7 +160,7 @@ impl Db {
         expected: Option<u64>,
         now_ms: i64,
     ) -> Result<DistributionRow, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         check_generation(&row, expected)?;
         if row.caller_reference != content.caller_reference {
@@ -142,47 +170,244 @@ impl Db {
         if row.config.as_ref() == Some(&content.config) {
             return Ok(row);
         }
-        sql::query(
-            "UPDATE distributions SET config = $1, enabled = $2, price_class = $3, generation = generation + 1, status = $4,
-                                      changed_version = $5, updated_at = $6
-             WHERE id = $7",
-        )
-        .bind(&content.config)
-        .bind(i64::from(content.enabled))
-        .bind(&content.price_class)
-        .bind(row.status.next(DistributionEvent::Change).as_str())
-        .bind(signed(version))
-        .bind(now_ms)
-        .bind(row.id.as_str())
-        .execute(&mut *tx)
-        .await?;
-        put_parts(&mut tx, &row.id, content).await?;
+        let remedy = match row.phase {
+            DistributionPhase::Stale => Some("it is being deleted"),
+            DistributionPhase::Detached if content.enabled => {
+                Some("it is detached; attach it to a channel to enable it")
+            }
+            DistributionPhase::Detached | DistributionPhase::Active => None,
+        };
+        if let Some(remedy) = remedy {
+            return Err(Error::NotNow { subject: "distribution", name: row.id.into(), remedy: remedy.to_owned() });
+        }
+        put(&mut tx, &row, content, version, now_ms).await?;
+        operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), row.lane(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
         Ok(row)
     }
 
-    /// Deletes a distribution of its own that is disabled, with its invalidations.
+    /// Takes a distribution from its channel, with a configuration that disables it (V34).
     ///
     /// # Errors
-    /// There is none, its generation is not `expected`, it serves or belongs to a channel, or the query fails.
-    pub async fn distribution_delete(&self, wanted: &str, expected: Option<u64>) -> Result<(), Error> {
-        let (mut tx, _version) = self.change().await?;
+    /// There is none, it has no channel, a breakout of the channel is on air, or the query fails.
+    pub async fn distribution_detach(
+        &self,
+        wanted: &str,
+        content: &DistributionContent,
+        now_ms: i64,
+    ) -> Result<DistributionRow, Error> {
+        let (mut tx, version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        if row.phase == DistributionPhase::Detached {
+            return Ok(row);
+        }
+        let Some(channel) = &row.channel else {
+            let remedy = "it belongs to no channel; update it with Enabled false instead".to_owned();
+            return Err(Error::NotNow { subject: "distribution", name: row.id.into(), remedy });
+        };
+        if let Some(other) = channel::on_air(&mut tx, channel).await? {
+            return Err(Error::OtherOnAir { other });
+        }
+        put(&mut tx, &row, content, version, now_ms).await?;
+        settle(&mut tx, &row.id, None, DistributionPhase::Detached).await?;
+        operation::begin(&mut tx, DISTRIBUTION_DETACH, row.id.as_str(), row.lane(), now_ms).await?;
+        let row = find(&mut tx, wanted).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Gives a distribution to a channel that has none, with a configuration that enables it.
+    ///
+    /// # Errors
+    /// There is none, it serves another channel or is being deleted, the channel has one, or the query fails.
+    pub async fn distribution_attach(
+        &self,
+        wanted: &str,
+        channel: &ChannelId,
+        content: &DistributionContent,
+        now_ms: i64,
+    ) -> Result<DistributionRow, Error> {
+        let (mut tx, version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        let remedy = match (&row.channel, row.phase) {
+            (Some(has), _) if has == channel => return Ok(row),
+            (Some(has), _) => Some(format!("it serves channel {has}; detach it first")),
+            (None, DistributionPhase::Stale) => Some("it is being deleted".to_owned()),
+            (None, DistributionPhase::Active | DistributionPhase::Detached) => None,
+        };
+        if let Some(remedy) = remedy {
+            return Err(Error::NotNow { subject: "distribution", name: row.id.into(), remedy });
+        }
+        vacant(&mut tx, channel).await?;
+        put(&mut tx, &row, content, version, now_ms).await?;
+        settle(&mut tx, &row.id, Some(channel), DistributionPhase::Active).await?;
+        operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), channel.as_str(), now_ms).await?;
+        let row = find(&mut tx, wanted).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Wants a distribution gone: it is stale from now on, with a configuration that disables it (V40).
+    ///
+    /// # Errors
+    /// There is none, its generation is not `expected`, `retire` does not allow it, a breakout is on air, or the query fails.
+    pub async fn distribution_retire(
+        &self,
+        wanted: &str,
+        content: &DistributionContent,
+        retire: Retire,
+        expected: Option<u64>,
+        now_ms: i64,
+    ) -> Result<DistributionRow, Error> {
+        let (mut tx, version) = self.wish().await?;
         let row = find(&mut tx, wanted).await?;
         check_generation(&row, expected)?;
-        let remedy = match &row.channel {
-            Some(channel) => Some(format!("it belongs to channel {channel} and goes with it; delete the channel")),
-            None if row.enabled => {
+        if row.phase == DistributionPhase::Stale {
+            return Ok(row);
+        }
+        if let Some(channel) = &row.channel
+            && let Some(other) = channel::on_air(&mut tx, channel).await?
+        {
+            return Err(Error::OtherOnAir { other });
+        }
+        let remedy = match (&row.channel, retire) {
+            (_, Retire::Forced) => None,
+            (Some(channel), Retire::Asked) => Some(format!(
+                "it belongs to channel {channel} and goes with it; detach it first, or delete the channel"
+            )),
+            (None, Retire::Asked) if row.enabled => {
                 Some("it is enabled; update it with Enabled false first (DistributionNotDisabled)".to_owned())
             }
-            None => None,
+            (None, Retire::Asked) => None,
         };
         if let Some(remedy) = remedy {
             return Err(Error::InUse { subject: "distribution", name: row.id.into(), remedy });
         }
-        sql::query("DELETE FROM distributions WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        if row.config.as_ref() != Some(&content.config) {
+            put(&mut tx, &row, content, version, now_ms).await?;
+        }
+        settle(&mut tx, &row.id, None, DistributionPhase::Stale).await?;
+        operation::begin(&mut tx, DISTRIBUTION_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, wanted).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Deletes the row of a stale distribution, with its invalidations and traffic.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_remove(&self, wanted: &DistributionId) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("DELETE FROM distributions WHERE id = $1 AND phase = 'stale'")
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Notes what the provider has: its id, and the generation that it was given.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_observed(
+        &self,
+        wanted: &DistributionId,
+        provider_id: &DistributionId,
+        generation: u64,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE distributions SET provider_id = $1, observed_generation = $2, drift = NULL WHERE id = $3")
+            .bind(provider_id.as_str())
+            .bind(signed(generation))
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that the provider's differs from what is wanted, or has gone, and is to be made so again.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_drifted(&self, wanted: &DistributionId, drift: &str) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE distributions SET observed_generation = 0, status = $1, drift = $2 WHERE id = $3")
+            .bind(DistributionState::InProgress.as_str())
+            .bind(drift)
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Active distributions that are settled, the ones first that have not been looked at for longest.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distributions_to_check(&self, before_ms: i64, limit: u32) -> Result<Vec<DistributionRow>, Error> {
+        let rows = sql::query(select!(
+            "WHERE d.phase <> 'stale' AND d.status = 'Deployed' AND d.last_checked_at < $1
+             ORDER BY d.last_checked_at, d.id LIMIT $2"
+        ))
+        .bind(before_ms)
+        .bind(i64::from(limit))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Notes that these have been looked at and are as they are wanted.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distributions_checked(&self, checked: &[DistributionId], now_ms: i64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        for one in checked {
+            sql::query("UPDATE distributions SET last_checked_at = $1 WHERE id = $2")
+                .bind(now_ms)
+                .bind(one.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A page of stale distributions, oldest first, after a place in that order.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distributions_stale(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
+        page.select(
+            &self.readers,
+            select!(
+                "WHERE d.phase = 'stale' AND ($1 IS NULL OR (d.created_at, d.id) > ($1, $2))
+                 ORDER BY d.created_at, d.id LIMIT $3"
+            ),
+            read,
+            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
+        )
+        .await
+    }
+
+    /// Whether a row stands for this resource of the provider.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_known(&self, provider_id: &DistributionId, reference: &str) -> Result<bool, Error> {
+        let found: Option<String> = sql::scalar(
+            "SELECT id FROM distributions WHERE provider_id = $1 OR id = $1 OR caller_reference = $2 LIMIT 1",
+        )
+        .bind(provider_id.as_str())
+        .bind(reference)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.is_some())
     }
 
     /// The distribution with this id.
@@ -194,17 +419,30 @@ impl Db {
         find(&mut conn, wanted).await
     }
 
-    /// The distribution of a channel.
+    /// The distribution with this caller reference, if there is one.
     ///
     /// # Errors
-    /// The channel is gone, or the query fails.
-    pub async fn distribution_of_channel(&self, channel: &ChannelId) -> Result<DistributionRow, Error> {
-        let row = sql::query(select!("WHERE d.channel_id = $1"))
-            .bind(channel.as_str())
-            .fetch_optional(&self.readers)
-            .await?
-            .ok_or_else(|| Error::not_found("channel", channel.as_str()))?;
-        read(&row)
+    /// The query fails.
+    pub async fn distribution_by_reference(&self, reference: &str) -> Result<Option<DistributionRow>, Error> {
+        let mut conn = self.readers.acquire().await?;
+        let id: Option<String> = sql::scalar("SELECT id FROM distributions WHERE caller_reference = $1")
+            .bind(reference)
+            .fetch_optional(&mut conn)
+            .await?;
+        match id {
+            Some(id) => find(&mut conn, &id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The distribution of a channel; none when it has been detached or could not be made.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_of_channel(&self, channel: &ChannelId) -> Result<Option<DistributionRow>, Error> {
+        let row =
+            sql::query(select!("WHERE d.channel_id = $1")).bind(channel.as_str()).fetch_optional(&self.readers).await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// A page of distributions.
@@ -221,35 +459,96 @@ impl Db {
         .await
     }
 
-    /// Distributions that wait for edges.
+    /// Notes that every edge acts by `generation`. Does nothing when the distribution has changed since.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn distributions_in_progress(&self) -> Result<Vec<DistributionRow>, Error> {
-        let rows = sql::query(select!("WHERE d.status = $1"))
-            .bind(DistributionState::InProgress.as_str())
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
-    /// Notes that every edge acts by `version`. Does nothing when the distribution has changed since.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn distribution_confirm(&self, wanted: &DistributionId, version: u64, now_ms: i64) -> Result<(), Error> {
+    pub async fn distribution_confirm(
+        &self,
+        wanted: &DistributionId,
+        generation: u64,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let status = DistributionState::InProgress.next(DistributionEvent::Confirm);
         let mut tx = self.begin().await?;
-        sql::query("UPDATE distributions SET status = $1, updated_at = $2 WHERE id = $3 AND changed_version = $4")
-            .bind(status.as_str())
-            .bind(now_ms)
-            .bind(wanted.as_str())
-            .bind(signed(version))
-            .execute(&mut *tx)
-            .await?;
+        sql::query(
+            "UPDATE distributions SET status = $1, updated_at = $2, last_checked_at = $2
+             WHERE id = $3 AND generation = $4 AND observed_generation = $4",
+        )
+        .bind(status.as_str())
+        .bind(now_ms)
+        .bind(wanted.as_str())
+        .bind(signed(generation))
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+impl DistributionRow {
+    /// Where its operations stand in line: with its channel's, or alone.
+    #[must_use]
+    pub fn lane(&self) -> &str {
+        self.channel.as_ref().map_or(self.id.as_str(), ChannelId::as_str)
+    }
+}
+
+/// Checks that the channel is there, stays and has no distribution.
+async fn vacant(conn: &mut Conn, wanted: &ChannelId) -> Result<(), Error> {
+    let row = channel::find(&mut *conn, wanted.as_str()).await?;
+    row.check_stays()?;
+    let has: Option<String> = sql::scalar("SELECT id FROM distributions WHERE channel_id = $1")
+        .bind(wanted.as_str())
+        .fetch_optional(conn)
+        .await?;
+    match has {
+        None => Ok(()),
+        Some(has) => {
+            let remedy = format!("it has distribution {has}; detach that first");
+            Err(Error::NotNow { subject: "channel", name: row.name, remedy })
+        }
+    }
+}
+
+/// Gives the row another configuration.
+async fn put(
+    conn: &mut Conn,
+    row: &DistributionRow,
+    content: &DistributionContent,
+    version: u64,
+    now_ms: i64,
+) -> Result<(), Error> {
+    sql::query(
+        "UPDATE distributions SET config = $1, enabled = $2, price_class = $3, generation = generation + 1, status = $4,
+                                  changed_version = $5, updated_at = $6
+         WHERE id = $7",
+    )
+    .bind(&content.config)
+    .bind(i64::from(content.enabled))
+    .bind(&content.price_class)
+    .bind(row.status.next(DistributionEvent::Change).as_str())
+    .bind(signed(version))
+    .bind(now_ms)
+    .bind(row.id.as_str())
+    .execute(&mut *conn)
+    .await?;
+    put_parts(conn, &row.id, content).await
+}
+
+async fn settle(
+    conn: &mut Conn,
+    wanted: &DistributionId,
+    channel: Option<&ChannelId>,
+    phase: DistributionPhase,
+) -> Result<(), Error> {
+    sql::query("UPDATE distributions SET channel_id = $1, phase = $2 WHERE id = $3")
+        .bind(channel.map(ChannelId::as_str))
+        .bind(phase.as_str())
+        .bind(wanted.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Makes the row and what belongs to it.
@@ -270,8 +569,8 @@ pub(crate) async fn insert(
     }
     sql::query(
         "INSERT INTO distributions (id, channel_id, config, caller_reference, domain_name, enabled, price_class, status,
-                                    changed_version, created_at, updated_at, idempotency_key, request_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
+                                    changed_version, created_at, updated_at, idempotency_key, request_hash, tags)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)",
     )
     .bind(new.id.as_str())
     .bind(channel.map(ChannelId::as_str))
@@ -285,6 +584,7 @@ pub(crate) async fn insert(
     .bind(now_ms)
     .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
     .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+    .bind(serde_json::json!(new.tags).to_string())
     .execute(&mut *conn)
     .await?;
     put_parts(conn, &new.id, content).await
@@ -354,26 +654,25 @@ pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<DistributionRo
     row::find(conn, select!("WHERE d.id = $1"), "distribution", wanted, read).await
 }
 
-pub(crate) async fn all(conn: &mut Conn) -> Result<Vec<DistributionRow>, Error> {
-    let rows = sql::query(select!("ORDER BY d.created_at, d.id")).fetch_all(conn).await?;
-    rows.iter().map(read).collect()
-}
-
 fn read(row: &Row) -> Result<DistributionRow, Error> {
     Ok(DistributionRow {
         id: id(row, "id")?,
         channel: optional_id(row, "channel_id")?,
+        phase: word(row, "phase", DistributionPhase::parse)?,
+        provider_id: optional_id(row, "provider_id")?,
         config: optional_text(row, "config")?,
         caller_reference: text(row, "caller_reference")?,
         generation: unsigned(row, "generation")?,
+        observed_generation: unsigned(row, "observed_generation")?,
+        drift: optional_text(row, "drift")?,
+        last_checked_at: integer(row, "last_checked_at")?,
+        tags: json(row, "tags")?,
         key_groups: list(row, "group_ids")?,
         domain_name: text(row, "domain_name")?,
         aliases: list(row, "aliases")?,
         enabled: flag(row, "enabled")?,
         price_class: text(row, "price_class")?,
         status: word(row, "status", DistributionState::parse)?,
-        changed_version: unsigned(row, "changed_version")?,
-        invalidation_floor: unsigned(row, "invalidation_floor")?,
         requests_total: unsigned(row, "requests_total")?,
         bytes_total: unsigned(row, "bytes_total")?,
         created_at: integer(row, "created_at")?,

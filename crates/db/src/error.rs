@@ -81,7 +81,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation` or `node`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation`, `operation` or `node`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,
@@ -170,6 +170,16 @@ pub enum Error {
         /// `channel`, `breakout`, `distribution`, `key` or `key group`.
         subject: &'static str,
         /// Its name.
+        name: String,
+        /// What is in the way, and what to do.
+        remedy: String,
+    },
+    /// The row is not in a state for it.
+    #[error("{subject} {name:?} cannot be changed so: {remedy}")]
+    NotNow {
+        /// `breakout`, `channel`, `distribution` or `recording`.
+        subject: &'static str,
+        /// Its name or id.
         name: String,
         /// What is in the way, and what to do.
         remedy: String,

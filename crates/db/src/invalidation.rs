@@ -1,20 +1,10 @@
 //! Invalidations: orders to forget, numbered within their distribution.
 
-use std::collections::BTreeMap;
+use anabranch_model::{DistributionId, InvalidationEvent, InvalidationId, InvalidationState};
 
-use anabranch_model::{
-    DistributionId, InvalidationEvent, InvalidationId, InvalidationLog, InvalidationSpec, InvalidationState,
-};
-
-use crate::row::{id, integer, json, optional_integer, signed, text, unsigned, word};
+use crate::row::{id, integer, json, optional_id, optional_integer, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, DistributionRow, Error, Page, PageRequest, distribution};
-
-/// Orders of a distribution that edges are told of; of older ones they hear only that everything before them is unusable.
-pub const LOG_MAX_ORDERS: u32 = 1000;
-
-/// Paths and tags together of the orders that edges are told of. The newest order is told whatever its size.
-pub const LOG_MAX_PATTERNS: u32 = 10_000;
+use crate::{Created, Cursor, Db, Error, Page, PageRequest, distribution};
 
 /// Completed orders of a distribution that are kept to be shown.
 const HISTORY_MAX: i64 = 2000;
@@ -39,8 +29,8 @@ pub struct InvalidationRow {
     pub tags: Vec<String>,
     /// Whether every edge acts by it.
     pub state: InvalidationState,
-    /// Snapshot version that edges must apply for `Completed`.
-    pub changed_version: u64,
+    /// The provider's id; none until the provider has heard of it.
+    pub provider_id: Option<InvalidationId>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
@@ -72,7 +62,7 @@ impl Db {
         new: &NewInvalidation,
         now_ms: i64,
     ) -> Result<Created<InvalidationRow>, Error> {
-        let (mut tx, version) = self.change().await?;
+        let (mut tx, version) = self.wish().await?;
         let distribution = distribution::find(&mut tx, &new.distribution).await?.id;
         if let Some(earlier) = by_reference(&mut tx, &distribution, &new.caller_reference).await? {
             if earlier.paths == new.paths && earlier.tags == new.tags {
@@ -146,18 +136,35 @@ impl Db {
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
-    /// The oldest invalidations that wait for edges: id and the snapshot version to wait for.
+    /// Invalidations that are not completed, those first that the provider has not heard of, then the oldest; and the provider's id of their distribution if it has one.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn invalidations_in_progress(&self) -> Result<Vec<(InvalidationId, u64)>, Error> {
+    pub async fn invalidations_in_progress(&self) -> Result<Vec<(InvalidationRow, Option<DistributionId>)>, Error> {
         let rows = sql::query(
-            "SELECT id, changed_version FROM invalidations WHERE state = 'InProgress' ORDER BY changed_version LIMIT $1",
+            "SELECT i.*, d.provider_id AS at_provider FROM invalidations i JOIN distributions d ON d.id = i.distribution_id
+             WHERE i.state = 'InProgress'
+             ORDER BY CASE WHEN i.provider_id IS NULL THEN 0 ELSE 1 END, i.changed_version LIMIT $1",
         )
         .bind(CONFIRM_MAX)
         .fetch_all(&self.readers)
         .await?;
-        rows.iter().map(|row| Ok((id(row, "id")?, unsigned(row, "changed_version")?))).collect()
+        rows.iter().map(|row| Ok((read(row)?, optional_id(row, "at_provider")?))).collect()
+    }
+
+    /// Notes that the provider has heard of an invalidation.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn invalidation_told(&self, wanted: &InvalidationId, provider_id: &InvalidationId) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query("UPDATE invalidations SET provider_id = $1 WHERE id = $2")
+            .bind(provider_id.as_str())
+            .bind(wanted.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Notes that every edge acts by these.
@@ -180,34 +187,13 @@ impl Db {
     }
 }
 
-/// Raises the floor over what the log has no room for, and forgets what is too old to be shown.
+/// Forgets what is too old to be shown.
 async fn shorten(conn: &mut Conn, distribution: &DistributionId, sequence: i64) -> Result<(), Error> {
-    sql::query(
-        "UPDATE distributions SET invalidation_floor = COALESCE((
-             SELECT MAX(sequence) FROM (
-                 SELECT sequence,
-                        ROW_NUMBER() OVER (ORDER BY sequence DESC) AS place,
-                        SUM(patterns) OVER (ORDER BY sequence DESC) AS total
-                 FROM invalidations
-                 WHERE distribution_id = $1
-                   AND sequence > (SELECT invalidation_floor FROM distributions WHERE id = $1)) AS told
-             WHERE place > 1 AND (place > $2 OR total > $3)), invalidation_floor)
-         WHERE id = $1",
-    )
-    .bind(distribution.as_str())
-    .bind(i64::from(LOG_MAX_ORDERS))
-    .bind(i64::from(LOG_MAX_PATTERNS))
-    .execute(&mut *conn)
-    .await?;
-    sql::query(
-        "DELETE FROM invalidations
-         WHERE distribution_id = $1 AND sequence <= $2 AND state = 'Completed'
-           AND sequence <= (SELECT invalidation_floor FROM distributions WHERE id = $1)",
-    )
-    .bind(distribution.as_str())
-    .bind(sequence - HISTORY_MAX)
-    .execute(conn)
-    .await?;
+    sql::query("DELETE FROM invalidations WHERE distribution_id = $1 AND sequence <= $2 AND state = 'Completed'")
+        .bind(distribution.as_str())
+        .bind(sequence - HISTORY_MAX)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -234,30 +220,6 @@ async fn find(conn: &mut Conn, distribution: &DistributionId, wanted: &str) -> R
     read(&row)
 }
 
-/// What edges are told of each of `distributions` that has orders.
-pub(crate) async fn logs(
-    conn: &mut Conn,
-    distributions: &[DistributionRow],
-) -> Result<BTreeMap<DistributionId, InvalidationLog>, Error> {
-    let mut logs: BTreeMap<DistributionId, InvalidationLog> = distributions
-        .iter()
-        .map(|row| (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() }))
-        .collect();
-    let rows = sql::query(
-        "SELECT i.* FROM invalidations i JOIN distributions d ON d.id = i.distribution_id
-         WHERE i.sequence > d.invalidation_floor ORDER BY i.distribution_id, i.sequence",
-    )
-    .fetch_all(conn)
-    .await?;
-    for row in &rows {
-        let InvalidationRow { distribution, sequence, paths, tags, .. } = read(row)?;
-        if let Some(log) = logs.get_mut(&distribution) {
-            log.entries.push(InvalidationSpec { sequence, paths, tags });
-        }
-    }
-    Ok(logs)
-}
-
 fn read(row: &Row) -> Result<InvalidationRow, Error> {
     Ok(InvalidationRow {
         id: id(row, "id")?,
@@ -267,7 +229,7 @@ fn read(row: &Row) -> Result<InvalidationRow, Error> {
         paths: json(row, "paths")?,
         tags: json(row, "tags")?,
         state: word(row, "state", InvalidationState::parse)?,
-        changed_version: unsigned(row, "changed_version")?,
+        provider_id: optional_id(row, "provider_id")?,
         created_at: integer(row, "created_at")?,
         completed_at: optional_integer(row, "completed_at")?,
     })

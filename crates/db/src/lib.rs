@@ -12,35 +12,49 @@ mod breakout;
 mod channel;
 mod distribution;
 mod error;
+mod event;
 mod invalidation;
+mod job;
 mod key;
 mod key_group;
 mod lead;
+mod local;
+mod local_invalidation;
 mod migrate;
 mod node;
 mod open;
+pub mod operation;
 mod page;
+mod recording;
 mod row;
 mod snapshot;
 mod sql;
 mod token;
 mod traffic;
+mod viewer;
 
 use std::sync::Arc;
 
 pub use backup::Backup;
-pub use breakout::{BreakoutRow, NewBreakout};
-pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
-pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
+pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
+pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
+pub use distribution::{DistributionContent, DistributionRow, NewDistribution, Retire};
 pub use error::Error;
-pub use invalidation::{InvalidationRow, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation};
+pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
+pub use invalidation::{InvalidationRow, NewInvalidation};
+pub use job::{JobRow, NewJob};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
+pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
+pub use local_invalidation::{LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewLocalInvalidation, Told};
 pub use node::NodeRow;
+pub use operation::{OperationRow, OperationState, Plan, StepRow};
 pub use page::{Cursor, CursorError, Page, PageRequest};
+pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
 pub use traffic::Taken;
+pub use viewer::{Exit, Sighting, ViewerRow};
 
 use lead::Lead;
 use sql::{Pool, Tx};
@@ -111,6 +125,13 @@ impl Db {
     /// A transaction that reads what was there at one moment.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
         Ok(self.readers.read().await?)
+    }
+
+    /// A transaction that changes what is wanted and not yet what nodes are told, and a number that goes up with each.
+    pub(crate) async fn wish(&self) -> Result<(Tx, u64), Error> {
+        let mut tx = self.begin().await?;
+        let number = snapshot::wish(&mut tx).await?;
+        Ok((tx, number))
     }
 
     /// A transaction that changes the snapshot, and the version that it gets when the transaction commits.

@@ -28,7 +28,13 @@ macro_rules! steps {
 }
 
 /// One step of the schema in both engines each, so that neither can have one that the other lacks.
-const STEPS: &[Step] = steps![1 "init" "0001_init.sql", 2 "delivery" "0002_delivery.sql", 3 "nodes" "0003_nodes.sql"];
+const STEPS: &[Step] = steps![
+    1 "init" "0001_init.sql",
+    2 "delivery" "0002_delivery.sql",
+    3 "nodes" "0003_nodes.sql",
+    4 "provider" "0004_provider.sql",
+    6 "sessions" "0006_sessions.sql",
+];
 
 /// Version of the newest schema that this binary knows.
 pub(crate) fn newest() -> i64 {

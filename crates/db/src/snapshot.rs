@@ -1,17 +1,17 @@
 //! The snapshot: the rows of what the data plane is told, of one moment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch_model::{
-    BreakoutSpec, BreakoutState, ChannelId, ChannelSpec, DistributionId, InputSpec, InvalidationLog, KeyGroupId,
+    AudienceSpec, BreakoutId, BreakoutSpec, ChannelSpec, DistributionId, EXPELLED_MAX, InvalidationLog, KeyGroupId,
     KeyGroupSpec, KeySpec,
 };
 
-use crate::row::{id, text};
+use crate::row::{flag, id, text};
 use crate::sql::{self, Conn, Row, Tx};
-use crate::{BreakoutRow, ChannelRow, Db, DistributionRow, Error, Idempotency, breakout, channel};
-use crate::{distribution, invalidation};
+use crate::{Attendance, Db, Error, Idempotency, LocalDistributionRow, LocalPipelineRow};
+use crate::{breakout, local, local_invalidation, viewer};
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,7 +26,7 @@ pub struct SnapshotRows {
     /// Breakouts that are on air, or over but still readable.
     pub breakouts: Vec<BreakoutSpec>,
     /// Distributions, enabled or not, oldest first.
-    pub distributions: Vec<DistributionRow>,
+    pub distributions: Vec<LocalDistributionRow>,
     /// What has been ordered out of the caches of each of them.
     pub invalidations: BTreeMap<DistributionId, InvalidationLog>,
     /// Key groups with their keys.
@@ -43,9 +43,9 @@ impl Db {
         let mut tx = self.read().await?;
         let version = version(&mut tx).await?;
         let breakouts = breakouts(&mut tx, now_ms).await?;
-        let channels = channels(&mut tx, &breakouts).await?;
-        let distributions = distribution::all(&mut tx).await?;
-        let invalidations = invalidation::logs(&mut tx, &distributions).await?;
+        let channels = local::pipelines(&mut tx).await?.into_iter().map(channel).collect();
+        let distributions = local::distributions(&mut tx).await?;
+        let invalidations = local_invalidation::logs(&mut tx, &distributions).await?;
         let key_groups = key_groups(&mut tx).await?;
         Ok(SnapshotRows { version, channels, breakouts, distributions, invalidations, key_groups })
     }
@@ -85,6 +85,14 @@ pub(crate) async fn bump(tx: &mut Tx) -> Result<u64, Error> {
     checked_version(version)
 }
 
+/// The number of a wish.
+pub(crate) async fn wish(tx: &mut Tx) -> Result<u64, Error> {
+    let number: i64 = sql::scalar("UPDATE meta SET value = value + 1 WHERE key = 'wish_version' RETURNING value")
+        .fetch_one(&mut **tx)
+        .await?;
+    checked_version(number)
+}
+
 async fn version(conn: &mut Conn) -> Result<u64, Error> {
     let version: i64 = sql::scalar("SELECT value FROM meta WHERE key = 'snapshot_version'").fetch_one(conn).await?;
     checked_version(version)
@@ -96,39 +104,43 @@ fn checked_version(version: i64) -> Result<u64, Error> {
 
 async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
     let readable_ms = i64::try_from(COMPLETED_READABLE.as_millis()).unwrap_or(i64::MAX);
+    // On air is what a pipeline packages, whatever the breakout's own row says by now.
     let rows = sql::query(
-        "SELECT * FROM breakouts WHERE state IN ('STARTING', 'RUNNING') OR (state = 'COMPLETED' AND ended_at > $1)
-         ORDER BY created_at, id",
+        "SELECT b.*, CASE WHEN p.id IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END AS on_air
+         FROM breakouts b LEFT JOIN local_pipelines p ON p.id = b.channel_id AND p.session = b.id
+         WHERE p.id IS NOT NULL OR (b.state = 'COMPLETED' AND b.ended_at > $1)
+         ORDER BY b.created_at, b.id",
     )
     .bind(now_ms.saturating_sub(readable_ms))
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    let spec = |row: BreakoutRow| BreakoutSpec {
-        on_air: row.state != BreakoutState::Completed,
-        id: row.id,
-        channel: row.channel,
+    let mut shut_out: BTreeMap<BreakoutId, Vec<String>> = BTreeMap::new();
+    for (breakout, session) in viewer::expelled(&mut *conn).await? {
+        let sessions = shut_out.entry(breakout).or_default();
+        if sessions.len() < EXPELLED_MAX {
+            sessions.push(session);
+        }
+    }
+    let spec = |row: &Row| {
+        let on_air = flag(row, "on_air")?;
+        let row = breakout::read(row)?;
+        let Some(channel) = row.channel else { return Ok(None) };
+        let audience = AudienceSpec {
+            curtain_up: row.content.curtain_up,
+            revoked_before: row.revoked_before,
+            expelled: shut_out.remove(&row.id).unwrap_or_default(),
+            attendance: row.content.attendance != Attendance::Off || row.content.device_limit > 0,
+        };
+        Ok(Some(BreakoutSpec { on_air, id: row.id, channel, session: row.session, audience }))
     };
-    rows.iter().map(|row| breakout::read(row).map(spec)).collect()
+    rows.iter().map(spec).filter_map(Result::transpose).collect()
 }
 
-async fn channels(conn: &mut Conn, breakouts: &[BreakoutSpec]) -> Result<Vec<ChannelSpec>, Error> {
-    let on_air: HashSet<&ChannelId> = breakouts.iter().filter(|b| b.on_air).map(|b| &b.channel).collect();
-    let mut inputs: BTreeMap<ChannelId, Vec<InputSpec>> = BTreeMap::new();
-    for row in sql::query("SELECT * FROM inputs ORDER BY channel_id, position").fetch_all(&mut *conn).await? {
-        let input = channel::read_input(&row)?;
-        let spec = InputSpec { id: input.id, stream_key: input.stream_key };
-        inputs.entry(id(&row, "channel_id")?).or_default().push(spec);
-    }
-    let rows = sql::query("SELECT * FROM channels ORDER BY created_at, id").fetch_all(conn).await?;
-    let mut spec = |row: ChannelRow| ChannelSpec {
-        running: row.desired_running || on_air.contains(&row.id),
-        segment_target_seconds: row.segment_target_seconds,
-        window_seconds: row.window_seconds,
-        inputs: inputs.remove(&row.id).unwrap_or_default(),
-        id: row.id,
-        name: row.name,
-    };
-    rows.iter().map(|row| channel::read(row).map(&mut spec)).collect()
+fn channel(row: LocalPipelineRow) -> ChannelSpec {
+    let mut spec = row.spec;
+    spec.running = row.running;
+    spec.failover.chosen = row.chosen;
+    spec
 }
 
 async fn key_groups(conn: &mut Conn) -> Result<Vec<KeyGroupSpec>, Error> {

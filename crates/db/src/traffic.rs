@@ -6,6 +6,9 @@ use crate::row::{id, signed, text, unsigned};
 use crate::sql::{self, Row, Tx};
 use crate::{Db, Error};
 
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
 /// What became of a batch of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -16,13 +19,13 @@ pub enum Taken {
 }
 
 impl Db {
-    /// Adds delivered traffic. Distributions that are gone are passed over.
+    /// Adds delivered traffic, as of now. Distributions that are gone are passed over.
     ///
     /// # Errors
     /// The query fails; then nothing was added.
-    pub async fn traffic_add(&self, traffic: &[Traffic]) -> Result<(), Error> {
+    pub async fn traffic_add(&self, traffic: &[Traffic], now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        add(&mut tx, traffic).await?;
+        add(&mut tx, traffic, now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -54,7 +57,7 @@ impl Db {
         if advanced == 0 {
             return Ok(Taken::Repeated);
         }
-        add(&mut tx, traffic).await?;
+        add(&mut tx, traffic, now_ms).await?;
         tx.commit().await?;
         Ok(Taken::Counted)
     }
@@ -72,7 +75,7 @@ impl Db {
     }
 }
 
-async fn add(tx: &mut Tx, traffic: &[Traffic]) -> Result<(), Error> {
+async fn add(tx: &mut Tx, traffic: &[Traffic], now_ms: i64) -> Result<(), Error> {
     for one in traffic {
         let known = sql::query(
             "UPDATE distributions SET requests_total = requests_total + $1, bytes_total = bytes_total + $2
@@ -86,6 +89,17 @@ async fn add(tx: &mut Tx, traffic: &[Traffic]) -> Result<(), Error> {
         if known == 0 {
             continue;
         }
+        sql::query(
+            "INSERT INTO local_traffic (distribution_id, minute, requests, bytes) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (distribution_id, minute) DO UPDATE SET
+                 requests = local_traffic.requests + $3, bytes = local_traffic.bytes + $4",
+        )
+        .bind(one.distribution.as_str())
+        .bind(now_ms.div_euclid(MINUTE_MS))
+        .bind(signed(one.requests))
+        .bind(signed(one.bytes))
+        .execute(&mut **tx)
+        .await?;
         let mut insert = sql::query(
             "INSERT INTO traffic (distribution_id, behavior, breakout, requests, bytes,
                                   status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses)

@@ -9,11 +9,14 @@ use anabranch_model::Transform;
 use anabranch_signing::Denied;
 use bytes::{Bytes, BytesMut};
 use http::HeaderName;
+use metrics::counter;
 
+use crate::audience::Barred;
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
 use crate::flight::{Begun, Follower};
 use crate::head::Head;
+use crate::headers::ResponseHeaders;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
 use crate::request::{Method, Request, Scheme, host_without_port};
@@ -30,6 +33,9 @@ const MAX_TRANSFORM_BYTES: u64 = 4 << 20;
 
 /// Lines of short answers in words.
 const PLAIN_LINES: &[u8] = b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n";
+
+/// Header by which players learn why a breakout is not for them now.
+const REASON_HEADER: &str = "x-anabranch-denied";
 
 /// What a viewer gets of a stored success.
 enum Wanted {
@@ -86,6 +92,8 @@ pub(crate) enum Own {
     HttpsOnly,
     /// No signature that allows it.
     Denied(Denied),
+    /// The breakout is not for this viewer now.
+    Barred(Barred),
     /// The request cannot be read as one; the status says why.
     Bad(u16),
 }
@@ -347,7 +355,7 @@ pub(crate) fn refuse(
     head.start(status);
     head.date(context.now_ms());
     context.write_request_id(head);
-    let mut denied = None;
+    let (mut denied, mut lines) = (None, PLAIN_LINES);
     match status {
         400.. => head.lines(b"x-cache: Error from cloudfront\r\n"),
         300..400 => head.lines(b"x-cache: Redirect from cloudfront\r\n"),
@@ -357,27 +365,28 @@ pub(crate) fn refuse(
         // The words that clients of CloudFront know.
         Own::Denied(reason) => {
             denied = Some(reason.body());
-            head.lines(b"server: CloudFront\r\ncontent-type: text/xml\r\n");
+            lines = b"server: CloudFront\r\ncontent-type: text/xml\r\n";
         }
-        Own::Preflight => {}
+        Own::Barred(barred) => {
+            denied = Some(Denied::WrongResource.body());
+            lines = b"server: CloudFront\r\ncontent-type: text/xml\r\ncache-control: no-store\r\n";
+            head.field(REASON_HEADER, barred.as_str());
+            counter!("anabranch_edge_audience_refusals_total", "reason" => barred.as_str()).increment(1);
+        }
+        Own::Preflight => lines = b"",
         Own::MethodNotAllowed => {
             head.field("allow", refused.rule.map_or("GET, HEAD", |rule| rule.allow()));
-            head.lines(PLAIN_LINES);
         }
         Own::ToHttps => {
             if let Some(request) = request {
                 write_location(head, request, context.https_port());
             }
-            head.lines(PLAIN_LINES);
         }
-        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => head.lines(PLAIN_LINES),
+        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => {}
     }
-    if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.headers.cors.as_ref()), request) {
-        if refused.own == Own::Preflight {
-            cors.write_preflight(request, head);
-        } else {
-            cors.write(request.fields.origin, head);
-        }
+    match (refused.rule.map(|rule| &rule.headers), request) {
+        (Some(headers), Some(request)) => write_policy(refused.own, headers, request, lines, head),
+        _ => head.lines(lines),
     }
     let body = denied.map_or(Bytes::from_static(text.as_bytes()), Bytes::from);
     if !bodyless(status) {
@@ -395,6 +404,26 @@ pub(crate) fn refuse(
     Answer { status, sized: true, body, record }
 }
 
+/// Writes `lines`, the edge's own, as the behavior's response headers policy has it, and what the policy adds.
+fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, lines: &[u8], head: &mut Head) {
+    if own == Own::Preflight {
+        if let Some(cors) = &headers.cors {
+            cors.write_preflight(request, head);
+        }
+        return;
+    }
+    if headers.keeps_all() {
+        head.lines(lines);
+    } else {
+        headers.filter(lines, head);
+    }
+    headers.write(request, b"", head);
+    // Pages of other origins see no header that is not named; a second line of this name adds to the first.
+    if let (Own::Barred(_), Some(_)) = (own, &headers.cors) {
+        head.field("access-control-expose-headers", REASON_HEADER);
+    }
+}
+
 fn own_text(own: Own) -> (u16, &'static str) {
     match own {
         Own::Misdirected => (421, "No distribution here answers to this host.\n"),
@@ -403,7 +432,7 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::Preflight => (204, ""),
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
-        Own::Denied(_) => (403, ""),
+        Own::Denied(_) | Own::Barred(_) => (403, ""),
         Own::Bad(status) => (
             status,
             match status {

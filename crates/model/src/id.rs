@@ -95,6 +95,12 @@ id!(/** An invalidation: one order to forget, upper case as CloudFront's are. */
 id!(/** Name of a node, unique among nodes and the same after a restart. */ NodeName, 'n', false);
 id!(/** One life of a node's process. */ InstanceId, 'r', false);
 id!(/** A node's report spool: the directory whose batches are numbered in one row. */ SpoolId, 's', false);
+id!(/** An account: whose events and breakouts are billed together. */ AccountId, 'a', false);
+id!(/** An event: what several breakouts belong to. */ EventId, 'v', false);
+id!(/** A recording: what the archive kept of one session of a breakout. */ RecordingId, 'r', false);
+id!(/** A job: work of a worker, such as an MP4 of a recording. */ JobId, 'j', false);
+id!(/** A webhook: where transitions are told. */ WebhookId, 'w', false);
+id!(/** An API token, without its secret. */ TokenId, 't', false);
 id!(/** A control plane: one database, from its making on. */ PlaneId, 'p', false);
 
 #[cfg(test)]

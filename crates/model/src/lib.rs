@@ -3,7 +3,7 @@
 //! In: events of a lifecycle.
 //! Out: the next state or the reason why not; [`Snapshot`] (what nodes are told) and [`Report`] (what they tell).
 //! Never: I/O, clocks, SQL, HTTP.
-//! Spec: systems.md V5, V7, V8, V31, V80-V84.
+//! Spec: systems.md V5, V7, V8, V31, V34, V40, V73, V80-V84, V90-V93, V110-V112.
 
 mod distribution;
 mod id;
@@ -19,16 +19,22 @@ pub use distribution::{
     Transform, ViewerProtocol,
 };
 pub use id::{
-    BreakoutId, ChannelId, DistributionId, IdError, InputId, InstanceId, InvalidationId, KeyGroupId, KeyId, NodeName,
-    PlaneId, SpoolId,
+    AccountId, BreakoutId, ChannelId, DistributionId, EventId, IdError, InputId, InstanceId, InvalidationId, JobId,
+    KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId, WebhookId,
 };
 pub use lifecycle::{
-    BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionState, InvalidTransition,
-    InvalidationEvent, InvalidationState,
+    BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionPhase, DistributionState,
+    InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState, RecordingEvent, RecordingState,
 };
 pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,
     ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
-pub use report::{InputState, PackagingState, Report, Traffic};
-pub use snapshot::{BreakoutSpec, ChannelSpec, InputSpec, KeyGroupSpec, KeySpec, Snapshot};
+pub use report::{
+    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, Recorded, Report, Traffic, USER_AGENT_MAX_CHARS,
+    VIEWERS_MAX, ViewerSeen,
+};
+pub use snapshot::{
+    AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, EXPELLED_MAX, FailoverSpec, InputPreference, InputSpec,
+    KeyGroupSpec, KeySpec, Snapshot,
+};

@@ -130,6 +130,8 @@ pub enum BreakoutEvent {
     Abort,
     /// The operator ends it.
     Stop,
+    /// The operator makes a completed one ready for another session (V7).
+    Reset,
 }
 
 impl BreakoutEvent {
@@ -139,6 +141,7 @@ impl BreakoutEvent {
             Self::Ready => "become ready",
             Self::Abort => "abort",
             Self::Stop => "stop",
+            Self::Reset => "be reset",
         }
     }
 }
@@ -160,11 +163,14 @@ impl BreakoutState {
             (Self::Starting, E::Abort) => Ok(Self::Idle),
             (Self::Starting | Self::Running, E::Stop) => Ok(Self::Completed),
             (Self::Completed, E::Stop) => Ok(self),
+            (Self::Completed | Self::Idle, E::Reset) => Ok(Self::Idle),
+            (Self::Starting, E::Reset) => refuse("abort it first"),
+            (Self::Running, E::Reset) => refuse("it is on air; stop it first"),
             (Self::Idle, E::Stop) => refuse("it was never started; delete it if it is not wanted"),
             (Self::Idle, E::Ready) => refuse("start it first"),
             (Self::Idle, E::Abort) => refuse("there is no start to abort"),
             (Self::Running, E::Abort) => refuse("it is on air; stop it"),
-            (Self::Completed, _) => refuse("a completed breakout is final; create another"),
+            (Self::Completed, _) => refuse("a completed breakout is final; reset it, or create another"),
         }
     }
 }
@@ -195,6 +201,138 @@ impl DistributionState {
         match event {
             DistributionEvent::Change => Self::InProgress,
             DistributionEvent::Confirm => Self::Deployed,
+        }
+    }
+}
+
+words!(
+    /// Whether a distribution is wanted (V34, V40).
+    DistributionPhase {
+        /// Wanted, and made again when it is gone.
+        Active = "active",
+        /// Disabled and taken from its channel; kept until it is attached again or deleted.
+        Detached = "detached",
+        /// Disabled; deleted once every edge has forgotten it.
+        Stale = "stale",
+    }
+);
+
+words!(
+    /// State of a recording (V73).
+    RecordingState {
+        /// Its breakout is on air.
+        Recording = "RECORDING",
+        /// Over; its playlists are being written.
+        Closing = "CLOSING",
+        /// It can be played.
+        Available = "AVAILABLE",
+        /// Nothing of it can be played.
+        Failed = "FAILED",
+    }
+);
+
+/// What happens to a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingEvent {
+    /// Its breakout has ended.
+    End,
+    /// Its playlists are durable.
+    Complete,
+    /// There was no media, or it cannot be closed.
+    Fail,
+}
+
+impl RecordingState {
+    /// The state after `event`. A repetition changes nothing.
+    ///
+    /// # Errors
+    /// The event is not legal in this state.
+    pub fn next(self, event: RecordingEvent) -> Result<Self, InvalidTransition> {
+        use RecordingEvent as E;
+        match (self, event) {
+            (Self::Recording | Self::Closing, E::End) => Ok(Self::Closing),
+            (Self::Recording | Self::Closing | Self::Available, E::Complete) => Ok(Self::Available),
+            (Self::Recording | Self::Closing | Self::Failed, E::Fail) => Ok(Self::Failed),
+            (Self::Available | Self::Failed, E::End) => Ok(self),
+            (Self::Failed, E::Complete) => Ok(Self::Available),
+            (Self::Available, E::Fail) => Err(InvalidTransition {
+                subject: "recording",
+                state: self.as_str(),
+                event: "fail",
+                remedy: "it can be played; delete it if it is not wanted",
+            }),
+        }
+    }
+}
+
+words!(
+    /// State of a job.
+    JobState {
+        /// Waits for a worker or for its next try.
+        Queued = "QUEUED",
+        /// A worker has it.
+        Running = "RUNNING",
+        /// Done; final.
+        Completed = "COMPLETED",
+        /// Given up, with its reason; may be tried again by hand.
+        Failed = "FAILED",
+        /// Taken back by an operator; final.
+        Cancelled = "CANCELLED",
+    }
+);
+
+/// What happens to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobEvent {
+    /// A worker takes it.
+    Claim,
+    /// It is done.
+    Finish,
+    /// A try failed and another is due, or its worker died.
+    Postpone,
+    /// The last try failed.
+    GiveUp,
+    /// An operator takes it back.
+    Cancel,
+    /// An operator wants it tried again.
+    Retry,
+}
+
+impl JobEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "be claimed",
+            Self::Finish => "finish",
+            Self::Postpone => "be postponed",
+            Self::GiveUp => "be given up",
+            Self::Cancel => "be cancelled",
+            Self::Retry => "be tried again",
+        }
+    }
+}
+
+impl JobState {
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// The event is not legal in this state.
+    pub fn next(self, event: JobEvent) -> Result<Self, InvalidTransition> {
+        use JobEvent as E;
+        let refuse =
+            |remedy| Err(InvalidTransition { subject: "job", state: self.as_str(), event: event.as_str(), remedy });
+        match (self, event) {
+            (Self::Queued, E::Claim) => Ok(Self::Running),
+            (Self::Running, E::Finish) => Ok(Self::Completed),
+            (Self::Running | Self::Queued, E::Postpone) => Ok(Self::Queued),
+            (Self::Running | Self::Queued, E::GiveUp) => Ok(Self::Failed),
+            (Self::Queued | Self::Running | Self::Cancelled, E::Cancel) => Ok(Self::Cancelled),
+            (Self::Failed | Self::Queued, E::Retry) => Ok(Self::Queued),
+            (Self::Running, E::Claim) => refuse("another worker has it"),
+            (Self::Running, E::Retry) => refuse("it runs; cancel it first"),
+            (Self::Queued, E::Finish) => refuse("no worker has it"),
+            (Self::Completed, _) => refuse("it is done"),
+            (Self::Failed, _) => refuse("it was given up; retry it"),
+            (Self::Cancelled, _) => refuse("it was cancelled; make another"),
         }
     }
 }
@@ -278,6 +416,10 @@ mod tests {
             (Completed, E::Ready, None),
             (Completed, E::Abort, None),
             (Completed, E::Stop, Some(Completed)),
+            (Idle, E::Reset, Some(Idle)),
+            (Starting, E::Reset, None),
+            (Running, E::Reset, None),
+            (Completed, E::Reset, Some(Idle)),
         ];
         for (from, event, to) in table {
             assert_eq!(from.next(event).ok(), to, "{from:?} {event:?}");
@@ -301,6 +443,39 @@ mod tests {
     }
 
     #[test]
+    fn recording_table() {
+        use RecordingEvent as E;
+        use RecordingState::{Available, Closing, Failed, Recording};
+        let table = [
+            (Recording, [Some(Closing), Some(Available), Some(Failed)]),
+            (Closing, [Some(Closing), Some(Available), Some(Failed)]),
+            (Available, [Some(Available), Some(Available), None]),
+            (Failed, [Some(Failed), Some(Available), Some(Failed)]),
+        ];
+        for (from, to) in table {
+            let next = [E::End, E::Complete, E::Fail].map(|event| from.next(event).ok());
+            assert_eq!(next, to, "{from:?}");
+        }
+    }
+
+    #[test]
+    fn job_table() {
+        use JobEvent as E;
+        use JobState::{Cancelled, Completed, Failed, Queued, Running};
+        let events = [E::Claim, E::Finish, E::Postpone, E::GiveUp, E::Cancel, E::Retry];
+        let table = [
+            (Queued, [Some(Running), None, Some(Queued), Some(Failed), Some(Cancelled), Some(Queued)]),
+            (Running, [None, Some(Completed), Some(Queued), Some(Failed), Some(Cancelled), None]),
+            (Completed, [None; 6]),
+            (Failed, [None, None, None, None, None, Some(Queued)]),
+            (Cancelled, [None, None, None, None, Some(Cancelled), None]),
+        ];
+        for (from, to) in table {
+            assert_eq!(events.map(|event| from.next(event).ok()), to, "{from:?}");
+        }
+    }
+
+    #[test]
     fn words_round_trip() {
         for state in BreakoutState::ALL {
             assert_eq!(BreakoutState::parse(state.as_str()), Some(*state));
@@ -313,7 +488,7 @@ mod tests {
         let error = BreakoutState::Completed.next(BreakoutEvent::Start).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "breakout is COMPLETED and cannot start: a completed breakout is final; create another"
+            "breakout is COMPLETED and cannot start: a completed breakout is final; reset it, or create another"
         );
     }
 }

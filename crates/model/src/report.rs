@@ -34,6 +34,134 @@ pub enum Report {
     },
     /// Bytes and requests since the last such report of this node.
     Traffic(Vec<Traffic>),
+    /// Another input of a channel is packaged now.
+    ActiveInput {
+        /// Channel.
+        channel: ChannelId,
+        /// The input in use; none while no encoder sends.
+        input: Option<InputId>,
+        /// Why, in words for the operator.
+        reason: String,
+    },
+    /// Something is wrong with what an input sends, or is so no more.
+    Alarm {
+        /// Channel.
+        channel: ChannelId,
+        /// Input.
+        input: InputId,
+        /// What.
+        kind: AlarmKind,
+        /// Whether it is so now.
+        raised: bool,
+        /// In words for the operator.
+        detail: String,
+    },
+    /// What has been recorded of a breakout's session.
+    Recorded {
+        /// Breakout.
+        breakout: BreakoutId,
+        /// Its session.
+        session: u32,
+        /// So far.
+        recorded: Recorded,
+    },
+    /// Who has watched since the last such report of this node; at most [`VIEWERS_MAX`].
+    Viewers(Vec<ViewerSeen>),
+}
+
+/// Rows of a [`Report::Viewers`] at most.
+pub const VIEWERS_MAX: usize = 1024;
+
+/// Characters of the claims `session`, `user` and `breakout` at most, each.
+pub const CLAIM_MAX_CHARS: usize = 128;
+
+/// Characters of a reported user agent at most.
+pub const USER_AGENT_MAX_CHARS: usize = 256;
+
+/// What may be wrong with an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// An encoder is connected and sends nothing, or none is connected while the channel runs.
+    Silence,
+    /// No keyframe for longer than segments may last.
+    NoKeyframes,
+    /// The bit rate is far from what it was, or too low for a picture.
+    Bitrate,
+    /// Frames are missing: the frame rate is far below what it was.
+    FrameRate,
+    /// An encoder was refused for its address.
+    NotAllowed,
+}
+
+impl AlarmKind {
+    /// The one spelling for rows, API and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::NoKeyframes => "no_keyframes",
+            Self::Bitrate => "bitrate",
+            Self::FrameRate => "frame_rate",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+}
+
+/// What has been recorded of one session of a breakout.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Media, in milliseconds, gaps not counted.
+    pub duration_ms: u64,
+    /// Segments of all renditions.
+    pub segments: u64,
+    /// Bytes of all objects.
+    pub bytes: u64,
+    /// Stretches without media between the first segment and the last.
+    pub gaps: u32,
+    /// Sum of those, in milliseconds.
+    pub gap_ms: u64,
+    /// Nothing will be added: the playlists of the recording are there.
+    pub complete: bool,
+}
+
+/// A viewer session that an edge has served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewerSeen {
+    /// Breakout.
+    pub breakout: BreakoutId,
+    /// Claim `session` of the signature, 1 to [`CLAIM_MAX_CHARS`] characters.
+    pub session: String,
+    /// Claim `user` of the signature; empty without one.
+    #[serde(default)]
+    pub user: String,
+    /// Address of a request of the stretch.
+    #[serde(default)]
+    pub address: String,
+    /// User agent of that request, at most [`USER_AGENT_MAX_CHARS`] characters.
+    #[serde(default)]
+    pub user_agent: String,
+    /// First request of the stretch that is reported, Unix milliseconds by the edge's clock.
+    pub first_ms: i64,
+    /// Last request.
+    pub last_ms: i64,
+    /// Bytes sent in that stretch.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+impl ViewerSeen {
+    /// Makes this the row of both stretches; `other` is of the same session, earlier or later.
+    pub fn absorb(&mut self, other: &Self) {
+        if other.last_ms >= self.last_ms {
+            self.user.clone_from(&other.user);
+            self.address.clone_from(&other.address);
+            self.user_agent.clone_from(&other.user_agent);
+        }
+        self.first_ms = self.first_ms.min(other.first_ms);
+        self.last_ms = self.last_ms.max(other.last_ms);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
 }
 
 /// What an input receives.

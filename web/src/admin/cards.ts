@@ -34,8 +34,8 @@ export function channelCard(channel: Channel, actions: Actions): HTMLElement {
       'div',
       { class: 'card-title' },
       h('span', { class: 'label' }, 'Distribution'),
-      h('span', {}, channel.distribution.domain_name),
-      badge(distributionWord(channel.distribution.status)),
+      h('span', {}, channel.distribution?.domain_name ?? 'none'),
+      channel.distribution && badge(distributionWord(channel.distribution.status)),
     ),
     ...channel.inputs.map((input, index) => inputRow(input, channel.inputs.length > 1 ? `Input ${index + 1}` : 'Input')),
   );

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/breakout/signout-stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Clears the cookies of a viewer who leaves; with the breakout and the signature of the play URL it is also noted (V57). */
+        post: operations["stream_signout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -38,6 +55,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/public/breakouts/{breakout}/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sets the cookies that open the recordings of a breakout, for a viewer with a signed play URL (V57). */
+        get: operations["recordings_auth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/public/{breakout}/stream-auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sets the cookies that open a breakout, for a viewer with a signed play URL (V57). */
+        get: operations["stream_auth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -50,6 +101,42 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists accounts. */
+        get: operations["account_list"];
+        put?: never;
+        /** Makes an account. */
+        post: operations["account_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an account. */
+        get: operations["account_show"];
+        put?: never;
+        post?: never;
+        /** Deletes an account without events. */
+        delete: operations["account_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -88,7 +175,8 @@ export interface paths {
         delete: operations["breakout_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Changes a breakout; what is missing stays as it is. Some of it is frozen once the breakout is over. */
+        patch: operations["breakout_update"];
         trace?: never;
     };
     "/v1/breakouts/{id}/abort": {
@@ -108,6 +196,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/breakouts/{id}/curtain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Raises or lowers the curtain: while it is down, edges refuse the audience within a second. */
+        put: operations["breakout_curtain"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/breakouts/{id}/play-url": {
         parameters: {
             query?: never;
@@ -119,6 +224,40 @@ export interface paths {
         put?: never;
         /** Signs URLs that open one breakout. A missing body means the defaults. */
         post: operations["breakout_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a completed breakout ready for another session. */
+        post: operations["breakout_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shuts one viewer session out, or refuses every signature that was made so far. A missing body means all of them. */
+        post: operations["breakout_revoke"];
         delete?: never;
         options?: never;
         head?: never;
@@ -159,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/breakouts/{id}/viewers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists who watches and has watched a breakout. */
+        get: operations["viewer_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/channels": {
         parameters: {
             query?: never;
@@ -188,8 +344,26 @@ export interface paths {
         get: operations["channel_show"];
         put?: never;
         post?: never;
-        /** Deletes a channel at rest, with its breakouts. */
+        /** Deletes a channel at rest, with its breakouts. Its distribution is disabled, and deleted when every edge has heard of it. */
         delete: operations["channel_delete"];
+        options?: never;
+        head?: never;
+        /** Changes a channel; what is missing stays as it is. */
+        patch: operations["channel_update"];
+        trace?: never;
+    };
+    "/v1/channels/{id}/distribution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a distribution for a channel that has none. */
+        post: operations["channel_distribution_create"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -229,6 +403,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/channels/{id}/switch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts another input of a channel in use. Its preference must be equal. */
+        post: operations["channel_switch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/distributions": {
         parameters: {
             query?: never;
@@ -247,6 +438,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/distributions/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks for distributions that are stale, unknown or different at the provider, without waiting for the schedule. */
+        post: operations["distribution_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/distributions/{id}": {
         parameters: {
             query?: never;
@@ -259,8 +467,42 @@ export interface paths {
         /** Gives a distribution another configuration, a channel's own too. */
         put: operations["distribution_update"];
         post?: never;
-        /** Deletes a disabled distribution of its own. */
+        /** Deletes a disabled distribution of its own, once every edge has heard that it is disabled. */
         delete: operations["distribution_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/attach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enables a distribution and gives it to a channel that has none. */
+        post: operations["distribution_attach"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/distributions/{id}/detach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Disables a distribution and takes it from its channel. */
+        post: operations["distribution_detach"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -301,6 +543,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/distributions/{id}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks at what the provider has now, and begins to set right what differs. */
+        post: operations["distribution_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/distributions/{id}/traffic": {
         parameters: {
             query?: never;
@@ -312,6 +571,111 @@ export interface paths {
         get: operations["distribution_traffic"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists events. */
+        get: operations["event_list"];
+        put?: never;
+        /** Makes an event. */
+        post: operations["event_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an event. */
+        get: operations["event_show"];
+        /** Gives an event another name, description or time. */
+        put: operations["event_update"];
+        post?: never;
+        /** Deletes an event without breakouts. */
+        delete: operations["event_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists jobs. */
+        get: operations["job_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a job. */
+        get: operations["job_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels a job. */
+        post: operations["job_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a job tried again that was given up. */
+        post: operations["job_retry"];
         delete?: never;
         options?: never;
         head?: never;
@@ -424,6 +788,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what is and was done at the provider, oldest first. */
+        get: operations["operation_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an operation with its steps. */
+        get: operations["operation_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists recordings. */
+        get: operations["recording_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a recording. */
+        get: operations["recording_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a recording that is over, with its media. */
+        delete: operations["recording_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/mp4": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Orders one MP4 of a recording; the job tells how far it is. A repeated order answers the one under way. */
+        post: operations["recording_mp4"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/play-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs URLs that open one recording. A missing body means the defaults. */
+        post: operations["recording_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sign": {
         parameters: {
             query?: never;
@@ -458,10 +925,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/watch/{breakout}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Renews a viewer's signature before it ends: the same session, for as long again. */
+        post: operations["watch_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Whose events and breakouts are billed together. */
+        Account: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Unique name. */
+            name: string;
+        };
+        /** @description An account to make. */
+        AccountCreate: {
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+        };
         /** @description What a behavior has delivered. */
         BehaviorTraffic: components["schemas"]["Counts"] & {
             /** @description Path pattern; empty where it is not known. */
@@ -469,20 +967,58 @@ export interface components {
         };
         /** @description One live session of a channel. */
         Breakout: {
-            /** @description Channel that feeds it. */
-            channel: string;
+            /**
+             * @description What is kept of viewers.
+             * @example full
+             */
+            attendance: string;
+            /** @description Channel that feeds it; null once that was deleted. */
+            channel?: string | null;
             /** @description RFC 3339. */
             created_at: string;
+            /**
+             * @description Whether the audience may see it while it is on air.
+             * @example up
+             */
+            curtain: string;
+            /** @description Words for the operator. */
+            description: string;
+            /**
+             * Format: int32
+             * @description Sessions of one user at a time; 0 is no limit.
+             */
+            device_limit: number;
+            /**
+             * Format: int32
+             * @description How long it is meant to last.
+             */
+            duration_minutes?: number | null;
             /** @description RFC 3339. */
             ended_at?: string | null;
+            /** @description Event that it belongs to. */
+            event?: string | null;
             /** @description Identifier; the first segment of every viewer path. */
             id: string;
+            /** @description Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those. */
+            ingest_allow: string[];
+            /** @description Whether an MP4 of the recording is made by itself. */
+            mp4: boolean;
             /** @description Unique name. */
             name: string;
+            /** @description What had to be repaired when it started, in words. */
+            notice?: string | null;
+            operation?: components["schemas"]["OperationNow"] | null;
             /** @description What becomes of its media. */
             packaging: components["schemas"]["Packaging"];
             /** @description What is wrong, in words. */
             problem?: string | null;
+            /** @description RFC 3339; when it is meant to begin. */
+            scheduled_at?: string | null;
+            /**
+             * Format: int32
+             * @description Which session of it this is, from 1; it goes up with every reset.
+             */
+            session: number;
             /** @description RFC 3339; when its start was asked. */
             started_at?: string | null;
             /**
@@ -490,13 +1026,48 @@ export interface components {
              * @example IDLE
              */
             state: string;
+            /** @description Words to find it by. */
+            tags: string[];
+            /**
+             * Format: int64
+             * @description Sessions that watch it now; null in lists.
+             */
+            viewers?: number | null;
         };
         /** @description A breakout to make. */
-        BreakoutCreate: {
+        BreakoutCreate: components["schemas"]["BreakoutPatch"] & {
             /** @description Id or name of the channel that feeds it. */
             channel: string;
+        };
+        /** @description What may be decided of a breakout. */
+        BreakoutPatch: {
+            /** @description What is kept of viewers: `full`, `anonymous` or `off`. */
+            attendance?: string | null;
+            curtain?: components["schemas"]["Curtain"] | null;
+            /** @description Words for the operator. */
+            description?: string | null;
+            /**
+             * Format: int32
+             * @description Sessions of one user at a time, 0 for no limit. 1, unless it is said.
+             */
+            device_limit?: number | null;
+            /**
+             * Format: int32
+             * @description How long it is meant to last, up to a day; 0 for no time.
+             */
+            duration_minutes?: number | null;
+            /** @description Event that it belongs to, by id or name; empty for none. */
+            event?: string | null;
+            /** @description Addresses and blocks that may push while it is on air, in place of the channel's; an empty list for those. */
+            ingest_allow?: string[] | null;
+            /** @description Whether an MP4 of the recording is made by itself. */
+            mp4?: boolean | null;
             /** @description Unique name, 1 to 100 characters. */
-            name: string;
+            name?: string | null;
+            /** @description RFC 3339; when it is meant to begin. Empty for no time. */
+            scheduled_at?: string | null;
+            /** @description Words to find it by, at most 50. */
+            tags?: string[] | null;
         };
         /** @description What was delivered of a breakout. */
         BreakoutTraffic: components["schemas"]["Counts"] & {
@@ -511,14 +1082,23 @@ export interface components {
             description: string;
             /** @description Whether the operator wants it running, breakout or not. */
             desired_running: boolean;
-            /** @description The distribution that serves it. */
-            distribution: components["schemas"]["ChannelDistribution"];
+            distribution?: components["schemas"]["ChannelDistribution"] | null;
+            /** @description How one of two inputs is chosen. */
+            failover: components["schemas"]["Failover"];
             /** @description Identifier. */
             id: string;
+            /** @description Addresses and blocks that may push; none stands for all. */
+            ingest_allow: string[];
             /** @description Push endpoints. */
             inputs: components["schemas"]["Input"][];
             /** @description Unique name. */
             name: string;
+            operation?: components["schemas"]["OperationNow"] | null;
+            /**
+             * @description `active`, or `stale` while it is being deleted.
+             * @example active
+             */
+            phase: string;
             /** @description What is wrong, in words. */
             problem?: string | null;
             /**
@@ -543,6 +1123,14 @@ export interface components {
         ChannelCreate: {
             /** @description Words for the operator. */
             description?: string;
+            failover?: components["schemas"]["FailoverPatch"] | null;
+            /** @description Addresses and blocks that may push; none stands for all. */
+            ingest_allow?: string[];
+            /**
+             * Format: int32
+             * @description Push endpoints, 1 or 2; 1 if it is missing. Two are a failover pair.
+             */
+            inputs?: number | null;
             /** @description Unique name, 1 to 100 characters. */
             name: string;
             /**
@@ -569,6 +1157,16 @@ export interface components {
              * @example Deployed
              */
             status: string;
+        };
+        /** @description What may be changed of a channel; what is missing stays as it is. */
+        ChannelPatch: {
+            /** @description Words for the operator. */
+            description?: string | null;
+            failover?: components["schemas"]["FailoverPatch"] | null;
+            /** @description Addresses and blocks that may push; an empty list for all. */
+            ingest_allow?: string[] | null;
+            /** @description Unique name, 1 to 100 characters. */
+            name?: string | null;
         };
         /** @description Counts of answers to viewers. */
         Counts: {
@@ -600,6 +1198,16 @@ export interface components {
             /** @description Answers by status class. */
             statuses: components["schemas"]["Statuses"];
         };
+        /**
+         * @description Whether the audience may see a breakout.
+         * @enum {string}
+         */
+        Curtain: "up" | "down";
+        /** @description Where the curtain is to be. */
+        CurtainPut: {
+            /** @description `up` or `down`. */
+            curtain: components["schemas"]["Curtain"];
+        };
         /** @description What a host name serves. */
         Distribution: {
             /** @description Other host names. */
@@ -611,7 +1219,7 @@ export interface components {
             bytes_total: number;
             /** @description The creator's own mark. */
             caller_reference: string;
-            /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+            /** @description Channel that it serves and goes with; null for a distribution of its own, and for one that was detached. */
             channel?: string | null;
             /** @description The operator's note. */
             comment: string;
@@ -619,6 +1227,8 @@ export interface components {
             created_at: string;
             /** @description Host name. */
             domain_name: string;
+            /** @description How what the provider has differs from what is wanted, in words. */
+            drift?: string | null;
             /** @description Whether it serves. */
             enabled: boolean;
             /** @description Names this configuration for `If-Match`; changes with the configuration only. */
@@ -627,8 +1237,20 @@ export interface components {
             id: string;
             /** @description Key groups whose signatures open it; empty when all of it is public. */
             key_groups: string[];
+            /** @description RFC 3339; when that was looked at last. */
+            last_checked_at?: string | null;
+            operation?: components["schemas"]["OperationNow"] | null;
+            /**
+             * @description Whether it is wanted.
+             * @example active
+             */
+            phase: string;
             /** @description Price class, in CloudFront's words. */
             price_class: string;
+            /** @description What makes it real, such as `local`. */
+            provider: string;
+            /** @description The provider's identifier; null while there is nothing at the provider. */
+            provider_id?: string | null;
             /**
              * Format: int64
              * @description Requests answered since it was made.
@@ -639,8 +1261,17 @@ export interface components {
              * @example Deployed
              */
             status: string;
+            /** @description Labels. */
+            tags: {
+                [key: string]: string;
+            };
             /** @description What `Deployed` still waits for, in words. */
             waiting_for?: string | null;
+        };
+        /** @description The channel that a distribution is given to. */
+        DistributionAttach: {
+            /** @description Id or name of a channel that has no distribution. */
+            channel: string;
         };
         /** @description The configuration of a distribution to make or to change. */
         DistributionPut: {
@@ -649,6 +1280,10 @@ export interface components {
              *     not honoured is refused by name.
              */
             config: Record<string, never>;
+            /** @description Labels, up to 50, of a distribution that is made; a change leaves them as they are. */
+            tags?: {
+                [key: string]: string;
+            };
         };
         /** @description What a distribution has delivered. */
         DistributionTraffic: {
@@ -665,6 +1300,80 @@ export interface components {
         DistributionWhole: components["schemas"]["Distribution"] & {
             /** @description CloudFront's DistributionConfig with every default filled in. */
             config: Record<string, never>;
+        };
+        /** @description What several breakouts belong to. */
+        Event: {
+            /** @description Account that it belongs to. */
+            account: string;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Words for the operator. */
+            description: string;
+            /** @description RFC 3339; breakouts end before. */
+            ends_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description RFC 3339. */
+            starts_at?: string | null;
+        };
+        /** @description An event to make, or what it is to become. */
+        EventPut: {
+            /** @description Id or name of its account, the default one if it is missing; only when it is made. */
+            account?: string | null;
+            /** @description Words for the operator. */
+            description?: string;
+            /** @description RFC 3339; breakouts must end before. */
+            ends_at?: string | null;
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+            /** @description RFC 3339. */
+            starts_at?: string | null;
+        };
+        /** @description How one of two inputs is chosen. */
+        Failover: {
+            /** @description Input in use now, as far as it is known. */
+            active_input?: string | null;
+            /**
+             * Format: int32
+             * @description Time without loss after which an input is healthy again, in milliseconds.
+             */
+            clear_ms: number;
+            /** @description Whether the loss of an input switches to the other. */
+            enabled: boolean;
+            /**
+             * Format: int32
+             * @description Silence after which the other takes over, in milliseconds.
+             */
+            loss_ms: number;
+            /**
+             * @description Which of two healthy inputs is in use.
+             * @example primary
+             */
+            preference: string;
+            /** @description Why that one. */
+            reason?: string | null;
+        };
+        /** @description How one of two inputs is chosen; what is missing stays as it is. */
+        FailoverPatch: {
+            /**
+             * Format: int32
+             * @description Time without loss after which an input is healthy again, 0 to 600000 milliseconds.
+             */
+            clear_ms?: number | null;
+            /** @description Whether the loss of an input switches to the other. */
+            enabled?: boolean | null;
+            /**
+             * Format: int32
+             * @description Silence after which the other takes over, 500 to 60000 milliseconds.
+             */
+            loss_ms?: number | null;
+            /**
+             * @description `primary` returns to the first input once it is healthy, `equal` stays.
+             * @example primary
+             */
+            preference?: string | null;
         };
         /** @description A push endpoint. */
         Input: {
@@ -692,6 +1401,11 @@ export interface components {
             encoder?: string | null;
             /** @description Its address. */
             remote?: string | null;
+        };
+        /** @description Which input is to be in use. */
+        InputSwitch: {
+            /** @description Its id, or its number from 1. */
+            input: string;
         };
         /** @description An order to forget what edges keep. */
         Invalidation: {
@@ -730,6 +1444,48 @@ export interface components {
             paths?: string[];
             /** @description Tags of `Cache-Tag` or `Surrogate-Key`. Up to 256. */
             tags?: string[];
+        };
+        /** @description Work that a worker does. */
+        Job: {
+            /**
+             * Format: int32
+             * @description Tries begun.
+             */
+            attempts: number;
+            /**
+             * Format: int32
+             * @description Tries at most.
+             */
+            attempts_max: number;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * @description What is done.
+             * @example mp4
+             */
+            kind: string;
+            /** @description RFC 3339; null when none is due. */
+            next_try_at?: string | null;
+            /** @description Why the last try failed, in words. */
+            problem?: string | null;
+            /**
+             * Format: double
+             * @description How much is done.
+             */
+            progress_percent: number;
+            /** @description RFC 3339; of the last try. */
+            started_at?: string | null;
+            /**
+             * @description Where it is in its life.
+             * @example RUNNING
+             */
+            state: string;
+            /** @description What it is about. */
+            subject: string;
         };
         /** @description A key that viewer URLs are signed with. */
         Key: {
@@ -789,23 +1545,75 @@ export interface components {
             keys: string[];
         };
         /** @description A page of a list. */
-        List_Breakout: {
+        List_Account: {
             /** @description Items, oldest first. */
             items: {
-                /** @description Channel that feeds it. */
-                channel: string;
                 /** @description RFC 3339. */
                 created_at: string;
-                /** @description RFC 3339. */
-                ended_at?: string | null;
-                /** @description Identifier; the first segment of every viewer path. */
+                /** @description Identifier. */
                 id: string;
                 /** @description Unique name. */
                 name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Breakout: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * @description What is kept of viewers.
+                 * @example full
+                 */
+                attendance: string;
+                /** @description Channel that feeds it; null once that was deleted. */
+                channel?: string | null;
+                /** @description RFC 3339. */
+                created_at: string;
+                /**
+                 * @description Whether the audience may see it while it is on air.
+                 * @example up
+                 */
+                curtain: string;
+                /** @description Words for the operator. */
+                description: string;
+                /**
+                 * Format: int32
+                 * @description Sessions of one user at a time; 0 is no limit.
+                 */
+                device_limit: number;
+                /**
+                 * Format: int32
+                 * @description How long it is meant to last.
+                 */
+                duration_minutes?: number | null;
+                /** @description RFC 3339. */
+                ended_at?: string | null;
+                /** @description Event that it belongs to. */
+                event?: string | null;
+                /** @description Identifier; the first segment of every viewer path. */
+                id: string;
+                /** @description Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those. */
+                ingest_allow: string[];
+                /** @description Whether an MP4 of the recording is made by itself. */
+                mp4: boolean;
+                /** @description Unique name. */
+                name: string;
+                /** @description What had to be repaired when it started, in words. */
+                notice?: string | null;
+                operation?: components["schemas"]["OperationNow"] | null;
                 /** @description What becomes of its media. */
                 packaging: components["schemas"]["Packaging"];
                 /** @description What is wrong, in words. */
                 problem?: string | null;
+                /** @description RFC 3339; when it is meant to begin. */
+                scheduled_at?: string | null;
+                /**
+                 * Format: int32
+                 * @description Which session of it this is, from 1; it goes up with every reset.
+                 */
+                session: number;
                 /** @description RFC 3339; when its start was asked. */
                 started_at?: string | null;
                 /**
@@ -813,6 +1621,13 @@ export interface components {
                  * @example IDLE
                  */
                 state: string;
+                /** @description Words to find it by. */
+                tags: string[];
+                /**
+                 * Format: int64
+                 * @description Sessions that watch it now; null in lists.
+                 */
+                viewers?: number | null;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -827,14 +1642,23 @@ export interface components {
                 description: string;
                 /** @description Whether the operator wants it running, breakout or not. */
                 desired_running: boolean;
-                /** @description The distribution that serves it. */
-                distribution: components["schemas"]["ChannelDistribution"];
+                distribution?: components["schemas"]["ChannelDistribution"] | null;
+                /** @description How one of two inputs is chosen. */
+                failover: components["schemas"]["Failover"];
                 /** @description Identifier. */
                 id: string;
+                /** @description Addresses and blocks that may push; none stands for all. */
+                ingest_allow: string[];
                 /** @description Push endpoints. */
                 inputs: components["schemas"]["Input"][];
                 /** @description Unique name. */
                 name: string;
+                operation?: components["schemas"]["OperationNow"] | null;
+                /**
+                 * @description `active`, or `stale` while it is being deleted.
+                 * @example active
+                 */
+                phase: string;
                 /** @description What is wrong, in words. */
                 problem?: string | null;
                 /**
@@ -871,7 +1695,7 @@ export interface components {
                 bytes_total: number;
                 /** @description The creator's own mark. */
                 caller_reference: string;
-                /** @description Channel that it was made with and goes with; null for a distribution of its own. */
+                /** @description Channel that it serves and goes with; null for a distribution of its own, and for one that was detached. */
                 channel?: string | null;
                 /** @description The operator's note. */
                 comment: string;
@@ -879,6 +1703,8 @@ export interface components {
                 created_at: string;
                 /** @description Host name. */
                 domain_name: string;
+                /** @description How what the provider has differs from what is wanted, in words. */
+                drift?: string | null;
                 /** @description Whether it serves. */
                 enabled: boolean;
                 /** @description Names this configuration for `If-Match`; changes with the configuration only. */
@@ -887,8 +1713,20 @@ export interface components {
                 id: string;
                 /** @description Key groups whose signatures open it; empty when all of it is public. */
                 key_groups: string[];
+                /** @description RFC 3339; when that was looked at last. */
+                last_checked_at?: string | null;
+                operation?: components["schemas"]["OperationNow"] | null;
+                /**
+                 * @description Whether it is wanted.
+                 * @example active
+                 */
+                phase: string;
                 /** @description Price class, in CloudFront's words. */
                 price_class: string;
+                /** @description What makes it real, such as `local`. */
+                provider: string;
+                /** @description The provider's identifier; null while there is nothing at the provider. */
+                provider_id?: string | null;
                 /**
                  * Format: int64
                  * @description Requests answered since it was made.
@@ -899,8 +1737,34 @@ export interface components {
                  * @example Deployed
                  */
                 status: string;
+                /** @description Labels. */
+                tags: {
+                    [key: string]: string;
+                };
                 /** @description What `Deployed` still waits for, in words. */
                 waiting_for?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Event: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Account that it belongs to. */
+                account: string;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Words for the operator. */
+                description: string;
+                /** @description RFC 3339; breakouts end before. */
+                ends_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /** @description Unique name. */
+                name: string;
+                /** @description RFC 3339. */
+                starts_at?: string | null;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -935,6 +1799,53 @@ export interface components {
                 tags: string[];
                 /** @description What `Completed` still waits for, in words. */
                 waiting_for?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Job: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int32
+                 * @description Tries begun.
+                 */
+                attempts: number;
+                /**
+                 * Format: int32
+                 * @description Tries at most.
+                 */
+                attempts_max: number;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339. */
+                ended_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /**
+                 * @description What is done.
+                 * @example mp4
+                 */
+                kind: string;
+                /** @description RFC 3339; null when none is due. */
+                next_try_at?: string | null;
+                /** @description Why the last try failed, in words. */
+                problem?: string | null;
+                /**
+                 * Format: double
+                 * @description How much is done.
+                 */
+                progress_percent: number;
+                /** @description RFC 3339; of the last try. */
+                started_at?: string | null;
+                /**
+                 * @description Where it is in its life.
+                 * @example RUNNING
+                 */
+                state: string;
+                /** @description What it is about. */
+                subject: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -998,7 +1909,8 @@ export interface components {
                 /** @description RFC 3339; null for nodes of the control plane's own process. */
                 seen_at?: string | null;
                 /**
-                 * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+                 * @description Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+                 *     have left or are lost.
                  * @example connected
                  */
                 state: string;
@@ -1007,6 +1919,119 @@ export interface components {
                  * @description Snapshot version that it acts by.
                  */
                 version: number;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Operation: {
+            /** @description Items, oldest first. */
+            items: (components["schemas"]["OperationNow"] & {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339. */
+                finished_at?: string | null;
+                /** @description Id of the channel, distribution or breakout that it is about. */
+                subject: string;
+                /** @description RFC 3339. */
+                updated_at: string;
+            })[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Recording: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Breakout. */
+                breakout: string;
+                /**
+                 * Format: int64
+                 * @description Bytes of all objects.
+                 */
+                bytes: number;
+                /**
+                 * Format: double
+                 * @description Media, gaps not counted.
+                 */
+                duration_seconds: number;
+                /** @description RFC 3339. */
+                ended_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Sum of those.
+                 */
+                gap_seconds: number;
+                /**
+                 * Format: int32
+                 * @description Stretches without media; `gaps.json` beside the playlist tells when.
+                 */
+                gaps: number;
+                /** @description Identifier. */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description Size of the MP4; null until there is one.
+                 */
+                mp4_bytes?: number | null;
+                mp4_job?: components["schemas"]["Job"] | null;
+                /** @description Multivariant playlist on the shared distribution. */
+                path: string;
+                /** @description What is wrong, in words. */
+                problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Segments of all renditions.
+                 */
+                segments: number;
+                /**
+                 * Format: int32
+                 * @description Session of the breakout, from 1.
+                 */
+                session: number;
+                /** @description RFC 3339. */
+                started_at: string;
+                /**
+                 * @description Where it is in its life.
+                 * @example AVAILABLE
+                 */
+                state: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_ViewerSession: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Address of the last request; null if it is not kept. */
+                address?: string | null;
+                /** @description Browser by its user agent. */
+                browser?: string | null;
+                /**
+                 * Format: int64
+                 * @description Bytes sent to it.
+                 */
+                bytes: number;
+                /** @description RFC 3339. */
+                entered_at: string;
+                /**
+                 * @description Why it does not watch any more.
+                 * @example device-limit
+                 */
+                exit_reason?: string | null;
+                /** @description RFC 3339; null while it watches. */
+                exited_at?: string | null;
+                /** @description Operating system by its user agent. */
+                os?: string | null;
+                /** @description RFC 3339; of the last request. */
+                seen_at: string;
+                /** @description Session, as in the signature. */
+                session: string;
+                /** @description User, as in the signature. */
+                user?: string | null;
+                /** @description User agent; null if it is not kept. */
+                user_agent?: string | null;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -1032,7 +2057,8 @@ export interface components {
             /** @description RFC 3339; null for nodes of the control plane's own process. */
             seen_at?: string | null;
             /**
-             * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+             * @description Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+             *     have left or are lost.
              * @example connected
              */
             state: string;
@@ -1042,19 +2068,75 @@ export interface components {
              */
             version: number;
         };
+        /** @description Something that is or was done at the provider. */
+        Operation: components["schemas"]["OperationNow"] & {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339. */
+            finished_at?: string | null;
+            /** @description Id of the channel, distribution or breakout that it is about. */
+            subject: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description Something that is done at the provider, where it is. */
+        OperationNow: {
+            /**
+             * Format: int32
+             * @description Failed tries of that step.
+             */
+            attempts: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description What is done, such as `channel.create`. */
+            kind: string;
+            /** @description RFC 3339; before that it is not tried again. */
+            next_try_at?: string | null;
+            /** @description Why the last try failed, in words. */
+            problem?: string | null;
+            /**
+             * @description Where it is.
+             * @example running
+             */
+            state: string;
+            /** @description The step that is next or under way; empty when there is none. */
+            step: string;
+            /** @description What the step waits for, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description An operation with its steps. */
+        OperationWhole: components["schemas"]["Operation"] & {
+            /** @description Its steps, in order. */
+            steps: components["schemas"]["Step"][];
+        };
         /**
          * @description What becomes of a breakout's media.
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
+        /** @description What a request would begin. */
+        Planned: {
+            /** @description Always true: nothing was changed. */
+            dry_run: boolean;
+            /** @description Operation and step, in order, such as `channel.create/pipeline.ensure`. */
+            steps: string[];
+        };
         /** @description URLs that open one breakout, and nothing else. */
         PlayUrl: {
+            /** @description The same as cookies, for `host_url` without its query. */
+            cookies: components["schemas"]["ViewerCookie"][];
             /** @description RFC 3339. */
             expires_at: string;
             /** @description By the distribution's host name, for players that resolve it. */
             host_url: string;
+            /** @description The MP4 of a recording, once there is one. */
+            mp4_url?: string | null;
+            /** @description The viewer's session: give it again to renew the signature. */
+            session: string;
             /** @description Opens in any player. */
             url: string;
+            /** @description The viewer. */
+            user?: string | null;
             /** @description Opens in a browser. */
             watch_url: string;
         };
@@ -1067,6 +2149,12 @@ export interface components {
             expires_in_seconds?: number | null;
             /** @description IPv4 address or block of the viewer; any if it is missing. */
             ip?: string | null;
+            /** @description Whether it opens while the curtain is down. */
+            preview?: boolean;
+            /** @description The viewer's session, to renew its signature; a new one if it is missing. */
+            session?: string | null;
+            /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
+            user?: string | null;
         };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
@@ -1085,6 +2173,67 @@ export interface components {
             title: string;
             /** @description A URN that names the kind. */
             type: string;
+        };
+        /** @description What the archive keeps of one session of a breakout. */
+        Recording: {
+            /** @description Breakout. */
+            breakout: string;
+            /**
+             * Format: int64
+             * @description Bytes of all objects.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Media, gaps not counted.
+             */
+            duration_seconds: number;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /**
+             * Format: double
+             * @description Sum of those.
+             */
+            gap_seconds: number;
+            /**
+             * Format: int32
+             * @description Stretches without media; `gaps.json` beside the playlist tells when.
+             */
+            gaps: number;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Size of the MP4; null until there is one.
+             */
+            mp4_bytes?: number | null;
+            mp4_job?: components["schemas"]["Job"] | null;
+            /** @description Multivariant playlist on the shared distribution. */
+            path: string;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description Segments of all renditions.
+             */
+            segments: number;
+            /**
+             * Format: int32
+             * @description Session of the breakout, from 1.
+             */
+            session: number;
+            /** @description RFC 3339. */
+            started_at: string;
+            /**
+             * @description Where it is in its life.
+             * @example AVAILABLE
+             */
+            state: string;
+        };
+        /** @description Which signatures are to be refused from now on. */
+        Revoke: {
+            /** @description One viewer session; all signatures that have been made so far if it is missing. */
+            session?: string | null;
         };
         /** @description What to sign. */
         SignCreate: {
@@ -1141,8 +2290,98 @@ export interface components {
              */
             "5xx": number;
         };
+        /** @description A step of an operation. */
+        Step: {
+            /**
+             * Format: int32
+             * @description Times that it was begun.
+             */
+            attempts: number;
+            /** @description RFC 3339. */
+            begun_at?: string | null;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /** @description Its name, such as `distribution.create`. */
+            name: string;
+            /** @description What it found or repaired, in words. */
+            note?: string | null;
+            /**
+             * @description Where it is.
+             * @example done
+             */
+            state: string;
+        };
+        /** @description What a round through rows and provider found and did. */
+        Sweep: {
+            /** @description Distributions that differ at the provider. */
+            drifted: components["schemas"]["SweepRow"][];
+            /** @description Whether nothing was changed. */
+            dry_run: boolean;
+            /** @description Resources at the provider that no row knows. */
+            orphans: components["schemas"]["SweepOrphan"][];
+            /** @description Stale distributions. */
+            stale: components["schemas"]["SweepRow"][];
+        };
+        /** @description A resource at the provider that no row knows. */
+        SweepOrphan: {
+            /** @description What becomes of it, in words. */
+            detail: string;
+            /** @description The provider's identifier. */
+            id: string;
+            /** @description `pipeline` or `distribution`. */
+            kind: string;
+        };
+        /** @description A distribution that a round came upon. */
+        SweepRow: {
+            /** @description What it is or what becomes of it, in words. */
+            detail: string;
+            /** @description Identifier. */
+            id: string;
+        };
+        /** @description A signed cookie. */
+        ViewerCookie: {
+            /** @description Name. */
+            name: string;
+            /** @description Both with the attributes that a browser needs, as the value of a `Set-Cookie` field. */
+            set_cookie: string;
+            /** @description Value. */
+            value: string;
+        };
+        /** @description A viewer's session of a breakout. */
+        ViewerSession: {
+            /** @description Address of the last request; null if it is not kept. */
+            address?: string | null;
+            /** @description Browser by its user agent. */
+            browser?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes sent to it.
+             */
+            bytes: number;
+            /** @description RFC 3339. */
+            entered_at: string;
+            /**
+             * @description Why it does not watch any more.
+             * @example device-limit
+             */
+            exit_reason?: string | null;
+            /** @description RFC 3339; null while it watches. */
+            exited_at?: string | null;
+            /** @description Operating system by its user agent. */
+            os?: string | null;
+            /** @description RFC 3339; of the last request. */
+            seen_at: string;
+            /** @description Session, as in the signature. */
+            session: string;
+            /** @description User, as in the signature. */
+            user?: string | null;
+            /** @description User agent; null if it is not kept. */
+            user_agent?: string | null;
+        };
         /** @description What a watch page needs. */
         Watch: {
+            /** @description RFC 3339; when the signature ends. It can be renewed before. */
+            expires_at: string;
             /** @description Name of the breakout. */
             name: string;
             /** @description Signed multivariant playlist. */
@@ -1166,6 +2405,42 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    stream_signout: {
+        parameters: {
+            query?: {
+                /** @description Id or name of the breakout */
+                breakout?: string;
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     livez: {
         parameters: {
             query?: never;
@@ -1204,6 +2479,80 @@ export interface operations {
             };
         };
     };
+    recordings_auth: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_auth: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     readyz: {
         parameters: {
             query?: never;
@@ -1231,6 +2580,130 @@ export interface operations {
             };
         };
     };
+    account_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same account */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     breakout_list: {
         parameters: {
             query?: {
@@ -1240,6 +2713,8 @@ export interface operations {
                 after?: string;
                 /** @description Breakouts of this channel only, by id or name. */
                 channel?: string;
+                /** @description Breakouts of this event only, by id or name. */
+                event?: string;
             };
             header?: never;
             path?: never;
@@ -1357,6 +2832,40 @@ export interface operations {
             };
         };
     };
+    breakout_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BreakoutPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     breakout_abort: {
         parameters: {
             query?: never;
@@ -1368,6 +2877,40 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_curtain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CurtainPut"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -1409,6 +2952,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Revoke"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
                 };
             };
             default: {
@@ -1481,6 +3088,41 @@ export interface operations {
             };
         };
     };
+    viewer_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ViewerSession"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     channel_list: {
         parameters: {
             query?: {
@@ -1515,7 +3157,10 @@ export interface operations {
     };
     channel_create: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description A repeated request with the same key answers the same channel */
                 "Idempotency-Key"?: string | null;
@@ -1529,6 +3174,15 @@ export interface operations {
             };
         };
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1579,6 +3233,89 @@ export interface operations {
     };
     channel_delete: {
         parameters: {
+            query?: {
+                /** @description `true` deletes what is being watched, and a distribution that is enabled or belongs to a channel. */
+                force?: boolean;
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
+            /** @description It is stale and goes by itself */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    channel_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    channel_distribution_create: {
+        parameters: {
             query?: never;
             header?: never;
             path: {
@@ -1589,11 +3326,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            204: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
             };
             default: {
                 headers: {
@@ -1665,6 +3404,40 @@ export interface operations {
             };
         };
     };
+    channel_switch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InputSwitch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     distribution_list: {
         parameters: {
             query?: {
@@ -1699,7 +3472,10 @@ export interface operations {
     };
     distribution_create: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description A repeated request with the same key answers the same distribution */
                 "Idempotency-Key"?: string | null;
@@ -1713,12 +3489,51 @@ export interface operations {
             };
         };
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_sweep: {
+        parameters: {
+            query?: {
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
                 };
             };
             default: {
@@ -1800,7 +3615,12 @@ export interface operations {
     };
     distribution_delete: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `true` deletes what is being watched, and a distribution that is enabled or belongs to a channel. */
+                force?: boolean;
+                /** @description `true` checks the request and answers the steps that it would begin; nothing is changed. */
+                dry_run?: boolean;
+            };
             header?: {
                 /** @description ETag of the configuration that the caller has seen; another one is 412 */
                 "If-Match"?: string | null;
@@ -1813,11 +3633,91 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description With dry_run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Planned"];
+                };
+            };
+            /** @description It is stale and goes by itself */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_attach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DistributionAttach"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    distribution_detach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
             };
             default: {
                 headers: {
@@ -1933,6 +3833,36 @@ export interface operations {
             };
         };
     };
+    distribution_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     distribution_traffic: {
         parameters: {
             query?: never;
@@ -1951,6 +3881,286 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DistributionTraffic"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same event */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventPut"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventPut"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             default: {
@@ -2270,6 +4480,226 @@ export interface operations {
             };
         };
     };
+    operation_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Operations about this one only: the id of a channel, distribution or breakout. */
+                subject?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Operation"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operation_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Recordings of this breakout only, by id or name. */
+                breakout?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Recording"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_mp4: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_play_url: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PlayUrlCreate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign: {
         parameters: {
             query?: never;
@@ -2304,6 +4734,8 @@ export interface operations {
     watch_show: {
         parameters: {
             query?: {
+                /** @description Session of the breakout whose recording is asked for */
+                recording?: number;
                 /** @description As in the play URL */
                 Policy?: string;
                 /** @description As in the play URL */
@@ -2330,6 +4762,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Watch"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch_renew: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
                 };
             };
             default: {

@@ -48,7 +48,8 @@ impl Client {
         let mut items = Vec::new();
         let mut after = None::<String>;
         for _ in 0..MAX_PAGES {
-            let query = after.as_ref().map_or_else(String::new, |after| format!("?after={after}"));
+            let join = if path.contains('?') { '&' } else { '?' };
+            let query = after.as_ref().map_or_else(String::new, |after| format!("{join}after={after}"));
             let page = self.get(&format!("{path}{query}")).await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             after = page["next"].as_str().map(str::to_owned);

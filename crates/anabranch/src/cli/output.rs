@@ -42,10 +42,58 @@ pub(super) const BREAKOUTS: Columns = &[
     ("NAME", "/name"),
     ("CHANNEL", "/channel"),
     ("STATE", "/state"),
+    ("CURTAIN", "/curtain"),
     ("STARTED", "/started_at"),
     ("PROBLEM", "/problem"),
 ];
-pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
+pub(super) const VIEWERS: Columns = &[
+    ("SESSION", "/session"),
+    ("USER", "/user"),
+    ("ENTERED", "/entered_at"),
+    ("SEEN", "/seen_at"),
+    ("EXIT", "/exit_reason"),
+    ("ADDRESS", "/address"),
+    ("BROWSER", "/browser"),
+    ("SYSTEM", "/os"),
+];
+pub(super) const RECORDINGS: Columns = &[
+    ("ID", "/id"),
+    ("BREAKOUT", "/breakout"),
+    ("SESSION", "/session"),
+    ("STATE", "/state"),
+    ("SECONDS", "/duration_seconds"),
+    ("GAPS", "/gaps"),
+    ("MP4", "/mp4_job/state"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const JOBS: Columns = &[
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("SUBJECT", "/subject"),
+    ("STATE", "/state"),
+    ("PERCENT", "/progress_percent"),
+    ("TRIES", "/attempts"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const EVENTS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("ACCOUNT", "/account"), ("STARTS", "/starts_at"), ("ENDS", "/ends_at")];
+pub(super) const ACCOUNTS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
+pub(super) const KEYS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("SIGNS", "/signs"), ("KEY GROUPS", "/key_groups"), ("CREATED", "/created_at")];
+
+/// Of traffic: a row for everything, then one for each behavior and each breakout.
+const TRAFFIC: Columns = &[
+    ("OF", "/of"),
+    ("REQUESTS", "/requests"),
+    ("BYTES", "/bytes"),
+    ("2XX", "/statuses/2xx"),
+    ("3XX", "/statuses/3xx"),
+    ("4XX", "/statuses/4xx"),
+    ("5XX", "/statuses/5xx"),
+    ("HITS", "/hits"),
+    ("MISSES", "/misses"),
+    ("HIT RATIO", "/share"),
+];
 
 pub(super) const NODES: Columns = &[
     ("NAME", "/name"),
@@ -68,6 +116,21 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Tells the operator the token that was made at the first start; it is not stored in a readable form.
 pub(crate) fn announce_first_token(token: &str) {
     println!("admin token (shown once, keep it): {token}");
+}
+
+/// Shows how far something is, on a terminal only.
+pub(super) fn progress(connection: &Connection, percent: f64) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        let filled = (percent / 5.0).clamp(0.0, 20.0) as usize;
+        eprint!("\r[{}{}] {percent:>5.1} %", "#".repeat(filled), " ".repeat(20 - filled));
+    }
+}
+
+/// Leaves the line of [`progress`].
+pub(super) fn progress_end(connection: &Connection) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
 }
 
 /// Prints a line as it is.
@@ -98,6 +161,33 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
     if chosen(connection) == Output::Json {
         return json(value);
     }
+    print(&table(value, columns)?)
+}
+
+/// Prints what a distribution has delivered.
+pub(super) fn traffic(connection: &Connection, value: &Value) -> Result<()> {
+    if chosen(connection) == Output::Json {
+        return json(value);
+    }
+    print(&table(&traffic_rows(value), TRAFFIC)?)
+}
+
+fn traffic_rows(value: &Value) -> Value {
+    let parts = [("behaviors", "behavior"), ("breakouts", "breakout")].into_iter().flat_map(|(list, noun)| {
+        value[list].as_array().into_iter().flatten().map(move |one| (format!("{noun} {}", plain(&one[noun])), one))
+    });
+    let rows = std::iter::once(("all".to_owned(), &value["totals"])).chain(parts).map(|(of, counts)| {
+        let mut row = counts.clone();
+        row["of"] = Value::from(of.trim_end());
+        if let Some(ratio) = counts["hit_ratio"].as_f64() {
+            row["share"] = Value::from(format!("{:.1} %", ratio * 100.0));
+        }
+        row
+    });
+    serde_json::json!({ "items": rows.collect::<Vec<_>>() })
+}
+
+fn table(value: &Value, columns: Columns) -> Result<String> {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let mut rows: Vec<Vec<String>> = vec![headings];
     for item in value["items"].as_array().into_iter().flatten() {
@@ -111,7 +201,7 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
-    print(&out)
+    Ok(out)
 }
 
 fn json(value: &Value) -> Result<()> {
@@ -156,6 +246,49 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         // An encoder chooses some of these words: they must not steer the operator's terminal.
         Value::String(text) => text.chars().filter(|c| *c == '\n' || !c.is_control()).collect(),
+        Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_a_row_for_everything_and_each_part() {
+        let counts = |requests: u64| {
+            serde_json::json!({
+                "requests": requests, "bytes": 10, "hits": 3, "misses": 1, "hit_ratio": 0.75,
+                "statuses": { "1xx": 0, "2xx": requests, "3xx": 0, "4xx": 0, "5xx": 0 },
+            })
+        };
+        let with = |requests, noun: &str, word: &str| {
+            let mut one = counts(requests);
+            one[noun] = word.into();
+            one
+        };
+        let mut none = with(0, "behavior", "");
+        none["hit_ratio"] = Value::Null;
+        let answer = serde_json::json!({
+            "distribution": "E1", "totals": counts(1234),
+            "behaviors": [with(1230, "behavior", "*.m3u8"), none], "breakouts": [with(7, "breakout", "b1")],
+        });
+        let text = table(&traffic_rows(&answer), TRAFFIC).unwrap();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][..4], ["OF", "REQUESTS", "BYTES", "2XX"]);
+        assert_eq!(lines[1], ["all", "1234", "10", "1234", "0", "0", "0", "3", "1", "75.0", "%"]);
+        assert_eq!(lines[2][..3], ["behavior", "*.m3u8", "1230"]);
+        assert_eq!(lines[3], ["behavior", "0", "10", "0", "0", "0", "0", "3", "1"]);
+        assert_eq!(lines[4][..3], ["breakout", "b1", "7"]);
+    }
+
+    #[test]
+    fn keys_are_listed_with_what_they_are_for() {
+        let key = serde_json::json!({ "id": "K1", "name": "first", "signs": true, "key_groups": ["g1", "g2"], "created_at": "now" });
+        let text = table(&serde_json::json!({ "items": [key] }), KEYS).unwrap();
+        assert!(text.ends_with("K1  first  true   g1, g2      now\n"), "{text}");
     }
 }

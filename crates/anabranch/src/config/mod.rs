@@ -10,8 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer};
 
 mod edge;
+mod texts;
 
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use texts::Texts;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -62,6 +64,7 @@ const KEYS: &[(&str, &str)] = &[
     ("api.listen", "ANABRANCH_API"),
     ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
     ("api.token", "ANABRANCH_TOKEN"),
+    ("api.viewer_origins", "ANABRANCH_API_VIEWER_ORIGINS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -95,6 +98,7 @@ const KEYS: &[(&str, &str)] = &[
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
+    ("control.sweep_every", "ANABRANCH_CONTROL_SWEEP_EVERY"),
     ("node.name", "ANABRANCH_NODE_NAME"),
     ("node.token", "ANABRANCH_NODE_TOKEN"),
     ("origin.listen", "ANABRANCH_ORIGIN_LISTEN"),
@@ -116,6 +120,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "ANABRANCH_CONFIG",
     "ANABRANCH_SERVER",
     "ANABRANCH_OUTPUT",
+    "ANABRANCH_CRASH_AT",
     "ANABRANCH_BIN",
     "ANABRANCH_BLESS",
     "ANABRANCH_TEST_POSTGRES",
@@ -165,10 +170,18 @@ pub(crate) struct Config {
 }
 
 /// Where an edge of its own is told what to serve.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Control {
     pub(crate) url: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) sweep_every: Duration,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { url: None, sweep_every: Duration::from_secs(60) }
+    }
 }
 
 /// Who this process is among the nodes.
@@ -200,6 +213,7 @@ pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) token: Option<Secret>,
+    pub(crate) viewer_origins: Texts,
 }
 
 #[derive(Debug, Deserialize)]
@@ -263,7 +277,7 @@ impl Default for Config {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: local(9997), public_url: None, token: None }
+        Self { listen: local(9997), public_url: None, token: None, viewer_origins: Texts::default() }
     }
 }
 

@@ -9,6 +9,7 @@ mod remote;
 mod rooms;
 mod secure;
 mod token;
+mod worker;
 
 pub(crate) use alone::{EdgeArguments, edge};
 pub(crate) use backup::{BackupArguments, back_up, restore};

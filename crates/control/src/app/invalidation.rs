@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use super::page::{PageQuery, list};
 use super::view::{Invalidation, List};
 use super::{App, Error};
-use crate::reconcile::missing;
 use crate::time;
 
 /// Paths of one order at most.
@@ -77,7 +76,7 @@ impl App {
         };
         let row = self.db.invalidation_create(&new, self.clock.now_ms()).await?.into_inner();
         self.changed();
-        Ok(self.invalidation_view(row))
+        Ok(self.invalidation_view(row).await)
     }
 
     pub(crate) async fn invalidation_list(
@@ -86,18 +85,33 @@ impl App {
         query: &PageQuery,
     ) -> Result<List<Invalidation>, Error> {
         let page = self.db.invalidation_page(distribution, &query.request()?).await?;
-        Ok(list(page, |row| self.invalidation_view(row)))
+        let list = list(page, |row| row);
+        let mut items = Vec::with_capacity(list.items.len());
+        for row in list.items {
+            items.push(self.invalidation_view(row).await);
+        }
+        Ok(List { items, next: list.next })
     }
 
     pub(crate) async fn invalidation_show(&self, distribution: &str, wanted: &str) -> Result<Invalidation, Error> {
         let row = self.db.invalidation_find(distribution, wanted).await?;
-        Ok(self.invalidation_view(row))
+        Ok(self.invalidation_view(row).await)
     }
 
-    fn invalidation_view(&self, row: InvalidationRow) -> Invalidation {
-        let waits = row.state == InvalidationState::InProgress;
+    async fn invalidation_waits(&self, row: &InvalidationRow) -> Option<String> {
+        if row.state != InvalidationState::InProgress {
+            return None;
+        }
+        let distribution = self.db.distribution_find(row.distribution.as_str()).await.ok()?;
+        let (Some(distribution), Some(id)) = (&distribution.provider_id, &row.provider_id) else {
+            return Some("waiting for the provider to hear of it".to_owned());
+        };
+        self.provider.invalidation_describe(distribution, id).await.ok().flatten()?.waiting_for
+    }
+
+    async fn invalidation_view(&self, row: InvalidationRow) -> Invalidation {
         Invalidation {
-            waiting_for: if waits { missing(&self.observed, &["edge"], row.changed_version) } else { None },
+            waiting_for: self.invalidation_waits(&row).await,
             id: row.id.into(),
             distribution: row.distribution.into(),
             status: row.state,

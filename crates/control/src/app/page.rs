@@ -36,7 +36,7 @@ impl PageQuery {
     }
 }
 
-pub(super) fn list<T, U>(page: Page<T>, view: impl Fn(T) -> U) -> List<U> {
+pub(super) fn list<T, U>(page: Page<T>, view: impl FnMut(T) -> U) -> List<U> {
     let next = page.next.map(|cursor| cursor.to_string());
     List { items: page.items.into_iter().map(view).collect(), next }
 }

@@ -1,6 +1,11 @@
 //! What answers look like.
 
-use anabranch_model::{BreakoutState, ChannelState, DistributionState, InvalidationState};
+use std::collections::BTreeMap;
+
+use anabranch_model::{
+    BreakoutState, ChannelState, DistributionPhase, DistributionState, InputPreference, InvalidationState, JobState,
+    RecordingState,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,16 +36,43 @@ pub(crate) struct Channel {
     pub(crate) segment_target_seconds: u32,
     /// How much of the past the media playlists name, in seconds.
     pub(crate) window_seconds: u32,
+    /// Addresses and blocks that may push; none stands for all.
+    pub(crate) ingest_allow: Vec<String>,
+    /// How one of two inputs is chosen.
+    pub(crate) failover: Failover,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
     /// Push endpoints.
     pub(crate) inputs: Vec<Input>,
-    /// The distribution that serves it.
-    pub(crate) distribution: ChannelDistribution,
+    /// The distribution that serves it; null when it has been detached or could not be made.
+    pub(crate) distribution: Option<ChannelDistribution>,
+    /// `active`, or `stale` while it is being deleted.
+    #[schema(value_type = String, example = "active", pattern = "^(active|stale)$")]
+    pub(crate) phase: DistributionPhase,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// RFC 3339.
     pub(crate) created_at: String,
     /// RFC 3339.
     pub(crate) updated_at: String,
+}
+
+/// How one of two inputs is chosen.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Failover {
+    /// Whether the loss of an input switches to the other.
+    pub(crate) enabled: bool,
+    /// Silence after which the other takes over, in milliseconds.
+    pub(crate) loss_ms: u32,
+    /// Time without loss after which an input is healthy again, in milliseconds.
+    pub(crate) clear_ms: u32,
+    /// Which of two healthy inputs is in use.
+    #[schema(value_type = String, example = "primary", pattern = "^(primary|equal)$")]
+    pub(crate) preference: InputPreference,
+    /// Input in use now, as far as it is known.
+    pub(crate) active_input: Option<String>,
+    /// Why that one.
+    pub(crate) reason: Option<String>,
 }
 
 /// A push endpoint.
@@ -90,8 +122,11 @@ pub(crate) struct ChannelDistribution {
 pub(crate) struct Distribution {
     /// Identifier.
     pub(crate) id: String,
-    /// Channel that it was made with and goes with; null for a distribution of its own.
+    /// Channel that it serves and goes with; null for a distribution of its own, and for one that was detached.
     pub(crate) channel: Option<String>,
+    /// Whether it is wanted.
+    #[schema(value_type = String, example = "active", pattern = "^(active|detached|stale)$")]
+    pub(crate) phase: DistributionPhase,
     /// The creator's own mark.
     pub(crate) caller_reference: String,
     /// The operator's note.
@@ -113,6 +148,18 @@ pub(crate) struct Distribution {
     pub(crate) price_class: String,
     /// Key groups whose signatures open it; empty when all of it is public.
     pub(crate) key_groups: Vec<String>,
+    /// Labels.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// What makes it real, such as `local`.
+    pub(crate) provider: String,
+    /// The provider's identifier; null while there is nothing at the provider.
+    pub(crate) provider_id: Option<String>,
+    /// How what the provider has differs from what is wanted, in words.
+    pub(crate) drift: Option<String>,
+    /// RFC 3339; when that was looked at last.
+    pub(crate) last_checked_at: Option<String>,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// Requests answered since it was made.
     pub(crate) requests_total: u64,
     /// Bytes sent since it was made.
@@ -130,6 +177,114 @@ pub(crate) struct DistributionWhole {
     /// CloudFront's DistributionConfig with every default filled in.
     #[schema(value_type = Object)]
     pub(crate) config: serde_json::Value,
+}
+
+/// Something that is done at the provider, where it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct OperationNow {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What is done, such as `channel.create`.
+    pub(crate) kind: String,
+    /// Where it is.
+    #[schema(example = "running", pattern = "^(running|undoing|done|failed|rolled_back|superseded)$")]
+    pub(crate) state: String,
+    /// The step that is next or under way; empty when there is none.
+    pub(crate) step: String,
+    /// Failed tries of that step.
+    pub(crate) attempts: u32,
+    /// Why the last try failed, in words.
+    pub(crate) problem: Option<String>,
+    /// What the step waits for, in words.
+    pub(crate) waiting_for: Option<String>,
+    /// RFC 3339; before that it is not tried again.
+    pub(crate) next_try_at: Option<String>,
+}
+
+/// Something that is or was done at the provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Operation {
+    /// Where it is.
+    #[serde(flatten)]
+    pub(crate) now: OperationNow,
+    /// Id of the channel, distribution or breakout that it is about.
+    pub(crate) subject: String,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339.
+    pub(crate) updated_at: String,
+    /// RFC 3339.
+    pub(crate) finished_at: Option<String>,
+}
+
+/// An operation with its steps.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OperationWhole {
+    /// What it is in short.
+    #[serde(flatten)]
+    pub(crate) operation: Operation,
+    /// Its steps, in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A step of an operation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Step {
+    /// Its name, such as `distribution.create`.
+    pub(crate) name: String,
+    /// Where it is.
+    #[schema(example = "done", pattern = "^(pending|begun|done|undone)$")]
+    pub(crate) state: String,
+    /// Times that it was begun.
+    pub(crate) attempts: u32,
+    /// What it found or repaired, in words.
+    pub(crate) note: Option<String>,
+    /// RFC 3339.
+    pub(crate) begun_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// What a request would begin.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Planned {
+    /// Always true: nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Operation and step, in order, such as `channel.create/pipeline.ensure`.
+    pub(crate) steps: Vec<String>,
+}
+
+/// What a round through rows and provider found and did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Sweep {
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Stale distributions.
+    pub(crate) stale: Vec<SweepRow>,
+    /// Distributions that differ at the provider.
+    pub(crate) drifted: Vec<SweepRow>,
+    /// Resources at the provider that no row knows.
+    pub(crate) orphans: Vec<SweepOrphan>,
+}
+
+/// A distribution that a round came upon.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SweepRow {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What it is or what becomes of it, in words.
+    pub(crate) detail: String,
+}
+
+/// A resource at the provider that no row knows.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SweepOrphan {
+    /// `pipeline` or `distribution`.
+    pub(crate) kind: String,
+    /// The provider's identifier.
+    pub(crate) id: String,
+    /// What becomes of it, in words.
+    pub(crate) detail: String,
 }
 
 /// An order to forget what edges keep.
@@ -178,8 +333,8 @@ pub(crate) struct Breakout {
     pub(crate) id: String,
     /// Unique name.
     pub(crate) name: String,
-    /// Channel that feeds it.
-    pub(crate) channel: String,
+    /// Channel that feeds it; null once that was deleted.
+    pub(crate) channel: Option<String>,
     /// Where it is in its life.
     #[schema(value_type = String, example = "IDLE", pattern = "^(IDLE|STARTING|RUNNING|COMPLETED)$")]
     pub(crate) state: BreakoutState,
@@ -187,12 +342,168 @@ pub(crate) struct Breakout {
     pub(crate) packaging: Packaging,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
+    /// Event that it belongs to.
+    pub(crate) event: Option<String>,
+    /// Words for the operator.
+    pub(crate) description: String,
+    /// Words to find it by.
+    pub(crate) tags: Vec<String>,
+    /// Which session of it this is, from 1; it goes up with every reset.
+    pub(crate) session: u32,
+    /// Whether the audience may see it while it is on air.
+    #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
+    pub(crate) curtain: &'static str,
+    /// Sessions that watch it now; null in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) viewers: Option<u64>,
+    /// Sessions of one user at a time; 0 is no limit.
+    pub(crate) device_limit: u32,
+    /// What is kept of viewers.
+    #[schema(value_type = String, example = "full", pattern = "^(full|anonymous|off)$")]
+    pub(crate) attendance: &'static str,
+    /// Whether an MP4 of the recording is made by itself.
+    pub(crate) mp4: bool,
+    /// Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those.
+    pub(crate) ingest_allow: Vec<String>,
+    /// RFC 3339; when it is meant to begin.
+    pub(crate) scheduled_at: Option<String>,
+    /// How long it is meant to last.
+    pub(crate) duration_minutes: Option<u32>,
+    /// What had to be repaired when it started, in words.
+    pub(crate) notice: Option<String>,
+    /// What is being done about it, or could not be done.
+    pub(crate) operation: Option<OperationNow>,
     /// RFC 3339; when its start was asked.
     pub(crate) started_at: Option<String>,
     /// RFC 3339.
     pub(crate) ended_at: Option<String>,
     /// RFC 3339.
     pub(crate) created_at: String,
+}
+
+/// Whose events and breakouts are billed together.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Account {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// What several breakouts belong to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Event {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Account that it belongs to.
+    pub(crate) account: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Words for the operator.
+    pub(crate) description: String,
+    /// RFC 3339.
+    pub(crate) starts_at: Option<String>,
+    /// RFC 3339; breakouts end before.
+    pub(crate) ends_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// What the archive keeps of one session of a breakout.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Recording {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Breakout.
+    pub(crate) breakout: String,
+    /// Session of the breakout, from 1.
+    pub(crate) session: u32,
+    /// Where it is in its life.
+    #[schema(value_type = String, example = "AVAILABLE", pattern = "^(RECORDING|CLOSING|AVAILABLE|FAILED)$")]
+    pub(crate) state: RecordingState,
+    /// Media, gaps not counted.
+    pub(crate) duration_seconds: f64,
+    /// Segments of all renditions.
+    pub(crate) segments: u64,
+    /// Bytes of all objects.
+    pub(crate) bytes: u64,
+    /// Stretches without media; `gaps.json` beside the playlist tells when.
+    pub(crate) gaps: u32,
+    /// Sum of those.
+    pub(crate) gap_seconds: f64,
+    /// Multivariant playlist on the shared distribution.
+    pub(crate) path: String,
+    /// Size of the MP4; null until there is one.
+    pub(crate) mp4_bytes: Option<u64>,
+    /// The newest job that makes the MP4.
+    pub(crate) mp4_job: Option<Job>,
+    /// What is wrong, in words.
+    pub(crate) problem: Option<String>,
+    /// RFC 3339.
+    pub(crate) started_at: String,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// Work that a worker does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Job {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What is done.
+    #[schema(example = "mp4")]
+    pub(crate) kind: String,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// Where it is in its life.
+    #[schema(value_type = String, example = "RUNNING", pattern = "^(QUEUED|RUNNING|COMPLETED|FAILED|CANCELLED)$")]
+    pub(crate) state: JobState,
+    /// How much is done.
+    pub(crate) progress_percent: f64,
+    /// Tries begun.
+    pub(crate) attempts: u32,
+    /// Tries at most.
+    pub(crate) attempts_max: u32,
+    /// Why the last try failed, in words.
+    pub(crate) problem: Option<String>,
+    /// RFC 3339; null when none is due.
+    pub(crate) next_try_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339; of the last try.
+    pub(crate) started_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// A viewer's session of a breakout.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ViewerSession {
+    /// Session, as in the signature.
+    pub(crate) session: String,
+    /// User, as in the signature.
+    pub(crate) user: Option<String>,
+    /// Address of the last request; null if it is not kept.
+    pub(crate) address: Option<String>,
+    /// User agent; null if it is not kept.
+    pub(crate) user_agent: Option<String>,
+    /// Browser by its user agent.
+    pub(crate) browser: Option<String>,
+    /// Operating system by its user agent.
+    pub(crate) os: Option<String>,
+    /// Bytes sent to it.
+    pub(crate) bytes: u64,
+    /// RFC 3339.
+    pub(crate) entered_at: String,
+    /// RFC 3339; of the last request.
+    pub(crate) seen_at: String,
+    /// RFC 3339; null while it watches.
+    pub(crate) exited_at: Option<String>,
+    /// Why it does not watch any more.
+    #[schema(example = "device-limit")]
+    pub(crate) exit_reason: Option<String>,
 }
 
 /// What becomes of a breakout's media.
@@ -218,8 +529,28 @@ pub(crate) struct PlayUrl {
     pub(crate) host_url: String,
     /// Opens in a browser.
     pub(crate) watch_url: String,
+    /// The MP4 of a recording, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mp4_url: Option<String>,
+    /// The same as cookies, for `host_url` without its query.
+    pub(crate) cookies: Vec<ViewerCookie>,
+    /// The viewer's session: give it again to renew the signature.
+    pub(crate) session: String,
+    /// The viewer.
+    pub(crate) user: Option<String>,
     /// RFC 3339.
     pub(crate) expires_at: String,
+}
+
+/// A signed cookie.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ViewerCookie {
+    /// Name.
+    pub(crate) name: String,
+    /// Value.
+    pub(crate) value: String,
+    /// Both with the attributes that a browser needs, as the value of a `Set-Cookie` field.
+    pub(crate) set_cookie: String,
 }
 
 /// A signed URL.
@@ -269,6 +600,8 @@ pub(crate) struct Watch {
     pub(crate) state: WatchState,
     /// Signed multivariant playlist.
     pub(crate) playlist_url: String,
+    /// RFC 3339; when the signature ends. It can be renewed before.
+    pub(crate) expires_at: String,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::app::{Error, idempotency};
+use crate::app::{Deleted, Error, idempotency};
 
 /// A JSON body.
 pub(super) struct Body<T> {
@@ -123,6 +123,14 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         let mut response = (self.0, axum::Json(self.1)).into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+}
+
+/// Status 204 when it is gone, 202 when it goes by itself.
+pub(super) fn deleted(deleted: Deleted) -> StatusCode {
+    match deleted {
+        Deleted::Gone => StatusCode::NO_CONTENT,
+        Deleted::UnderWay => StatusCode::ACCEPTED,
     }
 }
 

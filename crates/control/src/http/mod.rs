@@ -4,14 +4,17 @@ mod auth;
 mod breakout;
 mod channel;
 mod distribution;
+mod event;
 mod extract;
 mod health;
 mod invalidation;
 mod key;
 mod key_group;
 mod node;
+mod operation;
 mod problem;
 mod record;
+mod recording;
 mod sign;
 pub(crate) mod standby;
 mod ui;
@@ -54,22 +57,34 @@ impl Modify for Bearer {
 fn guarded() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(channel::channel_create, channel::channel_list))
-        .routes(routes!(channel::channel_show, channel::channel_delete))
+        .routes(routes!(channel::channel_show, channel::channel_update, channel::channel_delete))
+        .routes(routes!(channel::channel_switch))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
+        .routes(routes!(channel::channel_distribution_create))
         .routes(routes!(distribution::distribution_create, distribution::distribution_list))
         .routes(routes!(
             distribution::distribution_show,
             distribution::distribution_update,
             distribution::distribution_delete
         ))
+        .routes(routes!(distribution::distribution_sweep))
+        .routes(routes!(distribution::distribution_detach))
+        .routes(routes!(distribution::distribution_attach))
+        .routes(routes!(distribution::distribution_sync))
+        .routes(routes!(operation::operation_list))
+        .routes(routes!(operation::operation_show))
         .routes(routes!(invalidation::invalidation_create, invalidation::invalidation_list))
         .routes(routes!(invalidation::invalidation_show))
         .routes(routes!(node::distribution_traffic))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_forget))
         .routes(routes!(breakout::breakout_create, breakout::breakout_list))
-        .routes(routes!(breakout::breakout_show, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_show, breakout::breakout_update, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_reset))
+        .routes(routes!(breakout::breakout_curtain))
+        .routes(routes!(breakout::breakout_revoke))
+        .routes(routes!(breakout::viewer_list))
         .routes(routes!(breakout::breakout_start))
         .routes(routes!(breakout::breakout_stop))
         .routes(routes!(breakout::breakout_abort))
@@ -79,12 +94,28 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(key_group::key_group_create, key_group::key_group_list))
         .routes(routes!(key_group::key_group_show, key_group::key_group_update, key_group::key_group_delete))
         .routes(routes!(sign::sign))
+        .routes(routes!(event::account_create, event::account_list))
+        .routes(routes!(event::account_show, event::account_delete))
+        .routes(routes!(event::event_create, event::event_list))
+        .routes(routes!(event::event_show, event::event_update, event::event_delete))
+        .routes(routes!(recording::recording_list))
+        .routes(routes!(recording::recording_show, recording::recording_delete))
+        .routes(routes!(recording::recording_mp4))
+        .routes(routes!(recording::recording_play_url))
+        .routes(routes!(recording::job_list))
+        .routes(routes!(recording::job_show))
+        .routes(routes!(recording::job_cancel))
+        .routes(routes!(recording::job_retry))
 }
 
 /// Operations that anybody may call.
 fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(watch::watch_show))
+        .routes(routes!(watch::watch_renew))
+        .routes(routes!(watch::stream_auth))
+        .routes(routes!(watch::recordings_auth))
+        .routes(routes!(watch::stream_signout))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi))

@@ -128,7 +128,7 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
         Db::NotFound { .. } => Problem::not_found(detail),
         Db::NameTaken { .. } => conflict().about("name"),
         Db::IdTaken { .. } => conflict().about("id"),
-        Db::Transition(_) | Db::OtherOnAir { .. } => conflict(),
+        Db::Transition(_) | Db::OtherOnAir { .. } | Db::NotNow { .. } => conflict(),
         Db::InUse { subject: "distribution", .. } => conflict().coded("DistributionNotDisabled"),
         Db::InUse { subject: "key", .. } => conflict().coded("PublicKeyInUse"),
         Db::InUse { subject: "key group", .. } => conflict().coded("ResourceInUse"),

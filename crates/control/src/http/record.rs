@@ -21,6 +21,7 @@ impl Operations {
                 (Method::GET, &item.get),
                 (Method::POST, &item.post),
                 (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
                 (Method::DELETE, &item.delete),
             ] {
                 if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {

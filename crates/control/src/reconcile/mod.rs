@@ -1,20 +1,92 @@
 //! The loop that makes wishes and facts meet. It takes no orders: a signal means 'look again'.
 
-mod confirm;
+mod audience;
+mod backoff;
+mod crash;
 mod invalidate;
+mod note;
+mod operate;
+mod realize;
+mod steps;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_db::OperationRow;
 use anabranch_model::{PackagingState, Report, Snapshot};
 use anabranch_net::Shutdown;
+use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::App;
 use crate::assemble::Assembler;
+use audience::Audiences;
 
-pub(crate) use confirm::missing;
+pub(crate) use audience::LEFT_AFTER_MS;
+pub(crate) use crash::points;
+pub(crate) use note::note;
+pub(crate) use operate::Engine;
+pub(crate) use sweep::{Places, Round, Swept, check, run as run_sweeps, sweep};
+
+/// Time after which a row says what it waits for, in milliseconds.
+const SLOW_MS: i64 = 10_000;
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Done; what it had to repair, in words.
+    Done(Option<String>),
+    /// Begun, and it shows later whether it is done; what it waits for, in words.
+    Wait(String),
+    /// What it is about has gone, or is wanted otherwise by now.
+    Obsolete,
+}
+
+impl Outcome {
+    fn done() -> Self {
+        Self::Done(None)
+    }
+
+    /// The same for a step that has only now begun what it waits for.
+    fn and_wait(self) -> Self {
+        match self {
+            Self::Done(words) => Self::Wait(words.unwrap_or_else(|| "waiting for the distribution".to_owned())),
+            Self::Wait(_) | Self::Obsolete => self,
+        }
+    }
+}
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Db(#[from] anabranch_db::Error),
+    #[error(transparent)]
+    App(#[from] crate::app::Error),
+    #[error("the provider did not answer in time")]
+    Timeout,
+    #[error("this version knows no such step: {0:?}")]
+    Unknown(String),
+}
+
+impl StepError {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::Provider(error) => error.advice(),
+            Self::App(crate::app::Error::Config(_)) | Self::Unknown(_) => Advice::GiveUp,
+            Self::Db(_) | Self::App(_) | Self::Timeout => Advice::Retry,
+        }
+    }
+}
+
+/// Whether an operation takes longer than anybody expects.
+fn is_slow(app: &App, operation: &OperationRow) -> bool {
+    app.clock.now_ms() - operation.created_at >= SLOW_MS
+}
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -61,6 +133,7 @@ pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
+    audiences: Audiences,
     /// When the published snapshot was last compared with the rows.
     compared_at: Instant,
     traffic_written_at: Instant,
@@ -78,7 +151,15 @@ impl Reconciler {
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
-        let reconciler = Self { app, reports, assembler, compared_at: now, traffic_written_at: now, failing: None };
+        let reconciler = Self {
+            app,
+            reports,
+            assembler,
+            audiences: Audiences::default(),
+            compared_at: now,
+            traffic_written_at: now,
+            failing: None,
+        };
         Ok((reconciler, receiver))
     }
 
@@ -133,10 +214,10 @@ impl Reconciler {
         self.publish().await?;
         self.write_packaging().await?;
         self.app.nodes_look().await?;
-        confirm::channels(&self.app).await?;
-        confirm::distributions(&self.app).await?;
-        invalidate::invalidations(&self.app).await?;
-        confirm::breakouts(&self.app).await?;
+        self.write_facts().await?;
+        self.audiences.close(&self.app).await?;
+        // What was reported may be what an operation waits for.
+        self.app.drive.notify_one();
         if self.traffic_written_at.elapsed() >= TRAFFIC_WRITE {
             self.write_traffic().await?;
             self.traffic_written_at = Instant::now();
@@ -184,12 +265,31 @@ impl Reconciler {
         Ok(())
     }
 
+    /// What nodes have seen becomes rows. Facts that could not be written are lost: nodes tell the like again.
+    async fn write_facts(&mut self) -> Result<(), anabranch_db::Error> {
+        let mut seen = Vec::new();
+        for fact in self.app.observed.take_facts() {
+            match fact {
+                Report::Viewers(viewers) => seen.extend(viewers),
+                Report::Recorded { breakout, session, recorded } => {
+                    let now = self.app.clock.now_ms();
+                    if self.app.db.recording_progress(&breakout, session, &recorded, now).await?.is_some() {
+                        tracing::info!(breakout.id = %breakout, breakout.session = session, "recording available");
+                        self.app.jobs_wake.notify_one();
+                    }
+                }
+                other => tracing::info!(fact = ?other, "reported"),
+            }
+        }
+        if seen.is_empty() { Ok(()) } else { self.audiences.seen(&self.app, seen).await }
+    }
+
     async fn write_traffic(&self) -> Result<(), anabranch_db::Error> {
         let pending = self.app.observed.traffic_pending();
         if pending.is_empty() {
             return Ok(());
         }
-        self.app.db.traffic_add(&pending).await?;
+        self.app.db.traffic_add(&pending, self.app.clock.now_ms()).await?;
         self.app.observed.traffic_written(&pending);
         Ok(())
     }

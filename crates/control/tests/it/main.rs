@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod archive;
+mod audience;
 mod crud;
 mod delivery;
 mod flow;
@@ -10,4 +12,5 @@ mod keys;
 mod node;
 mod pages;
 mod play;
+mod provider;
 mod support;

@@ -1,10 +1,12 @@
 //! Distributions of their own, keys in groups, invalidations, and the migration to them.
 
 use anabranch_db::{
-    Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation, NewKey,
-    NewKeyGroup, PageRequest,
+    Change, Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation,
+    NewKey, NewKeyGroup, NewLocalDistribution, NewLocalInvalidation, PageRequest, Retire,
 };
-use anabranch_model::{DistributionId, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId};
+use anabranch_model::{
+    DistributionId, DistributionPhase, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId,
+};
 use sqlx::Connection as _;
 
 use crate::scratch::{Engine, both, open_on};
@@ -48,9 +50,10 @@ both!(
 async fn a_configuration_changes_by_generations(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
     let new = distribution(&[group]);
-    let row = db.distribution_create(&new, 1).await.unwrap().into_inner();
+    let row = db.distribution_create(&new, None, 1).await.unwrap().into_inner();
     assert_eq!((row.generation, row.status, row.channel), (1, DistributionState::InProgress, None));
-    db.distribution_confirm(&row.id, row.changed_version, 2).await.unwrap();
+    db.distribution_observed(&row.id, &row.id, 1).await.unwrap();
+    db.distribution_confirm(&row.id, 1, 2).await.unwrap();
     let id = new.id.as_str();
     let same = db.distribution_update(id, &new.content, Some(1), 3).await.unwrap();
     assert_eq!((same.generation, same.status), (1, DistributionState::Deployed), "the same configuration is no change");
@@ -60,10 +63,18 @@ async fn a_configuration_changes_by_generations(engine: Engine) {
     assert_eq!((row.generation, row.status, row.enabled), (2, DistributionState::InProgress, false));
     assert!(row.key_groups.is_empty());
     assert!(matches!(db.distribution_update(id, &new.content, Some(1), 5).await, Err(Error::Stale { .. })));
-    let renamed = DistributionContent { caller_reference: "other".into(), ..off };
+    let renamed = DistributionContent { caller_reference: "other".into(), ..off.clone() };
     assert!(matches!(db.distribution_update(id, &renamed, None, 5).await, Err(Error::ReferenceChanged { .. })));
-    assert!(matches!(db.distribution_delete(id, Some(1)).await, Err(Error::Stale { .. })));
-    db.distribution_delete(id, Some(2)).await.unwrap();
+    let asked = Retire::Asked;
+    assert!(matches!(db.distribution_retire(id, &off, asked, Some(1), 6).await, Err(Error::Stale { .. })));
+    for _ in 0..2 {
+        let stale = db.distribution_retire(id, &off, asked, None, 6).await.unwrap();
+        assert_eq!((stale.phase, stale.generation), (DistributionPhase::Stale, 2));
+    }
+    let open = db.operations_due(7).await.unwrap();
+    assert_eq!(open.iter().map(|row| row.plan.kind).collect::<Vec<_>>(), ["distribution.delete"], "newer wishes win");
+    assert!(matches!(db.distribution_update(id, &new.content, None, 7).await, Err(Error::NotNow { .. })));
+    db.distribution_remove(&new.id).await.unwrap();
     assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
 }
 
@@ -72,47 +83,58 @@ async fn references_and_aliases_belong_to_one_distribution(engine: Engine) {
     let mut one = distribution(&[]);
     one.content.aliases = vec!["b.example".into(), "a.example".into()];
     one.idempotency = Some(Idempotency { key: "k".into(), request_hash: [1; 32] });
-    let row = db.distribution_create(&one, 1).await.unwrap().into_inner();
+    let row = db.distribution_create(&one, None, 1).await.unwrap().into_inner();
     assert_eq!(row.aliases, ["b.example", "a.example"]);
-    assert!(matches!(db.distribution_create(&one, 2).await, Ok(Created::Replayed(again)) if again == row));
+    assert!(matches!(db.distribution_create(&one, None, 2).await, Ok(Created::Replayed(again)) if again == row));
     one.idempotency = None;
     assert!(
-        matches!(db.distribution_create(&one, 2).await, Err(Error::ReferenceUsed { distribution, .. }) if distribution == one.id.as_str())
+        matches!(db.distribution_create(&one, None, 2).await, Err(Error::ReferenceUsed { distribution, .. }) if distribution == one.id.as_str())
     );
     let mut two = distribution(&[]);
     two.content.aliases = vec!["a.example".into()];
-    let taken = db.distribution_create(&two, 3).await.unwrap_err();
+    let taken = db.distribution_create(&two, None, 3).await.unwrap_err();
     assert!(
         matches!(&taken, Error::AliasTaken { alias, distribution } if alias == "a.example" && distribution == one.id.as_str())
     );
     assert!(matches!(db.distribution_find(two.id.as_str()).await, Err(Error::NotFound { .. })));
     let mut thief = distribution(&[]);
     thief.content.aliases = vec![one.domain_name.clone()];
-    assert!(matches!(db.distribution_create(&thief, 3).await, Err(Error::AliasTaken { .. })), "its own name");
+    assert!(matches!(db.distribution_create(&thief, None, 3).await, Err(Error::AliasTaken { .. })), "its own name");
     let without = DistributionContent { config: "without".into(), aliases: vec!["b.example".into()], ..one.content };
     db.distribution_update(one.id.as_str(), &without, None, 4).await.unwrap();
-    db.distribution_create(&two, 5).await.unwrap();
+    db.distribution_create(&two, None, 5).await.unwrap();
 }
 
 async fn what_a_configuration_names_must_exist_and_stay(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
     let unknown = distribution(&[KeyGroupId::random()]);
-    let error = db.distribution_create(&unknown, 1).await.unwrap_err();
+    let error = db.distribution_create(&unknown, None, 1).await.unwrap_err();
     assert!(
         matches!(&error, Error::Dangling { subject: "key group", wanted } if *wanted == unknown.content.key_groups[0].as_str())
     );
     let mut nowhere = distribution(&[]);
     nowhere.content.channels = vec![anabranch_model::ChannelId::random()];
-    assert!(matches!(db.distribution_create(&nowhere, 1).await, Err(Error::Dangling { subject: "channel", .. })));
+    assert!(matches!(db.distribution_create(&nowhere, None, 1).await, Err(Error::Dangling { subject: "channel", .. })));
     let new = distribution(&[group.clone(), group.clone()]);
-    db.distribution_create(&new, 1).await.unwrap();
+    db.distribution_create(&new, None, 1).await.unwrap();
     let refused = db.key_group_delete("default").await.unwrap_err().to_string();
     assert!(refused.contains(new.id.as_str()), "{refused}");
-    let refused = db.distribution_delete(new.id.as_str(), None).await.unwrap_err().to_string();
+    let refused =
+        db.distribution_retire(new.id.as_str(), &new.content, Retire::Asked, None, 1).await.unwrap_err().to_string();
     assert!(refused.contains("Enabled false"), "{refused}");
     let of_channel = channel("c", &group);
     db.channel_create(&of_channel, 2).await.unwrap();
-    let refused = db.distribution_delete(of_channel.distribution.id.as_str(), None).await.unwrap_err().to_string();
+    let refused = db
+        .distribution_retire(
+            of_channel.distribution.id.as_str(),
+            &of_channel.distribution.content,
+            Retire::Asked,
+            None,
+            2,
+        )
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("delete the channel"), "{refused}");
 }
 
@@ -151,7 +173,7 @@ async fn a_key_may_be_in_several_groups(engine: Engine) {
 async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
     let (_dir, db, _) = open_on(engine).await;
     let new = distribution(&[]);
-    db.distribution_create(&new, 1).await.unwrap();
+    db.distribution_create(&new, None, 1).await.unwrap();
     let id = &new.id;
     let first = db.invalidation_create(&order(id, "r1", &["/a"]), 2).await.unwrap().into_inner();
     assert_eq!((first.sequence, first.state), (1, InvalidationState::InProgress));
@@ -161,13 +183,13 @@ async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
     assert!(matches!(&differs, Error::BatchDiffers { invalidation, .. } if *invalidation == first.id.as_str()));
     let second = db.invalidation_create(&order(id, "r2", &["/b"]), 3).await.unwrap().into_inner();
     assert_eq!(second.sequence, 2);
-    let rows = db.snapshot(4).await.unwrap();
-    assert!(first.changed_version < rows.version && second.changed_version == rows.version);
-    let log = &rows.invalidations[id];
-    assert_eq!((log.floor, log.last()), (0, 2));
-    assert_eq!(log.entries[0].paths, ["/a"]);
+    assert!(first.provider_id.is_none());
     let waiting = db.invalidations_in_progress().await.unwrap();
-    assert_eq!(waiting[0], (first.id.clone(), first.changed_version));
+    assert_eq!((waiting.len(), &waiting[0].0, &waiting[0].1), (2, &first, &None), "the distribution is not made yet");
+    db.distribution_observed(id, id, 1).await.unwrap();
+    db.invalidation_told(&first.id, &first.id).await.unwrap();
+    let waiting = db.invalidations_in_progress().await.unwrap();
+    assert_eq!((&waiting[0].0.id, &waiting[0].1), (&second.id, &Some(id.clone())), "who is not told comes first");
     db.invalidations_confirm(std::slice::from_ref(&first.id), 5).await.unwrap();
     let shown = db.invalidation_find(id.as_str(), first.id.as_str()).await.unwrap();
     assert_eq!((shown.state, shown.completed_at), (InvalidationState::Completed, Some(5)));
@@ -183,27 +205,44 @@ async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
 
 async fn a_log_that_is_full_raises_its_floor(engine: Engine) {
     let (scratch, db, _) = open_on(engine).await;
-    let new = distribution(&[]);
-    db.distribution_create(&new, 1).await.unwrap();
-    let id = &new.id;
+    let id = DistributionId::random();
+    let made = NewLocalDistribution {
+        id: id.clone(),
+        reference: "r".into(),
+        config: "{}".into(),
+        domain: "e.cdn.localhost".into(),
+        enabled: true,
+        tags: std::collections::BTreeMap::new(),
+    };
+    db.local_distribution_create(&made, 1).await.unwrap();
     // As many as there may be, without a thousand commits.
     let text = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LOG_MAX_ORDERS})
-         INSERT INTO invalidations (id, distribution_id, sequence, caller_reference, paths, tags, patterns, state,
-                                    changed_version, created_at)
-         SELECT 'I' || i, '{id}', i, 'r' || i, '[\"/x\"]', '[]', 1, 'Completed', 1, 1 FROM n;
-         UPDATE distributions SET invalidation_sequence = {LOG_MAX_ORDERS}"
+         INSERT INTO local_invalidations (id, distribution_id, sequence, reference, paths, tags, patterns, changed_version)
+         SELECT 'I' || i, '{id}', i, 'r' || i, '[\"/x\"]', '[]', 1, 1 FROM n;
+         UPDATE local_distributions SET invalidation_sequence = {LOG_MAX_ORDERS}"
     );
     scratch.run(&text).await;
-    let log = |rows: anabranch_db::SnapshotRows| rows.invalidations[id].clone();
+    let log = |rows: anabranch_db::SnapshotRows| rows.invalidations[&id].clone();
     assert_eq!(log(db.snapshot(2).await.unwrap()).floor, 0);
-    db.invalidation_create(&order(id, "next", &["/y"]), 3).await.unwrap();
+    let told = |reference: &str, paths: Vec<String>| NewLocalInvalidation {
+        id: InvalidationId::random(),
+        distribution: id.clone(),
+        reference: reference.into(),
+        paths,
+        tags: Vec::new(),
+    };
+    let next = told("next", vec!["/y".into()]);
+    let Change::Done((known, version)) = db.local_invalidation_create(&next).await.unwrap() else { panic!("not told") };
+    assert_eq!((&known, db.local_invalidation(&id, &known).await.unwrap()), (&next.id, Some(version)));
+    assert_eq!(db.local_invalidation_create(&next).await.unwrap(), Change::Done((known.clone(), version)));
+    let differs = told("next", vec!["/z".into()]);
+    assert_eq!(db.local_invalidation_create(&differs).await.unwrap(), Change::Taken(known.to_string()));
     let next = log(db.snapshot(3).await.unwrap());
     assert_eq!((next.floor, next.entries.len(), next.entries[0].sequence), (1, LOG_MAX_ORDERS as usize, 2));
     // An order as large as all others may be together leaves nothing but itself.
     let paths: Vec<String> = (0..LOG_MAX_PATTERNS).map(|number| format!("/{number}")).collect();
-    let large = NewInvalidation { paths, ..order(id, "large", &[]) };
-    db.invalidation_create(&large, 4).await.unwrap();
+    db.local_invalidation_create(&told("large", paths)).await.unwrap();
     let last = log(db.snapshot(4).await.unwrap());
     assert_eq!((last.floor, last.entries.len(), last.last()), (1001, 1, 1002));
 }
@@ -229,15 +268,20 @@ async fn rows_of_the_first_schema_are_taken_over() {
     mark_applied(&mut conn, first).await;
     conn.close().await.unwrap();
     let db = Db::open(&path).await.unwrap();
-    let row = db.distribution_of_channel(&"c1".parse().unwrap()).await.unwrap();
+    let row = db.distribution_of_channel(&"c1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((row.id.as_str(), row.config.as_deref(), row.caller_reference.as_str()), ("E1", None, "E1"));
     assert_eq!((row.requests_total, row.bytes_total, row.generation), (7, 70, 1));
     assert_eq!(row.key_groups.iter().map(KeyGroupId::as_str).collect::<Vec<_>>(), ["g1"]);
     let key = db.key_find("first").await.unwrap();
     assert_eq!((key.private_pem.as_deref(), key.groups.len()), (Some("private"), 1));
     assert_eq!(db.snapshot(2).await.unwrap().key_groups[0].keys.len(), 1);
-    db.channel_delete("c").await.unwrap();
-    assert!(db.snapshot(2).await.unwrap().distributions.is_empty(), "it goes with its channel");
+    let told = db.snapshot(2).await.unwrap();
+    assert_eq!((told.distributions[0].id.as_str(), told.distributions[0].config.as_str()), ("E1", ""));
+    assert_eq!(told.channels[0].inputs[0].stream_key, "secret");
+    assert_eq!(db.local_distributions_empty().await.unwrap(), [row.id.clone()]);
+    db.local_distribution_fill(&row.id, "{}").await.unwrap();
+    assert_eq!(db.distribution_find("E1").await.unwrap().config.as_deref(), Some("{}"));
+    assert!(db.operations_due(3).await.unwrap().is_empty() && db.operations_heal(3).await.unwrap() == 0);
 }
 
 async fn raw_new(path: &std::path::Path) -> sqlx::sqlite::SqliteConnection {

@@ -121,7 +121,7 @@ async fn a_connection_that_was_cut_is_made_again() {
         db.ping().await.unwrap();
         db.channel_create(&channel(&format!("c{round}"), &group), 1).await.unwrap();
     }
-    assert_eq!(db.snapshot(1).await.unwrap().channels.len(), 3);
+    assert_eq!(db.operations_due(1).await.unwrap().len(), 3);
 }
 
 #[tokio::test]

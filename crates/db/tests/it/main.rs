@@ -5,12 +5,13 @@
 mod backup;
 mod delivery;
 mod engines;
+mod journal;
 mod lead;
 mod scratch;
 
 use anabranch_db::{
-    Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
-    PageRequest, Wish,
+    BreakoutContent, Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution,
+    NewInput, NewKey, PageRequest, Wish,
 };
 use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
@@ -27,6 +28,8 @@ fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
         name: name.into(),
         description: String::new(),
         segment_target_seconds: 6,
+        failover: anabranch_model::FailoverSpec::default(),
+        ingest_allow: Vec::new(),
         window_seconds: 60,
         inputs: vec![NewInput { id: InputId::random(), stream_key: format!("key of {name}") }],
         distribution: distribution(std::slice::from_ref(group)),
@@ -49,19 +52,25 @@ fn distribution(groups: &[KeyGroupId]) -> NewDistribution {
         domain_name: format!("{}.cdn.localhost", id.as_str().to_lowercase()),
         id,
         content,
+        tags: std::collections::BTreeMap::new(),
         idempotency: None,
     }
 }
 
 fn breakout(name: &str, channel: &str) -> NewBreakout {
-    NewBreakout { id: BreakoutId::random(), name: name.into(), channel: channel.into(), idempotency: None }
+    NewBreakout {
+        id: BreakoutId::random(),
+        content: BreakoutContent::named(name.into()),
+        channel: channel.into(),
+        idempotency: None,
+    }
 }
 
 both!(
     migrations_are_applied_once_and_reopening_keeps_rows,
     a_newer_database_is_refused_with_words,
     a_channel_is_made_whole_or_not_at_all,
-    every_change_raises_the_version_and_refusals_do_not,
+    what_nodes_are_told_raises_the_version_and_wishes_do_not,
     late_confirmations_do_nothing,
     completed_breakouts_stay_in_the_snapshot_for_a_day,
     an_idempotency_key_stands_for_one_request,
@@ -113,33 +122,39 @@ async fn a_channel_is_made_whole_or_not_at_all(engine: Engine) {
     assert!(matches!(db.channel_create(&clash, 8).await, Err(Error::Query(_))));
     assert!(matches!(db.channel_find("d").await, Err(Error::NotFound { .. })));
     assert!(matches!(db.channel_create(&channel("c", &group), 8).await, Err(Error::NameTaken { .. })));
-    let snapshot = db.snapshot(9).await.unwrap();
-    assert_eq!((snapshot.channels.len(), snapshot.distributions.len()), (1, 1));
-    let distribution = &snapshot.distributions[0];
-    assert_eq!(distribution.channel, Some(new.id.clone()));
+    let distribution = db.distribution_of_channel(&new.id).await.unwrap().unwrap();
     assert_eq!(distribution.config, Some(new.distribution.content.config));
     assert_eq!(distribution.key_groups, [group]);
+    let open = db.operations_due(9).await.unwrap();
+    assert_eq!((open.len(), open[0].plan.kind, open[0].lane.as_str()), (1, "channel.create", new.id.as_str()));
+    let snapshot = db.snapshot(9).await.unwrap();
+    assert!(snapshot.channels.is_empty() && snapshot.distributions.is_empty(), "nodes are told by the provider");
 }
 
-async fn every_change_raises_the_version_and_refusals_do_not(engine: Engine) {
+async fn what_nodes_are_told_raises_the_version_and_wishes_do_not(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
     let mut last = db.snapshot(0).await.unwrap().version;
     let mut raised = async |db: &Db| {
         let version = db.snapshot(0).await.unwrap().version;
         std::mem::replace(&mut last, version) < version
     };
-    db.channel_create(&channel("c", &group), 1).await.unwrap();
-    assert!(raised(&db).await);
-    db.channel_create(&channel("c", &group), 1).await.unwrap_err();
-    assert!(!raised(&db).await);
+    let made = db.channel_create(&channel("c", &group), 1).await.unwrap().into_inner();
     db.channel_wish("c", Wish::Run, 1).await.unwrap();
-    assert!(raised(&db).await);
-    db.channel_wish("c", Wish::Run, 1).await.unwrap();
-    assert!(!raised(&db).await, "a repeated wish is no change");
     db.breakout_create(&breakout("b", "c"), 1).await.unwrap();
+    let started = db.breakout_event("b", BreakoutEvent::Start, 1).await.unwrap();
+    assert!(!raised(&db).await, "wishes are no news for nodes");
+    let spec = journal::spec(&made.id);
+    let tags = std::collections::BTreeMap::new();
+    db.local_pipeline_ensure(&spec, &tags, 1).await.unwrap();
     assert!(raised(&db).await);
-    db.breakout_event("b", BreakoutEvent::Start, 1).await.unwrap();
+    db.local_pipeline_ensure(&spec, &tags, 1).await.unwrap();
+    assert!(!raised(&db).await, "a repetition is no change");
+    for _ in 0..2 {
+        db.local_pipeline_run(&made.id, true, Some(&started.id)).await.unwrap();
+    }
     assert!(raised(&db).await);
+    let snapshot = db.snapshot(1).await.unwrap();
+    assert!(snapshot.channels[0].running && snapshot.breakouts[0].on_air);
     let key = NewKey {
         id: KeyId::random(),
         groups: vec![group.to_string()],
@@ -163,20 +178,24 @@ async fn late_confirmations_do_nothing(engine: Engine) {
     db.channel_wish("c", Wish::Run, 4).await.unwrap();
     db.channel_confirm(&starting, ChannelEvent::Started, 5).await.unwrap();
     assert_eq!(db.channel_find("c").await.unwrap().state, ChannelState::Starting);
-    let newest = db.channels_in_transit().await.unwrap().remove(0);
+    let newest = db.channel_find("c").await.unwrap();
     db.channel_confirm(&newest, ChannelEvent::Started, 6).await.unwrap();
     assert_eq!(db.channel_find("c").await.unwrap().state, ChannelState::Running);
-    let distribution = db.distributions_in_progress().await.unwrap().remove(0);
-    db.distribution_confirm(&distribution.id, distribution.changed_version + 1, 7).await.unwrap();
-    assert_eq!(db.distributions_in_progress().await.unwrap().len(), 1);
-    db.distribution_confirm(&distribution.id, distribution.changed_version, 7).await.unwrap();
-    let shown = db.distribution_find(distribution.id.as_str()).await.unwrap();
-    assert_eq!(shown.status, DistributionState::Deployed);
+    let distribution = db.distribution_of_channel(&newest.id).await.unwrap().unwrap();
+    let status = async || db.distribution_find(distribution.id.as_str()).await.unwrap().status;
+    db.distribution_confirm(&distribution.id, 1, 7).await.unwrap();
+    assert_eq!(status().await, DistributionState::InProgress, "the provider has not heard of it");
+    db.distribution_observed(&distribution.id, &distribution.id, 1).await.unwrap();
+    db.distribution_confirm(&distribution.id, 2, 7).await.unwrap();
+    assert_eq!(status().await, DistributionState::InProgress, "another generation");
+    db.distribution_confirm(&distribution.id, 1, 7).await.unwrap();
+    assert_eq!(status().await, DistributionState::Deployed);
 }
 
 async fn completed_breakouts_stay_in_the_snapshot_for_a_day(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
-    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let made = db.channel_create(&channel("c", &group), 1).await.unwrap().into_inner();
+    db.local_pipeline_ensure(&journal::spec(&made.id), &std::collections::BTreeMap::new(), 1).await.unwrap();
     for name in ["one", "two"] {
         db.breakout_create(&breakout(name, "c"), 1).await.unwrap();
     }
@@ -184,10 +203,14 @@ async fn completed_breakouts_stay_in_the_snapshot_for_a_day(engine: Engine) {
     db.breakout_event("one", BreakoutEvent::Start, 10).await.unwrap();
     let other = db.breakout_event("two", BreakoutEvent::Start, 10).await.unwrap_err();
     assert!(matches!(other, Error::OtherOnAir { other } if other == "one"));
+    let session = db.channel_session(&made.id).await.unwrap();
+    db.local_pipeline_run(&made.id, true, session.as_ref()).await.unwrap();
     let snapshot = db.snapshot(10).await.unwrap();
     assert!(snapshot.breakouts[0].on_air && snapshot.channels[0].running);
     let row = db.breakout_event("one", BreakoutEvent::Stop, 20).await.unwrap();
     assert_eq!((row.state, row.started_at, row.ended_at), (BreakoutState::Completed, Some(10), Some(20)));
+    assert!(db.snapshot(20).await.unwrap().breakouts[0].on_air, "until the pipeline has left it");
+    db.local_pipeline_run(&made.id, false, None).await.unwrap();
     let snapshot = db.snapshot(20 + DAY_MS - 1).await.unwrap();
     assert!(!snapshot.breakouts[0].on_air && !snapshot.channels[0].running);
     assert!(db.snapshot(20 + DAY_MS).await.unwrap().breakouts.is_empty());
@@ -211,7 +234,8 @@ async fn pages_go_on_where_they_ended_even_after_deletes(engine: Engine) {
         db.channel_create(&channel(name, &group), time).await.unwrap();
     }
     let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
-    db.channel_delete("b").await.unwrap();
+    let gone = db.channel_retire("b", 4).await.unwrap();
+    db.channel_remove(&gone.id).await.unwrap();
     let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
     assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(second.next, None);
@@ -222,7 +246,8 @@ async fn traffic_of_what_is_gone_is_passed_over(engine: Engine) {
     let new = channel("c", &group);
     db.channel_create(&new, 1).await.unwrap();
     let traffic = |distribution| Traffic { requests: 1, bytes: 10, ..Traffic::none(distribution) };
-    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.id.clone())]).await.unwrap();
+    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.id.clone())], 61_000).await.unwrap();
+    assert_eq!(db.local_traffic(&new.distribution.id, 1, 1).await.unwrap(), (1, 10));
     let row = db.distribution_find(new.distribution.id.as_str()).await.unwrap();
     assert_eq!((row.requests_total, row.bytes_total), (1, 10));
 }
@@ -238,5 +263,6 @@ async fn writers_at_once_wait_for_each_other(engine: Engine) {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(db.snapshot(1).await.unwrap().channels.len(), 20);
+    let page = db.channel_page(&PageRequest { limit: 50, after: None }).await.unwrap();
+    assert_eq!(page.items.len(), 20);
 }

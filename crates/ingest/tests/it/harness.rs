@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anabranch_ingest::{Config, Ingest, IngestSession};
 use anabranch_media::{Event, TrackKind};
-use anabranch_model::{ChannelId, ChannelSpec, InputId, InputSpec, InputState, Report, Snapshot};
+use anabranch_model::{ChannelId, ChannelSpec, FailoverSpec, InputId, InputSpec, InputState, Report, Snapshot};
 use anabranch_net::Shutdown;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::process::Command;
@@ -59,6 +59,13 @@ impl Server {
         self.snapshot.send_replace(Arc::new(snapshot(version, &self.channel, &self.input, key)));
     }
 
+    /// Gives the input an allow-list.
+    pub(crate) fn set_allow(&self, version: u64, entries: &[&str]) {
+        let mut snapshot = snapshot(version, &self.channel, &self.input, KEY);
+        snapshot.channels[0].inputs[0].allow = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
     pub(crate) async fn session(&mut self) -> IngestSession {
         soon("session", self.sessions.recv()).await.unwrap()
     }
@@ -95,7 +102,8 @@ fn snapshot(version: u64, channel: &ChannelId, input: &InputId, key: &str) -> Sn
         running: false,
         segment_target_seconds: 6,
         window_seconds: 60,
-        inputs: vec![InputSpec { id: input.clone(), stream_key: key.to_owned() }],
+        failover: FailoverSpec::default(),
+        inputs: vec![InputSpec { id: input.clone(), stream_key: key.to_owned(), allow: Vec::new() }],
     };
     Snapshot { version, channels: vec![channel], ..Snapshot::default() }
 }
