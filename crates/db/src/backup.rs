@@ -5,11 +5,19 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use crate::{Db, Error, migrate};
+use crate::{Db, Error, migrate, sql};
 
 /// How far versions and sequences go up when a backup takes the place of the database: further than they can have gone since it
 /// was made, so that no edge takes what it is told for what it has.
 const LEAP: i64 = 1 << 20;
+
+/// Numbers of invalidations, as edges know them, and those that numbers are taken from when a distribution is made again.
+const LEAPS: [&str; 3] = [
+    "UPDATE local_distributions SET invalidation_sequence = invalidation_sequence + $1,
+                                    invalidation_floor = invalidation_sequence + $1",
+    "UPDATE distributions SET invalidation_sequence = invalidation_sequence + $1",
+    "UPDATE invalidations SET sequence = sequence + $1",
+];
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +71,13 @@ impl Db {
     async fn leap(&self) -> Result<u64, Error> {
         let mut tx = self.begin().await?;
         let version: i64 =
-            crate::sql::scalar("UPDATE meta SET value = value + $1 WHERE key = 'snapshot_version' RETURNING value")
+            sql::scalar("UPDATE meta SET value = value + $1 WHERE key = 'snapshot_version' RETURNING value")
                 .bind(LEAP)
                 .fetch_one(&mut tx)
                 .await?;
-        crate::sql::query(
-            "UPDATE distributions SET invalidation_sequence = invalidation_sequence + $1,
-                                      invalidation_floor = invalidation_sequence + $1",
-        )
-        .bind(LEAP)
-        .execute(&mut tx)
-        .await?;
+        for statement in LEAPS {
+            sql::query(statement).bind(LEAP).execute(&mut tx).await?;
+        }
         tx.commit().await?;
         u64::try_from(version).map_err(|_| Error::Value { column: "value", value: version.to_string() })
     }
