@@ -163,7 +163,7 @@ impl Feed {
             self.seen =
                 if page.more { page.entries.last().map_or(page.newest, |last| last.sequence) } else { page.newest };
             for entry in page.entries {
-                render(&mut text, log::view(entry));
+                render(&mut text, &log::view(entry));
             }
             if !text.is_empty() {
                 sent = true;
@@ -188,10 +188,9 @@ impl Feed {
 }
 
 /// An entry as one event. JSON has no line ends of its own.
-fn render(text: &mut String, entry: log::LogEntry) {
-    let (sequence, event) = (entry.sequence, entry.r#type.clone());
-    if let Ok(data) = serde_json::to_string(&entry) {
+fn render(text: &mut String, entry: &log::LogEntry) {
+    if let Ok(data) = serde_json::to_string(entry) {
         // Writing to a text does not fail.
-        let _ = write!(text, "id: {sequence}\nevent: {event}\ndata: {data}\n\n");
+        let _ = write!(text, "id: {}\nevent: {}\ndata: {data}\n\n", entry.sequence, entry.r#type);
     }
 }
