@@ -1,6 +1,7 @@
 //! Whole-process scenarios: the real binary, a real encoder, real players. One file a promise.
 
 mod access;
+mod backup;
 mod browser;
 mod distributions;
 mod edge_role;
@@ -12,6 +13,7 @@ mod live_to_viewer;
 mod players;
 mod process;
 mod signers;
+mod two_controllers;
 
 use std::time::Duration;
 

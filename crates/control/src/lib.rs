@@ -13,6 +13,7 @@ mod http;
 mod nodes;
 mod observe;
 mod reconcile;
+mod standby;
 mod stream;
 mod time;
 mod webhook;
@@ -33,6 +34,8 @@ use crate::reconcile::Reconciler;
 use crate::webhook::Driver;
 
 pub use crate::webhook::PrivateAddresses;
+
+pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]

@@ -156,9 +156,11 @@ impl Feed {
                 }
             };
             let mut text = String::new();
-            if self.seen < page.floor {
-                // What happened in between is no longer kept: the reader must look at things as they are.
-                let _ = write!(text, "event: gap\ndata: {{\"after\":{},\"floor\":{}}}\n\n", self.seen, page.floor);
+            if self.seen < page.floor || self.seen > page.newest {
+                // What happened in between is no longer kept, or the log is another one: the reader must look at things as they
+                // are.
+                let floor = page.floor.min(page.newest);
+                let _ = write!(text, "event: gap\ndata: {{\"after\":{},\"floor\":{floor}}}\n\n", self.seen);
             }
             self.seen =
                 if page.more { page.entries.last().map_or(page.newest, |last| last.sequence) } else { page.newest };

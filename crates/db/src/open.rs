@@ -8,6 +8,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::lead::Lead;
 use crate::sql::Pool;
 use crate::{Db, Error, migrate};
 
@@ -38,6 +39,9 @@ const SERVER_SETTINGS: [(&str, &str); 7] = [
     ("tcp_user_timeout", "10000"),
 ];
 
+/// A process that stands still gives up the lead: one that runs says something on that session every second.
+const LEAD_SETTING: (&str, &str) = ("idle_session_timeout", "10s");
+
 impl Db {
     /// Opens the file, makes it if it is missing, and brings it to this binary's schema. One process has it open at a time; the
     /// caller sees to that.
@@ -59,12 +63,12 @@ impl Db {
         migrate::sqlite(&writer).await?;
         let readers =
             pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await.map_err(open)?;
-        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers)))
+        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers), Lead::alone()))
     }
 
-    /// Opens a database of a PostgreSQL server (13 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
-    /// brings it to this binary's schema. Several processes may have it open. The database must exist; the user must be allowed
-    /// to create tables in it.
+    /// Opens a database of a PostgreSQL server (14 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
+    /// brings it to this binary's schema. Several processes may have it open; one acts, see [`Db::try_lead`]. The database must
+    /// exist; the user must be allowed to create tables in it.
     ///
     /// # Errors
     /// The URL is none, the server does not answer or refuses, the database was written by a newer binary, or its history differs
@@ -72,17 +76,15 @@ impl Db {
     pub async fn open_url(url: &str) -> Result<Self, Error> {
         let options = server(url)?;
         let connect = |source| Error::Connect { place: place(&options), source };
+        reach(&options).await.map_err(connect)?;
         // By a connection of its own: a migration may take longer than any other statement.
         let unlimited = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-        let mut conn = match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&unlimited)).await {
-            Ok(connected) => connected.map_err(connect)?,
-            Err(_) => return Err(connect(sqlx::Error::PoolTimedOut)),
-        };
-        migrate::postgres(&mut conn).await?;
-        conn.close().await.map_err(connect)?;
+        let migrations = pool().max_connections(1).connect_with(unlimited).await.map_err(connect)?;
+        migrate::postgres(&migrations).await?;
+        migrations.close().await;
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(connect)?;
         let readers = pool().max_connections(POSTGRES_READERS).connect_with(options.clone()).await.map_err(connect)?;
-        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers)))
+        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options.options([LEAD_SETTING]))))
     }
 }
 
@@ -93,6 +95,14 @@ fn server(url: &str) -> Result<PgConnectOptions, Error> {
     }
     let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
     Ok(options.application_name("anabranch").options(SERVER_SETTINGS))
+}
+
+/// Connects once: a pool tries again for long and then says only that time is up.
+async fn reach(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected?.close().await,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer").into()),
+    }
 }
 
 /// The place that a URL leads to, without the password.

@@ -135,7 +135,7 @@ fn one_line(value: &Value) -> String {
 }
 
 /// Prints a line as it is.
-pub(super) fn line(text: &str) -> Result<()> {
+pub(crate) fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 

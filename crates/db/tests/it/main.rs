@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod backup;
 mod delivery;
 mod engines;
+mod lead;
 mod log;
 mod scratch;
 
