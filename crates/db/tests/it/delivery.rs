@@ -1,8 +1,8 @@
 //! Distributions of their own, keys in groups, invalidations, and the migration to them.
 
 use anabranch_db::{
-    Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation, NewKey,
-    NewKeyGroup, PageRequest,
+    Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, LogFilter, LogOrder,
+    LogRange, NewInvalidation, NewKey, NewKeyGroup, PageRequest, acting,
 };
 use anabranch_model::{DistributionId, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId};
 use sqlx::Connection as _;
@@ -38,12 +38,66 @@ fn order(distribution: &DistributionId, reference: &str, paths: &[&str]) -> NewI
 
 both!(
     a_configuration_changes_by_generations,
+    what_operators_do_is_written,
     references_and_aliases_belong_to_one_distribution,
     what_a_configuration_names_must_exist_and_stay,
     a_key_may_be_in_several_groups,
     invalidations_are_numbered_and_repeatable,
     a_log_that_is_full_raises_its_floor,
 );
+
+async fn what_operators_do_is_written(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    acting("anna", async {
+        db.key_create(&key("K1", &["default"]), 1).await.unwrap();
+        db.key_create(&key("K2", &[]), 2).await.unwrap();
+        db.key_group_create(&group("more", &["K1"]), 3).await.unwrap();
+        db.key_group_update("more", &["K2".into()], 4).await.unwrap();
+        db.key_group_update("more", &[], 5).await.unwrap();
+        db.key_group_delete("more", 6).await.unwrap();
+        db.key_delete("K2", 7).await.unwrap();
+    })
+    .await;
+    let new = distribution(&[]);
+    db.distribution_create(&new, 8).await.unwrap();
+    db.distribution_confirm(&new.id, db.distribution_find(new.id.as_str()).await.unwrap().changed_version, 9)
+        .await
+        .unwrap();
+    let one = order(&new.id, "r", &["/a*"]);
+    db.invalidation_create(&one, 10).await.unwrap();
+    db.invalidation_create(&one, 10).await.unwrap();
+    db.invalidations_confirm(std::slice::from_ref(&one.id), 11).await.unwrap();
+    db.invalidations_confirm(std::slice::from_ref(&one.id), 11).await.unwrap();
+    let off = DistributionContent { enabled: false, config: "off".into(), ..new.content.clone() };
+    db.distribution_update(new.id.as_str(), &off, None, 12).await.unwrap();
+    db.distribution_update(new.id.as_str(), &off, None, 12).await.unwrap();
+    db.distribution_delete(new.id.as_str(), None, 13).await.unwrap();
+    let range = LogRange { after: None, before: None, order: LogOrder::OldestFirst, limit: 100 };
+    let entries = db.log_page(&LogFilter::default(), &range).await.unwrap().entries;
+    let told: Vec<_> = entries.iter().map(|entry| (entry.at, entry.word.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (1, "key.created"),
+            (2, "key.created"),
+            (3, "key_group.created"),
+            (4, "key_group.updated"),
+            (5, "key_group.updated"),
+            (6, "key_group.deleted"),
+            (7, "key.deleted"),
+            (8, "distribution.created"),
+            (9, "distribution.deployed"),
+            (10, "invalidation.created"),
+            (11, "invalidation.completed"),
+            (12, "distribution.updated"),
+            (12, "distribution.in_progress"),
+            (13, "distribution.deleted"),
+        ]
+    );
+    assert!(entries[..7].iter().all(|entry| entry.actor.as_deref() == Some("anna")));
+    assert!(entries.iter().all(|entry| !entry.details.to_string().contains("private")));
+    assert_eq!(entries[9].details["first"], "/a*");
+}
 
 async fn a_configuration_changes_by_generations(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
@@ -216,7 +270,8 @@ async fn rows_of_the_first_schema_are_taken_over() {
     let mut conn = raw_new(&path).await;
     sqlx::raw_sql(first).execute(&mut conn).await.unwrap();
     sqlx::raw_sql(
-        "INSERT INTO key_groups VALUES ('g1', 'default', 1);
+        "INSERT INTO tokens VALUES (zeroblob(32), 'admin', 1);
+         INSERT INTO key_groups VALUES ('g1', 'default', 1);
          INSERT INTO keys VALUES ('K1', 'g1', 'first', 'private', 'public', 1, NULL, NULL);
          INSERT INTO channels VALUES ('c1', 'c', '', 0, 'Idle', 1, 6, 60, NULL, 1, 1, NULL, NULL);
          INSERT INTO inputs VALUES ('i1', 'c1', 0, 'secret');
@@ -236,6 +291,9 @@ async fn rows_of_the_first_schema_are_taken_over() {
     let key = db.key_find("first").await.unwrap();
     assert_eq!((key.private_pem.as_deref(), key.groups.len()), (Some("private"), 1));
     assert_eq!(db.snapshot(2).await.unwrap().key_groups[0].keys.len(), 1);
+    let (_, tokens) = db.tokens_live().await.unwrap();
+    assert_eq!((tokens[0].hash, tokens[0].name.as_str()), ([0; 32], "admin"));
+    assert_eq!(tokens[0].scopes, ["admin"], "tokens of before may do everything");
     db.channel_delete("c", 9).await.unwrap();
     assert!(db.snapshot(2).await.unwrap().distributions.is_empty(), "it goes with its channel");
 }
