@@ -156,14 +156,16 @@ impl Feed {
                 }
             };
             let mut text = String::new();
-            if self.seen < page.floor {
-                // What happened in between is no longer kept: the reader must look at things as they are.
-                let _ = write!(text, "event: gap\ndata: {{\"after\":{},\"floor\":{}}}\n\n", self.seen, page.floor);
+            if self.seen < page.floor || self.seen > page.newest {
+                // What happened in between is no longer kept, or the log is another one: the reader must look at things as they
+                // are.
+                let floor = page.floor.min(page.newest);
+                let _ = write!(text, "event: gap\ndata: {{\"after\":{},\"floor\":{floor}}}\n\n", self.seen);
             }
             self.seen =
                 if page.more { page.entries.last().map_or(page.newest, |last| last.sequence) } else { page.newest };
             for entry in page.entries {
-                render(&mut text, log::view(entry));
+                render(&mut text, &log::view(entry));
             }
             if !text.is_empty() {
                 sent = true;
@@ -188,10 +190,9 @@ impl Feed {
 }
 
 /// An entry as one event. JSON has no line ends of its own.
-fn render(text: &mut String, entry: log::LogEntry) {
-    let (sequence, event) = (entry.sequence, entry.r#type.clone());
-    if let Ok(data) = serde_json::to_string(&entry) {
+fn render(text: &mut String, entry: &log::LogEntry) {
+    if let Ok(data) = serde_json::to_string(entry) {
         // Writing to a text does not fail.
-        let _ = write!(text, "id: {sequence}\nevent: {event}\ndata: {data}\n\n");
+        let _ = write!(text, "id: {}\nevent: {}\ndata: {data}\n\n", entry.sequence, entry.r#type);
     }
 }

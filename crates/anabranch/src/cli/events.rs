@@ -158,7 +158,9 @@ pub(super) async fn log(arguments: LogArguments) -> Result<()> {
     let limit = limit.unwrap_or(if follow { 10 } else { SHOWN });
     let (entries, newest) = newest(&client, &query, limit).await?;
     for entry in entries.iter().rev() {
-        output::entry(&connection, entry)?;
+        if output::entry(&connection, entry)? == output::Reader::Gone {
+            return Ok(());
+        }
     }
     if !follow {
         return Ok(());

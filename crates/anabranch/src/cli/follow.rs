@@ -67,7 +67,7 @@ impl Parser {
     }
 }
 
-/// Prints entries behind `after` as they come, until it is interrupted or refused. A stream that ends is opened again where it was.
+/// Prints entries behind `after` as they come, until it is interrupted or refused, or nobody reads them. A stream that ends is opened again where it was.
 pub(super) async fn log(connection: &Connection, client: &Client, path: &str, after: u64) -> Result<()> {
     let mut seen = after;
     let mut complained = false;
@@ -79,26 +79,30 @@ pub(super) async fn log(connection: &Connection, client: &Client, path: &str, af
                 complained = true;
             }
             Err(_) => {}
-            Ok(()) => complained = false,
+            Ok(output::Reader::Gone) => return Ok(()),
+            Ok(output::Reader::There) => complained = false,
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn once(connection: &Connection, client: &Client, path: &str, seen: &mut u64) -> Result<()> {
+async fn once(connection: &Connection, client: &Client, path: &str, seen: &mut u64) -> Result<output::Reader> {
     let mut response = client.stream(path, Some(*seen)).await?;
     let mut parser = Parser::default();
     while let Some(chunk) = response.chunk().await? {
         for event in parser.feed(&chunk)? {
             match serde_json::from_str::<Value>(&event.data) {
                 Ok(_) if event.name == "gap" => output::remark("entries in between are no longer kept"),
-                Ok(entry) => output::entry(connection, &entry)?,
+                Ok(entry) if output::entry(connection, &entry)? == output::Reader::Gone => {
+                    return Ok(output::Reader::Gone);
+                }
+                Ok(_) => {}
                 Err(_) => bail!("the event stream holds what is no JSON"),
             }
         }
         *seen = parser.last_id.unwrap_or(*seen);
     }
-    Ok(())
+    Ok(output::Reader::There)
 }
 
 #[cfg(test)]

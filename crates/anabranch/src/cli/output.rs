@@ -161,10 +161,10 @@ pub(super) fn progress_end(connection: &Connection) {
 }
 
 /// Prints an entry of the log: a line of text, or of JSON.
-pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<()> {
+pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<Reader> {
     match chosen(connection) {
-        Output::Json => print(&format!("{entry}\n")),
-        Output::Table => print(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
+        Output::Json => write(&format!("{entry}\n")),
+        Output::Table => write(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
     }
 }
 
@@ -284,10 +284,22 @@ fn json(value: &Value) -> Result<()> {
 
 /// Writes an answer. A reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> Result<()> {
+    write(text).map(|_| ())
+}
+
+/// Whether anybody still reads what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    There,
+    Gone,
+}
+
+fn write(text: &str) -> Result<Reader> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error).context("cannot write the answer"),
     }
 }
 

@@ -85,6 +85,12 @@ impl Driver {
     }
 
     async fn pass(&mut self) -> Result<(), Error> {
+        if !self.app.db.is_leader() {
+            // Another controller delivers now, from the rows.
+            self.sends.abort_all();
+            self.told.clear();
+            return Ok(());
+        }
         if self.met_at.is_none_or(|met| met.elapsed() >= LOOK_AGAIN) {
             self.meet_rows().await?;
             self.met_at = Some(Instant::now());

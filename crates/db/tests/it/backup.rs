@@ -1,8 +1,8 @@
 //! Backups of a file in use, and their way back.
 
+use anabranch_db::{Db, Error, LogFilter, LogOrder, LogRange, NewLocalDistribution, PageRequest, Wish};
 use std::collections::BTreeSet;
 
-use anabranch_db::{Db, Error, NewLocalDistribution, PageRequest, Wish};
 use anabranch_model::DistributionId;
 
 use crate::channel;
@@ -44,9 +44,10 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     assert_eq!(Db::check_backup(&copy).await.unwrap(), backup);
     let before = db.snapshot(1).await.unwrap();
     assert!(backup.snapshot <= before.version);
+    let logged = db.log_newest().await.unwrap();
     db.close().await;
 
-    let version = Db::revive(&copy).await.unwrap();
+    let version = Db::revive(&copy, 9).await.unwrap();
     assert!(!copy.with_file_name("copy-wal").exists(), "all of it is in the one file");
     let db = Db::open(&copy).await.unwrap();
     let after = db.snapshot(1).await.unwrap();
@@ -60,6 +61,10 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     let log = &after.invalidations[&own.id];
     assert!(log.floor > before.invalidations[&own.id].last(), "what is cached is of no use any more");
     db.channel_wish("first", Wish::Run, 2).await.unwrap();
+    let range = LogRange { after: None, before: None, order: LogOrder::NewestFirst, limit: 3 };
+    let entries = db.log_page(&LogFilter::default(), &range).await.unwrap().entries;
+    assert_eq!(entries[2].word, "database.restored");
+    assert!(entries[2].sequence > logged, "no number stands for two entries");
 }
 
 #[tokio::test]
