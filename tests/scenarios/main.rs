@@ -1,6 +1,7 @@
 //! Whole-process scenarios: the real binary, a real encoder, real players. One file a promise.
 
 mod access;
+mod backup;
 mod browser;
 mod crash;
 mod distributions;
@@ -13,6 +14,7 @@ mod live_to_viewer;
 mod players;
 mod process;
 mod signers;
+mod two_controllers;
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ wait \"$server\"
 rm -rf \"$folder\"";
 
 /// Settings for a server whose data nobody will miss.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 12] = [
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -48,6 +48,9 @@ const SETTINGS: [&str; 9] = [
     "shared_buffers=64MB",
     "jit=off",
     "listen_addresses=127.0.0.1",
+    "ssl=on",
+    "ssl_cert_file=../certificate",
+    "ssl_key_file=../key",
 ];
 
 /// The running server.
@@ -69,7 +72,7 @@ pub(crate) fn run(command: &[String]) -> Result<()> {
     let Some((program, arguments)) = command.split_first() else {
         bail!(Unusable("name a command to run, such as: cargo nextest run -p anabranch-db".to_owned()));
     };
-    tools::require(&[tools::POSTGRES])?;
+    tools::require(&[tools::POSTGRES, tools::OPENSSL])?;
     let server = Server::start()?;
     process::run(Command::new(program).args(arguments).env(VARIABLE, &server.url))
 }
@@ -113,6 +116,12 @@ impl Server {
                 .arg(format!("--pwfile={}", password_file.display()))
                 .arg("--pgdata")
                 .arg(&cluster),
+        )?;
+        // As on a real server, the connection is encrypted unless a client asks for less.
+        process::read(
+            own(Command::new("openssl"), user, folder)
+                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+                .args(["-subj", "/CN=127.0.0.1", "-days", "2", "-keyout", "key", "-out", "certificate"]),
         )?;
         for _ in 0..TRIES {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port();

@@ -28,6 +28,10 @@ enum Command {
     Serve(config::ServeArguments),
     /// Run an edge alone, from a snapshot file
     Edge(node::EdgeArguments),
+    /// Write a backup of the database to a new file; the server may run meanwhile
+    Backup(node::BackupArguments),
+    /// Make a backup the database; the server must not run, and what was there is kept beside it
+    Restore(node::BackupArguments),
     #[command(flatten)]
     Client(cli::ClientCommand),
 }
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(serve) => node::serve(&serve),
         Command::Edge(edge) => node::edge(&edge),
+        Command::Backup(arguments) => node::back_up(arguments).and_then(|done| cli::line(&done)),
+        Command::Restore(arguments) => node::restore(arguments).and_then(|done| cli::line(&done)),
         Command::Client(client) => cli::run(client),
     };
     match outcome {

@@ -14,6 +14,7 @@ mod local;
 mod nodes;
 mod observe;
 mod reconcile;
+mod standby;
 mod time;
 
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::reconcile::{Engine, Reconciler};
+
+pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
 #[derive(Clone)]

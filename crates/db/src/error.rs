@@ -31,6 +31,14 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A file is no sound database of ours.
+    #[error("not a usable backup: {path}: {reason}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A newer binary wrote the file.
     #[error(
         "the database has schema version {found} and this binary knows only up to {known}: start the newer binary, or \
@@ -42,12 +50,26 @@ pub enum Error {
         /// Newest version of this binary.
         known: i64,
     },
+    /// An older binary acts on the database.
+    #[error(
+        "a controller that knows schema version {found} acts on the database, and this binary needs {known}: stop that one, \
+         then this one brings the database up to date"
+    )]
+    Older {
+        /// Version of the database.
+        found: i64,
+        /// Newest version of this binary.
+        known: i64,
+    },
     /// The schema cannot be brought up to date.
     #[error("cannot migrate the database")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// A query failed: disk full, I/O, lock.
     #[error("a database query failed")]
     Query(#[from] sqlx::Error),
+    /// Another process acts on the database.
+    #[error("another controller acts on this database; this one stands by")]
+    NotLeader,
     /// A stored value is not one that this code writes.
     #[error("the database holds an unknown value in column {column}: {value:?}")]
     Value {
@@ -171,6 +193,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database was away or busy, so that the same may succeed in a moment.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NotLeader => true,
+            Self::Query(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
+            // SQLite: locked. PostgreSQL: no connection, no room, not in a state to do it or too late for a lock, interrupted.
+            Self::Query(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                code == "5" || ["08", "53", "55", "57"].iter().any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+
     pub(crate) fn not_found(subject: &'static str, wanted: &str) -> Self {
         Self::NotFound { subject, wanted: wanted.to_owned() }
     }

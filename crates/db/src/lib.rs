@@ -4,9 +4,10 @@
 //! Out: typed rows; [`SnapshotRows`], whose version goes up in the transaction of each change.
 //! Never: HTTP, keys or tokens in clear text that are not rows, clocks, decisions about nodes, what a configuration means
 //! (that is `control`).
-//! Spec: SQLite in WAL mode, or PostgreSQL 13 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
+//! Spec: SQLite in WAL mode, or PostgreSQL 14 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
 //! `migrations/postgres`.
 
+mod backup;
 mod breakout;
 mod channel;
 mod distribution;
@@ -14,6 +15,7 @@ mod error;
 mod invalidation;
 mod key;
 mod key_group;
+mod lead;
 mod local;
 mod local_invalidation;
 mod migrate;
@@ -27,6 +29,9 @@ mod sql;
 mod token;
 mod traffic;
 
+use std::sync::Arc;
+
+pub use backup::Backup;
 pub use breakout::{BreakoutRow, NewBreakout};
 pub use channel::{ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution, Retire};
@@ -43,6 +48,7 @@ pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::TokenHash;
 pub use traffic::Taken;
 
+use lead::Lead;
 use sql::{Pool, Tx};
 
 /// The database. Cheap to clone.
@@ -50,6 +56,7 @@ use sql::{Pool, Tx};
 pub struct Db {
     writer: Pool,
     readers: Pool,
+    lead: Arc<Lead>,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -80,12 +87,13 @@ pub struct Idempotency {
 }
 
 impl Db {
-    fn new(writer: Pool, readers: Pool) -> Self {
-        Self { writer, readers }
+    fn new(writer: Pool, readers: Pool, lead: Lead) -> Self {
+        Self { writer, readers, lead: Arc::new(lead) }
     }
 
     /// Ends every connection; open queries finish first.
     pub async fn close(&self) {
+        self.lead.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -101,7 +109,9 @@ impl Db {
 
     /// A transaction that changes rows without telling the data plane.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(self.writer.write().await?)
+        let mut tx = self.writer.write().await?;
+        self.lead.check(&mut tx).await?;
+        Ok(tx)
     }
 
     /// A transaction that reads what was there at one moment.

@@ -2,7 +2,7 @@
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 
 use crate::Error;
@@ -45,8 +45,8 @@ pub(crate) async fn sqlite(pool: &SqlitePool) -> Result<(), Error> {
 }
 
 /// Two processes that start at once wait for each other: the migrator holds a lock of the database.
-pub(crate) async fn postgres(conn: &mut PgConnection) -> Result<(), Error> {
-    migrator(|step| step.postgres).run(conn).await.map_err(fault)
+pub(crate) async fn postgres(pool: &PgPool) -> Result<(), Error> {
+    migrator(|step| step.postgres).run(pool).await.map_err(fault)
 }
 
 fn migrator(text: fn(&Step) -> &'static str) -> Migrator {

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Row as _};
 
+use crate::lead::{HELD, LEADER_LOCK, Lead};
 use crate::sql::Pool;
 use crate::{Db, Error, migrate};
 
@@ -38,6 +39,9 @@ const SERVER_SETTINGS: [(&str, &str); 7] = [
     ("tcp_user_timeout", "10000"),
 ];
 
+/// A process that stands still gives up the lead: one that runs says something on that session every second.
+const LEAD_SETTING: (&str, &str) = ("idle_session_timeout", "10s");
+
 impl Db {
     /// Opens the file, makes it if it is missing, and brings it to this binary's schema. One process has it open at a time; the
     /// caller sees to that.
@@ -59,30 +63,29 @@ impl Db {
         migrate::sqlite(&writer).await?;
         let readers =
             pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await.map_err(open)?;
-        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers)))
+        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers), Lead::alone()))
     }
 
-    /// Opens a database of a PostgreSQL server (13 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
-    /// brings it to this binary's schema. Several processes may have it open. The database must exist; the user must be allowed
-    /// to create tables in it.
+    /// Opens a database of a PostgreSQL server (14 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
+    /// brings it to this binary's schema. Several processes may have it open; one acts, see [`Db::try_lead`]. The database must
+    /// exist; the user must be allowed to create tables in it.
     ///
     /// # Errors
-    /// The URL is none, the server does not answer or refuses, the database was written by a newer binary, or its history differs
-    /// from ours. No message holds the password.
+    /// The URL is none, the server does not answer or refuses, the database was written by a newer binary or is in use by an older
+    /// one, or its history differs from ours. No message holds the password.
     pub async fn open_url(url: &str) -> Result<Self, Error> {
         let options = server(url)?;
         let connect = |source| Error::Connect { place: place(&options), source };
+        let conn = reach(&options).await.map_err(connect)?;
+        refuse_under_older(conn).await?;
         // By a connection of its own: a migration may take longer than any other statement.
         let unlimited = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-        let mut conn = match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&unlimited)).await {
-            Ok(connected) => connected.map_err(connect)?,
-            Err(_) => return Err(connect(sqlx::Error::PoolTimedOut)),
-        };
-        migrate::postgres(&mut conn).await?;
-        conn.close().await.map_err(connect)?;
+        let migrations = pool().max_connections(1).connect_with(unlimited).await.map_err(connect)?;
+        migrate::postgres(&migrations).await?;
+        migrations.close().await;
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(connect)?;
         let readers = pool().max_connections(POSTGRES_READERS).connect_with(options.clone()).await.map_err(connect)?;
-        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers)))
+        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options.options([LEAD_SETTING]))))
     }
 }
 
@@ -93,6 +96,27 @@ fn server(url: &str) -> Result<PgConnectOptions, Error> {
     }
     let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
     Ok(options.application_name("anabranch").options(SERVER_SETTINGS))
+}
+
+/// Connects once: a pool tries again for long and then says only that time is up.
+async fn reach(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer").into()),
+    }
+}
+
+/// Leaves the schema alone under a controller that acts by an older one: its statements are prepared for that.
+async fn refuse_under_older(mut conn: PgConnection) -> Result<(), Error> {
+    let acts = sqlx::query(HELD).bind(LEADER_LOCK).fetch_one(&mut conn).await?;
+    if acts.try_get(0)? {
+        let newest = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut conn).await?;
+        let (found, known): (i64, i64) = (newest.try_get(0)?, migrate::newest());
+        if found < known {
+            return Err(Error::Older { found, known });
+        }
+    }
+    Ok(conn.close().await?)
 }
 
 /// The place that a URL leads to, without the password.

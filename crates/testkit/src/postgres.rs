@@ -35,11 +35,11 @@ impl Database {
         Some(database)
     }
 
-    /// Its URL, with the password.
+    /// Its URL, with the password, and without TLS: hundreds of handshakes would take longer than the tests.
     #[must_use]
     pub fn url(&self) -> String {
         let server = self.server.rsplit_once('/').expect("the URL of a database").0;
-        format!("{server}/{}", self.name)
+        format!("{server}/{}?sslmode=disable", self.name)
     }
 
     /// Ends every connection to it, as a restart of the server would.
@@ -49,6 +49,17 @@ impl Database {
     pub fn cut(&self) {
         let text = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
         self.command(&text).expect("cut connections");
+    }
+
+    /// Lets nobody in and ends every connection, or lets all in again: a server that is away, as far as this database goes.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub fn away(&self, away: bool) {
+        self.command(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {}", self.name, !away)).expect("a changed database");
+        if away {
+            self.cut();
+        }
     }
 
     fn command(&self, text: &str) -> Result<(), String> {

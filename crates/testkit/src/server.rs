@@ -16,6 +16,12 @@ use crate::{Viewer, wait_for};
 /// Token of every test server.
 const TOKEN: &str = "test-admin-token-0123456789";
 
+/// What `/readyz` answers when the server acts.
+const READY: u16 = 200;
+
+/// What `/readyz` answers when another server acts.
+const STANDS_BY: u16 = 503;
+
 /// Longest start.
 const START: Duration = Duration::from_secs(30);
 
@@ -44,6 +50,19 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
+        Self::start_until(environment, READY)
+    }
+
+    /// Starts a server that is to stand by, since another one acts on the same database.
+    ///
+    /// # Panics
+    /// As [`Server::start`], or it does not stand by.
+    #[must_use]
+    pub fn start_standing_by(environment: &[(&str, &str)]) -> Self {
+        Self::start_until(environment, STANDS_BY)
+    }
+
+    fn start_until(environment: &[(&str, &str)], readiness: u16) -> Self {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let ports = free_ports();
@@ -51,7 +70,7 @@ impl Server {
         let mut server = Self { child, dir, ports, environment };
         // A port that was free may be taken by a test beside this one before the server has it.
         for _ in 0..5 {
-            if server.comes_up() {
+            if server.comes_up(readiness) {
                 return server;
             }
             assert!(server.log().contains("cannot listen"), "the server ended:\n{}", server.log());
@@ -61,14 +80,22 @@ impl Server {
         panic!("no free ports:\n{}", server.log());
     }
 
-    /// Waits until the server answers; false when it ends instead.
-    fn comes_up(&mut self) -> bool {
+    /// Waits until the server that stood by acts.
+    ///
+    /// # Panics
+    /// It ends, or does not act within half a minute.
+    pub fn wait_ready(&mut self) {
+        assert!(self.comes_up(READY), "the server ended:\n{}", self.log());
+    }
+
+    /// Waits until the server answers `/readyz` with this status; false when it ends instead.
+    fn comes_up(&mut self, readiness: u16) -> bool {
         let url = format!("{}/readyz", self.api());
         wait_for("the server to be ready", START, || {
             if self.child.try_wait().expect("a child to ask").is_some() {
                 return Some(false);
             }
-            Viewer::new().try_get(&url).filter(|answer| answer.status == 200).map(|_| true)
+            Viewer::new().try_get(&url).filter(|answer| answer.status == readiness).map(|_| true)
         })
     }
 
@@ -187,10 +214,37 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Makes it stand still, or go on.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn stand_still(&self, still: bool) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(Pid::from_raw(pid), signal).expect("a running server");
+    }
+
+    /// Waits until the server that acted stands by.
+    ///
+    /// # Panics
+    /// It ends, or still acts after half a minute.
+    pub fn wait_standing_by(&mut self) {
+        assert!(self.comes_up(STANDS_BY), "the server ended:\n{}", self.log());
+    }
+
     /// Starts it again on the same data and ports, and waits until it is ready.
     pub fn restart(&mut self) {
+        self.restart_until(READY);
+    }
+
+    /// The same when another server has come to act meanwhile, so that this one stands by.
+    pub fn restart_standing_by(&mut self) {
+        self.restart_until(STANDS_BY);
+    }
+
+    fn restart_until(&mut self, readiness: u16) {
         self.child = spawn(self.dir.path(), self.ports, &self.environment);
-        assert!(self.comes_up(), "the server ended:\n{}", self.log());
+        assert!(self.comes_up(readiness), "the server ended:\n{}", self.log());
     }
 
     /// Starts it again on the same data and ports with other environment variables; it may end at once.
@@ -215,7 +269,7 @@ impl Server {
     /// Waits until it is ready; false when it ends instead.
     #[must_use]
     pub fn is_ready(&mut self) -> bool {
-        self.comes_up()
+        self.comes_up(READY)
     }
 
     /// Runs the command line against this server; its JSON answer, or what it says on standard error.

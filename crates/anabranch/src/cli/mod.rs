@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use client::Client;
 use delivery::{Deletion, DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
-pub(crate) use output::{announce_first_token, complain};
+pub(crate) use output::{announce_first_token, complain, line};
 
 /// Time between two looks at a state that is awaited.
 const POLL: Duration = Duration::from_millis(200);

@@ -81,7 +81,7 @@ pub(crate) fn announce_first_token(token: &str) {
 }
 
 /// Prints a line as it is.
-pub(super) fn line(text: &str) -> Result<()> {
+pub(crate) fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 

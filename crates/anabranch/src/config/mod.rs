@@ -56,6 +56,7 @@ pub(crate) struct ServeArguments {
 /// Keys of the file, with their environment variables. The one list of what may be configured.
 const KEYS: &[(&str, &str)] = &[
     ("data", "ANABRANCH_DATA"),
+    ("database", "ANABRANCH_DATABASE"),
     ("drain", "ANABRANCH_DRAIN"),
     ("api.listen", "ANABRANCH_API_LISTEN"),
     ("api.listen", "ANABRANCH_API"),
@@ -153,6 +154,8 @@ pub(crate) enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
+    /// URL of a PostgreSQL database; without it a file in the data directory.
+    pub(crate) database: Option<Secret>,
     #[serde(deserialize_with = "duration")]
     pub(crate) drain: Duration,
     pub(crate) api: Api,
@@ -263,6 +266,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("anabranch-data"),
+            database: None,
             drain: Duration::from_secs(10),
             api: Api::default(),
             metrics: Metrics::default(),
@@ -380,6 +384,15 @@ impl Config {
         }
         if self.provider.sweep < MIN_SWEEP {
             bail!("provider.sweep must be at least 1s: {} ms", self.provider.sweep.as_millis());
+        }
+        if let Some(Secret(url)) = &self.database
+            && !url.starts_with("postgres://")
+            && !url.starts_with("postgresql://")
+        {
+            // Without the value: it may hold a password.
+            bail!(
+                "database must begin with postgres:// or postgresql://; leave it out to use a file in the data directory"
+            );
         }
         self.check_node()?;
         if self.edge.listen.0.is_empty() {
@@ -569,6 +582,17 @@ mod tests {
         assert!(load("[edge]\nlisten = []\n", &[]).unwrap_err().to_string().contains("edge.listen"));
         let error = load("[edge]\nlisten = \"nowhere\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("nowhere"), "{error}");
+    }
+
+    #[test]
+    fn the_database_is_named_by_a_url_that_is_not_printed() {
+        let url = "postgres://anabranch:opensesame@db.example.com/anabranch?sslmode=verify-full";
+        let config = load("", &[("ANABRANCH_DATABASE", url)]).unwrap();
+        assert!(!format!("{config:?}").contains("opensesame"));
+        assert_eq!(config.database.unwrap().0, url);
+        let error = load("database = \"mysql://anabranch:opensesame@db.example.com/anabranch\"\n", &[]).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("postgres://") && !text.contains("opensesame"), "{text}");
     }
 
     #[test]

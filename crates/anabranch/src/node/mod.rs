@@ -1,6 +1,7 @@
 //! A node: build every room, join them, run until a signal, drain.
 
 mod alone;
+mod backup;
 mod disk;
 mod lock;
 mod metrics_page;
@@ -10,6 +11,7 @@ mod secure;
 mod token;
 
 pub(crate) use alone::{EdgeArguments, edge};
+pub(crate) use backup::{BackupArguments, back_up, restore};
 pub(crate) use token::show as node_token;
 
 use std::time::Duration;
@@ -20,6 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Role, ServeArguments, check_variables};
 use crate::logs;
+
+/// The database in the data directory, unless the configuration names another.
+const DATABASE: &str = "anabranch.db";
 
 /// Runs `anabranch serve` to its end.
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {

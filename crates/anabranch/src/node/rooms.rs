@@ -10,7 +10,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anabranch_control::{Config as ControlConfig, Control};
+use anabranch_control::{Config as ControlConfig, Control, stand_by};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{Ingest, IngestSession};
@@ -19,12 +19,13 @@ use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
 use anabranch_store::LocalStore;
 use anyhow::{Context, Result};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
-use super::{alone, stop_on_signal};
+use super::{DATABASE, alone, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, reachable};
 
@@ -37,21 +38,63 @@ const SESSION_QUEUE: usize = 64;
 /// Name of this process among the nodes, unless the configuration gives one.
 const NODE: &str = "local";
 
+/// Why the rooms have ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// A signal, or a room without which there is no sense in going on.
+    Stopped,
+    /// Another controller acts.
+    TakenOver,
+}
+
 pub(super) async fn run(config: Config) -> Result<()> {
-    let clock: SharedClock = Arc::new(SystemClock);
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
-    let api_listener = bind(config.api.listen, Reuse::Exclusive)?;
+    let db = open(&config).await.context("cannot open the database")?;
+    let (stop, end) = (Shutdown::new(), Shutdown::new());
+    let mut page = JoinSet::new();
+    page.spawn(metrics_page.run(end.clone()));
+    let act = async {
+        let outcome = act(&config, &db, &stop).await;
+        stop.cancel();
+        outcome
+    };
+    let (signalled, acted) = tokio::join!(stop_on_signal(stop.clone()), act);
+    end.cancel();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), join(&mut page)).await;
+    tracing::info!("stopped");
+    signalled.and(acted)
+}
+
+async fn open(config: &Config) -> Result<Db, anabranch_db::Error> {
+    match &config.database {
+        Some(url) => Db::open_url(&url.0).await,
+        None => Db::open(&config.data.join(DATABASE)).await,
+    }
+}
+
+/// Acts whenever no other controller does, until `stop`.
+async fn act(config: &Config, db: &Db, stop: &Shutdown) -> Result<()> {
+    loop {
+        let listener = bind(config.api.listen, Reuse::Exclusive)?;
+        let Some(listener) = stand_by(listener, db, stop).await.context("cannot stand by")? else { return Ok(()) };
+        if rooms(config, db.clone(), listener, stop).await? == Ended::Stopped {
+            return Ok(());
+        }
+    }
+}
+
+async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdown) -> Result<Ended> {
+    let clock: SharedClock = Arc::new(SystemClock);
     let api_address = reachable(api_listener.local_addr()?);
     let node = config.node.name.as_ref().map_or_else(|| NODE.to_owned(), ToString::to_string);
-    let node_token = ensure_token(&config)?;
+    let node_token = ensure_token(config)?;
     let store = LocalStore::open(&config.data.join("media"), config.store.reserve)?;
-    let db = Db::open(&config.data.join("anabranch.db")).await.context("cannot open the database")?;
 
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
     let (control, snapshot) =
-        Control::build(control_config(&config, api_address, &node_token), db, clock.clone(), reported)
+        Control::build(control_config(config, api_address, &node_token), db.clone(), clock.clone(), reported)
             .await
             .context("cannot start the control plane")?;
 
@@ -74,7 +117,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let origin_address = origin.local_addr()?.to_string();
     // Edges elsewhere are told from the first answer on: nothing is served before this.
     control.origin_room_at(config.origin.public.clone().unwrap_or_else(|| origin_address.clone()));
-    let edge_config = alone::edge_config(&config, node, Some(OriginRoom { authority: origin_address, token }))?;
+    let edge_config = alone::edge_config(config, node, Some(OriginRoom { authority: origin_address, token }))?;
     let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
     tracing::info!(
         api = %api_address,
@@ -100,8 +143,15 @@ pub(super) async fn run(config: Config) -> Result<()> {
     fronts.spawn(carry(sessions_out, feed));
     backs.spawn(packager.run(back.clone()));
     backs.spawn(origin.run(front.clone(), back.clone()));
-    backs.spawn(metrics_page.run(back.clone()));
-    stop_on_signal(front.clone()).await?;
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ended::Stopped,
+        () = front.cancelled() => Ended::Stopped,
+        () = db.lost() => {
+            tracing::error!("another controller has taken over; what runs here ends, and this one stands by");
+            Ended::TakenOver
+        }
+    };
+    front.cancel();
     let drained = tokio::time::timeout(config.drain, async {
         join(&mut fronts).await;
         back.cancel();
@@ -112,8 +162,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
         back.cancel();
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), join(&mut backs)).await;
     }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(ended)
 }
 
 fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> ControlConfig {

@@ -27,6 +27,9 @@ pub(super) fn livez() -> Ready<&'static str> {
     )
 )]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    if !app.db.is_leader() {
+        return Err(Problem::standby());
+    }
     app.db.ping().await.map_err(|error| {
         tracing::warn!(error = chain(&error), "not ready");
         let detail = "the database does not answer; the log has the reason";

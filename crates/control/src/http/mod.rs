@@ -14,6 +14,7 @@ mod operation;
 mod problem;
 mod record;
 mod sign;
+pub(crate) mod standby;
 mod ui;
 mod watch;
 
@@ -110,6 +111,7 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
         .route("/assets/{*path}", get(ui::asset))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+        .layer(from_fn_with_state(app.clone(), standby::require_lead))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn(move |request, next| record::record(operations.clone(), request, next)))
         .with_state(app.clone());

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 
 use crate::app::{Error, chain};
 
+/// When to ask again, in seconds: about as long as a takeover takes.
+const RETRY_SECONDS: u32 = 2;
+
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -28,6 +31,9 @@ pub(crate) struct Problem {
     /// The same in CloudFront's words, such as `CNAMEAlreadyExists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    /// The same may succeed in a moment: `Retry-After`.
+    #[serde(skip)]
+    passing: bool,
 }
 
 impl Problem {
@@ -40,6 +46,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             code: None,
+            passing: false,
         }
     }
 
@@ -56,6 +63,13 @@ impl Problem {
         Self { code: Some(code), ..self }
     }
 
+    /// Another controller acts on the database.
+    pub(crate) fn standby() -> Self {
+        let detail = "another controller acts on the same database; ask that one, or again after it is gone";
+        let title = "Another controller acts";
+        Self { passing: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
+    }
+
     fn about(self, field: &str) -> Self {
         Self { field: Some(field.to_owned()), ..self }
     }
@@ -68,10 +82,14 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let passing = self.passing;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if passing {
+            headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -89,6 +107,8 @@ impl From<Error> for Problem {
             }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
+            Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
+            Error::Db(db) if db.is_passing() => away(&error),
             Error::Db(db) => of_rows(db).unwrap_or_else(|| internal(&error)),
             Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
             Error::Busy(detail) => {
@@ -128,15 +148,17 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
             Problem::new(StatusCode::PRECONDITION_FAILED, "precondition", title, detail).coded("PreconditionFailed")
         }
         Db::KeyReused { .. } => Problem::invalid(detail, Some("Idempotency-Key".to_owned())),
-        Db::Open { .. }
-        | Db::Connect { .. }
-        | Db::Scheme
-        | Db::Url(_)
-        | Db::Newer { .. }
-        | Db::Migrate(_)
-        | Db::Query(_)
-        | Db::Value { .. } => return None,
+        // What is left has failed, and is no fault of the request.
+        _ => return None,
     })
+}
+
+/// The database was away or busy: nothing is wrong with the request.
+fn away(error: &Error) -> Problem {
+    tracing::error!(error = chain(error), "request failed");
+    let detail = "the database did not answer in time, so it is not known whether this was done: look, then try again";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", "The database is away or busy", detail);
+    Problem { passing: true, ..problem }
 }
 
 /// The caller cannot help it: the log has the reason, the answer has not.

@@ -197,6 +197,10 @@ impl Reconciler {
 
     /// One pass over everything. Repeating it changes nothing.
     async fn look(&mut self) -> Result<(), anabranch_db::Error> {
+        if !self.app.db.is_leader() {
+            // Another controller publishes and confirms now.
+            return Ok(());
+        }
         self.publish().await?;
         self.write_packaging().await?;
         self.app.nodes_look().await?;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anabranch_db::{Db, Error, Wish};
-use anabranch_model::ChannelState;
+use anabranch_db::{Db, Error};
 use anabranch_testkit::Database;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -112,31 +111,6 @@ async fn a_file_is_in_wal_mode() {
 }
 
 #[tokio::test]
-async fn writers_of_two_processes_wait_for_each_other() {
-    let Some(scratch) = postgres() else { return };
-    let dbs = [scratch.open().await.unwrap(), scratch.open().await.unwrap()];
-    let group = dbs[0].key_group_ensure("default", 1).await.unwrap().id;
-    let before = dbs[1].snapshot_version().await.unwrap();
-    let tasks: Vec<_> = (0..40)
-        .map(|number| {
-            let (db, new) = (dbs[number % 2].clone(), channel(&format!("c{number}"), &group));
-            tokio::spawn(async move {
-                let id = db.channel_create(&new, 1).await?.into_inner().id;
-                db.channel_wish(id.as_str(), Wish::Run, 2).await
-            })
-        })
-        .collect();
-    let mut versions = BTreeSet::new();
-    for task in tasks {
-        let row = task.await.unwrap().unwrap();
-        assert_eq!(row.state, ChannelState::Starting);
-        versions.insert(row.changed_version);
-    }
-    assert_eq!(versions.len(), 40, "each change has a version of its own");
-    assert_eq!(dbs[0].snapshot_version().await.unwrap(), before, "nodes are told nothing yet");
-}
-
-#[tokio::test]
 async fn a_connection_that_was_cut_is_made_again() {
     let Some(scratch) = postgres() else { return };
     let db = scratch.open().await.unwrap();
@@ -148,6 +122,28 @@ async fn a_connection_that_was_cut_is_made_again() {
         db.channel_create(&channel(&format!("c{round}"), &group), 1).await.unwrap();
     }
     assert_eq!(db.operations_due(1).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn connections_are_encrypted_as_the_url_says() {
+    let Some(Scratch::Server(database)) = postgres() else { return };
+    let with = |mode: &str| database.url().replace("disable", mode);
+    let db = Db::open_url(&with("require")).await.unwrap();
+    let mut conn = PgConnection::connect(&with("disable")).await.unwrap();
+    let plain: i64 = sqlx::query(
+        "SELECT COUNT(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+         WHERE a.datname = current_database() AND a.application_name = 'anabranch' AND NOT s.ssl",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .unwrap()
+    .get(0);
+    assert_eq!(plain, 0);
+    db.close().await;
+    // Nobody that we know has signed the scratch server's certificate.
+    let error = Db::open_url(&with("verify-full")).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    Db::open_url(&with("disable")).await.unwrap().close().await;
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod backup;
 mod delivery;
 mod engines;
 mod journal;
+mod lead;
 mod scratch;
 
 use anabranch_db::{

@@ -64,7 +64,11 @@ impl Scratch {
     pub(crate) async fn open(&self) -> Result<Db, anabranch_db::Error> {
         match self {
             Self::File(dir) => Db::open(&dir.path().join("db.sqlite")).await,
-            Self::Server(database) => Db::open_url(&database.url()).await,
+            Self::Server(database) => {
+                let db = Db::open_url(&database.url()).await?;
+                assert!(db.try_lead().await?, "nobody else leads");
+                Ok(db)
+            }
         }
     }
 
