@@ -81,6 +81,10 @@ impl Engine {
                 () = until(next_look) => {}
                 _ = timer.tick() => self.invalidations_due = true,
             }
+            // Another controller acts; what ends here is looked at again by that one.
+            if !self.app.db.is_leader() {
+                continue;
+            }
             if !healed {
                 healed = self.app.db.operations_heal(self.app.clock.now_ms()).await.is_ok();
             }

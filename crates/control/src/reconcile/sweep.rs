@@ -73,6 +73,9 @@ pub(crate) async fn run(app: Arc<App>, shutdown: Shutdown) {
             () = shutdown.cancelled() => return,
             _ = timer.tick() => {}
         }
+        if !app.db.is_leader() {
+            continue;
+        }
         tokio::select! {
             () = shutdown.cancelled() => return,
             swept = sweep(&app, Round::Scheduled) => {
