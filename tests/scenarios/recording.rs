@@ -1,6 +1,7 @@
 //! What viewers were given stays: a breakout that ends is a recording, and an MP4 if somebody wants one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,10 +36,9 @@ fn watch(renditions: &[String], fetched: &mut Bodies) -> Option<()> {
         let answer = Viewer::new().try_get(url).filter(|answer| answer.status == 200)?;
         let playlist = Playlist { url: url.clone(), text: answer.text() };
         for object in playlist.uris().into_iter().chain(playlist.attribute_uris()) {
-            let name = name_in(&object);
-            if !fetched.contains_key(&name) {
+            if let Entry::Vacant(place) = fetched.entry(name_in(&object)) {
                 let answer = Viewer::new().try_get(&object).filter(|answer| answer.status == 200)?;
-                fetched.insert(name, answer.body);
+                place.insert(answer.body);
             }
         }
     }
