@@ -754,6 +754,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what has happened. */
+        get: operations["log_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/log/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what happens as it happens, as server-sent events.
+         * @description Each event has the sequence as its `id`, the type as its `event`, and the entry of the log as JSON in `data`. A reader that
+         *     comes back with `Last-Event-ID` misses nothing; an event `gap` says that entries in between are no longer kept.
+         */
+        get: operations["log_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nodes": {
         parameters: {
             query?: never;
@@ -908,6 +946,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists API tokens, revoked ones included. */
+        get: operations["token_list"];
+        put?: never;
+        /**
+         * Makes an API token. The answer is the only one that has its secret.
+         * @description Of the secret only a hash is kept, so that a repeated request cannot answer it again: the name is refused as taken, and the
+         *     token can be revoked by that name and made anew.
+         */
+        post: operations["token_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revokes an API token: it is refused at once and for good. */
+        delete: operations["token_revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/watch/{breakout}": {
         parameters: {
             query?: never;
@@ -936,6 +1013,83 @@ export interface paths {
         put?: never;
         /** Renews a viewer's signature before it ends: the same session, for as long again. */
         post: operations["watch_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists webhooks. */
+        get: operations["webhook_list"];
+        put?: never;
+        /**
+         * Makes a webhook, which is told what happens from then on. No later answer has its secret.
+         * @description Each entry of the log that is wanted is posted as JSON until the receiver answers with a status of success: at least once,
+         *     and in order within each subject. `Anabranch-Event` has the type, `Anabranch-Delivery` a name that repetitions share, and
+         *     `Anabranch-Signature` is `t=<Unix seconds>,v1=<hexadecimal HMAC-SHA-256 of t, a dot and the body>`, with a `v1` for each
+         *     secret in force. Failures are repeated for three days, at most an hour apart. Status 410 disables the webhook.
+         */
+        post: operations["webhook_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a webhook, how far it has got and what is wrong. */
+        get: operations["webhook_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a webhook with what it has not been told yet. */
+        delete: operations["webhook_delete"];
+        options?: never;
+        head?: never;
+        /** Changes a webhook, or enables it again. */
+        patch: operations["webhook_update"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a webhook another secret; the old one signs as well for a while. A missing body means the defaults. */
+        post: operations["webhook_rotate_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a `ping` to the receiver and tells what came of it. */
+        post: operations["webhook_test"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2001,6 +2155,28 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Token: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339; null if it does not expire. */
+                expires_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if it was never used. May lag by a minute. */
+                last_used_at?: string | null;
+                /** @description Name. */
+                name: string;
+                /** @description RFC 3339; null if it is in force. */
+                revoked_at?: string | null;
+                /** @description What it may do. */
+                scopes: string[];
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_ViewerSession: {
             /** @description Items, oldest first. */
             items: {
@@ -2035,6 +2211,121 @@ export interface components {
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Webhook: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Failures since the last success.
+                 */
+                attempts: number;
+                /**
+                 * Format: int64
+                 * @description Entries that have failed, or wait behind one of the same subject that has.
+                 */
+                backlog: number;
+                /** @description RFC 3339. */
+                created_at: string;
+                /**
+                 * Format: int64
+                 * @description Sequence up to which every entry is delivered, not wanted, or in the backlog.
+                 */
+                cursor: number;
+                /** @description Last success; RFC 3339. */
+                delivered_at?: string | null;
+                /**
+                 * Format: int64
+                 * @description Entries delivered.
+                 */
+                delivered_total: number;
+                /** @description Whether entries are told. */
+                enabled: boolean;
+                /**
+                 * Format: int64
+                 * @description Deliveries that failed.
+                 */
+                failed_total: number;
+                /**
+                 * Format: int64
+                 * @description Entries that were never delivered and never will be.
+                 */
+                given_up_total: number;
+                /** @description Identifier. */
+                id: string;
+                /** @description When the next failed delivery is tried again; RFC 3339. */
+                next_try_at?: string | null;
+                /** @description What is wrong, in words. */
+                problem?: string | null;
+                /** @description Until when the secret before signs as well; RFC 3339. */
+                secret_before_until?: string | null;
+                /** @description Types, or what types begin with; empty stands for all. */
+                types: string[];
+                /** @description Where entries are posted. */
+                url: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A part of the log. */
+        Log: {
+            /** @description Entries in the order that was asked for. */
+            items: components["schemas"]["LogEntry"][];
+            /**
+             * Format: int64
+             * @description Sequence of the newest entry of the whole log; 0 if there is none.
+             */
+            newest: number;
+            /** @description Value of `before` for the next page, or of `after` where the oldest come first; null on the last. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description Sequence of the oldest entry that is still kept.
+             */
+            oldest: number;
+        };
+        /** @description Something that happened. */
+        LogEntry: {
+            /** @description Account that it concerns. */
+            account?: string | null;
+            /** @description Name of the token with which it was done; null for the system. */
+            actor?: string | null;
+            /** @description RFC 3339. */
+            at: string;
+            /** @description Breakout that it concerns. */
+            breakout?: string | null;
+            /** @description Channel that it concerns. */
+            channel?: string | null;
+            /** @description More, by type. */
+            details: Record<string, never>;
+            /**
+             * @description A state has changed, something was observed of a stream, or an operator has made, changed or deleted something.
+             * @example transition
+             */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each entry of the log.
+             */
+            sequence: number;
+            /** @description What it happened to. */
+            subject: components["schemas"]["LogSubject"];
+            /**
+             * @description What happened.
+             * @example breakout.running
+             */
+            type: string;
+        };
+        /** @description What an entry is about. */
+        LogSubject: {
+            /** @description Its id; it may be deleted by now. */
+            id: string;
+            /**
+             * @description Its kind.
+             * @example breakout
+             */
+            kind: string;
         };
         /** @description A node of the data plane. */
         Node: {
@@ -2338,6 +2629,37 @@ export interface components {
             /** @description Identifier. */
             id: string;
         };
+        /** @description An API token without its secret. */
+        Token: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339; null if it does not expire. */
+            expires_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if it was never used. May lag by a minute. */
+            last_used_at?: string | null;
+            /** @description Name. */
+            name: string;
+            /** @description RFC 3339; null if it is in force. */
+            revoked_at?: string | null;
+            /** @description What it may do. */
+            scopes: string[];
+        };
+        /** @description A token to make. */
+        TokenCreate: {
+            /** @description From when on it is refused (RFC 3339); never if it is missing. */
+            expires_at?: string | null;
+            /** @description Name, 1 to 100 characters; what the log says who did something. No other token in force has it. */
+            name: string;
+            /** @description What it may do: `read`, `operate`, `manage`, `keys`, `webhooks` or `admin`, which is everything. None stands for another. */
+            scopes: string[];
+        };
+        /** @description A token that was just made. */
+        TokenCreated: components["schemas"]["Token"] & {
+            /** @description What requests show as `Authorization: Bearer`. This answer is the only one that has it. */
+            secret: string;
+        };
         /** @description A signed cookie. */
         ViewerCookie: {
             /** @description Name. */
@@ -2396,6 +2718,106 @@ export interface components {
          * @enum {string}
          */
         WatchState: "waiting" | "live" | "ended";
+        /** @description Where entries of the log are told. */
+        Webhook: {
+            /**
+             * Format: int64
+             * @description Failures since the last success.
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Entries that have failed, or wait behind one of the same subject that has.
+             */
+            backlog: number;
+            /** @description RFC 3339. */
+            created_at: string;
+            /**
+             * Format: int64
+             * @description Sequence up to which every entry is delivered, not wanted, or in the backlog.
+             */
+            cursor: number;
+            /** @description Last success; RFC 3339. */
+            delivered_at?: string | null;
+            /**
+             * Format: int64
+             * @description Entries delivered.
+             */
+            delivered_total: number;
+            /** @description Whether entries are told. */
+            enabled: boolean;
+            /**
+             * Format: int64
+             * @description Deliveries that failed.
+             */
+            failed_total: number;
+            /**
+             * Format: int64
+             * @description Entries that were never delivered and never will be.
+             */
+            given_up_total: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description When the next failed delivery is tried again; RFC 3339. */
+            next_try_at?: string | null;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /** @description Until when the secret before signs as well; RFC 3339. */
+            secret_before_until?: string | null;
+            /** @description Types, or what types begin with; empty stands for all. */
+            types: string[];
+            /** @description Where entries are posted. */
+            url: string;
+        };
+        /** @description A webhook to make. */
+        WebhookCreate: {
+            /** @description Types, or what types begin with: `breakout` stands for `breakout.running`, too. All if it is missing or empty. */
+            types?: string[];
+            /** @description Where entries are posted: `http` or `https`, without a user name. */
+            url: string;
+        };
+        /** @description How a secret is replaced. */
+        WebhookRotate: {
+            /**
+             * Format: int64
+             * @description How long deliveries are signed with the old secret as well, in seconds, up to 604800; 86400 if it is missing.
+             */
+            keep_seconds?: number | null;
+        };
+        /** @description A webhook with its secret. */
+        WebhookSecret: components["schemas"]["Webhook"] & {
+            /**
+             * @description What `Anabranch-Signature` is made with: HMAC-SHA-256, keyed by this whole text, of the time `t`, a dot and the body.
+             *     No other answer has it.
+             */
+            secret: string;
+        };
+        /** @description What came of a test. */
+        WebhookTest: {
+            /** @description Whether the receiver took it. */
+            delivered: boolean;
+            /**
+             * Format: int64
+             * @description Time that it took, in milliseconds.
+             */
+            milliseconds: number;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /**
+             * Format: int32
+             * @description Status of its answer, if that was one of success.
+             */
+            status?: number | null;
+        };
+        /** @description What is to become different; what is missing stays. */
+        WebhookUpdate: {
+            /** @description Whether entries are told. One that is enabled again goes on where it was, as far as the log is still kept. */
+            enabled?: boolean | null;
+            /** @description Types, or what types begin with; all if it is empty. */
+            types?: string[] | null;
+            /** @description Where entries are posted. */
+            url?: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -4425,6 +4847,107 @@ export interface operations {
             };
         };
     };
+    log_list: {
+        parameters: {
+            query?: {
+                /** @description Entries at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description Entries behind this sequence. */
+                after?: number;
+                /** @description Entries before this sequence. */
+                before?: number;
+                /** @description `desc`, which is the newest first, or `asc`; `desc` if it is missing. */
+                sort?: string;
+                /** @description `transition`, `stream` or `activity`. */
+                kind?: string;
+                /** @description Type, or what types begin with: `breakout` stands for `breakout.running`, too. */
+                type?: string;
+                /** @description Entries about what has this id. */
+                subject?: string;
+                /** @description Entries that concern this channel, by id or name. */
+                channel?: string;
+                /** @description Entries that concern this breakout, by id or name. */
+                breakout?: string;
+                /** @description Entries that concern this account, by id. */
+                account?: string;
+                /** @description Entries of what was done with the token of this name. */
+                actor?: string;
+                /** @description Entries of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Entries before this time (RFC 3339). */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Log"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_stream: {
+        parameters: {
+            query?: {
+                /** @description Entries behind this sequence, those of the past first; if it is missing, what happens from now on. */
+                after?: number;
+                /** @description `transition`, `stream` or `activity`. */
+                kind?: string;
+                /** @description Type, or what types begin with: `breakout` stands for `breakout.running`, too. */
+                type?: string;
+                /** @description Entries about what has this id. */
+                subject?: string;
+                /** @description Entries that concern this channel, by id or name. */
+                channel?: string;
+                /** @description Entries that concern this breakout, by id or name. */
+                breakout?: string;
+                /** @description Entries that concern this account, by id. */
+                account?: string;
+                /** @description Entries of what was done with the token of this name. */
+                actor?: string;
+            };
+            header?: {
+                /** @description The last sequence that the reader has seen; wins over `after` */
+                "Last-Event-ID"?: number | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     node_list: {
         parameters: {
             query?: never;
@@ -4731,6 +5254,97 @@ export interface operations {
             };
         };
     };
+    token_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Token"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenCreated"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     watch_show: {
         parameters: {
             query?: {
@@ -4801,6 +5415,228 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same webhook */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookUpdate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_rotate_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookRotate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTest"];
                 };
             };
             default: {
