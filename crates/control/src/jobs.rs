@@ -202,7 +202,7 @@ async fn beats(app: &App, job: &JobRow, progress: &Progress) {
             Ok(false) => return,
             // A database that is away for a moment costs no work; one that is away for long costs the lease.
             Err(error) => {
-                tracing::warn!(job.id = %job.id, error = chain(&error), "the lease of a job cannot be renewed")
+                tracing::warn!(job.id = %job.id, error = chain(&error), "the lease of a job cannot be renewed");
             }
         }
     }

@@ -47,21 +47,22 @@ impl SigningKey {
     }
 
     pub(super) fn sign(&self, url: &str, spec: &SignSpec) -> Result<String, Error> {
-        sign_url(url, spec, self.id.as_str(), &self.key).map_err(|error| self.refused(error))
+        sign_url(url, spec, self.id.as_str(), &self.key).map_err(|error| refused(&self.id, &error))
     }
 
     /// Names and values of the cookies that open what `spec` covers.
     pub(super) fn cookies(&self, url: &str, spec: &SignSpec) -> Result<Vec<(String, String)>, Error> {
-        sign_cookies(url, spec, self.id.as_str(), &self.key).map_err(|error| self.refused(error))
+        sign_cookies(url, spec, self.id.as_str(), &self.key).map_err(|error| refused(&self.id, &error))
     }
+}
 
-    fn refused(&self, error: SignError) -> Error {
-        match error {
-            SignError::Key(source) => Error::Key { id: self.id.to_string(), source },
-            SignError::PolicyTooLong(_) => Error::invalid("resource", error.to_string()),
-            SignError::KeyId(_) => Error::invalid("key_id", error.to_string()),
-            SignError::Url(_) | SignError::Signed(_) => Error::invalid("url", error.to_string()),
-        }
+fn refused(key: &KeyId, error: &SignError) -> Error {
+    let words = error.to_string();
+    match error {
+        SignError::Key(source) => Error::Key { id: key.to_string(), source: *source },
+        SignError::PolicyTooLong(_) => Error::invalid("resource", words),
+        SignError::KeyId(_) => Error::invalid("key_id", words),
+        SignError::Url(_) | SignError::Signed(_) => Error::invalid("url", words),
     }
 }
 
