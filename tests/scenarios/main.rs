@@ -15,6 +15,7 @@ mod players;
 mod process;
 mod recording;
 mod signers;
+mod story;
 mod two_controllers;
 
 use std::time::Duration;

@@ -159,6 +159,18 @@ impl Server {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
+    /// Runs the command line against this server and gives the lines that it prints.
+    ///
+    /// # Panics
+    /// It fails.
+    #[must_use]
+    pub fn lines(&self, arguments: &[&str]) -> Vec<String> {
+        let output = self.command(arguments).output().expect("the command line to run");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "anabranch {arguments:?}: {error}\n{}", self.log());
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
     /// Runs the command line, which must fail, and gives what it says on standard error.
     ///
     /// # Panics

@@ -31,10 +31,21 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_packager_failures_total", "breakouts that could not be packaged"),
     ("anabranch_packager_segment_bytes_total", "bytes of published segments"),
     ("anabranch_packager_segments_total", "published segments"),
+    ("anabranch_api_forbidden_total", "requests to the API whose token lacks the scope"),
+    ("anabranch_control_event_streams_ended_total", "event streams that ended, by reason"),
+    ("anabranch_control_facts_dropped_total", "reports of nodes that were lost since there were too many"),
+    ("anabranch_control_webhook_deliveries_total", "attempts to deliver to webhooks, by result"),
+    ("anabranch_edge_audience_refusals_total", "requests refused for the audience's sake, by reason"),
+    ("anabranch_edge_viewers_dropped_total", "viewer sessions that were not reported since there were too many"),
+    ("anabranch_node_viewers_dropped_total", "reports of viewers that were lost while the control plane was away"),
+    ("anabranch_packager_gaps_total", "stretches that recordings lack, by reason"),
+    ("anabranch_packager_recordings_total", "recordings that were finished"),
+    ("anabranch_transcode_jobs_total", "jobs of the transcode room, by outcome"),
 ];
 
 /// Name and meaning of each gauge.
 const GAUGES: &[(&str, &str)] = &[
+    ("anabranch_control_acting_count", "1 while this controller acts, 0 while it stands by"),
     ("anabranch_build_info", "1, labelled with the version that runs"),
     ("anabranch_control_polls_held", "requests of nodes for a snapshot that are held now"),
     ("anabranch_edge_cache_bytes", "bytes in the memory cache"),
@@ -49,6 +60,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("anabranch_node_report_batches_waiting", "batches of reports that the control plane has not acknowledged"),
     ("anabranch_node_snapshot_version", "version of the snapshot that this node acts by"),
     ("anabranch_origin_held_requests", "blocking playlist requests that are held now"),
+    ("anabranch_control_event_streams", "event streams that are open"),
+    ("anabranch_edge_viewers_open", "viewer sessions that the edge counts now"),
 ];
 
 /// Gives every number its meaning, once a recorder is there.
