@@ -41,7 +41,7 @@ fn main() {
                 .expect("a thread")
         })
         .collect();
-    let record = server.data().join("media/live").join(id(&channel)).join(id(&breakout)).join("timeline.json");
+    let record = server.data().join("media/record").join(id(&breakout)).join("1/timeline.json");
     let mut named: BTreeMap<u64, f64> = BTreeMap::new();
     let (mut peak_kib, begin) = (0, Instant::now());
     while begin.elapsed() < RUN {

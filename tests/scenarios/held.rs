@@ -29,8 +29,7 @@ fn on_air() -> OnAir {
     let (channel, breakout) = server.on_air("held");
     let encoder = Encoder::push(&push_url(&channel), Picture::default());
     let video = media_playlist(&wait_playing(&play_url(&server, &breakout)));
-    let segments =
-        server.data().join("media/live").join(text(&channel["id"])).join(text(&breakout["id"])).join("video");
+    let segments = server.data().join("media/bucket/recordings").join(text(&breakout["id"])).join("1/video");
     OnAir { server, _encoder: encoder, breakout, video, segments }
 }
 

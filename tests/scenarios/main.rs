@@ -13,6 +13,7 @@ mod kill_edge;
 mod live_to_viewer;
 mod players;
 mod process;
+mod recording;
 mod signers;
 mod two_controllers;
 

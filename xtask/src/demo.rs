@@ -116,6 +116,7 @@ fn play(binary: &Path, options: &Options, scratch: &Path, cast: &mut Cast) -> Re
     let api = listener("API", options.api, LOOPBACK, 9997)?;
     let metrics = listener("metrics", None, LOOPBACK, 9998)?;
     let edge = listener("edge", options.edge, ANY, 8888)?;
+    let tls = listener("edge with TLS", None, edge.ip(), 8443)?;
     let rtmp = listener("RTMP", options.rtmp, ANY, 1935)?;
     let token = token()?;
 
@@ -124,7 +125,8 @@ fn play(binary: &Path, options: &Options, scratch: &Path, cast: &mut Cast) -> Re
     for (flag, address) in [("--api", api), ("--edge", edge), ("--rtmp", rtmp)] {
         serve.args([flag, &address.to_string()]);
     }
-    serve.env("ANABRANCH_METRICS", metrics.to_string()).env("ANABRANCH_TOKEN", &token);
+    serve.env("ANABRANCH_METRICS_LISTEN", metrics.to_string()).env("ANABRANCH_TOKEN", &token);
+    serve.env("ANABRANCH_EDGE_TLS_LISTEN", tls.to_string());
     cast.server = Some(Group::spawn_logged("anabranch serve", &mut serve, &scratch.join("serve.log"))?);
     let admin = format!("http://{}", reachable(api));
     cast.wait("the server is ready", READY, || ok(&format!("{admin}/readyz")))?;

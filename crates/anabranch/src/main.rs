@@ -12,7 +12,9 @@ mod node;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Live video delivery, from the encoder's push to the viewer's player.
 #[derive(Debug, Parser)]
@@ -37,7 +39,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     let outcome = match arguments.command {
         Command::Serve(serve) => node::serve(&serve),
         Command::Edge(edge) => node::edge(&edge),
@@ -50,6 +52,51 @@ fn main() -> ExitCode {
         Err(error) => {
             cli::complain(&error);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line says; ends the process if that is help or a mistake.
+fn arguments() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| {
+        let shows_help = !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        // A usage names what was given, and what the environment gives would look as if it were demanded.
+        match without_environment(Arguments::command()).try_get_matches() {
+            Err(same) if !shows_help && same.kind() == error.kind() => same.exit(),
+            _ => error.exit(),
+        }
+    })
+}
+
+fn without_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.env(Resettable::Reset)).mut_subcommands(without_environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_without_what_the_environment_gives() {
+        Arguments::command().debug_assert();
+        let command = without_environment(Arguments::command());
+        let mut open = vec![&command];
+        while let Some(command) = open.pop() {
+            assert!(command.get_arguments().all(|argument| argument.get_env().is_none()), "{}", command.get_name());
+            open.extend(command.get_subcommands());
+        }
+    }
+
+    #[test]
+    fn an_invalidation_asks_for_paths_or_tags() {
+        let parse = |more: &[&str]| {
+            let words = ["anabranch", "invalidation", "create", "E1"].iter().chain(more);
+            Arguments::command().try_get_matches_from(words)
+        };
+        let error = parse(&[]).unwrap_err().to_string();
+        assert!(error.contains("--path <PATH>...|--tag <TAG>..."), "{error}");
+        for more in [&["--path", "/a", "/b"][..], &["--tag", "t"], &["--tag", "t", "--path", "/a"]] {
+            assert!(parse(more).is_ok(), "{more:?}");
         }
     }
 }

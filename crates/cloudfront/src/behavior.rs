@@ -145,10 +145,10 @@ impl BehaviorConfig {
         object
     }
 
-    /// What edges are told; playlists of a live origin carry the viewer's signature on.
-    pub(crate) fn compile(&self, live: bool) -> Behavior {
+    /// What edges are told; playlists of this house carry the viewer's signature on.
+    pub(crate) fn compile(&self, has_playlists: bool) -> Behavior {
         let (cache, origin_request) = self.caching.compile();
-        let signed = live && !self.key_groups.is_empty();
+        let signed = has_playlists && !self.key_groups.is_empty();
         Behavior {
             path_pattern: self.pattern(),
             origin: self.target.clone(),

@@ -29,6 +29,13 @@ const PLAYLISTS: &str = "*.m3u8";
 /// Longest lifetime of live objects, in seconds: a year.
 const LIVE_MAX_TTL: u64 = 31_536_000;
 
+/// Ids of the origins of the shared distribution, and the buckets of this house behind them (V70).
+const RECORDINGS_ORIGIN: &str = "recordings";
+const LIBRARY_ORIGIN: &str = "media-manager";
+
+/// Pattern of what the media library serves (V70).
+const LIBRARY: &str = "/media-manager/*";
+
 /// A complete configuration: every default filled in, every reference among its parts resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistributionConfig {
@@ -114,6 +121,20 @@ impl DistributionConfig {
         self.behaviors.iter().chain([&self.default_behavior]).flat_map(|behavior| &behavior.key_groups)
     }
 
+    /// The refusal of a key group that does not exist, by the first field that names it.
+    #[must_use]
+    pub fn unknown_key_group(&self, id: &str) -> ConfigError {
+        let ordered = self.behaviors.iter().enumerate().map(|(at, one)| (format!("CacheBehaviors.Items[{at}]"), one));
+        let mut behaviors = std::iter::once(("DefaultCacheBehavior".to_owned(), &self.default_behavior)).chain(ordered);
+        let field = behaviors.find_map(|(field, behavior)| {
+            let at = behavior.key_groups.iter().position(|group| group.as_str() == id)?;
+            Some(format!("{field}.TrustedKeyGroups.Items[{at}]"))
+        });
+        ConfigError::new("TrustedKeyGroupDoesNotExist", &field.unwrap_or_default(), "no such key group")
+            .value(id)
+            .fix("make it first, and name it by its id")
+    }
+
     /// Channels that its origins serve; one may come more than once. Whether they exist is for the caller to know.
     pub fn live_channels(&self) -> impl Iterator<Item = ChannelId> {
         self.origins.iter().filter_map(|origin| origin.channel().cloned())
@@ -141,6 +162,33 @@ impl DistributionConfig {
         }
     }
 
+    /// The configuration of the distribution that all recordings and the media library share (V70): recordings by default, the
+    /// library below `/media-manager/`, one key group, CORS for any origin as on a channel's own.
+    #[must_use]
+    pub fn library(caller_reference: &str, key_group: &KeyGroupId) -> Self {
+        let behavior = |pattern: Option<&str>, target: &str| BehaviorConfig {
+            target: target.to_owned(),
+            ..live_behavior(pattern, key_group)
+        };
+        Self {
+            caller_reference: caller_reference.to_owned(),
+            comment: "recordings and media library".to_owned(),
+            aliases: Vec::new(),
+            enabled: true,
+            default_root_object: String::new(),
+            price_class: PriceClass::All,
+            http_version: HttpVersion::default(),
+            ipv6: true,
+            certificate: Certificate::default(),
+            cache_tag_header: None,
+            origins: [RECORDINGS_ORIGIN, LIBRARY_ORIGIN].map(OriginConfig::house_bucket).to_vec(),
+            origin_groups: Vec::new(),
+            default_behavior: behavior(None, RECORDINGS_ORIGIN),
+            behaviors: vec![behavior(Some(LIBRARY), LIBRARY_ORIGIN)],
+            error_responses: Vec::new(),
+        }
+    }
+
     /// What edges are told. Invalidations are left empty.
     ///
     /// # Errors
@@ -148,7 +196,7 @@ impl DistributionConfig {
     pub fn compile(&self, id: &DistributionId, domain_name: &str) -> Result<DistributionSpec, ConfigError> {
         let domain_name = host::host_or_address(domain_name)
             .ok_or_else(|| ConfigError::new(INVALID_ARGUMENT, "DomainName", "not a host name").value(domain_name))?;
-        let behavior = |behavior: &BehaviorConfig| behavior.compile(self.is_live(&behavior.target));
+        let behavior = |behavior: &BehaviorConfig| behavior.compile(self.has_playlists(&behavior.target));
         Ok(DistributionSpec {
             id: id.clone(),
             domain_name,
@@ -166,11 +214,11 @@ impl DistributionConfig {
         })
     }
 
-    /// Whether an origin, or one of a group, is live.
-    fn is_live(&self, target: &str) -> bool {
+    /// Whether an origin, or one of a group, has playlists of this house: of live breakouts or of recordings.
+    fn has_playlists(&self, target: &str) -> bool {
         let group = self.origin_groups.iter().find(|group| group.0.id == target);
         let is_member = |id: &str| group.is_some_and(|group| group.0.primary == id || group.0.secondary == id);
-        self.origins.iter().any(|origin| origin.channel().is_some() && (origin.id == target || is_member(&origin.id)))
+        self.origins.iter().any(|origin| origin.has_playlists() && (origin.id == target || is_member(&origin.id)))
     }
 }
 

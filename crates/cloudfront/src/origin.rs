@@ -33,6 +33,9 @@ const LIVE: &str = ".live.anabranch.internal";
 /// End of a bucket's name.
 const BUCKET: &str = ".s3.anabranch.internal";
 
+/// The bucket in which breakouts that are over lie.
+const RECORDINGS: &str = "recordings.s3.anabranch.internal";
+
 /// Headers that an origin cannot be given: they frame the request or are the edge's own to send.
 const NEVER_CUSTOM: &[&str] = &[
     "accept-encoding",
@@ -102,6 +105,27 @@ impl OriginConfig {
             access_control: String::new(),
             kind: Kind::Live(channel.clone()),
         }
+    }
+
+    /// The origin of a bucket of this house, of the same name as the origin.
+    pub(crate) fn house_bucket(name: &str) -> Self {
+        let timeouts = OriginTimeouts::default();
+        Self {
+            id: name.to_owned(),
+            domain_name: format!("{name}{BUCKET}"),
+            path: String::new(),
+            headers: BTreeMap::new(),
+            attempts: timeouts.connect_attempts,
+            connect_seconds: timeouts.connect_seconds,
+            shield: None,
+            access_control: String::new(),
+            kind: Kind::Bucket { bucket: name.to_owned(), read_seconds: timeouts.response_seconds },
+        }
+    }
+
+    /// Whether its playlists are this house's, so that edges may sign what they name.
+    pub(crate) fn has_playlists(&self) -> bool {
+        matches!(self.kind, Kind::Live(_)) || self.domain_name.eq_ignore_ascii_case(RECORDINGS)
     }
 
     pub(crate) fn channel(&self) -> Option<&ChannelId> {

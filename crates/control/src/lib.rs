@@ -10,18 +10,21 @@
 mod app;
 mod assemble;
 mod http;
+mod jobs;
 mod local;
 mod nodes;
 mod observe;
 mod reconcile;
 mod standby;
+mod stream;
 mod time;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::Db;
+use anabranch_db::{Db, LogRetention};
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
 use hyper_util::service::TowerToHyperService;
@@ -29,8 +32,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::jobs::Jobs;
 use crate::reconcile::{Engine, Reconciler};
+use crate::webhook::Driver;
 
+pub use crate::webhook::PrivateAddresses;
 pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
@@ -50,12 +56,48 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
+    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set.
+    pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
     /// Time between two rounds that look for what is stale, unknown or different at the provider.
     pub sweep_every: Duration,
     /// Where a test wants the process to end, as [`crash_points`] names it. Builds for use do not look at it.
     pub crash_at: Option<String>,
+    /// The log and who is told of it.
+    pub events: EventsConfig,
+}
+
+/// How much of the log is kept, and where webhooks may point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// Older entries of the log go.
+    pub keep: Duration,
+    /// Entries beyond this many go, the oldest first. A webhook that has not got them keeps up to twice as many.
+    pub keep_entries: u64,
+    /// Whether webhooks may reach loopback and private networks. Link-local addresses, where clouds tell machines their
+    /// secrets, they never reach.
+    pub private_addresses: PrivateAddresses,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            keep: Duration::from_secs(90 * 24 * 60 * 60),
+            keep_entries: 500_000,
+            private_addresses: PrivateAddresses::default(),
+        }
+    }
+}
+
+impl EventsConfig {
+    fn retention(&self) -> LogRetention {
+        LogRetention {
+            keep_ms: i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX),
+            keep_entries: self.keep_entries,
+            hard_entries: self.keep_entries.saturating_mul(2),
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {
@@ -69,6 +111,8 @@ impl std::fmt::Debug for Config {
     }
 }
 
+pub use crate::jobs::{Done, Execution, Executor, Failure, Progress, Work};
+
 /// Why the control room cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -78,6 +122,9 @@ pub enum BuildError {
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),
+    /// HTTP for webhooks cannot be set up.
+    #[error("cannot set up HTTP for webhooks")]
+    Http(#[source] reqwest::Error),
     /// The admin token of the configuration cannot be used.
     #[error("the admin token must have {min} to {max} visible characters without spaces", min = app::TOKEN_MIN, max = app::TOKEN_MAX)]
     Token,
@@ -87,6 +134,7 @@ pub enum BuildError {
 pub struct Control {
     app: Arc<App>,
     reconciler: Reconciler,
+    jobs: Option<Jobs>,
     first_token: Option<String>,
 }
 
@@ -110,7 +158,7 @@ impl Control {
         let (app, first_token) = app::start(config, db, clock).await?;
         let app = Arc::new(app);
         let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
-        Ok((Self { app, reconciler, first_token }, snapshots))
+        Ok((Self { app, reconciler, jobs: None, first_token }, snapshots))
     }
 
     /// The admin token that was made because there was none, to be shown once.
@@ -124,6 +172,11 @@ impl Control {
     pub fn origin_room_at(&self, authority: String) {
         // A second call is harmless: the process has one origin room.
         let _ = self.app.nodes.origin.set(authority);
+    }
+
+    /// Has jobs done by `executor`, so many at once, under the name of this `worker`.
+    pub fn work_by(&mut self, executor: Arc<dyn Executor>, worker: String, at_once: usize) {
+        self.jobs = Some(Jobs::new(self.app.clone(), executor, worker, at_once));
     }
 
     /// Everything that is served: API, UI, health.
@@ -140,9 +193,26 @@ impl Control {
             shutdown.cancelled().await;
             self.app.nodes.stopping.cancel();
         };
+        let jobs = async {
+            if let Some(jobs) = self.jobs {
+                jobs.run(shutdown.clone()).await;
+            }
+        };
         let engine = Engine::new(self.app.clone()).run(shutdown.clone());
         let sweeps = reconcile::run_sweeps(self.app.clone(), shutdown.clone());
-        tokio::join!(serve, release, engine, sweeps, self.reconciler.run(shutdown.clone()));
+        let webhooks = Driver::new(self.app.clone());
+        tokio::join!(
+            serve,
+            release,
+            jobs,
+            engine,
+            sweeps,
+            stream::follow(&self.app, &shutdown),
+            webhooks.run(shutdown.clone()),
+            self.reconciler.run(shutdown.clone()),
+        );
+        self.app.tasks.close();
+        self.app.tasks.wait().await;
     }
 }
 

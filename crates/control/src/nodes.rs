@@ -27,8 +27,12 @@ const LOST_MS: i64 = 10 * 60 * 1000;
 /// Time after which a node that has left or is lost is no longer shown, in milliseconds.
 const SHOWN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// Silence after which a node is shown as silent, in milliseconds: more than one held request.
-const SILENT_MS: i64 = 45 * 1000;
+/// Time without a held request after which a node is shown as silent, in milliseconds: between two requests it writes a
+/// snapshot.
+const SILENT_MS: i64 = 5 * 1000;
+
+/// Word for such a node.
+const SILENT: &str = "silent";
 
 /// How far the row's time of the last word may lag, in milliseconds.
 const SEEN_LAG_MS: i64 = 60 * 1000;
@@ -283,10 +287,15 @@ impl Nodes {
             NodeState::Present if known.instance.is_some() && now_ms.saturating_sub(known.row.seen_at) < SILENT_MS => {
                 "connected"
             }
-            NodeState::Present => "silent",
+            NodeState::Present => SILENT,
             gone @ (NodeState::Left | NodeState::Lost) => gone.as_str(),
         };
         self.known.lock().values().map(|known| Seen { row: known.row.clone(), state: state(known) }).collect()
+    }
+
+    /// Names of nodes that are waited for and do not ask.
+    pub(crate) fn silent(&self) -> Vec<NodeName> {
+        self.list().into_iter().filter(|node| node.state == SILENT).map(|node| node.row.name).collect()
     }
 
     /// Forgets a node; `None` if there is none, false if it is connected.

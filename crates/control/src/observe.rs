@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use anabranch_model::{BreakoutId, ChannelId, DistributionId, InputId, InputState, PackagingState, Report, Traffic};
+use anabranch_model::{
+    BreakoutId, ChannelId, DistributionId, InputId, InputState, NodeName, PackagingState, Report, Traffic,
+};
 use parking_lot::Mutex;
 
 /// Nodes remembered; more are passed over.
@@ -45,12 +47,16 @@ fn key(traffic: &Traffic) -> TrafficKey {
 #[derive(Debug, Default)]
 struct Inner {
     applied: BTreeMap<(String, String), u64>,
+    /// Nodes that are waited for and do not ask.
+    silent: Vec<NodeName>,
     inputs: HashMap<InputId, InputState>,
     /// Inputs with an encoder, by channel.
     connected: HashMap<ChannelId, HashSet<InputId>>,
     packaging: HashMap<BreakoutId, Packaging>,
     /// What the rows do not count yet, by distribution, behavior and breakout.
     traffic: HashMap<TrafficKey, Traffic>,
+    /// Input in use and why, by channel.
+    active: HashMap<ChannelId, (Option<InputId>, String)>,
     /// What becomes rows at the next look.
     facts: Vec<Report>,
 }
@@ -69,6 +75,12 @@ impl Observed {
                 }
             }
             Report::Input { channel, input, state } => {
+                let connected = |state: &InputState| matches!(state, InputState::Connected { .. });
+                let was = inner.inputs.get(&input).is_some_and(connected);
+                if was != connected(&state) {
+                    let fact = Report::Input { channel: channel.clone(), input: input.clone(), state: state.clone() };
+                    inner.fact(fact);
+                }
                 inner.connection(channel, &input, &state);
                 if inner.inputs.len() < MAX_ENTRIES || inner.inputs.contains_key(&input) {
                     inner.inputs.insert(input, state);
@@ -76,22 +88,29 @@ impl Observed {
             }
             Report::Packaging { breakout, state } => inner.packaging(breakout, state),
             Report::Traffic(traffic) => inner.traffic(traffic),
-            fact @ (Report::ActiveInput { .. }
-            | Report::Alarm { .. }
-            | Report::Recorded { .. }
-            | Report::Viewers(_)) => {
-                if inner.facts.len() < MAX_FACTS {
-                    inner.facts.push(fact);
-                } else {
-                    metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+            Report::ActiveInput { channel, input, reason } => {
+                let known = inner.active.len() < MAX_ENTRIES || inner.active.contains_key(&channel);
+                if known {
+                    inner.active.insert(channel.clone(), (input.clone(), reason.clone()));
                 }
+                inner.fact(Report::ActiveInput { channel, input, reason });
             }
+            fact @ (Report::Alarm { .. } | Report::Recorded { .. } | Report::Viewers(_)) => inner.fact(fact),
         }
     }
 
     /// Facts that no row has yet, oldest first; asking empties it.
     pub(crate) fn take_facts(&self) -> Vec<Report> {
         std::mem::take(&mut self.0.lock().facts)
+    }
+
+    /// Says that rows could not be told these, which are older than any since.
+    pub(crate) fn facts_again(&self, mut facts: Vec<Report>) {
+        let mut inner = self.0.lock();
+        let since = std::mem::take(&mut inner.facts);
+        facts.extend(since);
+        facts.truncate(MAX_FACTS);
+        inner.facts = facts;
     }
 
     /// Whether every node of `role` acts by `version` or a newer one.
@@ -109,6 +128,19 @@ impl Observed {
         nodes
             .find(|((_, node), has)| **has < version && counts(node))
             .map_or(Applied::Yes, |((_, node), _)| Applied::Behind(node.clone()))
+    }
+
+    /// These nodes, and no others, are waited for and do not ask.
+    pub(crate) fn fall_silent(&self, nodes: Vec<NodeName>) {
+        self.0.lock().silent = nodes;
+    }
+
+    /// What an operator can do about a node that is waited for, to be added to what is said of it; empty if it asks.
+    pub(crate) fn remedy(&self, node: &str) -> String {
+        if !self.0.lock().silent.iter().any(|name| name.as_str() == node) {
+            return String::new();
+        }
+        format!("; it is silent: start it again, or `anabranch node forget {node}` if it will not come back")
     }
 
     /// Waits for the node no longer.
@@ -129,6 +161,11 @@ impl Observed {
 
     pub(crate) fn input(&self, input: &InputId) -> InputState {
         self.0.lock().inputs.get(input).cloned().unwrap_or(InputState::Disconnected)
+    }
+
+    /// The input of the channel that is in use, and why; none when nothing is known.
+    pub(crate) fn active_input(&self, channel: &ChannelId) -> Option<(Option<InputId>, String)> {
+        self.0.lock().active.get(channel).cloned()
     }
 
     /// Whether any input of the channel has an encoder.
@@ -198,11 +235,20 @@ impl Observed {
     pub(crate) fn forget(&self, alive: &HashSet<String>) {
         let mut inner = self.0.lock();
         inner.inputs.retain(|input, _| alive.contains(input.as_str()));
+        inner.active.retain(|_, (input, _)| input.as_ref().is_none_or(|input| alive.contains(input.as_str())));
         inner.packaging.retain(|breakout, _| alive.contains(breakout.as_str()));
     }
 }
 
 impl Inner {
+    fn fact(&mut self, fact: Report) {
+        if self.facts.len() < MAX_FACTS {
+            self.facts.push(fact);
+        } else {
+            metrics::counter!("anabranch_control_facts_dropped_total").increment(1);
+        }
+    }
+
     fn connection(&mut self, channel: ChannelId, input: &InputId, state: &InputState) {
         match state {
             InputState::Connected { .. } if self.connected.len() < MAX_ENTRIES => {

@@ -5,11 +5,21 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use crate::{Db, Error, migrate};
+use crate::{Db, Error, NewEntry, log, migrate, sql};
 
 /// How far versions and sequences go up when a backup takes the place of the database: further than they can have gone since it
 /// was made, so that no edge takes what it is told for what it has.
 const LEAP: i64 = 1 << 20;
+
+/// Numbers of invalidations, as edges know them, and those that numbers are taken from when a distribution is made again.
+const LEAPS: [&str; 4] = [
+    "UPDATE local_distributions SET invalidation_sequence = invalidation_sequence + $1,
+                                    invalidation_floor = invalidation_sequence + $1",
+    "UPDATE distributions SET invalidation_sequence = invalidation_sequence + $1",
+    "UPDATE invalidations SET sequence = sequence + $1",
+    // Readers know entries by their numbers: none may stand for two.
+    "UPDATE meta SET value = value + $1 WHERE key = 'log_sequence'",
+];
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,28 +62,26 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::open`], or a query fails.
-    pub async fn revive(copy: &Path) -> Result<u64, Error> {
+    pub async fn revive(copy: &Path, now_ms: i64) -> Result<u64, Error> {
         let db = Self::open(copy).await?;
-        let revived = db.leap().await;
+        let revived = db.leap(now_ms).await;
         // Writes everything into the one file.
         db.close().await;
         revived
     }
 
-    async fn leap(&self) -> Result<u64, Error> {
+    async fn leap(&self, now_ms: i64) -> Result<u64, Error> {
         let mut tx = self.begin().await?;
         let version: i64 =
-            crate::sql::scalar("UPDATE meta SET value = value + $1 WHERE key = 'snapshot_version' RETURNING value")
+            sql::scalar("UPDATE meta SET value = value + $1 WHERE key = 'snapshot_version' RETURNING value")
                 .bind(LEAP)
                 .fetch_one(&mut tx)
                 .await?;
-        for update in [
-            "UPDATE distributions SET invalidation_sequence = invalidation_sequence + $1",
-            "UPDATE local_distributions SET invalidation_sequence = invalidation_sequence + $1,
-                                            invalidation_floor = invalidation_sequence + $1",
-        ] {
-            crate::sql::query(update).bind(LEAP).execute(&mut tx).await?;
+        for statement in LEAPS {
+            sql::query(statement).bind(LEAP).execute(&mut tx).await?;
         }
+        let plane: String = sql::scalar("SELECT id FROM plane").fetch_one(&mut tx).await?;
+        log::append(&mut tx, &NewEntry::transition("database.restored", "plane", plane), now_ms).await?;
         tx.commit().await?;
         u64::try_from(version).map_err(|_| Error::Value { column: "value", value: version.to_string() })
     }

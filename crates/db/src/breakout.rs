@@ -1,23 +1,113 @@
 //! Breakouts.
 
-use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId};
+use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
-use crate::operation::{self, BREAKOUT_START, BREAKOUT_STOP};
-use crate::row::{self, id, integer, optional_integer, optional_text, signed, text, unsigned, word};
+use crate::log::{self, NewEntry};
+use crate::operation::{self, BREAKOUT_START, BREAKOUT_STOP, CHANNEL_UPDATE};
+use crate::row::{
+    self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
+};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, channel};
+use crate::{Created, Cursor, Db, Error, Exit, Idempotency, Page, PageRequest, channel, event, recording};
+
+/// What is kept of viewers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attendance {
+    /// Session, user, address and user agent.
+    #[default]
+    Full,
+    /// Session and user, browser and system, but no address.
+    Anonymous,
+    /// Nothing but what a device limit needs.
+    Off,
+}
+
+impl Attendance {
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Anonymous => "anonymous",
+            Self::Off => "off",
+        }
+    }
+
+    /// The value that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Full, Self::Anonymous, Self::Off].into_iter().find(|value| value.as_str() == word)
+    }
+}
+
+/// What an operator decides of a breakout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakoutContent {
+    /// Unique name.
+    pub name: String,
+    /// Words for the operator.
+    pub description: String,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Event that it belongs to.
+    pub event: Option<EventId>,
+    /// Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those.
+    pub ingest_allow: Vec<String>,
+    /// Unix milliseconds; when it is meant to begin.
+    pub scheduled_at: Option<i64>,
+    /// How long it is meant to last.
+    pub duration_minutes: Option<u32>,
+    /// Whether the audience may see it while it is on air (V83).
+    pub curtain_up: bool,
+    /// Sessions of one user at a time; 0 is no limit (V112).
+    pub device_limit: u32,
+    /// What is kept of viewers.
+    pub attendance: Attendance,
+    /// Whether an MP4 of the recording is made by itself (V73).
+    pub mp4: bool,
+}
+
+impl BreakoutContent {
+    /// A breakout of this name, as V112 and the rest say.
+    #[must_use]
+    pub fn named(name: String) -> Self {
+        Self {
+            name,
+            description: String::new(),
+            tags: Vec::new(),
+            event: None,
+            ingest_allow: Vec::new(),
+            scheduled_at: None,
+            duration_minutes: None,
+            curtain_up: true,
+            device_limit: 1,
+            attendance: Attendance::Full,
+            mp4: false,
+        }
+    }
+
+    /// Unix milliseconds at which it is meant to end.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<i64> {
+        Some(self.scheduled_at?.saturating_add(i64::from(self.duration_minutes?) * 60_000))
+    }
+}
 
 /// A breakout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakoutRow {
     /// Identifier.
     pub id: BreakoutId,
-    /// Unique name.
-    pub name: String,
-    /// Channel that feeds it.
-    pub channel: ChannelId,
+    /// Channel that feeds it; none once that was deleted.
+    pub channel: Option<ChannelId>,
+    /// What the operator has decided.
+    pub content: BreakoutContent,
     /// Where it is in its life.
     pub state: BreakoutState,
+    /// Which session of it this is, from 1.
+    pub session: u32,
+    /// Signatures made before are refused, Unix seconds.
+    pub revoked_before: i64,
     /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// What is wrong, in words.
@@ -39,10 +129,10 @@ pub struct BreakoutRow {
 pub struct NewBreakout {
     /// Its id.
     pub id: BreakoutId,
-    /// Unique name.
-    pub name: String,
     /// Id or name of its channel.
     pub channel: String,
+    /// What the operator has decided.
+    pub content: BreakoutContent,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
 }
@@ -51,13 +141,14 @@ impl Db {
     /// Makes a breakout, not on air.
     ///
     /// # Errors
-    /// There is no such channel, the name is taken, the idempotency key was used otherwise, or the query fails.
+    /// There is no such channel or event, it would end after its event, the name is taken, the idempotency key was used
+    /// otherwise, or the query fails.
     pub async fn breakout_create(&self, new: &NewBreakout, now_ms: i64) -> Result<Created<BreakoutRow>, Error> {
         let (mut tx, version) = self.wish().await?;
         if let Some(idempotency) = &new.idempotency {
             let row = sql::query("SELECT * FROM breakouts WHERE idempotency_key = $1")
                 .bind(&idempotency.key)
-                .fetch_optional(&mut *tx)
+                .fetch_optional(&mut tx)
                 .await?;
             if let Some(row) = row {
                 idempotency.check(&row)?;
@@ -72,19 +163,99 @@ impl Db {
              VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
         )
         .bind(new.id.as_str())
-        .bind(&new.name)
+        .bind(&new.content.name)
         .bind(channel.id.as_str())
         .bind(BreakoutState::Idle.as_str())
         .bind(signed(version))
         .bind(now_ms)
         .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
         .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await
-        .map_err(|error| Error::on_insert(error, "breakout", &new.name))?;
+        .map_err(|error| Error::on_insert(error, "breakout", &new.content.name))?;
+        put(&mut tx, &new.id, &new.content, now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("breakout.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
+    }
+
+    /// Gives a breakout what an operator has decided anew.
+    ///
+    /// # Errors
+    /// There is none, it is over and what changes is frozen (V85), there is no such event, it would end after its event, the name
+    /// is taken, or the query fails.
+    pub async fn breakout_update(
+        &self,
+        wanted: &str,
+        content: &BreakoutContent,
+        now_ms: i64,
+    ) -> Result<BreakoutRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        if row.content == *content {
+            return Ok(row);
+        }
+        if row.state == BreakoutState::Completed
+            && let Some(frozen) = frozen(&row.content, content)
+        {
+            let remedy = format!("{frozen} is frozen since it is COMPLETED; reset it, or create another");
+            return Err(Error::NotNow { subject: "breakout", name: row.content.name, remedy });
+        }
+        put(&mut tx, &row.id, content, now_ms).await?;
+        log::append(&mut tx, &activity("breakout.changed", &row), now_ms).await?;
+        if is_on_air(row.state)
+            && row.content.ingest_allow != content.ingest_allow
+            && let Some(channel) = &row.channel
+        {
+            channel::touch(&mut tx, channel, now_ms).await?;
+            operation::begin(&mut tx, CHANNEL_UPDATE, channel.as_str(), channel.as_str(), now_ms).await?;
+        }
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Raises or lowers the curtain; edges are told at once.
+    ///
+    /// # Errors
+    /// There is none, or the query fails.
+    pub async fn breakout_curtain(&self, wanted: &str, up: bool, now_ms: i64) -> Result<BreakoutRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        if row.content.curtain_up == up {
+            return Ok(row);
+        }
+        let word = if up { "breakout.curtain_raised" } else { "breakout.curtain_lowered" };
+        log::append(&mut tx, &activity(word, &row), now_ms).await?;
+        sql::query("UPDATE breakouts SET curtain_up = $1, updated_at = $2 WHERE id = $3")
+            .bind(up)
+            .bind(now_ms)
+            .bind(row.id.as_str())
+            .execute(&mut tx)
+            .await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Refuses every signature of the breakout that was made before `before_seconds`; edges are told at once.
+    ///
+    /// # Errors
+    /// There is none, or the query fails.
+    pub async fn breakout_revoke(&self, wanted: &str, before_seconds: i64, now_ms: i64) -> Result<BreakoutRow, Error> {
+        let (mut tx, _version) = self.change().await?;
+        let row = find(&mut tx, wanted).await?;
+        log::append(&mut tx, &activity("breakout.revoked", &row), now_ms).await?;
+        sql::query("UPDATE breakouts SET revoked_before = $1, updated_at = $2 WHERE id = $3")
+            .bind(before_seconds.max(row.revoked_before))
+            .bind(now_ms)
+            .bind(row.id.as_str())
+            .execute(&mut tx)
+            .await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
     }
 
     /// The breakout with this id or name.
@@ -92,8 +263,7 @@ impl Db {
     /// # Errors
     /// There is none, or the query fails.
     pub async fn breakout_find(&self, wanted: &str) -> Result<BreakoutRow, Error> {
-        let mut conn = self.readers.acquire().await?;
-        find(&mut conn, wanted).await
+        find(&mut self.readers.acquire().await?, wanted).await
     }
 
     /// A page of breakouts, of one channel or all.
@@ -103,23 +273,27 @@ impl Db {
     pub async fn breakout_page(
         &self,
         channel: Option<&ChannelId>,
+        event: Option<&EventId>,
         page: &PageRequest,
     ) -> Result<Page<BreakoutRow>, Error> {
         let rows = sql::query(
-            "SELECT * FROM breakouts WHERE ($1 IS NULL OR (created_at, id) > ($1, $2)) AND ($3 IS NULL OR channel_id = $3)
+            "SELECT * FROM breakouts
+             WHERE (CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2))
+               AND (CAST($3 AS TEXT) IS NULL OR channel_id = $3) AND (CAST($5 AS TEXT) IS NULL OR event_id = $5)
              ORDER BY created_at, id LIMIT $4",
         )
         .bind(page.after_time())
         .bind(page.after_id())
         .bind(channel.map(ChannelId::as_str))
         .bind(page.fetch())
+        .bind(event.map(EventId::as_str))
         .fetch_all(&self.readers)
         .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
-    /// Moves a breakout by an operator's event; its channel follows in the same transaction.
+    /// Moves a breakout by an operator's event; its channel and its recording follow in the same transaction.
     ///
     /// # Errors
     /// There is none, the event is not legal, another breakout of the channel is on air, or the query fails.
@@ -131,9 +305,13 @@ impl Db {
             return Ok(row);
         }
         let (was, is) = (is_on_air(row.state), is_on_air(state));
+        let Some(channel) = row.channel.clone() else {
+            let remedy = "its channel was deleted; create another breakout".to_owned();
+            return Err(Error::NotNow { subject: "breakout", name: row.content.name, remedy });
+        };
         if is
             && !was
-            && let Some(other) = channel::on_air(&mut tx, &row.channel).await?
+            && let Some(other) = channel::on_air(&mut tx, &channel).await?
         {
             return Err(Error::OtherOnAir { other });
         }
@@ -143,23 +321,39 @@ impl Db {
             BreakoutState::Running | BreakoutState::Completed => row.started_at,
         };
         let ended_at = (state == BreakoutState::Completed).then_some(now_ms);
+        // What comes after an end has media of its own.
+        let session = if state == BreakoutState::Idle { row.session + 1 } else { row.session };
         sql::query(
             "UPDATE breakouts SET state = $1, changed_version = $2, started_at = $3, ended_at = $4, updated_at = $5,
-                                  problem = NULL, notice = NULL
-             WHERE id = $6",
+                                  session = $6, problem = NULL, notice = NULL
+             WHERE id = $7",
         )
         .bind(state.as_str())
         .bind(signed(version))
         .bind(started_at)
         .bind(ended_at)
         .bind(now_ms)
+        .bind(session)
         .bind(row.id.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        channel::settle(&mut tx, &row.channel, version, now_ms).await?;
+        log::append(&mut tx, &moved(&row, state).detail("event", event_word(event)), now_ms).await?;
+        match (event, state) {
+            (_, BreakoutState::Starting) => recording::begin(&mut tx, &row.id, row.session, now_ms).await?,
+            (_, BreakoutState::Completed) => recording::end(&mut tx, &row.id, row.session, now_ms).await?,
+            (BreakoutEvent::Abort, _) => recording::discard(&mut tx, &row.id, row.session, now_ms).await?,
+            _ => {}
+        }
+        if was && !is {
+            leave(&mut tx, &row.id, now_ms).await?;
+        }
+        channel::settle(&mut tx, &channel, version, now_ms).await?;
         if was != is {
+            if !row.content.ingest_allow.is_empty() {
+                channel::touch(&mut tx, &channel, now_ms).await?;
+            }
             let plan = if is { BREAKOUT_START } else { BREAKOUT_STOP };
-            operation::begin(&mut tx, plan, row.id.as_str(), row.channel.as_str(), now_ms).await?;
+            operation::begin(&mut tx, plan, row.id.as_str(), channel.as_str(), now_ms).await?;
         }
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -174,7 +368,7 @@ impl Db {
         let state = row.state.next(BreakoutEvent::Ready)?;
         let mut tx = self.begin().await?;
         // What it waited for is no problem any more; what the packager reported stays.
-        sql::query(
+        let moves = sql::query(
             "UPDATE breakouts SET state = $1, updated_at = $2,
                                   problem = CASE WHEN problem LIKE 'waiting for %' THEN NULL ELSE problem END
              WHERE id = $3 AND state = $4 AND changed_version = $5",
@@ -184,8 +378,11 @@ impl Db {
         .bind(row.id.as_str())
         .bind(row.state.as_str())
         .bind(signed(row.changed_version))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
+        if moves == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -194,13 +391,33 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn breakout_problem(&self, breakout: &BreakoutId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn breakout_problem(
+        &self,
+        breakout: &BreakoutId,
+        problem: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, breakout.as_str()).await {
+            // Deleted since it was reported.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE breakouts SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(breakout.as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("breakout.problem", "breakout", breakout.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("breakout.problem_cleared", "breakout", breakout.as_str()),
+        };
+        log::append(&mut tx, &about(entry, &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -209,36 +426,153 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str) -> Result<(), Error> {
+    pub async fn breakout_notice(&self, breakout: &BreakoutId, notice: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, breakout.as_str()).await {
+            // Deleted meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
         sql::query("UPDATE breakouts SET notice = $1 WHERE id = $2")
             .bind(notice)
             .bind(breakout.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = NewEntry::stream("breakout.repaired", "breakout", breakout.as_str()).detail("reason", notice);
+        log::append(&mut tx, &about(entry, &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Deletes a breakout that is not on air.
+    /// Deletes a breakout that is not on air, with its recordings.
     ///
     /// # Errors
     /// There is none, it is on air, or the query fails.
-    pub async fn breakout_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn breakout_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         if is_on_air(row.state) {
             let remedy = format!("it is {}; stop it first", row.state.as_str());
-            return Err(Error::InUse { subject: "breakout", name: row.name, remedy });
+            return Err(Error::InUse { subject: "breakout", name: row.content.name, remedy });
         }
-        sql::query("DELETE FROM breakouts WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        recording::remove_all(&mut tx, &row.id, now_ms).await?;
+        sql::query("DELETE FROM breakouts WHERE id = $1").bind(row.id.as_str()).execute(&mut tx).await?;
+        log::append(&mut tx, &activity("breakout.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
+/// Writes that the breakouts of a channel that never were on air go with it.
+pub(crate) async fn log_deletes(tx: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    let rows = sql::query(
+        "SELECT * FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1 ORDER BY created_at, id",
+    )
+    .bind(channel.as_str())
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in &rows {
+        log::append(tx, &activity("breakout.deleted", &read(row)?), now_ms).await?;
+    }
+    Ok(())
+}
+
+fn activity(word: &'static str, row: &BreakoutRow) -> NewEntry {
+    about(NewEntry::activity(word, "breakout", row.id.as_str()), row)
+}
+
+/// The entry of a breakout that is `row` and becomes `state`.
+fn moved(row: &BreakoutRow, state: BreakoutState) -> NewEntry {
+    let word = match state {
+        BreakoutState::Idle => "breakout.idle",
+        BreakoutState::Starting => "breakout.starting",
+        BreakoutState::Running => "breakout.running",
+        BreakoutState::Completed => "breakout.completed",
+    };
+    about(NewEntry::transition(word, "breakout", row.id.as_str()), row)
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
+}
+
+fn event_word(event: BreakoutEvent) -> &'static str {
+    match event {
+        BreakoutEvent::Start => "start",
+        BreakoutEvent::Ready => "ready",
+        BreakoutEvent::Abort => "abort",
+        BreakoutEvent::Stop => "stop",
+        BreakoutEvent::Reset => "reset",
+    }
+}
+
+fn about(entry: NewEntry, row: &BreakoutRow) -> NewEntry {
+    let entry = match &row.channel {
+        Some(channel) => entry.channel(channel),
+        None => entry,
+    };
+    entry.breakout(&row.id).detail("name", row.content.name.as_str())
+}
+
 fn is_on_air(state: BreakoutState) -> bool {
     matches!(state, BreakoutState::Starting | BreakoutState::Running)
+}
+
+/// What may not change once a breakout is over (V85).
+fn frozen(before: &BreakoutContent, after: &BreakoutContent) -> Option<&'static str> {
+    [
+        ("mp4", before.mp4 != after.mp4),
+        ("ingest_allow", before.ingest_allow != after.ingest_allow),
+        ("scheduled_at", before.scheduled_at != after.scheduled_at),
+        ("duration_minutes", before.duration_minutes != after.duration_minutes),
+    ]
+    .into_iter()
+    .find_map(|(name, changed)| changed.then_some(name))
+}
+
+/// Writes the decisions of an operator, if the breakout's event allows them.
+async fn put(conn: &mut Conn, breakout: &BreakoutId, content: &BreakoutContent, now_ms: i64) -> Result<(), Error> {
+    if let Some(wanted) = &content.event {
+        let event = event::event(&mut *conn, wanted.as_str()).await.map_err(Error::dangling)?;
+        if let (Some(ends), Some(event_ends)) = (content.ends_at(), event.ends_at)
+            && ends > event_ends
+        {
+            let remedy = format!("it would end after its event {:?}; begin earlier, or make it shorter", event.name);
+            return Err(Error::NotNow { subject: "breakout", name: content.name.clone(), remedy });
+        }
+    }
+    sql::query(
+        "UPDATE breakouts SET name = $1, description = $2, tags = $3, event_id = $4, ingest_allow = $5, scheduled_at = $6,
+                              duration_minutes = $7, curtain_up = $8, device_limit = $9, attendance = $10, mp4 = $11,
+                              updated_at = $12
+         WHERE id = $13",
+    )
+    .bind(&content.name)
+    .bind(&content.description)
+    .bind(serde_json::json!(content.tags).to_string())
+    .bind(content.event.as_ref().map(EventId::as_str))
+    .bind(serde_json::json!(content.ingest_allow).to_string())
+    .bind(content.scheduled_at)
+    .bind(content.duration_minutes.map(i64::from))
+    .bind(content.curtain_up)
+    .bind(content.device_limit)
+    .bind(content.attendance.as_str())
+    .bind(content.mp4)
+    .bind(now_ms)
+    .bind(breakout.as_str())
+    .execute(conn)
+    .await
+    .map_err(|error| Error::on_insert(error, "breakout", &content.name))?;
+    Ok(())
+}
+
+/// Everybody leaves: there is nothing to watch any more.
+async fn leave(conn: &mut Conn, breakout: &BreakoutId, now_ms: i64) -> Result<(), Error> {
+    sql::query("UPDATE viewers SET exited_at = $1, exit_reason = $2 WHERE breakout_id = $3 AND exited_at IS NULL")
+        .bind(now_ms)
+        .bind(Exit::Ended.as_str())
+        .bind(breakout.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 async fn find(conn: &mut Conn, wanted: &str) -> Result<BreakoutRow, Error> {
@@ -253,11 +587,26 @@ async fn find(conn: &mut Conn, wanted: &str) -> Result<BreakoutRow, Error> {
 }
 
 pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
+    let duration_minutes = optional_integer(row, "duration_minutes")?;
     Ok(BreakoutRow {
         id: id(row, "id")?,
-        name: text(row, "name")?,
-        channel: id(row, "channel_id")?,
+        channel: optional_id(row, "channel_id")?,
+        content: BreakoutContent {
+            name: text(row, "name")?,
+            description: text(row, "description")?,
+            tags: json(row, "tags")?,
+            event: optional_id(row, "event_id")?,
+            ingest_allow: json(row, "ingest_allow")?,
+            scheduled_at: optional_integer(row, "scheduled_at")?,
+            duration_minutes: duration_minutes.and_then(|minutes| u32::try_from(minutes).ok()),
+            curtain_up: flag(row, "curtain_up")?,
+            device_limit: unsigned(row, "device_limit")?,
+            attendance: word(row, "attendance", Attendance::parse)?,
+            mp4: flag(row, "mp4")?,
+        },
         state: word(row, "state", BreakoutState::parse)?,
+        session: unsigned(row, "session")?,
+        revoked_before: integer(row, "revoked_before")?,
         changed_version: unsigned(row, "changed_version")?,
         problem: optional_text(row, "problem")?,
         notice: optional_text(row, "notice")?,

@@ -1,11 +1,17 @@
 //! Channels and their inputs.
 
-use anabranch_model::{BreakoutId, ChannelEvent, ChannelId, ChannelState, DistributionPhase, InputId};
+use anabranch_model::{
+    BreakoutId, ChannelEvent, ChannelId, ChannelState, ChosenInput, DistributionPhase, FailoverSpec, InputId,
+    InputPreference,
+};
 
-use crate::operation::{self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP};
-use crate::row::{self, flag, id, integer, optional_text, signed, text, unsigned, word};
+use crate::log::{self, NewEntry};
+use crate::operation::{
+    self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP, CHANNEL_SWITCH, CHANNEL_UPDATE,
+};
+use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, distribution};
+use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, breakout, distribution};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +38,10 @@ pub struct ChannelRow {
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// What is wrong, in words.
     pub problem: Option<String>,
     /// Unix milliseconds.
@@ -78,12 +88,29 @@ pub struct NewChannel {
     pub segment_target_seconds: u32,
     /// Window in seconds.
     pub window_seconds: u32,
+    /// How one of two inputs is chosen; without a choice of the operator.
+    pub failover: FailoverSpec,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Vec<String>,
     /// Push endpoints, in order.
     pub inputs: Vec<NewInput>,
     /// Its distribution; the idempotency key is the channel's.
     pub distribution: NewDistribution,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
+}
+
+/// What may be changed of a channel; what is missing stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelChange {
+    /// Unique name.
+    pub name: Option<String>,
+    /// Words for the operator.
+    pub description: Option<String>,
+    /// How one of two inputs is chosen; the operator's choice is left as it is.
+    pub failover: Option<FailoverSpec>,
+    /// Addresses and blocks that may push; none stands for all.
+    pub ingest_allow: Option<Vec<String>>,
 }
 
 /// What an operator wants of a channel.
@@ -113,9 +140,10 @@ impl Db {
             }
         }
         insert(&mut tx, new, version, now_ms).await?;
-        insert_parts(&mut tx, new, version, now_ms).await?;
         operation::begin(&mut tx, CHANNEL_CREATE, new.id.as_str(), new.id.as_str(), now_ms).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("channel.created", &row), now_ms).await?;
+        insert_parts(&mut tx, new, version, now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -188,6 +216,8 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut *tx)
             .await?;
+        let word = if desired { "channel.wanted" } else { "channel.unwanted" };
+        log::append(&mut tx, &activity(word, &row), now_ms).await?;
         settle(&mut tx, &row.id, version, now_ms).await?;
         let plan = if desired { CHANNEL_START } else { CHANNEL_STOP };
         operation::begin(&mut tx, plan, row.id.as_str(), row.id.as_str(), now_ms).await?;
@@ -203,7 +233,7 @@ impl Db {
     pub async fn channel_confirm(&self, row: &ChannelRow, event: ChannelEvent, now_ms: i64) -> Result<(), Error> {
         let state = row.state.next(event)?;
         let mut tx = self.begin().await?;
-        sql::query(
+        let confirmed = sql::query(
             "UPDATE channels SET state = $1, problem = NULL, updated_at = $2
              WHERE id = $3 AND state = $4 AND changed_version = $5",
         )
@@ -214,6 +244,9 @@ impl Db {
         .bind(signed(row.changed_version))
         .execute(&mut *tx)
         .await?;
+        if confirmed == 1 {
+            log::append(&mut tx, &moved(row, state), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -222,15 +255,100 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>) -> Result<(), Error> {
+    pub async fn channel_problem(&self, channel: &ChannelId, problem: Option<&str>, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, channel.as_str()).await {
+            // Deleted meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.problem.as_deref() == problem {
+            return Ok(());
+        }
         sql::query("UPDATE channels SET problem = $1 WHERE id = $2")
             .bind(problem)
             .bind(channel.as_str())
             .execute(&mut *tx)
             .await?;
+        let entry = match problem {
+            Some(problem) => {
+                NewEntry::stream("channel.problem", "channel", channel.as_str()).detail("problem", problem)
+            }
+            None => NewEntry::stream("channel.problem_cleared", "channel", channel.as_str()),
+        };
+        log::append(&mut tx, &entry.channel(channel).detail("name", row.name), now_ms).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Changes a channel; nodes are told at once.
+    ///
+    /// # Errors
+    /// There is none, the name is taken, or the query fails.
+    pub async fn channel_update(&self, wanted: &str, change: &ChannelChange, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
+        let name = change.name.as_ref().unwrap_or(&row.name);
+        let failover = change.failover.as_ref().unwrap_or(&row.failover);
+        sql::query(
+            "UPDATE channels SET name = $1, description = $2, failover_enabled = $3, failover_loss_ms = $4,
+                                 failover_clear_ms = $5, input_preference = $6, ingest_allow = $7, updated_at = $8,
+                                 generation = generation + 1
+             WHERE id = $9",
+        )
+        .bind(name)
+        .bind(change.description.as_ref().unwrap_or(&row.description))
+        .bind(failover.enabled)
+        .bind(failover.loss_ms)
+        .bind(failover.clear_ms)
+        .bind(failover.preference.as_str())
+        .bind(list(change.ingest_allow.as_ref().unwrap_or(&row.ingest_allow)))
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await
+        .map_err(|error| Error::on_insert(error, "channel", name))?;
+        log::append(&mut tx, &activity("channel.changed", &row), now_ms).await?;
+        operation::begin(&mut tx, CHANNEL_UPDATE, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Switches a channel to one of its inputs; ingest is told at once (V93).
+    ///
+    /// # Errors
+    /// There is no such channel or input, its preference is not equal, or the query fails.
+    pub async fn channel_choose(&self, wanted: &str, input: &str, now_ms: i64) -> Result<ChannelRow, Error> {
+        let (mut tx, _version) = self.wish().await?;
+        let row = find(&mut tx, wanted).await?;
+        row.check_stays()?;
+        let found: Option<String> = sql::scalar("SELECT id FROM inputs WHERE channel_id = $1 AND id = $2")
+            .bind(row.id.as_str())
+            .bind(input)
+            .fetch_optional(&mut tx)
+            .await?;
+        if found.is_none() {
+            return Err(Error::Dangling { subject: "input", wanted: input.to_owned() });
+        }
+        if row.failover.preference != InputPreference::Equal {
+            let remedy = "its preference is primary, which would switch back at once; make it equal first";
+            return Err(Error::NotNow { subject: "channel", name: row.name, remedy: remedy.to_owned() });
+        }
+        sql::query(
+            "UPDATE channels SET chosen_input = $1, chosen_sequence = chosen_sequence + 1, updated_at = $2 WHERE id = $3",
+        )
+        .bind(input)
+        .bind(now_ms)
+        .bind(row.id.as_str())
+        .execute(&mut tx)
+        .await?;
+        log::append(&mut tx, &activity("channel.input_chosen", &row).detail("input", input), now_ms).await?;
+        operation::begin(&mut tx, CHANNEL_SWITCH, row.id.as_str(), row.id.as_str(), now_ms).await?;
+        let row = find(&mut tx, row.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(row)
     }
 
     /// Wants a channel at rest gone: it is stale from now on.
@@ -258,6 +376,7 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("channel.retired", &row), now_ms).await?;
         operation::begin(&mut tx, CHANNEL_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, row.id.as_str()).await?;
         tx.commit().await?;
@@ -268,12 +387,26 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn channel_remove(&self, wanted: &ChannelId) -> Result<(), Error> {
+    pub async fn channel_remove(&self, wanted: &ChannelId, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
+        let row = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.phase != DistributionPhase::Stale {
+            return Ok(());
+        }
+        breakout::log_deletes(&mut tx, &row.id, now_ms).await?;
+        // What never was on air goes with it; what was stays, with its recordings.
+        sql::query("DELETE FROM breakouts WHERE channel_id = $1 AND state = 'IDLE' AND session = 1")
+            .bind(wanted.as_str())
+            .execute(&mut tx)
+            .await?;
         sql::query("DELETE FROM channels WHERE id = $1 AND phase = 'stale'")
             .bind(wanted.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("channel.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -320,8 +453,9 @@ impl ChannelRow {
 async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) -> Result<(), Error> {
     sql::query(
         "INSERT INTO channels (id, name, description, desired_running, state, changed_version, segment_target_seconds,
-                               window_seconds, created_at, updated_at, idempotency_key, request_hash)
-         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10)",
+                               window_seconds, created_at, updated_at, idempotency_key, request_hash, failover_enabled,
+                               failover_loss_ms, failover_clear_ms, input_preference, ingest_allow)
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(new.id.as_str())
     .bind(&new.name)
@@ -333,6 +467,11 @@ async fn insert(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i64) ->
     .bind(now_ms)
     .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
     .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+    .bind(new.failover.enabled)
+    .bind(new.failover.loss_ms)
+    .bind(new.failover.clear_ms)
+    .bind(new.failover.preference.as_str())
+    .bind(list(&new.ingest_allow))
     .execute(conn)
     .await
     .map_err(|error| Error::on_insert(error, "channel", &new.name))?;
@@ -350,6 +489,20 @@ async fn insert_parts(conn: &mut Conn, new: &NewChannel, version: u64, now_ms: i
             .await?;
     }
     distribution::insert(conn, &new.distribution, Some(&new.id), version, now_ms).await
+}
+
+/// Notes that nodes are to be told something else of the channel.
+pub(crate) async fn touch(conn: &mut Conn, channel: &ChannelId, now_ms: i64) -> Result<(), Error> {
+    sql::query("UPDATE channels SET generation = generation + 1, updated_at = $1 WHERE id = $2")
+        .bind(now_ms)
+        .bind(channel.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn list(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
 }
 
 pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<ChannelRow, Error> {
@@ -385,9 +538,29 @@ pub(crate) async fn settle(conn: &mut Conn, channel: &ChannelId, version: u64, n
         .bind(signed(version))
         .bind(now_ms)
         .bind(channel.as_str())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    log::append(conn, &moved(&row, state), now_ms).await?;
     Ok(())
+}
+
+fn activity(word: &'static str, row: &ChannelRow) -> NewEntry {
+    NewEntry::activity(word, "channel", row.id.as_str()).channel(&row.id).detail("name", row.name.as_str())
+}
+
+/// The entry of a channel that is `row` and becomes `state`.
+fn moved(row: &ChannelRow, state: ChannelState) -> NewEntry {
+    let word = match state {
+        ChannelState::Idle => "channel.idle",
+        ChannelState::Starting => "channel.starting",
+        ChannelState::Running => "channel.running",
+        ChannelState::Stopping => "channel.stopping",
+    };
+    NewEntry::transition(word, "channel", row.id.as_str())
+        .channel(&row.id)
+        .detail("name", row.name.as_str())
+        .detail("from", row.state.as_str())
+        .detail("to", state.as_str())
 }
 
 pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
@@ -403,6 +576,17 @@ pub(crate) fn read(row: &Row) -> Result<ChannelRow, Error> {
         changed_version: unsigned(row, "changed_version")?,
         segment_target_seconds: unsigned(row, "segment_target_seconds")?,
         window_seconds: unsigned(row, "window_seconds")?,
+        failover: FailoverSpec {
+            enabled: flag(row, "failover_enabled")?,
+            loss_ms: unsigned(row, "failover_loss_ms")?,
+            clear_ms: unsigned(row, "failover_clear_ms")?,
+            preference: word(row, "input_preference", InputPreference::parse)?,
+            chosen: match optional_id(row, "chosen_input")? {
+                Some(input) => Some(ChosenInput { input, sequence: unsigned(row, "chosen_sequence")? }),
+                None => None,
+            },
+        },
+        ingest_allow: json(row, "ingest_allow")?,
         problem: optional_text(row, "problem")?,
         created_at: integer(row, "created_at")?,
         updated_at: integer(row, "updated_at")?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionPhase, DistributionState, KeyGroupId};
 
+use crate::log::{self, NewEntry};
 use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_UPDATE};
 use crate::phase::vacant;
 use crate::row::{self, flag, id, integer, json, list, optional_id, optional_text, signed, text, unsigned, word};
@@ -173,8 +174,14 @@ impl Db {
             return Err(Error::NotNow { subject: "distribution", name: row.id.into(), remedy: remedy.to_owned() });
         }
         put(&mut tx, &row, content, version, now_ms).await?;
+        let before = row.clone();
         operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), row.lane(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
+        let entry = activity("distribution.updated", &row).detail("generation", row.generation);
+        log::append(&mut tx, &entry.detail("enabled", row.enabled), now_ms).await?;
+        if before.status != row.status {
+            log::append(&mut tx, &moved(&before, row.status), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(row)
     }
@@ -290,6 +297,22 @@ impl Db {
         find(&mut conn, wanted).await
     }
 
+    /// The distribution with this caller reference, if there is one.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn distribution_by_reference(&self, reference: &str) -> Result<Option<DistributionRow>, Error> {
+        let mut conn = self.readers.acquire().await?;
+        let id: Option<String> = sql::scalar("SELECT id FROM distributions WHERE caller_reference = $1")
+            .bind(reference)
+            .fetch_optional(&mut conn)
+            .await?;
+        match id {
+            Some(id) => find(&mut conn, &id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The distribution of a channel; none when it has been detached or could not be made.
     ///
     /// # Errors
@@ -326,6 +349,11 @@ impl Db {
     ) -> Result<(), Error> {
         let status = DistributionState::InProgress.next(DistributionEvent::Confirm);
         let mut tx = self.begin().await?;
+        let before = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        let confirms = before.generation == generation && before.observed_generation == generation;
         sql::query(
             "UPDATE distributions SET status = $1, updated_at = $2, last_checked_at = $2
              WHERE id = $3 AND generation = $4 AND observed_generation = $4",
@@ -336,6 +364,9 @@ impl Db {
         .bind(signed(generation))
         .execute(&mut *tx)
         .await?;
+        if confirms && before.status != status {
+            log::append(&mut tx, &moved(&before, status), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -410,7 +441,33 @@ pub(crate) async fn insert(
     .bind(serde_json::json!(new.tags).to_string())
     .execute(&mut *conn)
     .await?;
-    put_parts(conn, &new.id, content).await
+    put_parts(&mut *conn, &new.id, content).await?;
+    let row = find(&mut *conn, new.id.as_str()).await?;
+    log::append(conn, &activity("distribution.created", &row).detail("status", row.status.as_str()), now_ms).await?;
+    Ok(())
+}
+
+pub(crate) fn activity(word: &'static str, row: &DistributionRow) -> NewEntry {
+    about(NewEntry::activity(word, "distribution", row.id.as_str()), row)
+}
+
+/// The entry of a distribution that is `row` and becomes `status`.
+fn moved(row: &DistributionRow, status: DistributionState) -> NewEntry {
+    let word = match status {
+        DistributionState::InProgress => "distribution.in_progress",
+        DistributionState::Deployed => "distribution.deployed",
+    };
+    about(NewEntry::transition(word, "distribution", row.id.as_str()), row)
+        .detail("from", row.status.as_str())
+        .detail("to", status.as_str())
+}
+
+fn about(entry: NewEntry, row: &DistributionRow) -> NewEntry {
+    let entry = entry.detail("domain_name", row.domain_name.as_str());
+    match &row.channel {
+        Some(channel) => entry.channel(channel),
+        None => entry,
+    }
 }
 
 /// Replaces aliases and key groups by those of the configuration.

@@ -81,7 +81,7 @@ pub enum Error {
     /// There is no such row.
     #[error("there is no {subject} with this id or name: {wanted:?}")]
     NotFound {
-        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation`, `operation` or `node`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group`, `invalidation`, `operation`, `node`, `token` or `webhook`.
         subject: &'static str,
         /// What was asked for.
         wanted: String,
@@ -89,7 +89,7 @@ pub enum Error {
     /// The name is in use.
     #[error("there is already a {subject} with this name: {name:?}")]
     NameTaken {
-        /// `channel`, `breakout`, `key` or `key group`.
+        /// `channel`, `breakout`, `key`, `key group` or `token`.
         subject: &'static str,
         /// The name.
         name: String,
@@ -167,7 +167,7 @@ pub enum Error {
     /// The row is in use.
     #[error("{subject} {name:?} cannot be deleted: {remedy}")]
     InUse {
-        /// `channel`, `breakout`, `distribution`, `key` or `key group`.
+        /// `channel`, `breakout`, `distribution`, `key`, `key group` or `token`.
         subject: &'static str,
         /// Its name.
         name: String,
@@ -177,7 +177,7 @@ pub enum Error {
     /// The row is not in a state for it.
     #[error("{subject} {name:?} cannot be changed so: {remedy}")]
     NotNow {
-        /// `channel` or `distribution`.
+        /// `breakout`, `channel`, `distribution` or `recording`.
         subject: &'static str,
         /// Its name or id.
         name: String,

@@ -2,6 +2,7 @@
 
 use anabranch_model::{DistributionId, InvalidationEvent, InvalidationId, InvalidationState};
 
+use crate::log::{self, NewEntry};
 use crate::row::{id, integer, json, optional_id, optional_integer, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Page, PageRequest, distribution};
@@ -97,6 +98,12 @@ impl Db {
         .await?;
         shorten(&mut tx, &distribution, sequence).await?;
         let row = find(&mut tx, &distribution, new.id.as_str()).await?;
+        let entry = NewEntry::activity("invalidation.created", "invalidation", row.id.as_str())
+            .detail("distribution", distribution.as_str())
+            .detail("paths", row.paths.len())
+            .detail("tags", row.tags.len())
+            .detail("first", row.paths.first().or(row.tags.first()).cloned().unwrap_or_default());
+        log::append(&mut tx, &entry, now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -175,12 +182,20 @@ impl Db {
         let state = InvalidationState::InProgress.next(InvalidationEvent::Confirm);
         let mut tx = self.begin().await?;
         for invalidation in confirmed {
-            sql::query("UPDATE invalidations SET state = $1, completed_at = $2 WHERE id = $3 AND state = 'InProgress'")
-                .bind(state.as_str())
-                .bind(now_ms)
-                .bind(invalidation.as_str())
-                .execute(&mut *tx)
-                .await?;
+            let distribution: Option<String> = sql::scalar(
+                "UPDATE invalidations SET state = $1, completed_at = $2 WHERE id = $3 AND state = 'InProgress'
+                 RETURNING distribution_id",
+            )
+            .bind(state.as_str())
+            .bind(now_ms)
+            .bind(invalidation.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+            if let Some(distribution) = distribution {
+                let entry = NewEntry::transition("invalidation.completed", "invalidation", invalidation.as_str())
+                    .detail("distribution", distribution);
+                log::append(&mut tx, &entry, now_ms).await?;
+            }
         }
         tx.commit().await?;
         Ok(())

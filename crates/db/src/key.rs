@@ -2,6 +2,7 @@
 
 use anabranch_model::{KeyGroupId, KeyId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{self, id, integer, list, optional_text, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
@@ -100,6 +101,8 @@ impl Db {
             key_group::add(&mut tx, &group.id, &new.id).await?;
         }
         let row = find(&mut tx, new.id.as_str()).await?;
+        let signs = row.private_pem.is_some();
+        log::append(&mut tx, &activity("key.created", &row).detail("signs", signs), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -108,7 +111,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, a group has it, or the query fails.
-    pub async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn key_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         let groups: Vec<String> = sql::scalar(
@@ -123,6 +126,7 @@ impl Db {
             return Err(Error::InUse { subject: "key", name: row.name, remedy });
         }
         sql::query("DELETE FROM keys WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        log::append(&mut tx, &activity("key.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -163,6 +167,11 @@ impl Db {
         )
         .await
     }
+}
+
+fn activity(word: &'static str, row: &KeyRow) -> NewEntry {
+    let groups: Vec<String> = row.groups.iter().map(ToString::to_string).collect();
+    NewEntry::activity(word, "key", row.id.as_str()).detail("name", row.name.as_str()).detail("key_groups", groups)
 }
 
 pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyRow, Error> {

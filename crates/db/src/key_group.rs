@@ -2,6 +2,7 @@
 
 use anabranch_model::{KeyGroupId, KeyId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{self, id, integer, list, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
@@ -95,6 +96,7 @@ impl Db {
         .map_err(|error| Error::on_insert(error, "key group", &new.name))?;
         put_keys(&mut tx, &new.id, &new.keys).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &activity("key_group.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -103,7 +105,7 @@ impl Db {
     ///
     /// # Errors
     /// There is no such group, a key is missing, or the query fails.
-    pub async fn key_group_update(&self, wanted: &str, keys: &[String]) -> Result<KeyGroupRow, Error> {
+    pub async fn key_group_update(&self, wanted: &str, keys: &[String], now_ms: i64) -> Result<KeyGroupRow, Error> {
         let (mut tx, _version) = self.change().await?;
         let before = find(&mut tx, wanted).await?;
         sql::query("DELETE FROM key_group_members WHERE group_id = $1")
@@ -113,6 +115,7 @@ impl Db {
         put_keys(&mut tx, &before.id, keys).await?;
         let after = find(&mut tx, before.id.as_str()).await?;
         if after != before {
+            log::append(&mut tx, &activity("key_group.updated", &after), now_ms).await?;
             tx.commit().await?;
         }
         Ok(after)
@@ -122,7 +125,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, a distribution trusts it, or the query fails.
-    pub async fn key_group_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn key_group_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let (mut tx, _version) = self.change().await?;
         let row = find(&mut tx, wanted).await?;
         let users: Vec<String> = sql::scalar(
@@ -137,6 +140,7 @@ impl Db {
             return Err(Error::InUse { subject: "key group", name: row.name, remedy });
         }
         sql::query("DELETE FROM key_groups WHERE id = $1").bind(row.id.as_str()).execute(&mut *tx).await?;
+        log::append(&mut tx, &activity("key_group.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -181,6 +185,11 @@ pub(crate) async fn add(conn: &mut Conn, group: &KeyGroupId, key: &KeyId) -> Res
         .execute(conn)
         .await?;
     Ok(())
+}
+
+fn activity(word: &'static str, row: &KeyGroupRow) -> NewEntry {
+    let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
+    NewEntry::activity(word, "key_group", row.id.as_str()).detail("name", row.name.as_str()).detail("keys", keys)
 }
 
 pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyGroupRow, Error> {

@@ -33,6 +33,8 @@ const STEPS: &[Step] = steps![
     2 "delivery" "0002_delivery.sql",
     3 "nodes" "0003_nodes.sql",
     4 "provider" "0004_provider.sql",
+    5 "log" "0005_log.sql",
+    6 "sessions" "0006_sessions.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

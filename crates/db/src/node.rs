@@ -2,6 +2,7 @@
 
 use anabranch_model::{NodeName, NodeState, PlaneId};
 
+use crate::log::{self, NewEntry};
 use crate::row::{id, integer, signed, text, unsigned, word};
 use crate::sql::{self, Row};
 use crate::{Db, Error};
@@ -57,17 +58,24 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn node_put(&self, node: &NodeRow) -> Result<(), Error> {
-        self.nodes_put(std::slice::from_ref(node)).await
+    pub async fn node_put(&self, node: &NodeRow, now_ms: i64) -> Result<(), Error> {
+        self.nodes_put(std::slice::from_ref(node), now_ms).await
     }
 
     /// The same for several.
     ///
     /// # Errors
     /// The query fails; then none was written.
-    pub async fn nodes_put(&self, nodes: &[NodeRow]) -> Result<(), Error> {
+    pub async fn nodes_put(&self, nodes: &[NodeRow], now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         for node in nodes {
+            let before: Option<String> = sql::scalar("SELECT state FROM nodes WHERE name = $1")
+                .bind(node.name.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+            if before.as_deref() != Some(node.state.as_str()) {
+                log::append(&mut tx, &moved(node, before), now_ms).await?;
+            }
             sql::query(
                 "INSERT INTO nodes (name, role, location, location_class, state, version, joined_at, seen_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -102,15 +110,30 @@ impl Db {
     ///
     /// # Errors
     /// There is none, or the query fails.
-    pub async fn node_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn node_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         let done = sql::query("DELETE FROM nodes WHERE name = $1").bind(wanted).execute(&mut *tx).await?;
         if done == 0 {
             return Err(Error::not_found("node", wanted));
         }
+        log::append(&mut tx, &NewEntry::transition("node.forgotten", "node", wanted), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// The entry of a node that was `before` and is as the row says.
+fn moved(node: &NodeRow, before: Option<String>) -> NewEntry {
+    let word = match node.state {
+        NodeState::Present => "node.joined",
+        NodeState::Left => "node.left",
+        NodeState::Lost => "node.lost",
+    };
+    NewEntry::transition(word, "node", node.name.as_str())
+        .detail("role", node.role.as_str())
+        .detail("location", node.location.as_str())
+        .detail("from", before)
+        .detail("to", node.state.as_str())
 }
 
 fn read(row: &Row) -> Result<NodeRow, Error> {

@@ -2,10 +2,10 @@
 
 use anabranch_model::{ChannelId, DistributionId, DistributionPhase};
 
-use crate::distribution::{check_generation, find, put};
+use crate::distribution::{activity, check_generation, find, put};
 use crate::operation::{self, DISTRIBUTION_DELETE, DISTRIBUTION_DETACH, DISTRIBUTION_UPDATE};
 use crate::sql::{self, Conn};
-use crate::{Db, DistributionContent, DistributionRow, Error, channel};
+use crate::{Db, DistributionContent, DistributionRow, Error, channel, log};
 
 /// How a distribution is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl Db {
         }
         put(&mut tx, &row, content, version, now_ms).await?;
         settle(&mut tx, &row.id, None, DistributionPhase::Detached).await?;
+        log::append(&mut tx, &activity("distribution.detached", &row), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_DETACH, row.id.as_str(), row.lane(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -72,6 +73,7 @@ impl Db {
         vacant(&mut tx, channel).await?;
         put(&mut tx, &row, content, version, now_ms).await?;
         settle(&mut tx, &row.id, Some(channel), DistributionPhase::Active).await?;
+        log::append(&mut tx, &activity("distribution.attached", &row).channel(channel), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_UPDATE, row.id.as_str(), channel.as_str(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -118,6 +120,7 @@ impl Db {
             put(&mut tx, &row, content, version, now_ms).await?;
         }
         settle(&mut tx, &row.id, None, DistributionPhase::Stale).await?;
+        log::append(&mut tx, &activity("distribution.stale", &row), now_ms).await?;
         operation::begin(&mut tx, DISTRIBUTION_DELETE, row.id.as_str(), row.id.as_str(), now_ms).await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
@@ -128,12 +131,20 @@ impl Db {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn distribution_remove(&self, wanted: &DistributionId) -> Result<(), Error> {
+    pub async fn distribution_remove(&self, wanted: &DistributionId, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        let row = match find(&mut tx, wanted.as_str()).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        if row.phase != DistributionPhase::Stale {
+            return Ok(());
+        }
         sql::query("DELETE FROM distributions WHERE id = $1 AND phase = 'stale'")
             .bind(wanted.as_str())
             .execute(&mut *tx)
             .await?;
+        log::append(&mut tx, &activity("distribution.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }

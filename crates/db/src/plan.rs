@@ -14,6 +14,8 @@ pub const PLANS: &[Plan] = &[
     CHANNEL_CREATE,
     CHANNEL_START,
     CHANNEL_STOP,
+    CHANNEL_UPDATE,
+    CHANNEL_SWITCH,
     CHANNEL_DELETE,
     BREAKOUT_START,
     BREAKOUT_STOP,
@@ -31,6 +33,10 @@ pub const CHANNEL_CREATE: Plan =
 pub const CHANNEL_START: Plan = Plan { kind: "channel.start", steps: &["pipeline.run", "pipeline.settled"] };
 /// The operator wants it at rest.
 pub const CHANNEL_STOP: Plan = Plan { kind: "channel.stop", steps: &["pipeline.run", "pipeline.settled"] };
+/// Nodes are told something else of it.
+pub const CHANNEL_UPDATE: Plan = Plan { kind: "channel.update", steps: &["pipeline.ensure"] };
+/// V93.
+pub const CHANNEL_SWITCH: Plan = Plan { kind: "channel.switch", steps: &["pipeline.switch"] };
 /// V40, V45.
 pub const CHANNEL_DELETE: Plan =
     Plan { kind: "channel.delete", steps: &["distribution.retire", "pipeline.delete", "channel.remove"] };

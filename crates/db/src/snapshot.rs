@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch_model::{
-    AudienceSpec, BreakoutSpec, ChannelSpec, DistributionId, InvalidationLog, KeyGroupId, KeyGroupSpec, KeySpec,
+    AudienceSpec, BreakoutId, BreakoutSpec, ChannelSpec, DistributionId, EXPELLED_MAX, InvalidationLog, KeyGroupId,
+    KeyGroupSpec, KeySpec,
 };
 
 use crate::row::{flag, id, text};
 use crate::sql::{self, Conn, Row, Tx};
-use crate::{Db, Error, Idempotency, LocalDistributionRow, LocalPipelineRow, breakout, local, local_invalidation};
+use crate::{Attendance, Db, Error, Idempotency, LocalDistributionRow, LocalPipelineRow};
+use crate::{breakout, local, local_invalidation, viewer};
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -118,14 +120,28 @@ async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Er
          ORDER BY b.created_at, b.id",
     )
     .bind(now_ms.saturating_sub(readable_ms))
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let mut shut_out: BTreeMap<BreakoutId, Vec<String>> = BTreeMap::new();
+    for (breakout, session) in viewer::expelled(&mut *conn).await? {
+        let sessions = shut_out.entry(breakout).or_default();
+        if sessions.len() < EXPELLED_MAX {
+            sessions.push(session);
+        }
+    }
     let spec = |row: &Row| {
         let on_air = flag(row, "on_air")?;
         let row = breakout::read(row)?;
-        Ok(BreakoutSpec { on_air, id: row.id, channel: row.channel, session: 1, audience: AudienceSpec::default() })
+        let Some(channel) = row.channel else { return Ok(None) };
+        let audience = AudienceSpec {
+            curtain_up: row.content.curtain_up,
+            revoked_before: row.revoked_before,
+            expelled: shut_out.remove(&row.id).unwrap_or_default(),
+            attendance: row.content.attendance != Attendance::Off || row.content.device_limit > 0,
+        };
+        Ok(Some(BreakoutSpec { on_air, id: row.id, channel, session: row.session, audience }))
     };
-    rows.iter().map(spec).collect()
+    rows.iter().map(spec).filter_map(Result::transpose).collect()
 }
 
 fn channel(row: LocalPipelineRow) -> ChannelSpec {

@@ -106,7 +106,7 @@ async fn serve_plain(
         Ok(h1::Begun::Closed) => {}
         // Apart, so that a connection of HTTP/1.1 need not have room for one of HTTP/2.
         Ok(h1::Begun::Http2(stream, read)) => {
-            Box::pin(h2::serve(&worker, h2::Begun::new(stream, read), viewer, &shutdown)).await;
+            Box::pin(h2::serve(&worker, stream, read, viewer, &shutdown)).await;
         }
         Err(error) => tracing::debug!(viewer.address = %peer, %error, "connection ended"),
     }
@@ -138,7 +138,7 @@ async fn serve_tls(
     let connection = Connection { port: peer.port(), tls: shaken.tls, ..Connection::default() };
     let viewer = Viewer { address: peer.ip().to_canonical(), hosts: Some(shaken.hosts), connection };
     if shaken.http_2 {
-        Box::pin(h2::serve(&worker, shaken.wire, viewer, &shutdown)).await;
+        Box::pin(h2::serve(&worker, shaken.wire, Vec::new(), viewer, &shutdown)).await;
     } else if let Err(error) = h1::serve(&worker, shaken.wire, &viewer, &shutdown).await {
         tracing::debug!(viewer.address = %peer, %error, "connection ended");
     }

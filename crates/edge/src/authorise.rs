@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use anabranch_signing::{Credentials, Denied, Grant, ParsedPolicy, RequestUrl, Source, verify};
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use parking_lot::Mutex;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
+use crate::attendance::Attendee;
+use crate::audience::{Audience, Claims};
 use crate::deliver::{Own, Refused};
 use crate::request::{Request, Scheme};
 use crate::route::Routed;
 use crate::rule::Gate;
+use crate::table::Table;
 
 /// Bytes of remembered signatures, over all workers.
 const MEMO_BYTES: u64 = 16 << 20;
@@ -22,12 +26,6 @@ const MEMO_ENTRY_BYTES: u64 = 512;
 /// Remembered signatures expected at first.
 const MEMO_ENTRIES: usize = 4096;
 
-/// Claim of a custom policy that names the viewer's session.
-const SESSION_CLAIM: &str = "session";
-
-/// Longest claim that is kept.
-const MAX_CLAIM_CHARS: usize = 128;
-
 /// Header by which an edge tells its shield what the viewer speaks.
 const VIEWER_SCHEME: &str = "x-anabranch-viewer-scheme";
 
@@ -37,6 +35,8 @@ pub(crate) struct Authorised<'t, 'r> {
     pub(crate) routed: Routed<'t, 'r>,
     /// The signature that opened it, if one was needed.
     pub(crate) pass: Option<Arc<Pass>>,
+    /// Of the breakout that the path belongs to, if it was judged by it.
+    pub(crate) audience: Option<&'t Audience>,
     /// Another edge asks for its own viewers, whom it has judged.
     pub(crate) for_edge: bool,
     /// What the viewer speaks, with whichever edge.
@@ -46,11 +46,12 @@ pub(crate) struct Authorised<'t, 'r> {
 /// A signature that has been verified. Time, address and URL are judged again on every use.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    policy: Arc<ParsedPolicy>,
+    policy: ParsedPolicy,
     /// The viewer's own signature parameters, for the children of a playlist; empty if it came by cookies or covers one URL.
     pub(crate) query: String,
-    /// Claim of the viewer's session, for the log.
-    pub(crate) session: Option<Box<str>>,
+    pub(crate) claims: Claims,
+    /// The session's entry in the attendance of the breakout that was asked for last.
+    pub(crate) attendee: ArcSwapOption<Attendee>,
     last: Mutex<LastUrl>,
 }
 
@@ -58,18 +59,12 @@ impl Pass {
     /// Whether the policy covers the URL. Viewers mostly ask for what they have just asked for, or a file of it: the last answer is
     /// remembered, for the exact text.
     fn covers(&self, url: &RequestUrl<'_>) -> Result<(), Denied> {
-        let same = |last: &LastUrl| last.scheme == url.scheme && last.host == url.host && last.path == url.path;
-        if self.last.try_lock().is_some_and(|last| same(&last)) {
+        if self.last.try_lock().is_some_and(|last| last.is(url)) {
             return Ok(());
         }
         self.policy.covers(url)?;
         if let Some(mut last) = self.last.try_lock() {
-            last.scheme.clear();
-            last.scheme.push_str(url.scheme);
-            last.host.clear();
-            last.host.push_str(url.host);
-            last.path.clear();
-            last.path.push_str(url.path);
+            last.set(url);
         }
         Ok(())
     }
@@ -78,9 +73,28 @@ impl Pass {
 /// A URL that a policy covers. Its query is that of the memo's key.
 #[derive(Debug, Default)]
 struct LastUrl {
-    scheme: String,
-    host: String,
-    path: String,
+    /// Path, host and scheme, without anything between: one string lies in one place of memory.
+    text: String,
+    path: usize,
+    host: usize,
+}
+
+impl LastUrl {
+    fn is(&self, url: &RequestUrl<'_>) -> bool {
+        let (path, host) = (url.path.len(), url.host.len());
+        self.path == path
+            && self.host == host
+            && self.text.len() == path + host + url.scheme.len()
+            && self.text.as_bytes().starts_with(url.path.as_bytes())
+            && self.text.as_bytes()[path..].starts_with(url.host.as_bytes())
+            && self.text.as_bytes().ends_with(url.scheme.as_bytes())
+    }
+
+    fn set(&mut self, url: &RequestUrl<'_>) {
+        self.text.clear();
+        self.text.extend([url.path, url.host, url.scheme]);
+        (self.path, self.host) = (url.path.len(), url.host.len());
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +141,7 @@ fn viewer_scheme(request: &Request<'_>) -> Scheme {
 /// Lets the request through or refuses it; what comes from an edge has been judged there. `scratch` is overwritten.
 ///
 /// # Errors
-/// The behavior needs a signature and the request has none that allows it.
+/// The behavior needs a signature and the request has none that allows it, or its breakout is not for this viewer now.
 pub(crate) fn authorise<'t, 'r>(
     routed: Routed<'t, 'r>,
     memo: &Memo,
@@ -136,13 +150,32 @@ pub(crate) fn authorise<'t, 'r>(
     now_ms: i64,
 ) -> Result<Authorised<'t, 'r>, Refused<'t>> {
     if for_edge {
-        return Ok(Authorised { routed, pass: None, for_edge, scheme: viewer_scheme(routed.request) });
+        let scheme = viewer_scheme(routed.request);
+        return Ok(Authorised { routed, pass: None, audience: None, for_edge, scheme });
     }
-    let scheme = routed.request.scheme;
-    let Some(gate) = &routed.rule.gate else { return Ok(Authorised { routed, pass: None, for_edge, scheme }) };
-    match judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000)) {
-        Ok(pass) => Ok(Authorised { routed, pass: Some(pass), for_edge, scheme }),
-        Err(denied) => Err(Refused { own: Own::Denied(denied), site: Some(routed.site), rule: Some(routed.rule) }),
+    let refused = |own| Refused { own, site: Some(routed.site), rule: Some(routed.rule) };
+    let judge = |gate| judge(&routed, gate, memo, scratch, now_ms.div_euclid(1000));
+    let pass = routed.rule.gate.as_deref().map(judge).transpose().map_err(|denied| refused(Own::Denied(denied)))?;
+    let audience = routed
+        .site
+        .audience(routed.rule, routed.path, pass.as_deref())
+        .map_err(|barred| refused(Own::Barred(barred)))?;
+    Ok(Authorised { routed, pass, audience, for_edge, scheme: routed.request.scheme })
+}
+
+impl Authorised<'_, '_> {
+    /// Judges once more by what `table` says of the audience, which may be news since the request came.
+    ///
+    /// # Errors
+    /// The breakout is not for this viewer any more.
+    pub(crate) fn still(&self, table: &Table) -> Result<(), Own> {
+        let Routed { site, rule, path, .. } = self.routed;
+        match table.by_id(site.id.as_str()) {
+            Some(site) if !self.for_edge => {
+                site.audience(rule, path, self.pass.as_deref()).map(drop).map_err(Own::Barred)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -184,9 +217,14 @@ fn judge(
     // A canned signature covers one URL: on the children of a playlist it would only be refused.
     let carries = credentials.source() == Source::Query && matches!(credentials.grant(), Grant::Custom { .. });
     let query = if carries { credentials.raw_query().to_owned() } else { String::new() };
-    let session = verified.policy.claim(SESSION_CLAIM).and_then(|claim| claim.as_str());
-    let session = session.map(|claim| claim.chars().take(MAX_CLAIM_CHARS).collect::<String>().into_boxed_str());
-    let pass = Arc::new(Pass { policy: verified.policy, query, session, last: Mutex::default() });
+    let claims = Claims::read(&verified.policy)?;
+    let pass = Arc::new(Pass {
+        policy: Arc::unwrap_or_clone(verified.policy),
+        query,
+        claims,
+        attendee: ArcSwapOption::empty(),
+        last: Mutex::default(),
+    });
     memo.0.insert(scratch.as_slice().into(), pass.clone());
     Ok(pass)
 }

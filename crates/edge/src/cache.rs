@@ -37,7 +37,7 @@ impl Cache {
     /// beside serving.
     ///
     /// # Errors
-    /// The directory of the disk tier cannot be made, written or locked; the message names it and the fix.
+    /// Another process uses the directory of the disk tier; the message names it and the fix.
     pub(crate) fn open(config: &CacheConfig) -> io::Result<Self> {
         let memory = Arc::new(Memory::new(config.memory_bytes));
         let disk = config.disk.as_ref().map(|disk| Disk::open(disk, memory.clone())).transpose()?;

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use anabranch_http_cache::{
     CacheStatus, Condition, RangeAnswer, Served, belongs_in_304, evaluate_condition, evaluate_range,
 };
-use anabranch_model::Transform;
+use anabranch_model::{Encodings, Transform};
 use anabranch_signing::Denied;
 use bytes::{Bytes, BytesMut};
 use http::HeaderName;
+use metrics::counter;
 
+use crate::audience::Barred;
+use crate::compress::is_worth_compressing;
 use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
 use crate::flight::{Begun, Follower};
 use crate::head::Head;
+use crate::headers::ResponseHeaders;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
 use crate::request::{Method, Request, Scheme, host_without_port};
@@ -30,6 +34,9 @@ const MAX_TRANSFORM_BYTES: u64 = 4 << 20;
 
 /// Lines of short answers in words.
 const PLAIN_LINES: &[u8] = b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n";
+
+/// Header by which players learn why a breakout is not for them now.
+const REASON_HEADER: &str = "x-anabranch-denied";
 
 /// What a viewer gets of a stored success.
 enum Wanted {
@@ -80,12 +87,16 @@ pub(crate) enum Own {
     MethodNotAllowed,
     /// A CORS preflight.
     Preflight,
+    /// The address form of a distribution's root without its last slash, on which relative links would go astray.
+    ToRoot,
     /// The behavior wants HTTPS and sends there.
     ToHttps,
     /// The behavior wants HTTPS.
     HttpsOnly,
     /// No signature that allows it.
     Denied(Denied),
+    /// The breakout is not for this viewer now.
+    Barred(Barred),
     /// The request cannot be read as one; the status says why.
     Bad(u16),
 }
@@ -197,6 +208,17 @@ impl View<'_, '_> {
         }
     }
 
+    /// Whether viewers who take other codings may get another body than this one, which has none, and are not told so yet.
+    fn negotiates(&self, facts: &ObjectHead) -> bool {
+        self.rule.compress
+            && !self.for_edge
+            && self.rule.transform == Transform::None
+            && self.rule.keying.encodings != Encodings::default()
+            && facts.keep.is_ok()
+            && facts.length.is_none_or(is_worth_compressing)
+            && !facts.varies_by_coding()
+    }
+
     fn keeps_all(&self) -> bool {
         self.for_edge || self.rule.headers.keeps_all()
     }
@@ -289,6 +311,9 @@ impl View<'_, '_> {
         } else {
             self.rule.headers.write(self.request, &facts.cors_lines, head);
         }
+        if facts.compressible && self.negotiates(facts) {
+            head.lines(b"vary: Accept-Encoding\r\n");
+        }
         if let Some(line) = context.alt_svc()
             && self.site.http3
             && self.request.scheme == Scheme::Https
@@ -347,7 +372,7 @@ pub(crate) fn refuse(
     head.start(status);
     head.date(context.now_ms());
     context.write_request_id(head);
-    let mut denied = None;
+    let (mut denied, mut lines) = (None, PLAIN_LINES);
     match status {
         400.. => head.lines(b"x-cache: Error from cloudfront\r\n"),
         300..400 => head.lines(b"x-cache: Redirect from cloudfront\r\n"),
@@ -357,27 +382,34 @@ pub(crate) fn refuse(
         // The words that clients of CloudFront know.
         Own::Denied(reason) => {
             denied = Some(reason.body());
-            head.lines(b"server: CloudFront\r\ncontent-type: text/xml\r\n");
+            lines = b"server: CloudFront\r\ncontent-type: text/xml\r\n";
         }
-        Own::Preflight => {}
+        Own::Barred(barred) => {
+            denied = Some(Denied::WrongResource.body());
+            lines = b"server: CloudFront\r\ncontent-type: text/xml\r\ncache-control: no-store\r\n";
+            head.field(REASON_HEADER, barred.as_str());
+            counter!("anabranch_edge_audience_refusals_total", "reason" => barred.as_str()).increment(1);
+        }
+        Own::Preflight => lines = b"",
         Own::MethodNotAllowed => {
             head.field("allow", refused.rule.map_or("GET, HEAD", |rule| rule.allow()));
-            head.lines(PLAIN_LINES);
         }
         Own::ToHttps => {
             if let Some(request) = request {
                 write_location(head, request, context.https_port());
             }
-            head.lines(PLAIN_LINES);
         }
-        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => head.lines(PLAIN_LINES),
+        Own::ToRoot => {
+            if let Some(request) = request {
+                let query = request.query.map_or(String::new(), |query| format!("?{query}"));
+                head.field("location", format_args!("{}/{query}", request.path));
+            }
+        }
+        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => {}
     }
-    if let (Some(cors), Some(request)) = (refused.rule.and_then(|rule| rule.headers.cors.as_ref()), request) {
-        if refused.own == Own::Preflight {
-            cors.write_preflight(request, head);
-        } else {
-            cors.write(request.fields.origin, head);
-        }
+    match (refused.rule.map(|rule| &rule.headers), request) {
+        (Some(headers), Some(request)) => write_policy(refused.own, headers, request, lines, head),
+        _ => head.lines(lines),
     }
     let body = denied.map_or(Bytes::from_static(text.as_bytes()), Bytes::from);
     if !bodyless(status) {
@@ -395,15 +427,36 @@ pub(crate) fn refuse(
     Answer { status, sized: true, body, record }
 }
 
+/// Writes `lines`, the edge's own, as the behavior's response headers policy has it, and what the policy adds.
+fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, lines: &[u8], head: &mut Head) {
+    if own == Own::Preflight {
+        if let Some(cors) = &headers.cors {
+            cors.write_preflight(request, head);
+        }
+        return;
+    }
+    if headers.keeps_all() {
+        head.lines(lines);
+    } else {
+        headers.filter(lines, head);
+    }
+    headers.write(request, b"", head);
+    // Pages of other origins see no header that is not named; a second line of this name adds to the first.
+    if let (Own::Barred(_), Some(_)) = (own, &headers.cors) {
+        head.field("access-control-expose-headers", REASON_HEADER);
+    }
+}
+
 fn own_text(own: Own) -> (u16, &'static str) {
     match own {
         Own::Misdirected => (421, "No distribution here answers to this host.\n"),
         Own::Disabled => (403, "This distribution is disabled.\n"),
         Own::MethodNotAllowed => (405, "This method is not served here.\n"),
         Own::Preflight => (204, ""),
+        Own::ToRoot => (301, "The root of a distribution ends with a slash.\n"),
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
-        Own::Denied(_) => (403, ""),
+        Own::Denied(_) | Own::Barred(_) => (403, ""),
         Own::Bad(status) => (
             status,
             match status {

@@ -11,10 +11,11 @@ use anabranch_net::{BindError, SharedClock, Shutdown, TlsError};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::accept::accept;
 use crate::access_log::{AccessLog, AccessLogError};
+use crate::attendance::Attendance;
 use crate::authorise::Memo;
 use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
@@ -30,6 +31,12 @@ use crate::worker::{Shared, Worker};
 
 /// Time after the drain deadline in which a thread's tasks are dropped.
 const DROP_TASKS: Duration = Duration::from_millis(500);
+
+/// Time between two reports of new viewer sessions.
+const NEW_VIEWERS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Every how many of those everybody is reported: every 2 seconds.
+const VIEWERS_EVERY: u32 = 4;
 
 /// Port of HTTPS where no other is known.
 const HTTPS_PORT: u16 = 443;
@@ -49,7 +56,8 @@ pub enum Error {
     /// The certificate authorities of origins cannot be believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The directory of the disk tier cannot be used.
+    /// Another process uses the directory of the disk tier. One that cannot be written stops no start: everything is kept in memory
+    /// until it can.
     #[error(transparent)]
     Cache(io::Error),
     /// The access log cannot be kept.
@@ -116,6 +124,7 @@ impl Edge {
             flights: Flights::default(),
             strikes: Strikes::new(),
             memo: Memo::new(),
+            attendance: Attendance::new(),
             metrics: Arc::new(Metrics::new()),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             tls,
@@ -145,7 +154,8 @@ impl Edge {
     }
 
     /// Serves until `shutdown`, then drains: idle connections close at once, answers under way have until the deadline. New
-    /// snapshots are applied as they come and reported; traffic is reported every 5 seconds and once more at the end.
+    /// snapshots are applied as they come and reported; traffic is reported every 5 seconds, who watches every 2 and new sessions
+    /// within one, and all of it once more at the end.
     ///
     /// # Errors
     /// A thread cannot be started. Those that run already are stopped.
@@ -169,6 +179,7 @@ impl Edge {
             shared.config.tls.as_ref().map(|tls| tokio::spawn(tls.certificates.clone().follow(stop.clone())));
         let mut tick = interval(REPORT_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut roll = Roll::new();
         loop {
             let told = reports.reserve();
             tokio::select! {
@@ -192,6 +203,7 @@ impl Edge {
                     applied = apply(&shared, &mut snapshot, &mut books);
                 }
                 _ = tick.tick() => account(&shared, &books, &reports),
+                () = roll.due() => roll.call(&shared, &reports),
             }
         }
         join(threads).await;
@@ -200,6 +212,7 @@ impl Edge {
             let _ = following.await;
         }
         account(&shared, &books, &reports);
+        shared.attendance.report(&reports, shared.clock.now_ms());
         if let Some(log) = &shared.access_log {
             log.stop().await;
         }
@@ -217,6 +230,7 @@ fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: 
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
     books.follow(table.cells());
+    shared.metrics.unshielded.follow(&newest, &shared.config);
     shared.table.store(Arc::new(table));
     tracing::info!(
         snapshot.version = newest.version,
@@ -239,10 +253,39 @@ fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
 
 async fn serve_on(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>, shutdown: &Shutdown) {
     let mut tick = interval(REPORT_INTERVAL);
+    let mut roll = Roll::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => account(shared, books, reports),
+            () = roll.due() => roll.call(shared, reports),
+        }
+    }
+}
+
+/// When it is reported who watches.
+struct Roll {
+    tick: Interval,
+    calls: u32,
+}
+
+impl Roll {
+    fn new() -> Self {
+        let mut tick = interval(NEW_VIEWERS_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { tick, calls: 0 }
+    }
+
+    async fn due(&mut self) {
+        self.tick.tick().await;
+    }
+
+    fn call(&mut self, shared: &Shared, reports: &mpsc::Sender<Report>) {
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(VIEWERS_EVERY) {
+            shared.attendance.report(reports, shared.clock.now_ms());
+        } else {
+            shared.attendance.report_new(reports);
         }
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! [`Config::header_timeout`]: crate::Config::header_timeout
 
+mod message;
+mod outgoing;
+
 use std::future::Future;
 use std::net::UdpSocket;
 use std::pin::{Pin, pin};
@@ -21,12 +24,12 @@ use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, Tokio
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::message::{read, response};
+use self::outgoing::Outgoing;
 use crate::accept::Viewer;
-use crate::h2::life::Life;
-use crate::h2::{Outgoing, read, response};
 use crate::pace::BodyPace;
 use crate::request::{Connection, ReadBody, Version};
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::tls::HostGuard;
 use crate::worker::Worker;
 
@@ -143,7 +146,6 @@ async fn requests(
 ) -> Result<(), h3::error::ConnectionError> {
     let max_head_bytes = u64::try_from(worker.config().max_head_bytes).unwrap_or(u64::MAX);
     let mut connection = h3::server::builder().max_field_section_size(max_head_bytes).build(quic).await?;
-    let life = Arc::new(Life::default());
     let mut streams = JoinSet::new();
     let mut closing = false;
     while !(closing && streams.is_empty()) {
@@ -154,7 +156,7 @@ async fn requests(
             }
             Some(_) = streams.join_next(), if !streams.is_empty() => {}
             next = connection.accept() => match next? {
-                Some(request) => drop(streams.spawn(respond(worker.clone(), request, viewer.clone(), life.clone()))),
+                Some(request) => drop(streams.spawn(respond(worker.clone(), request, viewer.clone()))),
                 None => break,
             },
         }
@@ -163,12 +165,7 @@ async fn requests(
     Ok(())
 }
 
-async fn respond(
-    worker: Arc<Worker>,
-    request: RequestResolver<h3_quinn::Connection, Bytes>,
-    viewer: Viewer,
-    life: Arc<Life>,
-) {
+async fn respond(worker: Arc<Worker>, request: RequestResolver<h3_quinn::Connection, Bytes>, viewer: Viewer) {
     let limit = worker.config().write_timeout;
     let Ok(Ok((request, stream))) = timeout(worker.config().header_timeout, request.resolve_request()).await else {
         return;
@@ -182,9 +179,9 @@ async fn respond(
             let mut body = RequestBody { recv: Some(recv), limit: worker.config().header_timeout };
             answer(&worker, &table, &request, &mut body, &mut scratch).await
         }
-        Err(status) => answer_unread(&worker, status, &mut scratch),
+        Err(status) => answer_unread(&worker, Unread { viewer: &viewer, status, received: None }, &mut scratch),
     };
-    let (head, body) = response(answered, &scratch, life.begin()).into_parts();
+    let (head, body) = response(answered, &scratch).into_parts();
     let mut body: Pin<&mut Outgoing> = pin!(body);
     let Ok(Ok(())) = timeout(limit, send.send_response(Response::from_parts(head, ()))).await else { return };
     while let Some(frame) = body.frame().await {

@@ -1,4 +1,4 @@
-//! Response heads as bytes: a status line and field lines, which the HTTP/2 front takes apart again.
+//! Response heads as bytes: a status line and field lines, which HTTP/2 takes apart again.
 
 use std::cell::RefCell;
 use std::fmt::Display;

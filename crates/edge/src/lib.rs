@@ -3,17 +3,20 @@
 //! In: a `Snapshot` (what to serve and who may see it), viewer connections, an origin for each distribution.
 //! Out: responses, with `Age`, `X-Cache` and `Cache-Status`; `Report`s of traffic and of the snapshot in force.
 //! One request is one river: accept, route, authorise, key, lookup, decide, fetch, admit, deliver, record; a file a bend.
-//! Two thin fronts send what the river gives, over TCP or TLS: our HTTP/1.1 loop and hyper's HTTP/2.
+//! Two thin fronts send what the river gives, over TCP or TLS: one for HTTP/1.1 and one for HTTP/2.
 //! Never: media (transforms of bodies are handed in), signatures' formats (signing), caching rules (http-cache), certificates' files (net).
 //! Spec: RFC 9110, 9111, 9112, 9113, 9114 (feature `http3`), 8446; cloudfront.md section 1.
 
 mod accept;
 mod access_log;
 mod admit;
+mod attendance;
+mod audience;
 mod authorise;
 mod body;
 mod buffers;
 mod cache;
+mod coming;
 mod compress;
 mod config;
 mod decide;
@@ -51,6 +54,7 @@ mod strikes;
 mod table;
 mod task;
 mod tls;
+mod unshielded;
 mod upstream;
 mod wire;
 mod worker;
@@ -59,3 +63,9 @@ pub use access_log::AccessLogError;
 pub use config::{AccessLogConfig, AccessLogFormat, Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
 pub use edge::{Edge, Error};
 pub use upstream::TrustError;
+
+/// Gives any bytes to the HTTP/2 front's protocol, in pieces of these lengths. For fuzzing only.
+#[doc(hidden)]
+pub fn receive_http2(bytes: &[u8], pieces: &[u8]) {
+    h2::receive_any(bytes, pieces);
+}

@@ -239,14 +239,19 @@ impl ObjectHead {
         self.keep.is_ok() && self.useful
     }
 
+    /// Whether its fields say that it depends on the codings which the viewer takes.
+    pub(crate) fn varies_by_coding(&self) -> bool {
+        let mut lines = self.lines.split(|&byte| byte == b'\n');
+        lines.any(|line| {
+            line.starts_with(b"vary:") && line.to_ascii_lowercase().windows(15).any(|w| w == b"accept-encoding")
+        })
+    }
+
     /// The head of the body in another coding: a representation of its own (RFC 9110 §8.8.3.3), with a weak tag.
     pub(crate) fn coded(&self, coding: &str) -> Self {
         let mut lines = Vec::with_capacity(self.lines.len() + 64);
         let etag = self.etag.as_deref().map(|etag| format!("W/{}", etag.strip_prefix("W/").unwrap_or(etag)));
-        let mut varies = false;
         for line in self.lines.split_inclusive(|&byte| byte == b'\n') {
-            varies |=
-                line.starts_with(b"vary:") && line.to_ascii_lowercase().windows(15).any(|w| w == b"accept-encoding");
             if !line.starts_with(b"etag:") && !line.starts_with(b"accept-ranges:") {
                 lines.extend_from_slice(line);
             }
@@ -255,7 +260,7 @@ impl ObjectHead {
             push_line(&mut lines, "etag", etag.as_bytes());
         }
         push_line(&mut lines, "content-encoding", coding.as_bytes());
-        if !varies {
+        if !self.varies_by_coding() {
             push_line(&mut lines, "vary", b"Accept-Encoding");
         }
         Self {

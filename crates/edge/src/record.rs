@@ -11,8 +11,10 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::mpsc;
 
 use crate::access_log::{Ending, Line};
+use crate::attendance::Attendee;
 use crate::series::Series;
 use crate::table::Cell;
+use crate::unshielded::Unshielded;
 
 /// Time between two reports of traffic.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -124,6 +126,7 @@ pub(crate) struct Metrics {
     pub(crate) cache_objects: Gauge,
     pub(crate) disk_bytes: Gauge,
     pub(crate) disk_objects: Gauge,
+    pub(crate) unshielded: Unshielded,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -146,6 +149,7 @@ impl Metrics {
             cache_objects: gauge!("anabranch_edge_cache_objects"),
             disk_bytes: gauge!("anabranch_edge_disk_bytes"),
             disk_objects: gauge!("anabranch_edge_disk_objects"),
+            unshielded: Unshielded::new(),
         }
     }
 }
@@ -159,6 +163,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// Bytes handed to the connection.
     pub(crate) sent: u64,
+    /// Whose attendance it counts for.
+    pub(crate) attendee: Option<Arc<Attendee>>,
     /// Present if the answer is logged.
     pub(crate) line: Option<Box<Line>>,
 }
@@ -188,6 +194,9 @@ impl Drop for Record {
             counters.count(self.status, self.outcome, self.sent);
         }
         counters.unwrap_or(&self.metrics.nobody).series.count(self.status, self.outcome, self.sent);
+        if let Some(attendee) = &self.attendee {
+            attendee.got(self.sent);
+        }
         if let Some(line) = self.line.take() {
             line.close(self.status, self.outcome, self.sent);
         }

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+#[cfg(feature = "http3")]
 use http::HeaderMap;
+
+use crate::h2::FieldBlock;
 
 /// Longest path and query, in bytes.
 const MAX_TARGET_BYTES: usize = 8 << 10;
@@ -159,23 +162,34 @@ pub(crate) struct Connection {
 pub(crate) enum Lines<'a> {
     /// The bytes of an HTTP/1 head after its request line, which the parser has accepted.
     Raw(&'a [u8]),
+    /// The fields of an HTTP/2 head, which the front has checked.
+    Block(&'a FieldBlock),
     /// Fields that a library has parsed.
+    #[cfg(feature = "http3")]
     Map(&'a HeaderMap),
 }
 
 impl<'a> Lines<'a> {
     /// Every field line as name (in the viewer's spelling) and value, in order.
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let (raw, map) = match self {
-            Self::Raw(raw) => (Some(raw), None),
-            Self::Map(map) => (None, Some(map)),
-        };
+        let raw = if let Self::Raw(raw) = self { Some(raw) } else { None };
         let raw = raw.into_iter().flat_map(|raw| raw.split(|&byte| byte == b'\n')).filter_map(|line| {
             let colon = line.iter().position(|&byte| byte == b':')?;
             Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
         });
-        let map = map.into_iter().flat_map(|map| map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-        raw.chain(map)
+        let block = if let Self::Block(block) = self { Some(block) } else { None };
+        let regular = |name: &&str| !name.starts_with(':');
+        let block = block
+            .into_iter()
+            .flat_map(FieldBlock::iter)
+            .filter_map(move |(name, value)| Some((std::str::from_utf8(name).ok().filter(regular)?, value)));
+        let all = raw.chain(block);
+        #[cfg(feature = "http3")]
+        let all = {
+            let map = if let Self::Map(map) = self { Some(map) } else { None };
+            all.chain(map.into_iter().flat_map(|map| map.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))))
+        };
+        all
     }
 
     /// The values of one name, compared without case.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
+use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
+use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
 use crate::config::Transforms;
 use crate::decide::decide;
@@ -79,13 +81,21 @@ impl<'w> Context<'w> {
     /// The entry of an answer in the books.
     pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
         let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
-        Record { counters, metrics: self.worker.metrics().clone(), status, outcome, sent: 0, line: None }
+        Record {
+            counters,
+            metrics: self.worker.metrics().clone(),
+            status,
+            outcome,
+            sent: 0,
+            attendee: None,
+            line: None,
+        }
     }
 
     /// The entry of an answer to what could not be read as a request.
     pub(crate) fn record_unread(&self, status: u16) -> Record {
         let metrics = self.worker.metrics().clone();
-        Record { counters: None, metrics, status, outcome: Outcome::Own, sent: 0, line: None }
+        Record { counters: None, metrics, status, outcome: Outcome::Own, sent: 0, attendee: None, line: None }
     }
 }
 
@@ -129,8 +139,24 @@ async fn flow(
         Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
     };
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
-        notes.session.clone_from(&pass.session);
+        notes.session.clone_from(&pass.claims.session);
     }
+    let attendee = attend(worker.attendance(), &authorised, context.now_ms());
+    let mut answer = serve(context, table, authorised, request, body, scratch).await;
+    answer.record.attendee = attendee;
+    answer
+}
+
+/// Answers a request that may be answered.
+async fn serve(
+    context: &Context<'_>,
+    table: &Table,
+    authorised: Authorised<'_, '_>,
+    request: &Request<'_>,
+    body: &mut dyn ReadBody,
+    scratch: &mut Scratch,
+) -> Answer {
+    let worker = context.worker;
     let (site, rule) = (authorised.routed.site, authorised.routed.rule);
     let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
         Ok(fetched) => fetched,
@@ -139,6 +165,11 @@ async fn flow(
             return refuse(refused, Some(request), &mut scratch.head, &context.later());
         }
     };
+    // A held request must not outlast the viewer's right to its answer.
+    if let Err(own) = still(worker, table, &fetched.authorised) {
+        let refused = Refused { own, site: Some(site), rule: Some(rule) };
+        return refuse(refused, Some(request), &mut scratch.head, &context.later());
+    }
     // A fetch may have taken time, which counts in ages.
     let later = if fetched.served == Served::Hit { None } else { Some(context.later()) };
     let context = later.as_ref().unwrap_or(context);
@@ -146,6 +177,12 @@ async fn flow(
         Some(page) => deliver_page(fetched, page, scratch, context).await,
         None => deliver(fetched, None, &mut scratch.head, context).await,
     }
+}
+
+/// Whether the request may still be answered, if the table has changed since it came.
+fn still(worker: &Worker, table: &Table, authorised: &Authorised<'_, '_>) -> Result<(), Own> {
+    let newest = worker.table().load();
+    if std::ptr::eq::<Table>(&**newest, table) { Ok(()) } else { authorised.still(&newest) }
 }
 
 /// From a request that may be answered to what answers it.
@@ -186,21 +223,40 @@ async fn deliver_page(
     }
     let request = Request { method: Method::Get, ..request };
     let routed = Routed { request: &request, site: asked.site, rule: asked.site.rule(&page.path), path: &page.path };
-    let authorised = Authorised { routed, pass: None, for_edge: false, scheme: fetched.authorised.scheme };
+    let authorised =
+        Authorised { routed, pass: None, audience: None, for_edge: false, scheme: fetched.authorised.scheme };
     let got = reach(context.worker, authorised, &mut NoBody, &mut scratch.key, context.now_ms()).await;
     match got {
         Ok(mut got) if got.source.head().status == 200 => {
             let shown = Request { method: asked.request.method, ..request };
             got.authorised.routed.request = &shown;
             got.served = fetched.served;
-            deliver(got, Some(page.status), &mut scratch.head, context).await
+            // Getting the page may have taken time too.
+            deliver(got, Some(page.status), &mut scratch.head, &context.later()).await
         }
         Ok(_) | Err(_) => deliver(fetched, None, &mut scratch.head, context).await,
     }
 }
 
+/// What could not be read as a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread<'v> {
+    pub(crate) viewer: &'v Viewer,
+    /// Of the refusal.
+    pub(crate) status: u16,
+    /// Bytes that have come of it, where the front knows.
+    pub(crate) received: Option<u64>,
+}
+
 /// Answers what could not be read as a request.
-pub(crate) fn answer_unread(worker: &Arc<Worker>, status: u16, scratch: &mut Scratch) -> Answer {
-    let refused = Refused { own: Own::Bad(status), site: None, rule: None };
-    refuse(refused, None, &mut scratch.head, &Context::new(worker))
+pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &mut Scratch) -> Answer {
+    let context = Context::new(worker);
+    let notes = Notes::begin(worker);
+    let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
+    let mut answer = refuse(refused, None, &mut scratch.head, &context);
+    if let Some(notes) = notes {
+        let id = worker.request_ids().text(context.request_id);
+        answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));
+    }
+    answer
 }

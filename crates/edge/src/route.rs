@@ -34,6 +34,9 @@ pub(crate) fn route<'t: 'r, 'r>(
     for_edge: bool,
 ) -> Result<Routed<'t, 'r>, Refused<'t>> {
     let (site, path) = find(table, request).ok_or(Refused { own: Own::Misdirected, site: None, rule: None })?;
+    if path.is_empty() {
+        return Err(Refused { own: Own::ToRoot, site: Some(site), rule: Some(site.rule("/")) });
+    }
     let path = site.root_or(path);
     let rule = site.rule(path);
     let refused = |own| Err(Refused { own, site: Some(site), rule: Some(rule) });
@@ -51,6 +54,7 @@ pub(crate) fn route<'t: 'r, 'r>(
     if rule.serves(request.method) { Ok(Routed { request, site, rule, path }) } else { refused(Own::MethodNotAllowed) }
 }
 
+/// The distribution and the path in it, which is empty for the address form of its root without the last slash.
 fn find<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Option<(&'t Site, &'r str)> {
     let name = host_without_port(request.host).ok()?;
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -62,10 +66,11 @@ fn find<'t, 'r>(table: &'t Table, request: &'r Request<'r>) -> Option<(&'t Site,
     if let Some(site) = table.by_host(&name) {
         return Some((site, request.path));
     }
-    if let Some((id, slash)) = request.path.strip_prefix(ADDRESS_FORM).and_then(|rest| Some((rest, rest.find('/')?)))
-        && let Some(site) = table.by_id(&id[..slash])
-    {
-        return Some((site, &id[slash..]));
+    if let Some(rest) = request.path.strip_prefix(ADDRESS_FORM) {
+        let (id, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if let Some(site) = table.by_id(id) {
+            return Some((site, path));
+        }
     }
     table.fallback().map(|site| (site, request.path))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Rule {
     /// Place among the distribution's behaviors.
     pub(crate) index: usize,
     pub(crate) pattern: Pattern,
+    /// Whether its origin is live: then the first segment of every path is a breakout.
+    pub(crate) live: bool,
     /// Absent if its origin is none that can be asked.
     pub(crate) route: Option<Arc<Route>>,
     /// Present if a signature is needed.
@@ -168,6 +170,7 @@ impl Compiling<'_> {
         Rule {
             index,
             pattern: Pattern::compile(&behavior.path_pattern),
+            live,
             route: self.route(&behavior.origin).map(Arc::new),
             gate: self.gate(behavior),
             viewer_protocol: behavior.viewer_protocol,

@@ -81,7 +81,7 @@ impl Series {
             counter!(
                 "anabranch_edge_requests_total",
                 "distribution" => self.label.to_string(),
-                "status" => CLASSES[class],
+                "status_class" => CLASSES[class],
                 "cache" => outcome.as_str()
             )
         });

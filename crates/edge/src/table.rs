@@ -1,10 +1,16 @@
 //! The snapshot as the river reads it: compiled once per version.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anabranch_model::{Behavior, BreakoutId, DistributionId, DistributionSpec, ErrorResponse, Origin, Snapshot};
+use anabranch_model::{
+    Behavior, BreakoutId, BreakoutSpec, ChannelId, DistributionId, DistributionSpec, ErrorResponse, Origin, Snapshot,
+};
+use quick_cache::DefaultHashBuilder;
 
+use crate::audience::{Audience, Barred};
+use crate::authorise::Pass;
 use crate::config::Config;
 use crate::invalidation::Orders;
 use crate::record::Counters;
@@ -20,6 +26,8 @@ pub(crate) struct Table {
     ids: HashMap<Box<str>, Arc<Site>>,
     default: Option<Arc<Site>>,
     gates: Vec<Arc<Gate>>,
+    /// By breakout.
+    audiences: HashMap<BreakoutId, Arc<Audience>>,
     labels: Arc<Labels>,
 }
 
@@ -34,9 +42,20 @@ pub(crate) struct Site {
     /// Ordered behaviors, the default last.
     rules: Vec<Arc<Rule>>,
     pub(crate) orders: Orders,
-    cells: Vec<Cell>,
-    /// First cell of a breakout, by its path segment; one for each rule follow it.
-    breakouts: HashMap<Box<str>, usize>,
+    /// Counters of what belongs to no breakout, one for each rule.
+    cells: Row,
+    /// By path segment.
+    breakouts: HashMap<Box<str>, Stage, DefaultHashBuilder>,
+}
+
+/// One cell for each rule.
+type Row = Arc<[Cell]>;
+
+/// A breakout of a distribution.
+#[derive(Debug)]
+struct Stage {
+    cells: Row,
+    audience: Arc<Audience>,
 }
 
 /// Counters of one behavior, of one breakout or of everything else.
@@ -52,10 +71,20 @@ impl Table {
     /// Compiles `snapshot`. Counters, and key sets that stay the same, are taken over from `previous`.
     pub(crate) fn compile(snapshot: &Snapshot, config: &Config, previous: &Self) -> Self {
         let mut table = Self { labels: previous.labels.clone(), ..Self::default() };
+        let mut channels: HashMap<&ChannelId, Vec<&BreakoutSpec>> = HashMap::new();
+        for breakout in &snapshot.breakouts {
+            let audience = Audience::compile(breakout, previous.audiences.get(&breakout.id));
+            table.audiences.insert(breakout.id.clone(), audience);
+            channels.entry(&breakout.channel).or_default().push(breakout);
+        }
         for spec in &snapshot.distributions {
             let before = previous.ids.get(spec.id.as_str()).map(Arc::as_ref);
             let mut compiling = Compiling { snapshot, config, spec, known: &previous.gates, gates: &mut table.gates };
-            let site = Arc::new(Site::compile(&mut compiling, before, &table.labels));
+            let mut site = Site::compile(&mut compiling, before, &table.labels);
+            for breakout in live_channels(spec).filter_map(|channel| channels.get(channel)).flatten() {
+                site.stage(breakout, table.audiences[&breakout.id].clone(), before);
+            }
+            let site = Arc::new(site);
             for host in std::iter::once(&spec.domain_name).chain(&spec.aliases) {
                 let host = host.to_ascii_lowercase();
                 match host.strip_prefix("*.") {
@@ -87,7 +116,7 @@ impl Table {
 
     /// Every distribution's counters.
     pub(crate) fn cells(&self) -> impl Iterator<Item = &Cell> {
-        self.ids.values().flat_map(|site| &site.cells)
+        self.ids.values().flat_map(|site| site.rows()).flat_map(|row| row.iter())
     }
 }
 
@@ -99,39 +128,56 @@ impl Site {
         let errors: Arc<[ErrorResponse]> = spec.error_responses.as_slice().into();
         let rule = |(index, behavior): (usize, &&Behavior)| Arc::new(compiling.rule(index, behavior, errors.clone()));
         let rules = behaviors.iter().enumerate().map(rule).collect();
-        let patterns: Vec<Arc<str>> = behaviors.iter().map(|behavior| behavior.path_pattern.as_str().into()).collect();
-        let known = |behavior: &str, breakout: Option<&BreakoutId>| {
-            let mut cells = before.into_iter().flat_map(|site| &site.cells);
-            cells.find(|cell| &*cell.behavior == behavior && cell.breakout.as_ref() == breakout)
-        };
-        let mut cells = Vec::new();
-        let mut row = |breakout: Option<&BreakoutId>| {
-            let first = cells.len();
-            cells.extend(patterns.iter().map(|pattern| Cell {
-                distribution: spec.id.clone(),
-                behavior: pattern.clone(),
-                breakout: breakout.cloned(),
-                counters: known(pattern, breakout).map_or_else(
-                    || Arc::new(Counters::new(series.clone(), pattern.clone(), breakout.cloned())),
-                    |cell| cell.counters.clone(),
-                ),
-            }));
-            first
-        };
-        row(None);
-        let of_spec = compiling.snapshot.breakouts.iter().filter(|breakout| serves(spec, &breakout.channel));
-        let breakouts = of_spec.map(|breakout| (breakout.id.as_str().into(), row(Some(&breakout.id)))).collect();
-        let root = spec.default_root_object.trim_start_matches('/');
-        Self {
+        let mut site = Self {
             id: spec.id.clone(),
             enabled: spec.enabled,
-            root: if root.is_empty() { "".into() } else { format!("/{root}").into() },
+            root: root_of(&spec.default_root_object),
             rules,
             http3: spec.http3,
             orders: Orders::compile(&spec.invalidations),
-            cells,
-            breakouts,
+            cells: Arc::default(),
+            breakouts: HashMap::default(),
+        };
+        let cell = |behavior: &&Behavior| {
+            let behavior: Arc<str> = behavior.path_pattern.as_str().into();
+            let counters = Arc::new(Counters::new(series.clone(), behavior.clone(), None));
+            Cell { distribution: spec.id.clone(), behavior, breakout: None, counters }
+        };
+        site.cells = behaviors.iter().map(cell).collect();
+        site.cells = site.row(None, before);
+        site
+    }
+
+    /// Takes a breakout in.
+    fn stage(&mut self, breakout: &BreakoutSpec, audience: Arc<Audience>, before: Option<&Self>) {
+        let stage = Stage { cells: self.row(Some(&breakout.id), before), audience };
+        self.breakouts.insert(breakout.id.as_str().into(), stage);
+    }
+
+    /// The counters of a breakout, or of everything else: those of before, as far as the behaviors are.
+    fn row(&self, breakout: Option<&BreakoutId>, before: Option<&Self>) -> Row {
+        let known = before.and_then(|site| match breakout {
+            Some(breakout) => site.breakouts.get(breakout.as_str()).map(|stage| &stage.cells),
+            None => Some(&site.cells),
+        });
+        let behaviors = || self.cells.iter().map(|cell| &cell.behavior);
+        if let Some(known) = known.filter(|known| behaviors().eq(known.iter().map(|cell| &cell.behavior))) {
+            return known.clone();
         }
+        let cell = |own: &Cell| {
+            let taken = known.and_then(|known| known.iter().find(|cell| cell.behavior == own.behavior));
+            let new = || {
+                let series = own.counters.series.clone();
+                let counters = Arc::new(Counters::new(series, own.behavior.clone(), breakout.cloned()));
+                Cell { breakout: breakout.cloned(), counters, ..own.clone() }
+            };
+            taken.cloned().unwrap_or_else(new)
+        };
+        self.cells.iter().map(cell).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.breakouts.values().map(|stage| &stage.cells).chain([&self.cells])
     }
 
     /// The path that stands for `path`: the root object's for `/`.
@@ -147,17 +193,57 @@ impl Site {
 
     /// The counters of an answer: of the breakout that the path begins with, or of the behavior alone.
     pub(crate) fn counters(&self, rule: &Rule, path: &str) -> &Arc<Counters> {
-        let first = if self.breakouts.is_empty() {
-            0
-        } else {
-            let segment = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or("");
-            self.breakouts.get(segment).copied().unwrap_or(0)
-        };
-        &self.cells[first + rule.index].counters
+        let row = self.stage_of(path).map_or(&self.cells, |stage| &stage.cells);
+        &row[rule.index].counters
+    }
+
+    fn stage_of(&self, path: &str) -> Option<&Stage> {
+        if self.breakouts.is_empty() { None } else { self.breakouts.get(&*first_segment(path)) }
+    }
+
+    /// The audience that the path is for, if it belongs to a breakout and `pass`, or who needs none, is of that audience now.
+    ///
+    /// # Errors
+    /// It is for others.
+    pub(crate) fn audience(&self, rule: &Rule, path: &str, pass: Option<&Pass>) -> Result<Option<&Audience>, Barred> {
+        let claims = pass.map(|pass| &pass.claims);
+        if let Some(stage) = self.stage_of(path) {
+            return stage.audience.admits(claims).map(|()| Some(&*stage.audience));
+        }
+        // Of breakouts that are not known any more something may still be in the cache.
+        let only = claims.and_then(|claims| claims.breakout.as_deref()).filter(|_| rule.live);
+        if only.is_some_and(|only| only != first_segment(path)) { Err(Barred::Breakout) } else { Ok(None) }
     }
 }
 
-/// Whether a channel is among the distribution's origins.
-fn serves(spec: &DistributionSpec, channel: &anabranch_model::ChannelId) -> bool {
-    spec.origins.iter().any(|named| matches!(&named.origin, Origin::Live { channel: one } if one == channel))
+/// Path of the root object, with its slash; empty for none.
+fn root_of(object: &str) -> Box<str> {
+    let object = object.trim_start_matches('/');
+    if object.is_empty() { "".into() } else { format!("/{object}").into() }
+}
+
+/// What a path begins with, as an origin may read it: without escapes and doubled slashes.
+fn first_segment(path: &str) -> Cow<'_, str> {
+    let path = path.trim_start_matches('/');
+    let segment = path.split('/').next().unwrap_or("");
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut bytes = segment.bytes();
+    let mut decoded = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        // The front has refused what is no escape.
+        let mut digit = || char::from(bytes.next().unwrap_or(b'0')).to_digit(16).unwrap_or(0);
+        decoded.push(if byte == b'%' { u8::try_from(digit() * 16 + digit()).unwrap_or(0) } else { byte });
+    }
+    let decoded = String::from_utf8_lossy(&decoded);
+    Cow::Owned(decoded.trim_start_matches('/').split('/').next().unwrap_or("").to_owned())
+}
+
+/// The channels among the distribution's origins.
+fn live_channels(spec: &DistributionSpec) -> impl Iterator<Item = &ChannelId> {
+    spec.origins.iter().filter_map(|named| match &named.origin {
+        Origin::Live { channel } => Some(channel),
+        _ => None,
+    })
 }

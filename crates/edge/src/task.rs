@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::admit::{Places, admit, place};
 use crate::body::StoredBody;
 use crate::cache::Key;
-use crate::compress::{compress, is_worth_compressing};
+use crate::coming::Coming;
+use crate::compress::is_worth_compressing;
 use crate::flight::{Flight, Landing};
 use crate::forward::{Forwarded, Passing};
 use crate::key::resource_key;
@@ -194,12 +195,11 @@ impl Task {
         }
     }
 
-    async fn receive(&self, mut answer: Answer, requested_ms: i64, received_ms: i64) {
+    async fn receive(&self, answer: Answer, requested_ms: i64, received_ms: i64) {
         let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
         if !answer.complete_known {
             head.keep = Err(NotStored::Unframed);
         }
-        let head = Arc::new(head);
         if head.keep.is_err() {
             self.flight.part();
         }
@@ -207,20 +207,30 @@ impl Task {
             // What is stored is outdated, whether or not anybody stays for the rest.
             place(self.worker.cache(), self.places(), &head);
         }
+        let mut coming = if self.compresses(&head) {
+            match Coming::coded(answer, self.codings).await {
+                Ok(coming) => coming,
+                Err(failure) => {
+                    self.report_here(&failure);
+                    return self.fall_back(&failure, received_ms);
+                }
+            }
+        } else {
+            Coming::plain(answer)
+        };
+        if let Some(coding) = coming.coding() {
+            head = head.coded(coding);
+        }
+        let head = Arc::new(head);
         self.flight.begin(head.clone());
-        let compressed = self.rule.compress
-            && !self.for_edge
-            && head.compressible
-            && self.codings != Encodings::default()
-            && head.length.is_none_or(is_worth_compressing);
-        let mut spool = if head.is_stored() && !compressed { Spool::Memory } else { Spool::Refused };
+        let mut spool = if head.is_stored() { Spool::Memory } else { Spool::Refused };
         loop {
-            match answer.next().await {
+            match coming.next().await {
                 Ok(None) => break,
                 Ok(Some(bytes)) => {
                     let length = self.flight.grow(bytes.clone());
-                    if length > self.worker.config().max_object_bytes {
-                        return self.report_here(&Failure::TooLarge(length));
+                    if coming.length() > self.worker.config().max_object_bytes {
+                        return self.report_here(&Failure::TooLarge(coming.length()));
                     }
                     if head.keep.is_err() {
                         self.flight.room().await;
@@ -234,17 +244,26 @@ impl Task {
                 Err(failure) => return self.report_here(&failure),
             }
         }
-        self.keep(head, spool, compressed).await;
-        answer.release(self.worker.pool());
+        self.keep(head, spool).await;
+        coming.release(self.worker.pool());
+    }
+
+    /// Whether the viewers of this flight get the body compressed, and the cache too.
+    fn compresses(&self, head: &ObjectHead) -> bool {
+        self.rule.compress
+            && !self.for_edge
+            && head.keep.is_ok()
+            && head.compressible
+            && self.codings != Encodings::default()
+            && head.length.is_none_or(is_worth_compressing)
     }
 
     fn places(&self) -> Places<'_> {
         Places { primary: &self.primary, own: self.looked.then_some(&self.key) }
     }
 
-    /// The body is whole: stores and lands it as it came; stores it compressed where the behavior wants it and the viewers of its key
-    /// take it. A disk that is slow is waited for by nobody but the cache.
-    async fn keep(&self, head: Arc<ObjectHead>, spool: Spool, compressed: bool) {
+    /// The body is whole: stores and lands it. A disk that is slow is waited for by nobody but the cache.
+    async fn keep(&self, head: Arc<ObjectHead>, spool: Spool) {
         if head.keep.is_err() {
             // What has been taken is given back already: there is no whole to land.
             return self.flight.end();
@@ -265,17 +284,10 @@ impl Task {
                 (finish.await, Some(early))
             }
         };
-        let mut landed = early.is_some();
+        let landed = early.is_some();
         let on_disk = file.map(|file| Arc::new(Object::new(head.clone(), StoredBody::File(file))));
         let object = on_disk.or(early).unwrap_or_else(in_memory);
-        let mut stored = object.clone();
-        if compressed {
-            // Nobody waits for that; who comes meanwhile still finds the flight.
-            self.flight.land(object.clone(), Landing::Fetched);
-            landed = true;
-            stored = compress(&object, self.codings).await.unwrap_or(stored);
-        }
-        self.worker.cache().admit(key.clone(), Object::without_withheld(stored));
+        self.worker.cache().admit(key.clone(), Object::without_withheld(object.clone()));
         if !landed {
             self.flight.land(object, Landing::Fetched);
         }

@@ -7,28 +7,23 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anabranch_net::{Certificates, TlsError};
 use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::request::{Scheme, Tls as Agreed, host_without_port};
-use crate::wire::{Wire, try_read_all};
+use crate::wire::{Wire, try_read_all, try_write_all};
 
 /// Encrypted bytes that wait for the kernel on one connection: what one write takes, and what a viewer who reads nothing holds.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
 
 /// Readings of the socket that may bring no byte of a request before others get their turn.
 const MAX_SILENT_READS: usize = 16;
-
-/// Bytes that HTTP/2 gets at once: more than most requests have, little to clear before.
-const POLL_READ_BYTES: usize = 4 << 10;
 
 /// ALPN's names (RFC 7301 §6).
 const HTTP_2: &[u8] = b"h2";
@@ -134,11 +129,11 @@ impl Read for Socket<'_> {
 
 impl Write for Socket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        try_write_all(self.0, &[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        try_write_all(self.0, slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -208,6 +203,10 @@ impl Wire for TlsWire {
         self.tcp.readable()
     }
 
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp.poll_read_ready(cx)
+    }
+
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.push()?;
         let taken = self.take(slices)?;
@@ -227,6 +226,10 @@ impl Wire for TlsWire {
         self.tcp.writable()
     }
 
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp.poll_write_ready(cx)
+    }
+
     fn try_flush(&mut self) -> io::Result<()> {
         self.push()
     }
@@ -235,77 +238,5 @@ impl Wire for TlsWire {
         self.tls.send_close_notify();
         self.push_some()?;
         self.tcp.finish()
-    }
-}
-
-/// For HTTP/2, which polls. Bytes that are written stay until there are enough of them for one call to the kernel, or until
-/// [`TlsWire::poll_push`].
-impl AsyncRead for TlsWire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        for _ in 0..2 {
-            let room = buffer.remaining().min(POLL_READ_BYTES);
-            match self.try_read(buffer.initialize_unfilled_to(room)) {
-                Ok(read) => {
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            ready!(self.tcp.poll_read_ready(cx))?;
-        }
-        // The socket goes on bringing what is no content: others first.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-impl TlsWire {
-    /// Hands everything to the kernel.
-    pub(crate) fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match self.push() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
-                pushed => return Poll::Ready(pushed),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for TlsWire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if slices.iter().all(|slice| slice.is_empty()) {
-            return Poll::Ready(Ok(0));
-        }
-        loop {
-            let taken = self.take(slices)?;
-            if taken > 0 {
-                return Poll::Ready(Ok(taken));
-            }
-            ready!(self.poll_push(cx))?;
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tls.send_close_notify();
-        ready!(self.poll_push(cx))?;
-        Poll::Ready(self.tcp.finish())
     }
 }

@@ -1,10 +1,11 @@
-//! What HTTP/1.1 is spoken over: TCP, bare or beneath TLS. Calls try first, and the loop waits only when they cannot go on.
+//! What HTTP is spoken over: TCP, bare or beneath TLS. Calls try first, and the loop waits only when they cannot go on.
 
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
 
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -26,6 +27,9 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Waits until [`Self::try_read`] may get further. Cancel safe.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// As [`Self::readable`], for tasks that wait for several things.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Takes bytes; those that are taken may still have to be flushed.
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
@@ -38,6 +42,9 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Waits until a write, flush or sending may get further. Cancel safe.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// As [`Self::writable`], for tasks that wait for several things.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Hands everything taken so far to the kernel.
     fn try_flush(&mut self) -> io::Result<()>;
 
@@ -48,11 +55,23 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 /// Reads what is there. If that is less than there is room for, the socket is empty, and the next try costs no call to the
 /// kernel: readiness is edge-triggered, so that what comes later tells of itself.
 pub(crate) fn try_read_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let read = stream.try_read(buffer)?;
+    let room = &mut *buffer;
+    let read = stream.try_io(Interest::READABLE, || Ok(rustix::net::recv(stream, room, RecvFlags::empty())?.1))?;
     if 0 < read && read < buffer.len() {
         let _: io::Result<()> = stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
     }
     Ok(read)
+}
+
+/// Writes what the socket takes. By the system call itself: the C library's goes through points of cancellation that nobody needs.
+pub(crate) fn try_write_all(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL;
+    stream.try_io(Interest::WRITABLE, || {
+        Ok(match slices {
+            [one] => rustix::net::send(stream, one, flags)?,
+            several => rustix::net::sendmsg(stream, several, &mut SendAncillaryBuffer::default(), flags)?,
+        })
+    })
 }
 
 impl Wire for TcpStream {
@@ -68,8 +87,12 @@ impl Wire for TcpStream {
         Self::readable(self)
     }
 
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Self::try_write_vectored(self, slices)
+        try_write_all(self, slices)
     }
 
     fn try_write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -83,6 +106,10 @@ impl Wire for TcpStream {
 
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
         Self::writable(self)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
     }
 
     fn try_flush(&mut self) -> io::Result<()> {

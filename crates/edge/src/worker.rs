@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
+use crate::attendance::Attendance;
 use crate::authorise::Memo;
 use crate::cache::Cache;
 use crate::config::Config;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights,
     pub(crate) strikes: Strikes,
     pub(crate) memo: Memo,
+    pub(crate) attendance: Attendance,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) connections: Arc<Semaphore>,
@@ -81,6 +83,10 @@ impl Worker {
 
     pub(crate) fn memo(&self) -> &Memo {
         &self.shared.memo
+    }
+
+    pub(crate) fn attendance(&self) -> &Attendance {
+        &self.shared.attendance
     }
 
     pub(crate) fn access_log(&self) -> Option<&Arc<AccessLog>> {

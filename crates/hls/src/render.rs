@@ -124,6 +124,37 @@ pub fn media(timeline: &Timeline, rendition_name: &str, window_seconds: u32) -> 
     Some(out)
 }
 
+/// The media playlist of a whole rendition, for a recording: every segment from the first to the last, never to change. `None` if there
+/// is no such rendition, or nothing in it.
+///
+/// URIs are the segments' names, relative to the directory that the playlist stands in.
+#[must_use]
+pub fn recording(timeline: &Timeline, rendition_name: &str) -> Option<String> {
+    let rendition = timeline.renditions.iter().find(|rendition| rendition.name == rendition_name)?;
+    let first = rendition.segments.front()?;
+    let durations = rendition.segments.iter().map(|segment| rounded(segment.duration_seconds));
+    // Players set their buffers by it, so it is what the segments need and not what was meant.
+    let target_duration = durations.max().unwrap_or(0).max(1);
+    let mut out = String::with_capacity(200 + rendition.segments.len() * (first.name.len() + 100));
+    // Writing to a string does not fail.
+    let _ = write!(
+        out,
+        "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target_duration}\n#EXT-X-MEDIA-SEQUENCE:{}\n",
+        first.msn
+    );
+    if rendition.discontinuity_sequence > 0 {
+        let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", rendition.discontinuity_sequence);
+    }
+    out.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let mut init = "";
+    for segment in &rendition.segments {
+        push_segment(&mut out, segment, init, target_duration);
+        init = &segment.init;
+    }
+    out.push_str("#EXT-X-ENDLIST\n");
+    Some(out)
+}
+
 fn push_segment(out: &mut String, segment: &Segment, init: &str, target_duration: u64) {
     if segment.discontinuity {
         out.push_str("#EXT-X-DISCONTINUITY\n");

@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::publish::Publish;
-use crate::push_url::{self, NameError, Target};
+use crate::push_url::{self, NameError, Standing, Target};
+use crate::refusals::Refusals;
 use crate::registry::{Claim, Peer, Registry};
 use crate::rtmp::session::{Answer, Connect, Event};
 use crate::server::Config;
@@ -24,6 +25,7 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 const KEY_PREFIX: usize = 4;
 
 const BUSY: &str = "an encoder is live on this input: stop it first, or use another stream key";
+const NOT_ALLOWED: &str = "this address may not push to the input: add it to the input's allow-list";
 const UNAVAILABLE: &str = "the server cannot take the stream now: try again in a moment";
 
 /// One accepted encoder.
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: mpsc::Sender<IngestSession>,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -146,6 +149,11 @@ async fn admit(shared: &Shared, wire: &mut Wire, request: &Request, remote: Sock
         Ok(target) => target,
         Err(error) => return Err(refuse(wire, error.reason(), &error.to_string(), &connect.app, key).await),
     };
+    let standing = target.standing(&snapshot.borrow(), remote.ip());
+    if standing != Standing::Valid {
+        shared.refusals.note(&target.channel, &target.input, remote.ip(), &shared.reports);
+        return Err(refuse(wire, "not_allowed", NOT_ALLOWED, &connect.app, key).await);
+    }
     let peer = Peer { address: remote.ip(), flash_ver: connect.flash_ver.clone(), tc_url: connect.tc_url.clone() };
     let Some(claim) = shared.registry.claim(&target.input, &peer).await else {
         return Err(refuse(wire, "busy", BUSY, &connect.app, key).await);

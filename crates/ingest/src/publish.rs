@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::connection::Shared;
-use crate::push_url::Target;
+use crate::push_url::{Standing, Target};
 use crate::registry::Claim;
 use crate::rtmp::amf0::Value;
 use crate::rtmp::session::{Connect, Event, MediaKind};
@@ -43,6 +43,8 @@ enum End {
     TakenOver,
     /// The input was removed or has another key.
     Withdrawn,
+    /// The input's allow-list has changed and does not admit the encoder's address any more.
+    NotAllowed,
     /// The room behind dropped the session.
     Unwanted,
     /// Something broke.
@@ -57,6 +59,7 @@ impl End {
             Self::Stopping => "stopping",
             Self::TakenOver => "taken_over",
             Self::Withdrawn => "withdrawn",
+            Self::NotAllowed => "not_allowed",
             Self::Unwanted => "unwanted",
             Self::Fault(fault) => fault.kind(),
         }
@@ -69,6 +72,7 @@ impl End {
             Self::Stopping => Some("the server stops: try again in a moment".to_owned()),
             Self::TakenOver => Some("the same input was taken over by a newer connection".to_owned()),
             Self::Withdrawn => Some("the input was removed or its stream key was changed".to_owned()),
+            Self::NotAllowed => Some("this address is no longer in the input's allow-list".to_owned()),
             Self::Unwanted => Some("the server no longer takes this stream: try again in a moment".to_owned()),
             Self::Fault(fault) => Some(fault.to_string()),
         }
@@ -158,8 +162,8 @@ impl<'a> Publish<'a> {
         let mut informed = true;
         // The encoder may have sent media together with its publish command.
         let mut unread = true;
-        if !self.target.is_valid(&self.snapshot.borrow()) {
-            return Ok(End::Withdrawn);
+        if let Some(end) = self.barred() {
+            return Ok(end);
         }
         loop {
             if std::mem::take(&mut unread)
@@ -175,8 +179,8 @@ impl<'a> Publish<'a> {
                 () = self.events.closed() => return Ok(End::Unwanted),
                 changed = self.snapshot.changed(), if informed => {
                     informed = changed.is_ok();
-                    if !self.target.is_valid(&self.snapshot.borrow_and_update()) {
-                        return Ok(End::Withdrawn);
+                    if let Some(end) = self.barred() {
+                        return Ok(end);
                     }
                 }
                 _ = reports.tick() => self.report(),
@@ -199,6 +203,15 @@ impl<'a> Publish<'a> {
                     }
                 },
             }
+        }
+    }
+
+    /// Why the newest snapshot ends the session, if it does.
+    fn barred(&mut self) -> Option<End> {
+        match self.target.standing(&self.snapshot.borrow_and_update(), self.remote.ip()) {
+            Standing::Valid => None,
+            Standing::Withdrawn => Some(End::Withdrawn),
+            Standing::NotAllowed => Some(End::NotAllowed),
         }
     }
 

@@ -1,8 +1,11 @@
 //! What an encoder was told to push to: `rtmp://HOST/live` and a stream key apart, or both as one URL.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anabranch_model::{ChannelId, InputId, Snapshot};
+
+use crate::allow::AllowList;
 
 /// The one application name.
 const APP: &str = "live";
@@ -40,15 +43,26 @@ pub(crate) struct Target {
     key: Arc<str>,
 }
 
+/// How a session stands to a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may push.
+    Valid,
+    /// The input was removed or has another key.
+    Withdrawn,
+    /// The input does not admit the address.
+    NotAllowed,
+}
+
 impl Target {
-    /// Whether the input still exists with the same key.
-    pub(crate) fn is_valid(&self, snapshot: &Snapshot) -> bool {
-        snapshot
-            .channels
-            .iter()
-            .filter(|channel| channel.id == self.channel)
-            .flat_map(|channel| &channel.inputs)
-            .any(|input| input.id == self.input && input.stream_key == *self.key)
+    /// Whether the input still exists with the same key, and admits the address.
+    pub(crate) fn standing(&self, snapshot: &Snapshot, address: IpAddr) -> Standing {
+        let mut inputs = snapshot.channels.iter().filter(|channel| channel.id == self.channel).flat_map(|c| &c.inputs);
+        match inputs.find(|input| input.id == self.input && input.stream_key == *self.key) {
+            None => Standing::Withdrawn,
+            Some(input) if AllowList::parse(&input.allow).admits(address) => Standing::Valid,
+            Some(_) => Standing::NotAllowed,
+        }
     }
 }
 

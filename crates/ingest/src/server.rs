@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::allow::Unreadable;
 use crate::connection::{IngestSession, Shared, serve};
 use crate::registry::Registry;
 
@@ -103,11 +104,12 @@ impl Ingest {
             sessions,
             reports,
             registry: Registry::new(),
+            refusals: Arc::default(),
             shutdown: shutdown.clone(),
         });
         let mut connections = Connections { shared, tasks: JoinSet::new(), accepted: 0, room: Room::Free };
         let mut retry = tokio::time::interval(REPORT_RETRY);
-        let (mut informed, mut unsaid) = (true, None);
+        let (mut informed, mut unsaid, mut unreadable) = (true, None, Unreadable::default());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -115,10 +117,13 @@ impl Ingest {
                 Some(ended) = connections.tasks.join_next(), if !connections.tasks.is_empty() => log_panic(ended),
                 changed = snapshot.changed(), if informed => {
                     informed = changed.is_ok();
-                    unsaid = connections.say_applied(snapshot.borrow_and_update().version);
+                    let snapshot = snapshot.borrow_and_update().clone();
+                    unreadable.log(&snapshot);
+                    unsaid = connections.say_applied(snapshot.version);
                 }
-                _ = retry.tick(), if unsaid.is_some() => {
+                _ = retry.tick() => {
                     unsaid = unsaid.and_then(|version| connections.say_applied(version));
+                    connections.shared.refusals.settle(tokio::time::Instant::now(), &connections.shared.reports);
                 }
             }
         }

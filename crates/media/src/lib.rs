@@ -15,4 +15,4 @@ pub mod time;
 
 pub use codec::opus::packet_samples as opus_packet_samples;
 pub use codec::{ConfigError, ConfigFault, MAX_CONFIG_BYTES, MAX_PICTURE_SIDE};
-pub use sample::{Codec, Event, Sample, Track, TrackKind};
+pub use sample::{Arrival, Codec, Event, Sample, Track, TrackKind};

@@ -76,3 +76,12 @@ pub enum Event {
     /// Time jumped: samples after this do not continue the time of those before it.
     Discontinuity,
 }
+
+/// An event with the time of day at which it came: samples may have waited before they are handed on.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// What came.
+    pub event: Event,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}

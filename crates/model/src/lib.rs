@@ -30,7 +30,10 @@ pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,
     ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
-pub use report::{AlarmKind, InputState, PackagingState, Recorded, Report, Traffic, VIEWERS_MAX, ViewerSeen};
+pub use report::{
+    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, Recorded, Report, Traffic, USER_AGENT_MAX_CHARS,
+    VIEWERS_MAX, ViewerSeen,
+};
 pub use snapshot::{
     AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, EXPELLED_MAX, FailoverSpec, InputPreference, InputSpec,
     KeyGroupSpec, KeySpec, Snapshot,

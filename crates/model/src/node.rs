@@ -16,7 +16,7 @@ pub const NODES_PATH: &str = "/edge/v1/nodes";
 /// Longest time that a request for a snapshot is held.
 pub const POLL_SECONDS: u64 = 25;
 
-/// Traffic rows of a batch at most, over all its reports.
+/// Rows of traffic of a batch at most, over all its reports. Those of viewers are [`crate::VIEWERS_MAX`] at most.
 pub const REPORT_ROWS_MAX: usize = 1024;
 
 /// Bytes of a batch at most, as JSON.
@@ -69,7 +69,7 @@ pub struct ReportBatch {
     pub spool: SpoolId,
     /// Number of the batch in its spool, from 1. A batch is sent when those before it have been acknowledged.
     pub sequence: u64,
-    /// Reports of traffic.
+    /// Reports of traffic and of viewers.
     pub reports: Vec<Report>,
 }
 

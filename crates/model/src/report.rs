@@ -72,6 +72,12 @@ pub enum Report {
 /// Rows of a [`Report::Viewers`] at most.
 pub const VIEWERS_MAX: usize = 1024;
 
+/// Characters of the claims `session`, `user` and `breakout` at most, each.
+pub const CLAIM_MAX_CHARS: usize = 128;
+
+/// Characters of a reported user agent at most.
+pub const USER_AGENT_MAX_CHARS: usize = 256;
+
 /// What may be wrong with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,15 +130,15 @@ pub struct Recorded {
 pub struct ViewerSeen {
     /// Breakout.
     pub breakout: BreakoutId,
-    /// Claim `session` of the signature.
+    /// Claim `session` of the signature, 1 to [`CLAIM_MAX_CHARS`] characters.
     pub session: String,
     /// Claim `user` of the signature; empty without one.
     #[serde(default)]
     pub user: String,
-    /// Address of the last request.
+    /// Address of a request of the stretch.
     #[serde(default)]
     pub address: String,
-    /// User agent of the last request, at most 256 characters.
+    /// User agent of that request, at most [`USER_AGENT_MAX_CHARS`] characters.
     #[serde(default)]
     pub user_agent: String,
     /// First request of the stretch that is reported, Unix milliseconds by the edge's clock.
@@ -142,6 +148,20 @@ pub struct ViewerSeen {
     /// Bytes sent in that stretch.
     #[serde(default)]
     pub bytes: u64,
+}
+
+impl ViewerSeen {
+    /// Makes this the row of both stretches; `other` is of the same session, earlier or later.
+    pub fn absorb(&mut self, other: &Self) {
+        if other.last_ms >= self.last_ms {
+            self.user.clone_from(&other.user);
+            self.address.clone_from(&other.address);
+            self.user_agent.clone_from(&other.user_agent);
+        }
+        self.first_ms = self.first_ms.min(other.first_ms);
+        self.last_ms = self.last_ms.max(other.last_ms);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
 }
 
 /// What an input receives.

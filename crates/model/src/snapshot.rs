@@ -73,6 +73,23 @@ pub enum InputPreference {
     Equal,
 }
 
+impl InputPreference {
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Equal => "equal",
+        }
+    }
+
+    /// The value that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Primary, Self::Equal].into_iter().find(|value| value.as_str() == word)
+    }
+}
+
 /// An operator's switch to an input. Followed once: a later loss may switch again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChosenInput {
@@ -124,7 +141,7 @@ pub struct AudienceSpec {
     /// claim is refused when this is not 0.
     #[serde(default)]
     pub revoked_before: i64,
-    /// Viewer sessions that are shut out, by the claim `session`; at most [`EXPELLED_MAX`].
+    /// Viewer sessions that are shut out, by the claim `session`; makers of snapshots give at most [`EXPELLED_MAX`].
     #[serde(default)]
     pub expelled: Vec<String>,
     /// Whether edges report who watches.

@@ -21,7 +21,7 @@ use crate::path::{self, Asked, What};
 use crate::{Shared, TOKEN_HEADER};
 
 /// Segments and init sections never change under their name.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// What does not exist may exist in a moment.
 pub(crate) const NEGATIVE: &str = "max-age=1";
@@ -190,7 +190,11 @@ fn lifetime_seconds(timeline: &Timeline, now_ms: i64) -> u64 {
 }
 
 async fn object(shared: &Shared, asked: &Asked, name: &str) -> Response<Body> {
-    let key = key::live_object(asked.channel.as_str(), asked.breakout.as_str(), name);
+    // Viewers' paths know no sessions: they show the newest.
+    let Some(session) = published(shared, asked).map(|published| published.borrow().session) else {
+        return no_breakout();
+    };
+    let key = key::recording_object(asked.breakout.as_str(), session, name);
     let Object { file, len, .. } = match shared.store.get(&key).await {
         Ok(object) => object,
         Err(StoreError::NotFound { .. } | StoreError::InvalidKey { .. }) => {

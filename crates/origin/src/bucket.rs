@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::io::AsyncSeekExt as _;
 
-use crate::answer::{Body, NEGATIVE, whole};
+use crate::answer::{Body, IMMUTABLE, NEGATIVE, whole};
 
 /// Types by the extension of a key; others are bytes.
 const TYPES: &[(&str, &str)] = &[
@@ -45,6 +45,9 @@ const TYPES: &[(&str, &str)] = &[
     ("xml", "application/xml"),
 ];
 
+/// What may come again under its name with other bytes, or be removed: playlists, gaps and MP4 of recordings.
+const CHANGING: &str = "max-age=10";
+
 /// What is said of a key that is not there.
 const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>\n";
@@ -74,6 +77,9 @@ pub(crate) async fn answer(store: &LocalStore, name: &str, asked: &HeaderMap) ->
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind(&key)));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(lifetime) = lifetime(bucket, name) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(lifetime));
+    }
     insert(headers, ETAG, &version.tag);
     if let Some(modified) = version.modified {
         insert(headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
@@ -205,6 +211,13 @@ fn kind(key: &str) -> &'static str {
     let extension = key.rsplit_once('.').map_or("", |(_, extension)| extension);
     let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
     known.map_or("application/octet-stream", |(_, kind)| kind)
+}
+
+/// How long an answer may be kept, where the house knows: of recordings. What people put into other buckets says nothing, as in S3.
+fn lifetime(bucket: &str, name: &str) -> Option<&'static str> {
+    // `<breakout>/<session>/<rendition>/<file>` is named once for all.
+    let is_media = name.split('/').count() == 4;
+    (bucket == key::RECORDINGS).then_some(if is_media { IMMUTABLE } else { CHANGING })
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

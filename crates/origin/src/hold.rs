@@ -250,7 +250,7 @@ mod tests {
             discontinuity_sequence: 0,
             segments: (0..=newest).map(segment).collect(),
         };
-        Arc::new(Timeline { progress, target_duration_seconds: 1, renditions: vec![rendition] })
+        Arc::new(Timeline { session: 1, progress, target_duration_seconds: 1, renditions: vec![rendition] })
     }
 
     #[tokio::test]

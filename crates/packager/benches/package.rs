@@ -114,7 +114,7 @@ fn package(input: &Path, out: &Path) -> Duration {
     let before = cpu(UsageWho::RUSAGE_SELF);
     runtime.block_on(async {
         let store = LocalStore::open(out, 0).expect("a store");
-        let mut publisher = Publisher::open(store, "c", "b", SEGMENT_SECONDS, 3600).await.expect("a publisher");
+        let mut publisher = Publisher::open(store, "b", 1, SEGMENT_SECONDS, 3600).await.expect("a publisher");
         let mut segmenter = Segmenter::new(SEGMENT_SECONDS, 0);
         let (mut reader, mut demuxer) = (FileReader::new(), Demuxer::new());
         let (mut tags, mut events, mut closed) = (Vec::new(), Vec::new(), Vec::new());
@@ -133,12 +133,12 @@ fn package(input: &Path, out: &Path) -> Duration {
                 segmenter.push(event, 0, &mut closed);
             }
             for segment in closed.drain(..) {
-                publisher.publish(segment, 0).await.expect("a segment");
+                publisher.publish(segment).await.expect("a segment");
             }
         }
         segmenter.end_session(&mut closed);
         for segment in closed.drain(..) {
-            publisher.publish(segment, 0).await.expect("a segment");
+            publisher.publish(segment).await.expect("a segment");
         }
     });
     drop(runtime);

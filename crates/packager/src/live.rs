@@ -2,31 +2,40 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_hls::timeline::Timeline;
-use anabranch_media::{Event, Track, TrackKind};
-use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Report, Snapshot};
+use anabranch_media::{Arrival, Event, Track, TrackKind};
+use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Recorded, Report, Snapshot};
 use anabranch_net::{SharedClock, Shutdown};
-use anabranch_store::{LocalStore, key};
+use anabranch_store::LocalStore;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::publisher::{PublishError, Publisher};
+use crate::record::GapReason;
 use crate::segmenter::{Closed, Segmenter};
 
 /// Commands that wait for a channel's task.
 const COMMAND_QUEUE: usize = 16;
 
+/// Least time between two reports of what has been recorded of a breakout.
+const RECORDED_EVERY: Duration = Duration::from_secs(5);
+
+/// After which what could not be opened or finished is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// What has been published, by channel and breakout. Shared with the origin.
 pub type Timelines = Arc<HashMap<(ChannelId, BreakoutId), watch::Receiver<Arc<Timeline>>>>;
 
-/// One encoder's media for a channel.
+/// One flow of media for a channel: that of the input in use.
 #[derive(Debug)]
 pub struct Session {
     /// Channel that it feeds.
     pub channel: ChannelId,
-    /// Tracks and samples; closed when the session ends.
-    pub events: mpsc::Receiver<Event>,
+    /// Tracks and samples; a discontinuity stands where one encoder ends, and closed when none will follow.
+    pub events: mpsc::Receiver<Arrival>,
 }
 
 /// The packager of one node.
@@ -42,23 +51,38 @@ pub struct Packager {
     channels: HashMap<ChannelId, mpsc::Sender<Command>>,
     tasks: JoinSet<()>,
     known: HashMap<BreakoutId, BreakoutSpec>,
+    /// When breakouts that could not be opened are tried again.
+    retry_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Command {
-    Session(mpsc::Receiver<Event>),
+    Session(mpsc::Receiver<Arrival>),
     /// The breakout goes on air.
     Air(Box<OnAir>),
-    /// The breakout is over, or was deleted.
+    /// The breakout is over.
     OffAir(BreakoutId),
+    /// The breakout was taken back.
+    Abort(BreakoutId),
 }
 
 /// A breakout that is being packaged.
 #[derive(Debug)]
 struct OnAir {
     id: BreakoutId,
+    session: u32,
     publisher: Publisher,
     segmenter: Segmenter,
+    /// When the next report of what has been recorded is due.
+    recorded_at: Instant,
+}
+
+/// A breakout that is over.
+#[derive(Debug)]
+struct Over {
+    id: BreakoutId,
+    session: u32,
+    publisher: Publisher,
 }
 
 impl Packager {
@@ -84,6 +108,7 @@ impl Packager {
             channels: HashMap::new(),
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            retry_at: None,
         };
         (packager, published)
     }
@@ -101,6 +126,10 @@ impl Packager {
                     let snapshot = self.snapshot.borrow_and_update().clone();
                     self.apply(&snapshot).await;
                 }
+                () = until(self.retry_at) => {
+                    let snapshot = self.snapshot.borrow().clone();
+                    self.follow(&snapshot).await;
+                }
                 session = self.sessions.recv() => match session {
                     Some(session) => self.command(&session.channel, Command::Session(session.events)).await,
                     None => break,
@@ -113,6 +142,15 @@ impl Packager {
     }
 
     async fn apply(&mut self, snapshot: &Snapshot) {
+        self.follow(snapshot).await;
+        let applied =
+            Report::Applied { role: "packager".to_owned(), node: self.node.clone(), version: snapshot.version };
+        report(&self.reports, applied).await;
+    }
+
+    /// Opens and closes breakouts until they are as the snapshot wants them.
+    async fn follow(&mut self, snapshot: &Snapshot) {
+        self.retry_at = None;
         let wanted: HashMap<_, _> = snapshot.breakouts.iter().map(|b| (b.id.clone(), b.clone())).collect();
         let gone: Vec<_> = self.known.values().filter(|b| !wanted.contains_key(&b.id)).cloned().collect();
         for breakout in gone {
@@ -121,47 +159,37 @@ impl Packager {
         // A breakout that ends leaves its channel before another may enter.
         let (on_air, over): (Vec<_>, Vec<_>) = wanted.into_values().partition(|breakout| breakout.on_air);
         for breakout in over.into_iter().chain(on_air) {
-            let known = self.known.get(&breakout.id).map(|known| known.on_air);
+            let mut known = self.known.get(&breakout.id).map(|known| (known.session, known.on_air));
+            if let Some((session, true)) = known
+                && (session != breakout.session || !breakout.on_air)
+            {
+                self.command(&breakout.channel, Command::OffAir(breakout.id.clone())).await;
+            }
+            known = known.filter(|(session, _)| *session == breakout.session);
             let Some(channel) = snapshot.channels.iter().find(|c| c.id == breakout.channel) else { continue };
-            let done = match known {
-                None => self.open(channel, &breakout).await,
-                Some(true) if !breakout.on_air => {
-                    self.command(&breakout.channel, Command::OffAir(breakout.id.clone())).await;
-                    true
-                }
-                _ => true,
-            };
-            if done {
+            // One that was over and is on air again has only a closed publisher.
+            let is_open = known.is_some_and(|(_, on_air)| on_air || !breakout.on_air);
+            if is_open || self.open(channel, &breakout).await {
                 self.known.insert(breakout.id.clone(), breakout);
+            } else {
+                self.retry_at = Some(Instant::now() + RETRY_AFTER);
             }
         }
-        let applied =
-            Report::Applied { role: "packager".to_owned(), node: self.node.clone(), version: snapshot.version };
-        report(&self.reports, applied).await;
     }
 
     /// Opens a breakout that this process has not seen. Returns whether it need not be tried again.
     async fn open(&mut self, channel: &ChannelSpec, breakout: &BreakoutSpec) -> bool {
-        let opened = Publisher::open(
-            self.store.clone(),
-            channel.id.as_str(),
-            breakout.id.as_str(),
-            channel.segment_target_seconds,
-            channel.window_seconds,
-        )
-        .await;
-        let mut publisher = match opened {
+        let mut publisher = match self.publisher(channel, breakout).await {
             Ok(publisher) => publisher,
             Err(error) => {
                 blocked(&self.reports, &breakout.id, &error).await;
                 return false;
             }
         };
+        let mut is_done = true;
         if !breakout.on_air {
-            // The process that packaged it may have died before it could close the timeline.
-            if let Err(error) = publisher.end().await {
-                blocked(&self.reports, &breakout.id, &error).await;
-            }
+            // The process that packaged it may have died before it could close the timeline, or write the recording.
+            is_done = finish(&mut publisher, &self.reports, &breakout.id, breakout.session).await;
         }
         let entry = ((channel.id.clone(), breakout.id.clone()), publisher.subscribe());
         self.timelines.send_modify(|timelines| {
@@ -172,25 +200,40 @@ impl Packager {
         if breakout.on_air {
             let state = if publisher.is_playable() { PackagingState::Live } else { PackagingState::Waiting };
             let segmenter = Segmenter::new(channel.segment_target_seconds, publisher.next_origin_ms());
-            let on_air = OnAir { id: breakout.id.clone(), publisher, segmenter };
+            let (id, session) = (breakout.id.clone(), breakout.session);
+            let on_air = OnAir { id, session, publisher, segmenter, recorded_at: Instant::now() };
             self.command(&channel.id, Command::Air(Box::new(on_air))).await;
             report(&self.reports, Report::Packaging { breakout: breakout.id.clone(), state }).await;
         }
-        true
+        is_done
     }
 
+    async fn publisher(&self, channel: &ChannelSpec, breakout: &BreakoutSpec) -> Result<Publisher, PublishError> {
+        let mut publisher = Publisher::open(
+            self.store.clone(),
+            breakout.id.as_str(),
+            breakout.session,
+            channel.segment_target_seconds,
+            channel.window_seconds,
+        )
+        .await?;
+        if breakout.on_air {
+            publisher.reopen().await?;
+        }
+        Ok(publisher)
+    }
+
+    /// Lets go of a breakout that is no longer told of. Its media stay: whoever deletes a recording says so to the store.
     async fn forget(&mut self, breakout: &BreakoutSpec) {
         self.known.remove(&breakout.id);
-        self.command(&breakout.channel, Command::OffAir(breakout.id.clone())).await;
+        if breakout.on_air {
+            self.command(&breakout.channel, Command::Abort(breakout.id.clone())).await;
+        }
         self.timelines.send_modify(|timelines| {
             let mut map = HashMap::clone(timelines);
             map.remove(&(breakout.channel.clone(), breakout.id.clone()));
             *timelines = Arc::new(map);
         });
-        let prefix = key::live_prefix(breakout.channel.as_str(), breakout.id.as_str());
-        if let Err(error) = self.store.delete_prefix(&prefix).await {
-            tracing::warn!(breakout.id = %breakout.id, error = %error, "media of a deleted breakout stays on disk");
-        }
     }
 
     async fn command(&mut self, channel: &ChannelId, command: Command) {
@@ -204,6 +247,8 @@ impl Packager {
                     session: None,
                     tracks: [None, None],
                     on_air: None,
+                    unfinished: Vec::new(),
+                    retry_at: None,
                     live: false,
                 };
                 self.tasks.spawn(task.run(commands));
@@ -221,9 +266,12 @@ impl Packager {
 struct ChannelTask {
     clock: SharedClock,
     reports: mpsc::Sender<Report>,
-    session: Option<mpsc::Receiver<Event>>,
+    session: Option<mpsc::Receiver<Arrival>>,
     tracks: [Option<Arc<Track>>; 2],
     on_air: Option<Box<OnAir>>,
+    /// Breakouts that are over and whose recordings could not be written.
+    unfinished: Vec<Over>,
+    retry_at: Option<Instant>,
     /// Whether the last report said that segments are being published.
     live: bool,
 }
@@ -237,10 +285,11 @@ impl ChannelTask {
                     Some(command) => self.obey(command).await,
                     None => break,
                 },
-                event = next_event(&mut self.session) => match event {
-                    Some(event) => self.take(event).await,
+                arrival = next_event(&mut self.session) => match arrival {
+                    Some(arrival) => self.take(arrival).await,
                     None => self.end_session().await,
                 },
+                () = until(self.retry_at) => self.finish_all().await,
             }
         }
         self.end_session().await;
@@ -258,6 +307,7 @@ impl ChannelTask {
                     on_air.segmenter.push(Event::Track(track.clone()), self.clock.now_ms(), &mut closed);
                 }
                 self.live = false;
+                self.finish_predecessor(&on_air).await;
                 self.on_air = Some(on_air);
             }
             Command::OffAir(id) => {
@@ -265,17 +315,25 @@ impl ChannelTask {
                     self.end_breakout().await;
                 }
             }
+            Command::Abort(id) => {
+                // What the segmenter still holds is not wanted.
+                if let Some(mut on_air) = self.on_air.take_if(|on_air| on_air.id == id)
+                    && let Err(error) = on_air.publisher.abort().await
+                {
+                    blocked(&self.reports, &id, &error).await;
+                }
+            }
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, Arrival { event, at_ms }: Arrival) {
         if let Event::Track(track) = &event {
             let slot = usize::from(track.kind == TrackKind::Audio);
             self.tracks[slot] = Some(track.clone());
         }
         let Some(on_air) = &mut self.on_air else { return };
         let mut closed = Vec::new();
-        on_air.segmenter.push(event, self.clock.now_ms(), &mut closed);
+        on_air.segmenter.push(event, at_ms, &mut closed);
         self.publish(closed).await;
     }
 
@@ -287,6 +345,9 @@ impl ChannelTask {
             on_air.segmenter.end_session(&mut closed);
             self.publish(closed).await;
         }
+        if let Some(on_air) = &mut self.on_air {
+            on_air.publisher.interrupt(GapReason::EncoderLost);
+        }
     }
 
     async fn end_breakout(&mut self) {
@@ -295,20 +356,41 @@ impl ChannelTask {
             on_air.segmenter.end_period(&mut closed);
             self.publish(closed).await;
         }
-        let Some(mut on_air) = self.on_air.take() else { return };
-        match on_air.publisher.end().await {
-            Ok(()) => {
-                let ended = Report::Packaging { breakout: on_air.id, state: PackagingState::Ended };
-                report(&self.reports, ended).await;
+        let Some(on_air) = self.on_air.take() else { return };
+        let OnAir { id, session, publisher, .. } = *on_air;
+        self.unfinished.push(Over { id, session, publisher });
+        self.finish_all().await;
+    }
+
+    /// Finishes the session before that of `on_air`, if this has not been done.
+    async fn finish_predecessor(&mut self, on_air: &OnAir) {
+        let session = on_air.session.saturating_sub(1);
+        if self.unfinished.iter().any(|other| other.id == on_air.id && other.session == session) {
+            return;
+        }
+        match on_air.publisher.unfinished_predecessor().await {
+            Ok(None) => {}
+            Ok(Some(publisher)) => {
+                self.unfinished.push(Over { id: on_air.id.clone(), session, publisher });
+                self.finish_all().await;
             }
             Err(error) => blocked(&self.reports, &on_air.id, &error).await,
         }
     }
 
+    async fn finish_all(&mut self) {
+        for mut ended in std::mem::take(&mut self.unfinished) {
+            if !finish(&mut ended.publisher, &self.reports, &ended.id, ended.session).await {
+                self.unfinished.push(ended);
+            }
+        }
+        self.retry_at = (!self.unfinished.is_empty()).then(|| Instant::now() + RETRY_AFTER);
+    }
+
     async fn publish(&mut self, closed: Vec<Closed>) {
         let Some(on_air) = &mut self.on_air else { return };
         for segment in closed {
-            match on_air.publisher.publish(segment, self.clock.now_ms()).await {
+            match on_air.publisher.publish(segment).await {
                 Ok(()) if self.live || !on_air.publisher.is_playable() => {}
                 Ok(()) => {
                     self.live = true;
@@ -321,11 +403,48 @@ impl ChannelTask {
                 }
             }
         }
+        let recorded = on_air.publisher.recorded();
+        if recorded.segments > 0 && on_air.recorded_at <= Instant::now() {
+            on_air.recorded_at = Instant::now() + RECORDED_EVERY;
+            report(&self.reports, of_recording(&on_air.id, on_air.session, recorded)).await;
+        }
+    }
+}
+
+/// Ends a breakout and writes its recording. Returns whether that need not be tried again.
+async fn finish(
+    publisher: &mut Publisher,
+    reports: &mpsc::Sender<Report>,
+    breakout: &BreakoutId,
+    session: u32,
+) -> bool {
+    match publisher.finish().await {
+        Ok(recorded) => {
+            report(reports, Report::Packaging { breakout: breakout.clone(), state: PackagingState::Ended }).await;
+            report(reports, of_recording(breakout, session, recorded)).await;
+            true
+        }
+        Err(error) => {
+            blocked(reports, breakout, &error).await;
+            false
+        }
+    }
+}
+
+fn of_recording(breakout: &BreakoutId, session: u32, recorded: Recorded) -> Report {
+    Report::Recorded { breakout: breakout.clone(), session, recorded }
+}
+
+/// Waits for `at`; for ever when there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
 /// The next event of the session; waits for ever when there is none.
-async fn next_event(session: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
+async fn next_event(session: &mut Option<mpsc::Receiver<Arrival>>) -> Option<Arrival> {
     match session {
         Some(events) => events.recv().await,
         None => std::future::pending().await,

@@ -1,19 +1,26 @@
 //! Makes closed segments durable, then names them: a timeline never names what cannot be read yet.
+//!
+//! Nothing is removed: what leaves the live window stays as part of the recording.
 
 use std::sync::Arc;
 
 use anabranch_hls::timeline::Timeline;
 use anabranch_media::fmp4::{self, init_section, segment_head};
 use anabranch_media::{Track, TrackKind};
+use anabranch_model::Recorded;
 use anabranch_store::{LocalStore, StoreError, key};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::record::{Record, RenditionRecord, Retired, SegmentRecord, bits_per_second};
+use crate::record::{GapReason, GapRecord, Page, Record, RenditionRecord, SegmentRecord};
+use crate::recording;
 use crate::segmenter::{Closed, Part};
 
-/// How long an object stays readable after the last playlist that named it, beyond the window itself, in milliseconds.
-const RETIRE_AFTER_MS: i64 = 60_000;
+/// Segments and gaps of the recording in one object: the record, which is written with each segment, holds less than these.
+const PAGE_ENTRIES: usize = 128;
+
+/// Time without media that is a gap, in milliseconds: less is within the precision of the wall clock at the start of a period.
+const GAP_MIN_MS: i64 = 200;
 
 /// A record larger than this is not ours.
 const MAX_RECORD_BYTES: u64 = 4 * 1024 * 1024;
@@ -31,7 +38,7 @@ pub enum PublishError {
     #[error("cannot package the encoder's stream")]
     Media(#[from] fmp4::WriteError),
     /// What an earlier process wrote cannot be understood.
-    #[error("the timeline record {key} is damaged; move it away to begin anew")]
+    #[error("the record {key} is damaged; move it away to begin anew")]
     Damaged {
         /// Object key.
         key: String,
@@ -41,56 +48,100 @@ pub enum PublishError {
     },
 }
 
-/// The published state of one breakout.
+/// The published state of one session of a breakout.
 #[derive(Debug)]
 pub struct Publisher {
     store: LocalStore,
-    channel: String,
     breakout: String,
+    session: u32,
     window_seconds: f64,
     record: Record,
     /// Part of every name of this process and attempt, so that no name is ever used twice.
     run: String,
     inits: Vec<(Arc<Track>, String)>,
     init_count: u32,
+    /// Bytes of init sections that no record has counted.
+    init_bytes: u64,
     /// Set after a failure: the segment that failed is missing.
     broken: bool,
+    /// Why there may be no media before the next segment.
+    interrupted: Option<GapReason>,
     timeline: watch::Sender<Arc<Timeline>>,
 }
 
 impl Publisher {
-    /// Goes on with what earlier processes published of the breakout, or begins.
+    /// Goes on with what earlier processes published of the session, from 1, of the breakout, or begins.
     ///
     /// # Errors
     /// The record of an earlier process cannot be read.
     pub async fn open(
         store: LocalStore,
-        channel: &str,
         breakout: &str,
+        session: u32,
         target_seconds: u32,
         window_seconds: u32,
     ) -> Result<Self, PublishError> {
-        let record_key = key::live_object(channel, breakout, key::TIMELINE);
-        let record = match store.get(&record_key).await {
-            Ok(object) if object.len > MAX_RECORD_BYTES => Record::default(),
-            Ok(_) => serde_json::from_slice(&store.read(&record_key).await?)
-                .map_err(|source| PublishError::Damaged { key: record_key, source })?,
+        let record_key = key::record_object(breakout, session, key::TIMELINE);
+        let damaged = |source| PublishError::Damaged { key: record_key.clone(), source };
+        let record: Record = match store.get(&record_key).await {
+            Ok(object) if object.len > MAX_RECORD_BYTES => {
+                return Err(damaged(serde::de::Error::custom("it is too large")));
+            }
+            Ok(_) => serde_json::from_slice(&store.read(&record_key).await?).map_err(damaged)?,
             Err(StoreError::NotFound { .. }) => Record { target_duration_seconds: target_seconds, ..Record::default() },
             Err(error) => return Err(error.into()),
         };
-        let (timeline, _) = watch::channel(Arc::new(record.timeline()));
+        let (timeline, _) = watch::channel(Arc::new(record.timeline(session)));
         Ok(Self {
             store,
-            channel: channel.to_owned(),
             breakout: breakout.to_owned(),
+            session,
             window_seconds: f64::from(window_seconds),
+            interrupted: (record.whole.segments > 0).then_some(GapReason::Restart),
             record,
             run: new_run(),
             inits: Vec::new(),
             init_count: 0,
+            init_bytes: 0,
             broken: false,
             timeline,
         })
+    }
+
+    /// Makes ready for media what may have been closed: what was aborted begins anew; what had ended goes on, and its recording is
+    /// written again.
+    ///
+    /// # Errors
+    /// The store refused.
+    pub async fn reopen(&mut self) -> Result<(), PublishError> {
+        if self.record.aborted {
+            self.store.delete_recording(&self.breakout, self.session).await?;
+            let target_duration_seconds = self.record.target_duration_seconds;
+            self.record = Record { target_duration_seconds, ..Record::default() };
+            self.interrupted = None;
+            self.timeline.send_replace(Arc::new(self.record.timeline(self.session)));
+        } else if self.record.ended {
+            self.store.delete(&key::recording_object(&self.breakout, self.session, key::INDEX)).await?;
+            self.commit(Record { ended: false, ..self.record.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    /// The session before this one, if it has media and no recording: it was over and reset before anybody here was told. Nobody
+    /// may publish to it any more.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub async fn unfinished_predecessor(&self) -> Result<Option<Self>, PublishError> {
+        let Some(session) = self.session.checked_sub(1).filter(|session| *session > 0) else { return Ok(None) };
+        let index = key::recording_object(&self.breakout, session, key::INDEX);
+        if !matches!(self.store.get(&index).await, Err(StoreError::NotFound { .. })) {
+            return Ok(None);
+        }
+        let mut earlier = Self::open(self.store.clone(), &self.breakout, session, 1, 1).await?;
+        // Only what has run is reset, so it was not taken back.
+        earlier.record.aborted = false;
+        Ok((earlier.record.whole.segments > 0).then_some(earlier))
     }
 
     /// The timeline, newest first value and then each publication.
@@ -111,25 +162,51 @@ impl Publisher {
         self.timeline.borrow().is_playable()
     }
 
+    /// What has been recorded so far.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let whole = &self.record.whole;
+        Recorded {
+            duration_ms: (whole.media_seconds * 1000.0).round() as u64,
+            segments: whole.segments,
+            bytes: whole.bytes,
+            gaps: whole.gaps,
+            gap_ms: whole.gap_ms,
+            complete: false,
+        }
+    }
+
+    /// Notes why the next segment may not follow the one before.
+    pub fn interrupt(&mut self, reason: GapReason) {
+        self.interrupted = self.interrupted.max(Some(reason));
+    }
+
     /// Stores the segment and then names it in the timeline.
     ///
     /// # Errors
     /// Nothing of the segment is named; what was published before stays as it is. The next segment may be tried.
-    pub async fn publish(&mut self, closed: Closed, now_ms: i64) -> Result<(), PublishError> {
-        let result = self.try_publish(closed, now_ms).await;
-        if result.is_err() {
+    pub async fn publish(&mut self, closed: Closed) -> Result<(), PublishError> {
+        let result = self.try_publish(closed).await;
+        if let Err(error) = &result {
             // Objects of the failed attempt may exist: their names must not come again.
             self.run = new_run();
             self.inits.clear();
+            self.init_bytes = 0;
             self.broken = true;
+            let is_full = matches!(error, PublishError::Store(StoreError::Full { .. }));
+            self.interrupt(if is_full { GapReason::DiskFull } else { GapReason::Blocked });
         }
         result
     }
 
-    async fn try_publish(&mut self, closed: Closed, now_ms: i64) -> Result<(), PublishError> {
+    async fn try_publish(&mut self, closed: Closed) -> Result<(), PublishError> {
         let mut record = self.record.clone();
+        let discontinuity = (closed.discontinuity || self.broken) && record.whole.segments > 0;
+        if discontinuity {
+            self.note_gap(&mut record, closed.program_date_time_ms);
+        }
+        let lead_seconds = closed.parts.first().map_or(0.0, |lead| lead.run.duration_seconds);
         let mut end_ms = record.next_origin_ms;
-        let discontinuity = closed.discontinuity || self.broken;
         for part in closed.parts {
             end_ms = end_ms.max(closed.start_ms + (part.run.duration_seconds * 1000.0).ceil() as i64);
             let init = self.init(&part).await?;
@@ -147,39 +224,64 @@ impl Publisher {
             };
             let body = segment_body(msn, part)?;
             let size: u64 = body.iter().map(|chunk| chunk.len() as u64).sum();
-            self.store.put(&key::live_object(&self.channel, &self.breakout, &segment.name), body).await?;
+            self.store.put(&key::recording_object(&self.breakout, self.session, &segment.name), body).await?;
             metrics::counter!("anabranch_packager_segments_total").increment(1);
             metrics::counter!("anabranch_packager_segment_bytes_total").increment(size);
-            add(rendition, SegmentRecord { bytes: size, ..segment });
+            rendition.add(SegmentRecord { bytes: size, ..segment });
+            record.whole.segments += 1;
+            record.whole.bytes += size;
         }
+        record.whole.bytes += self.init_bytes;
+        record.whole.media_seconds += lead_seconds;
+        record.whole.until_ms = closed.program_date_time_ms + (lead_seconds * 1000.0).round() as i64;
         record.next_origin_ms = end_ms;
         let longest = record.renditions.iter().filter_map(|r| r.segments.back()).map(|s| s.seconds);
         let longest = longest.fold(0.0, f64::max).round() as u32;
         record.target_duration_seconds = record.target_duration_seconds.max(longest);
-        let gone = self.evict(&mut record, now_ms);
+        self.evict(&mut record).await?;
         self.commit(record).await?;
-        self.broken = false;
-        self.delete(gone).await;
+        (self.broken, self.interrupted, self.init_bytes) = (false, None, 0);
         Ok(())
     }
 
-    /// Marks the timeline as complete: its playlists end.
+    /// Marks the timeline as complete, so that its playlists end, and writes the recording. What was done before is not done again.
     ///
     /// # Errors
-    /// The record cannot be written; the timeline stays live.
-    pub async fn end(&mut self) -> Result<(), PublishError> {
-        if self.record.ended {
+    /// The record or the recording cannot be written; whoever calls again goes on there.
+    pub async fn finish(&mut self) -> Result<Recorded, PublishError> {
+        if self.record.whole.segments == 0 {
+            // Of nothing there is no record.
+            self.record.ended = true;
+            self.timeline.send_replace(Arc::new(self.record.timeline(self.session)));
+        } else {
+            if !self.record.ended {
+                self.commit(Record { ended: true, ..self.record.clone() }).await?;
+            }
+            if !self.record.aborted {
+                let (breakout, session) = (&self.breakout, self.session);
+                recording::write(&self.store, breakout, session, &self.record).await?;
+            }
+        }
+        Ok(Recorded { complete: true, ..self.recorded() })
+    }
+
+    /// Ends the timeline without a recording. The media stay until they are removed, or the session begins anew.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub async fn abort(&mut self) -> Result<(), PublishError> {
+        if self.record.whole.segments == 0 {
             return Ok(());
         }
-        self.commit(Record { ended: true, ..self.record.clone() }).await
+        self.commit(Record { ended: true, aborted: true, ..self.record.clone() }).await
     }
 
     /// Makes the record durable and then public.
     async fn commit(&mut self, record: Record) -> Result<(), PublishError> {
-        let key = key::live_object(&self.channel, &self.breakout, key::TIMELINE);
+        let key = key::record_object(&self.breakout, self.session, key::TIMELINE);
         let json = serde_json::to_vec(&record).map_err(|source| PublishError::Damaged { key: key.clone(), source })?;
         self.store.put(&key, vec![Bytes::from(json)]).await?;
-        self.timeline.send_replace(Arc::new(record.timeline()));
+        self.timeline.send_replace(Arc::new(record.timeline(self.session)));
         self.record = record;
         Ok(())
     }
@@ -191,16 +293,35 @@ impl Publisher {
         }
         let name = key::init_name(rendition_name(part.track.kind), &self.run, self.init_count);
         let body = init_section(&part.track, part.timescale)?;
-        self.store.put(&key::live_object(&self.channel, &self.breakout, &name), vec![Bytes::from(body)]).await?;
+        let size = body.len() as u64;
+        let key = key::recording_object(&self.breakout, self.session, &name);
+        self.store.put(&key, vec![Bytes::from(body)]).await?;
+        self.init_bytes += size;
         self.init_count += 1;
         self.inits.retain(|(track, _)| track.kind != part.track.kind);
         self.inits.push((part.track.clone(), name.clone()));
         Ok(name)
     }
 
-    /// Takes segments that left the window out of the record, and returns the names that may be deleted now.
-    fn evict(&self, record: &mut Record, now_ms: i64) -> Vec<String> {
-        let keep_ms = (self.window_seconds * 1000.0) as i64 + RETIRE_AFTER_MS;
+    /// Notes the time between the newest segment and one that begins at `from_ms` of the wall clock.
+    fn note_gap(&self, record: &mut Record, from_ms: i64) {
+        let whole = &mut record.whole;
+        whole.discontinuities += 1;
+        let length_ms = from_ms - whole.until_ms;
+        if length_ms < GAP_MIN_MS {
+            return;
+        }
+        let reason = self.interrupted.unwrap_or(GapReason::StreamChanged);
+        let length_ms = length_ms.unsigned_abs();
+        let media_ms = (whole.media_seconds * 1000.0).round() as u64;
+        whole.tail.gaps.push(GapRecord { wall_ms: whole.until_ms, media_ms, length_ms, reason });
+        whole.gaps += 1;
+        whole.gap_ms += length_ms;
+        metrics::counter!("anabranch_packager_gaps_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    /// Moves segments that left the window to the tail, and stores the tail as a page once it is one.
+    async fn evict(&self, record: &mut Record) -> Result<(), PublishError> {
         for rendition in &mut record.renditions {
             let mut total: f64 = rendition.segments.iter().map(|s| s.seconds).sum();
             while rendition.segments.len() > 3 {
@@ -211,27 +332,20 @@ impl Publisher {
                 total -= oldest.seconds;
                 let Some(oldest) = rendition.segments.pop_front() else { break };
                 rendition.discontinuity_sequence += u64::from(oldest.discontinuity);
-                record.retired.push_back(Retired { name: oldest.name, after_ms: now_ms + keep_ms });
-                let init_in_use = rendition.segments.iter().any(|s| s.init == oldest.init);
-                if !init_in_use {
-                    record.retired.push_back(Retired { name: oldest.init, after_ms: now_ms + keep_ms });
-                }
+                record.whole.tail.renditions.entry(rendition.name.clone()).or_default().push(oldest);
             }
         }
-        let mut gone = Vec::new();
-        while record.retired.front().is_some_and(|retired| retired.after_ms <= now_ms) {
-            gone.extend(record.retired.pop_front().map(|retired| retired.name));
+        if record.whole.tail.len() < PAGE_ENTRIES {
+            return Ok(());
         }
-        gone
-    }
-
-    async fn delete(&self, names: Vec<String>) {
-        for name in names {
-            let key = key::live_object(&self.channel, &self.breakout, &name);
-            if let Err(error) = self.store.delete(&key).await {
-                tracing::warn!(object.key = %key, error = %error, "an old segment stays on disk");
-            }
-        }
+        // Until the record counts it the page may be written again, with more in it.
+        let key = key::record_object(&self.breakout, self.session, &key::page_name(record.whole.pages));
+        let page = serde_json::to_vec(&record.whole.tail)
+            .map_err(|source| PublishError::Damaged { key: key.clone(), source })?;
+        self.store.put(&key, vec![Bytes::from(page)]).await?;
+        record.whole.pages += 1;
+        record.whole.tail = Page::default();
+        Ok(())
     }
 }
 
@@ -259,31 +373,21 @@ fn segment_body(msn: u64, part: Part) -> Result<Vec<Bytes>, PublishError> {
 
 fn rendition_of<'a>(record: &'a mut Record, part: &Part) -> &'a mut RenditionRecord {
     let name = rendition_name(part.track.kind);
+    let is_video = part.track.kind == TrackKind::Video;
     let index = match record.renditions.iter().position(|rendition| rendition.name == name) {
         Some(index) => index,
         None => {
-            let at = if part.track.kind == TrackKind::Video { 0 } else { record.renditions.len() };
-            record.renditions.insert(at, RenditionRecord::new(name, part.track.kind));
+            let at = if is_video { 0 } else { record.renditions.len() };
+            record.renditions.insert(at, RenditionRecord::new(name, is_video, record.whole.discontinuities));
             at
         }
     };
     let rendition = &mut record.renditions[index];
-    rendition.codecs.clone_from(&part.track.codecs);
-    (rendition.width, rendition.height) = (part.track.width, part.track.height);
-    rendition.channels = part.track.channels;
-    if part.track.kind == TrackKind::Video && part.run.samples.len() > 1 {
+    rendition.describe(&part.track.codecs, (part.track.width, part.track.height), part.track.channels);
+    if is_video && part.run.samples.len() > 1 {
         rendition.frame_rate = Some(frame_rate(part.run.samples.len() as f64 / part.run.duration_seconds));
     }
     rendition
-}
-
-fn add(rendition: &mut RenditionRecord, segment: SegmentRecord) {
-    // Very short last segments would claim absurd peaks: their bits count against one second at least.
-    rendition.peak_bandwidth = rendition.peak_bandwidth.max(bits_per_second(segment.bytes, segment.seconds.max(1.0)));
-    rendition.total_bytes += segment.bytes;
-    rendition.total_seconds += segment.seconds;
-    rendition.next_msn += 1;
-    rendition.segments.push_back(segment);
 }
 
 fn frame_rate(measured: f64) -> f64 {
@@ -292,25 +396,5 @@ fn frame_rate(measured: f64) -> f64 {
     match nearest {
         Some(common) if (common - measured).abs() <= common * 0.01 => common,
         _ => (measured * 1000.0).round() / 1000.0,
-    }
-}
-
-impl RenditionRecord {
-    fn new(name: &str, kind: TrackKind) -> Self {
-        Self {
-            name: name.to_owned(),
-            video: kind == TrackKind::Video,
-            codecs: String::new(),
-            width: 0,
-            height: 0,
-            frame_rate: None,
-            channels: 0,
-            next_msn: 0,
-            discontinuity_sequence: 0,
-            peak_bandwidth: 0,
-            total_bytes: 0,
-            total_seconds: 0.0,
-            segments: std::collections::VecDeque::new(),
-        }
     }
 }

@@ -32,6 +32,10 @@ const LARGEST_SEGMENT: u64 = 96 * 1024 * 1024;
 /// At the beginning of a period segments may be this short, so that playback begins, or goes on, soon. In milliseconds.
 const SHORT_SEGMENT_MS: i64 = 2_000;
 
+/// Wall-clock times of a period that would begin this much before the end of the one before it are moved behind it: encoders
+/// that take over from each other differ by their way here. A larger step back is a clock that was set. In milliseconds.
+const WALL_OVERLAP_MS: i64 = 2_000;
+
 /// EXTINF may exceed the target by less than half a second, because it is rounded when compared (RFC 8216 §4.3.3.1).
 const TARGET_TOLERANCE_MS: i64 = 499;
 
@@ -69,6 +73,8 @@ pub struct Segmenter {
     sound: Option<Arc<Track>>,
     /// Where the next period begins on the timeline.
     next_origin_ms: i64,
+    /// Wall-clock time at the end of the period before.
+    wall_end_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -124,10 +130,11 @@ impl Segmenter {
             state: State::Preroll(Preroll::default()),
             sound: None,
             next_origin_ms,
+            wall_end_ms: None,
         }
     }
 
-    /// Takes one event; `now_ms` is the wall clock. Closed segments are added to `out`.
+    /// Takes one event; `now_ms` is the wall clock when it came. Closed segments are added to `out`.
     pub fn push(&mut self, event: Event, now_ms: i64, out: &mut Vec<Closed>) {
         match event {
             Event::Track(track) => self.set_track(track, out),
@@ -141,6 +148,7 @@ impl Segmenter {
         let ended = std::mem::replace(&mut self.state, State::Preroll(Preroll::default()));
         if let State::Open(mut period) = ended {
             period.close(None, out);
+            self.wall_end_ms = Some(period.wall_ms + (period.end_ms - period.origin_ms));
             self.next_origin_ms = period.end_ms.max(self.next_origin_ms);
         }
     }
@@ -220,7 +228,12 @@ impl Segmenter {
         };
         let samples = std::mem::take(&mut preroll.samples);
         let lanes = self.lanes(video.is_some(), audio.is_some(), start_ms);
-        let wall_ms = now_ms - (newest - start_ms);
+        let mut wall_ms = now_ms - (newest - start_ms);
+        if let Some(end_ms) = self.wall_end_ms
+            && (0..=WALL_OVERLAP_MS).contains(&(end_ms - wall_ms))
+        {
+            wall_ms = end_ms;
+        }
         self.state = State::Open(Period::new(lanes, self.next_origin_ms, wall_ms));
         for sample in samples {
             let Some(track) = self.tracks[slot(sample.kind)].clone() else { continue };

@@ -27,6 +27,9 @@ pub enum PolicyFault {
     /// `Expires` is not a count of seconds.
     #[error("expires is not a count of seconds")]
     Expires,
+    /// A claim that is known has another type, or is too long.
+    #[error("a claim of the wrong type or length")]
+    Claim,
     /// Two different values of one parameter.
     #[error("repeated with another value")]
     Repeated,

@@ -105,6 +105,12 @@ impl ParsedPolicy {
         self.date_less_than
     }
 
+    /// Block of addresses that it is for; none when it is for all.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Block> {
+        self.address
+    }
+
     /// The claim of that name, as its signer wrote it.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {

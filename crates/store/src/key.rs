@@ -2,24 +2,59 @@
 //!
 //! | key | object |
 //! |---|---|
-//! | `live/<channel>/<breakout>/timeline.json` | what has been published of a breakout |
-//! | `live/<channel>/<breakout>/<rendition>/init-<run>-<n>.mp4` | init section |
-//! | `live/<channel>/<breakout>/<rendition>/<msn>-<run>.m4s` | media segment |
 //! | `bucket/<bucket>/<path>` | object of a bucket that distributions may name |
+//! | `bucket/recordings/<breakout>/<session>/<rendition>/init-<run>-<n>.mp4` | init section of a session of a breakout |
+//! | `bucket/recordings/<breakout>/<session>/<rendition>/<msn>-<run>.m4s` | media segment |
+//! | `bucket/recordings/<breakout>/<session>/{index,<rendition>}.m3u8`, `gaps.json` | playlists and gaps, once it is over |
+//! | `bucket/recordings/<breakout>/<session>/recording.mp4` | the same in one file, if wanted |
+//! | `record/<breakout>/<session>/timeline.json` | what has been published, without what is in pages |
+//! | `record/<breakout>/<session>/page-<n>.json` | a stretch of segments that have left the live window |
+//!
+//! Live viewers and viewers of the recording read the same segments. What only the packager reads lies outside of all buckets.
 
 /// Longest key, in bytes.
 const MAX_LEN: usize = 512;
 
-/// Prefix of all objects of a breakout, ending with `/`.
+/// Bucket of recordings.
+pub const RECORDINGS: &str = "recordings";
+
+/// Name, relative to a recording, of its multivariant playlist. Written last and removed first: where it is, all is.
+pub const INDEX: &str = "index.m3u8";
+
+/// Name, relative to a recording, of the list of its gaps.
+pub const GAPS: &str = "gaps.json";
+
+/// Name, relative to a recording, of the same in one file.
+pub const MP4: &str = "recording.mp4";
+
+/// Prefix of all that is in the bucket of recordings of a breakout, ending with `/`.
 #[must_use]
-pub fn live_prefix(channel: &str, breakout: &str) -> String {
-    format!("live/{channel}/{breakout}/")
+pub fn recordings_prefix(breakout: &str) -> String {
+    format!("bucket/{RECORDINGS}/{breakout}/")
 }
 
-/// An object of a breakout by its name relative to the breakout.
+/// Prefix of all that is in the bucket of recordings of one session of a breakout, ending with `/`.
 #[must_use]
-pub fn live_object(channel: &str, breakout: &str, name: &str) -> String {
-    format!("live/{channel}/{breakout}/{name}")
+pub fn recording_prefix(breakout: &str, session: u32) -> String {
+    format!("bucket/{RECORDINGS}/{breakout}/{session}/")
+}
+
+/// An object of a session of a breakout by its name relative to the session.
+#[must_use]
+pub fn recording_object(breakout: &str, session: u32, name: &str) -> String {
+    format!("bucket/{RECORDINGS}/{breakout}/{session}/{name}")
+}
+
+/// Prefix of what packagers note of a session of a breakout, ending with `/`.
+#[must_use]
+pub fn record_prefix(breakout: &str, session: u32) -> String {
+    format!("record/{breakout}/{session}/")
+}
+
+/// What a packager notes of a session of a breakout by its name relative to the session.
+#[must_use]
+pub fn record_object(breakout: &str, session: u32, name: &str) -> String {
+    format!("record/{breakout}/{session}/{name}")
 }
 
 /// An object of a bucket by its path within it.
@@ -28,16 +63,28 @@ pub fn bucket_object(bucket: &str, path: &str) -> String {
     format!("bucket/{bucket}/{path}")
 }
 
-/// Name, relative to the breakout, of the record of what was published.
+/// Name, relative to what is noted of a session, of the record of what was published.
 pub const TIMELINE: &str = "timeline.json";
 
-/// Name, relative to the breakout, of an init section.
+/// Name, relative to what is noted of a session, of a stretch of its segments.
+#[must_use]
+pub fn page_name(number: u32) -> String {
+    format!("page-{number:06}.json")
+}
+
+/// Name, relative to a session, of a media playlist.
+#[must_use]
+pub fn playlist_name(rendition: &str) -> String {
+    format!("{rendition}.m3u8")
+}
+
+/// Name, relative to a session, of an init section.
 #[must_use]
 pub fn init_name(rendition: &str, run: &str, number: u32) -> String {
     format!("{rendition}/init-{run}-{number}.mp4")
 }
 
-/// Name, relative to the breakout, of a media segment.
+/// Name, relative to a session, of a media segment.
 #[must_use]
 pub fn segment_name(rendition: &str, msn: u64, run: &str) -> String {
     format!("{rendition}/{msn:08}-{run}.m4s")
@@ -60,9 +107,17 @@ mod tests {
 
     #[test]
     fn only_plain_names_are_keys() {
-        assert!(is_valid(&live_object("c1", "b1", &segment_name("video", 7, "k3"))));
+        assert!(is_valid(&recording_object("b1", 1, &segment_name("video", 7, "k3"))));
+        assert!(is_valid(&record_object("b1", 1, &page_name(7))));
         for key in ["", "a//b", "/a", "a/", "a/../b", ".tmp/x", "a/%2e", "a\\b", "a/b\0"] {
             assert!(!is_valid(key), "{key:?}");
         }
+    }
+
+    #[test]
+    fn recordings_are_what_their_bucket_shows() {
+        assert_eq!(bucket_object(RECORDINGS, "b1/2/index.m3u8"), recording_object("b1", 2, INDEX));
+        assert!(recording_object("b1", 2, GAPS).starts_with(&recording_prefix("b1", 2)));
+        assert!(recording_prefix("b1", 2).starts_with(&recordings_prefix("b1")));
     }
 }

@@ -6,5 +6,7 @@
 
 pub mod key;
 mod local;
+mod recording;
+mod tree;
 
 pub use local::{LocalStore, Object, StoreError};

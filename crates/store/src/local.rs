@@ -10,10 +10,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::key;
+use crate::{key, tree};
 
 /// Folder of files that are being written; emptied at open. Keys never begin with a dot, so no object can live there.
 const TEMPORARY: &str = ".tmp";
+
+/// Files that are removed before others may use the thread.
+const BATCH: usize = 1_000;
 
 /// Slices in one `writev`; the kernel takes 1024.
 const MAX_SLICES: usize = 1024;
@@ -140,25 +143,62 @@ impl LocalStore {
         blocking(move || fs::read(&path).map(Bytes::from).map_err(read_error(&key, &path))).await
     }
 
-    /// Removes the object `key`; one that is not there is no error.
+    /// Removes the object `key`, durably; one that is not there is no error.
     ///
     /// # Errors
     /// [`StoreError::InvalidKey`] or [`StoreError::Io`].
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let path = self.inner.path(key)?;
-        blocking(move || absent_is_fine(fs::remove_file(&path)).map_err(io_error("delete", &path))).await
+        blocking(move || {
+            let removed = fs::remove_file(&path).and_then(|()| path.parent().map_or(Ok(()), sync_folder));
+            absent_is_fine(removed).map_err(io_error("delete", &path))
+        })
+        .await
     }
 
-    /// Removes every object whose key begins with `prefix`, which must end with `/`.
+    /// Removes every object whose key begins with `prefix`, which must end with `/`, and what else lies there. A link is removed, not
+    /// followed. Whoever is interrupted calls again: nothing remains of what was removed, the rest is as it was. May be dropped.
     ///
     /// # Errors
     /// [`StoreError::InvalidKey`] or [`StoreError::Io`].
     pub async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
-        let Some(folder) = prefix.strip_suffix('/') else {
-            return Err(StoreError::InvalidKey { key: prefix.to_owned() });
-        };
-        let path = self.inner.path(folder)?;
-        blocking(move || absent_is_fine(fs::remove_dir_all(&path)).map_err(io_error("delete", &path))).await
+        let path = self.folder(prefix)?;
+        loop {
+            let path = path.clone();
+            if blocking(move || tree::remove(&path, BATCH).map_err(io_error("delete", &path))).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Objects whose key begins with `prefix`, which must end with `/`: those after the key `after`, in order, at most `limit`.
+    /// Each comes with its size in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`] or [`StoreError::Io`].
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let path = self.folder(prefix)?;
+        let (inner, after) = (self.inner.clone(), after.map(str::to_owned));
+        blocking(move || tree::list(&inner.root, &path, after.as_deref(), limit).map_err(io_error("list", &path))).await
+    }
+
+    /// The file of the object `key`, whether there is one or not: for tools that read and write files. What they write beside it under a
+    /// name that begins with a dot is no object.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`].
+    pub fn file(&self, key: &str) -> Result<PathBuf, StoreError> {
+        self.inner.path(key)
+    }
+
+    fn folder(&self, prefix: &str) -> Result<PathBuf, StoreError> {
+        let invalid = || StoreError::InvalidKey { key: prefix.to_owned() };
+        self.inner.path(prefix.strip_suffix('/').ok_or_else(invalid)?)
     }
 }
 
@@ -222,7 +262,11 @@ fn move_into_place(temporary: &Path, path: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         fs::rename(temporary, path)?;
     }
-    // The new name is durable only once its folder is.
+    sync_folder(folder)
+}
+
+/// Names are durable only once their folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -231,7 +275,7 @@ fn version(meta: &Metadata) -> String {
     format!("{:x}-{:x}-{:x}-{:x}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())
 }
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -303,7 +347,12 @@ mod tests {
         store.put("live/c/b/x", vec![Bytes::from_static(b"1")]).await.unwrap();
         store.delete("live/c/b/x").await.unwrap();
         store.delete("live/c/b/x").await.unwrap();
+        store.put("live/c/b/y", vec![Bytes::from_static(b"1")]).await.unwrap();
         store.delete_prefix("live/c/b/").await.unwrap();
+        store.delete_prefix("live/c/b/").await.unwrap();
+        assert!(matches!(store.delete_prefix("live/c").await, Err(StoreError::InvalidKey { .. })));
+        assert!(matches!(store.delete_prefix("live/../").await, Err(StoreError::InvalidKey { .. })));
+        assert!(matches!(store.get("live/c/b/y").await, Err(StoreError::NotFound { .. })));
         assert!(matches!(store.get("live/c/b/x").await, Err(StoreError::NotFound { .. })));
         assert!(matches!(store.get("live/../x").await, Err(StoreError::InvalidKey { .. })));
         assert!(matches!(store.get("live/c").await, Err(StoreError::NotFound { .. })));

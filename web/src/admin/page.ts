@@ -172,7 +172,7 @@ function openDesk(root: HTMLElement, client: Client): void {
     reconcile(
       breakoutCards,
       breakouts.map((breakout) => {
-        const channel = names.get(breakout.channel) ?? breakout.channel;
+        const channel = breakout.channel ? (names.get(breakout.channel) ?? breakout.channel) : 'deleted channel';
         const link = links.get(breakout.id);
         return { key: breakout.id, data: { breakout, channel, link }, draw: () => breakoutCard(breakout, channel, link, actions) };
       }),

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/breakout/signout-stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Clears the cookies of a viewer who leaves; with the breakout and the signature of the play URL it is also noted (V57). */
+        post: operations["stream_signout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -38,6 +55,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/public/breakouts/{breakout}/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sets the cookies that open the recordings of a breakout, for a viewer with a signed play URL (V57). */
+        get: operations["recordings_auth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/public/{breakout}/stream-auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sets the cookies that open a breakout, for a viewer with a signed play URL (V57). */
+        get: operations["stream_auth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -50,6 +101,42 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists accounts. */
+        get: operations["account_list"];
+        put?: never;
+        /** Makes an account. */
+        post: operations["account_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an account. */
+        get: operations["account_show"];
+        put?: never;
+        post?: never;
+        /** Deletes an account without events. */
+        delete: operations["account_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -88,7 +175,8 @@ export interface paths {
         delete: operations["breakout_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Changes a breakout; what is missing stays as it is. Some of it is frozen once the breakout is over. */
+        patch: operations["breakout_update"];
         trace?: never;
     };
     "/v1/breakouts/{id}/abort": {
@@ -108,6 +196,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/breakouts/{id}/curtain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Raises or lowers the curtain: while it is down, edges refuse the audience within a second. */
+        put: operations["breakout_curtain"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/breakouts/{id}/play-url": {
         parameters: {
             query?: never;
@@ -119,6 +224,40 @@ export interface paths {
         put?: never;
         /** Signs URLs that open one breakout. A missing body means the defaults. */
         post: operations["breakout_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a completed breakout ready for another session. */
+        post: operations["breakout_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shuts one viewer session out, or refuses every signature that was made so far. A missing body means all of them. */
+        post: operations["breakout_revoke"];
         delete?: never;
         options?: never;
         head?: never;
@@ -159,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/breakouts/{id}/viewers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists who watches and has watched a breakout. */
+        get: operations["viewer_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/channels": {
         parameters: {
             query?: never;
@@ -192,7 +348,8 @@ export interface paths {
         delete: operations["channel_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Changes a channel; what is missing stays as it is. */
+        patch: operations["channel_update"];
         trace?: never;
     };
     "/v1/channels/{id}/distribution": {
@@ -240,6 +397,23 @@ export interface paths {
         put?: never;
         /** Wants a channel at rest. */
         post: operations["channel_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/channels/{id}/switch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts another input of a channel in use. Its preference must be equal. */
+        post: operations["channel_switch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -403,6 +577,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists events. */
+        get: operations["event_list"];
+        put?: never;
+        /** Makes an event. */
+        post: operations["event_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an event. */
+        get: operations["event_show"];
+        /** Gives an event another name, description or time. */
+        put: operations["event_update"];
+        post?: never;
+        /** Deletes an event without breakouts. */
+        delete: operations["event_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists jobs. */
+        get: operations["job_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a job. */
+        get: operations["job_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels a job. */
+        post: operations["job_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a job tried again that was given up. */
+        post: operations["job_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/key-groups": {
         parameters: {
             query?: never;
@@ -470,6 +749,44 @@ export interface paths {
         post?: never;
         /** Deletes a key that no key group has. */
         delete: operations["key_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what has happened. */
+        get: operations["log_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/log/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what happens as it happens, as server-sent events.
+         * @description Each event has the sequence as its `id`, the type as its `event`, and the entry of the log as JSON in `data`. A reader that
+         *     comes back with `Last-Event-ID` misses nothing; an event `gap` says that entries in between are no longer kept.
+         */
+        get: operations["log_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -543,6 +860,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists recordings. */
+        get: operations["recording_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a recording. */
+        get: operations["recording_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a recording that is over, with its media. */
+        delete: operations["recording_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/mp4": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Orders one MP4 of a recording; the job tells how far it is. A repeated order answers the one under way. */
+        post: operations["recording_mp4"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/play-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs URLs that open one recording. A missing body means the defaults. */
+        post: operations["recording_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sign": {
         parameters: {
             query?: never;
@@ -555,6 +941,45 @@ export interface paths {
         /** Signs a URL. */
         post: operations["sign"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists API tokens, revoked ones included. */
+        get: operations["token_list"];
+        put?: never;
+        /**
+         * Makes an API token. The answer is the only one that has its secret.
+         * @description Of the secret only a hash is kept, so that a repeated request cannot answer it again: the name is refused as taken, and the
+         *     token can be revoked by that name and made anew.
+         */
+        post: operations["token_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revokes an API token: it is refused at once and for good. */
+        delete: operations["token_revoke"];
         options?: never;
         head?: never;
         patch?: never;
@@ -577,10 +1002,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/watch/{breakout}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Renews a viewer's signature before it ends: the same session, for as long again. */
+        post: operations["watch_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists webhooks. */
+        get: operations["webhook_list"];
+        put?: never;
+        /**
+         * Makes a webhook, which is told what happens from then on. No later answer has its secret.
+         * @description Each entry of the log that is wanted is posted as JSON until the receiver answers with a status of success: at least once,
+         *     and in order within each subject. `Anabranch-Event` has the type, `Anabranch-Delivery` a name that repetitions share, and
+         *     `Anabranch-Signature` is `t=<Unix seconds>,v1=<hexadecimal HMAC-SHA-256 of t, a dot and the body>`, with a `v1` for each
+         *     secret in force. Failures are repeated for three days, at most an hour apart. Status 410 disables the webhook.
+         */
+        post: operations["webhook_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a webhook, how far it has got and what is wrong. */
+        get: operations["webhook_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a webhook with what it has not been told yet. */
+        delete: operations["webhook_delete"];
+        options?: never;
+        head?: never;
+        /** Changes a webhook, or enables it again. */
+        patch: operations["webhook_update"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a webhook another secret; the old one signs as well for a while. A missing body means the defaults. */
+        post: operations["webhook_rotate_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a `ping` to the receiver and tells what came of it. */
+        post: operations["webhook_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Whose events and breakouts are billed together. */
+        Account: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Unique name. */
+            name: string;
+        };
+        /** @description An account to make. */
+        AccountCreate: {
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+        };
         /** @description What a behavior has delivered. */
         BehaviorTraffic: components["schemas"]["Counts"] & {
             /** @description Path pattern; empty where it is not known. */
@@ -588,14 +1121,42 @@ export interface components {
         };
         /** @description One live session of a channel. */
         Breakout: {
-            /** @description Channel that feeds it. */
-            channel: string;
+            /**
+             * @description What is kept of viewers.
+             * @example full
+             */
+            attendance: string;
+            /** @description Channel that feeds it; null once that was deleted. */
+            channel?: string | null;
             /** @description RFC 3339. */
             created_at: string;
+            /**
+             * @description Whether the audience may see it while it is on air.
+             * @example up
+             */
+            curtain: string;
+            /** @description Words for the operator. */
+            description: string;
+            /**
+             * Format: int32
+             * @description Sessions of one user at a time; 0 is no limit.
+             */
+            device_limit: number;
+            /**
+             * Format: int32
+             * @description How long it is meant to last.
+             */
+            duration_minutes?: number | null;
             /** @description RFC 3339. */
             ended_at?: string | null;
+            /** @description Event that it belongs to. */
+            event?: string | null;
             /** @description Identifier; the first segment of every viewer path. */
             id: string;
+            /** @description Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those. */
+            ingest_allow: string[];
+            /** @description Whether an MP4 of the recording is made by itself. */
+            mp4: boolean;
             /** @description Unique name. */
             name: string;
             /** @description What had to be repaired when it started, in words. */
@@ -605,6 +1166,13 @@ export interface components {
             packaging: components["schemas"]["Packaging"];
             /** @description What is wrong, in words. */
             problem?: string | null;
+            /** @description RFC 3339; when it is meant to begin. */
+            scheduled_at?: string | null;
+            /**
+             * Format: int32
+             * @description Which session of it this is, from 1; it goes up with every reset.
+             */
+            session: number;
             /** @description RFC 3339; when its start was asked. */
             started_at?: string | null;
             /**
@@ -612,13 +1180,48 @@ export interface components {
              * @example IDLE
              */
             state: string;
+            /** @description Words to find it by. */
+            tags: string[];
+            /**
+             * Format: int64
+             * @description Sessions that watch it now; null in lists.
+             */
+            viewers?: number | null;
         };
         /** @description A breakout to make. */
-        BreakoutCreate: {
+        BreakoutCreate: components["schemas"]["BreakoutPatch"] & {
             /** @description Id or name of the channel that feeds it. */
             channel: string;
+        };
+        /** @description What may be decided of a breakout. */
+        BreakoutPatch: {
+            /** @description What is kept of viewers: `full`, `anonymous` or `off`. */
+            attendance?: string | null;
+            curtain?: components["schemas"]["Curtain"] | null;
+            /** @description Words for the operator. */
+            description?: string | null;
+            /**
+             * Format: int32
+             * @description Sessions of one user at a time, 0 for no limit. 1, unless it is said.
+             */
+            device_limit?: number | null;
+            /**
+             * Format: int32
+             * @description How long it is meant to last, up to a day; 0 for no time.
+             */
+            duration_minutes?: number | null;
+            /** @description Event that it belongs to, by id or name; empty for none. */
+            event?: string | null;
+            /** @description Addresses and blocks that may push while it is on air, in place of the channel's; an empty list for those. */
+            ingest_allow?: string[] | null;
+            /** @description Whether an MP4 of the recording is made by itself. */
+            mp4?: boolean | null;
             /** @description Unique name, 1 to 100 characters. */
-            name: string;
+            name?: string | null;
+            /** @description RFC 3339; when it is meant to begin. Empty for no time. */
+            scheduled_at?: string | null;
+            /** @description Words to find it by, at most 50. */
+            tags?: string[] | null;
         };
         /** @description What was delivered of a breakout. */
         BreakoutTraffic: components["schemas"]["Counts"] & {
@@ -634,8 +1237,12 @@ export interface components {
             /** @description Whether the operator wants it running, breakout or not. */
             desired_running: boolean;
             distribution?: components["schemas"]["ChannelDistribution"] | null;
+            /** @description How one of two inputs is chosen. */
+            failover: components["schemas"]["Failover"];
             /** @description Identifier. */
             id: string;
+            /** @description Addresses and blocks that may push; none stands for all. */
+            ingest_allow: string[];
             /** @description Push endpoints. */
             inputs: components["schemas"]["Input"][];
             /** @description Unique name. */
@@ -670,6 +1277,14 @@ export interface components {
         ChannelCreate: {
             /** @description Words for the operator. */
             description?: string;
+            failover?: components["schemas"]["FailoverPatch"] | null;
+            /** @description Addresses and blocks that may push; none stands for all. */
+            ingest_allow?: string[];
+            /**
+             * Format: int32
+             * @description Push endpoints, 1 or 2; 1 if it is missing. Two are a failover pair.
+             */
+            inputs?: number | null;
             /** @description Unique name, 1 to 100 characters. */
             name: string;
             /**
@@ -696,6 +1311,16 @@ export interface components {
              * @example Deployed
              */
             status: string;
+        };
+        /** @description What may be changed of a channel; what is missing stays as it is. */
+        ChannelPatch: {
+            /** @description Words for the operator. */
+            description?: string | null;
+            failover?: components["schemas"]["FailoverPatch"] | null;
+            /** @description Addresses and blocks that may push; an empty list for all. */
+            ingest_allow?: string[] | null;
+            /** @description Unique name, 1 to 100 characters. */
+            name?: string | null;
         };
         /** @description Counts of answers to viewers. */
         Counts: {
@@ -726,6 +1351,16 @@ export interface components {
             requests: number;
             /** @description Answers by status class. */
             statuses: components["schemas"]["Statuses"];
+        };
+        /**
+         * @description Whether the audience may see a breakout.
+         * @enum {string}
+         */
+        Curtain: "up" | "down";
+        /** @description Where the curtain is to be. */
+        CurtainPut: {
+            /** @description `up` or `down`. */
+            curtain: components["schemas"]["Curtain"];
         };
         /** @description What a host name serves. */
         Distribution: {
@@ -820,6 +1455,80 @@ export interface components {
             /** @description CloudFront's DistributionConfig with every default filled in. */
             config: Record<string, never>;
         };
+        /** @description What several breakouts belong to. */
+        Event: {
+            /** @description Account that it belongs to. */
+            account: string;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Words for the operator. */
+            description: string;
+            /** @description RFC 3339; breakouts end before. */
+            ends_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description RFC 3339. */
+            starts_at?: string | null;
+        };
+        /** @description An event to make, or what it is to become. */
+        EventPut: {
+            /** @description Id or name of its account, the default one if it is missing; only when it is made. */
+            account?: string | null;
+            /** @description Words for the operator. */
+            description?: string;
+            /** @description RFC 3339; breakouts must end before. */
+            ends_at?: string | null;
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+            /** @description RFC 3339. */
+            starts_at?: string | null;
+        };
+        /** @description How one of two inputs is chosen. */
+        Failover: {
+            /** @description Input in use now, as far as it is known. */
+            active_input?: string | null;
+            /**
+             * Format: int32
+             * @description Time without loss after which an input is healthy again, in milliseconds.
+             */
+            clear_ms: number;
+            /** @description Whether the loss of an input switches to the other. */
+            enabled: boolean;
+            /**
+             * Format: int32
+             * @description Silence after which the other takes over, in milliseconds.
+             */
+            loss_ms: number;
+            /**
+             * @description Which of two healthy inputs is in use.
+             * @example primary
+             */
+            preference: string;
+            /** @description Why that one. */
+            reason?: string | null;
+        };
+        /** @description How one of two inputs is chosen; what is missing stays as it is. */
+        FailoverPatch: {
+            /**
+             * Format: int32
+             * @description Time without loss after which an input is healthy again, 0 to 600000 milliseconds.
+             */
+            clear_ms?: number | null;
+            /** @description Whether the loss of an input switches to the other. */
+            enabled?: boolean | null;
+            /**
+             * Format: int32
+             * @description Silence after which the other takes over, 500 to 60000 milliseconds.
+             */
+            loss_ms?: number | null;
+            /**
+             * @description `primary` returns to the first input once it is healthy, `equal` stays.
+             * @example primary
+             */
+            preference?: string | null;
+        };
         /** @description A push endpoint. */
         Input: {
             /** @description Identifier. */
@@ -846,6 +1555,11 @@ export interface components {
             encoder?: string | null;
             /** @description Its address. */
             remote?: string | null;
+        };
+        /** @description Which input is to be in use. */
+        InputSwitch: {
+            /** @description Its id, or its number from 1. */
+            input: string;
         };
         /** @description An order to forget what edges keep. */
         Invalidation: {
@@ -884,6 +1598,48 @@ export interface components {
             paths?: string[];
             /** @description Tags of `Cache-Tag` or `Surrogate-Key`. Up to 256. */
             tags?: string[];
+        };
+        /** @description Work that a worker does. */
+        Job: {
+            /**
+             * Format: int32
+             * @description Tries begun.
+             */
+            attempts: number;
+            /**
+             * Format: int32
+             * @description Tries at most.
+             */
+            attempts_max: number;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * @description What is done.
+             * @example mp4
+             */
+            kind: string;
+            /** @description RFC 3339; null when none is due. */
+            next_try_at?: string | null;
+            /** @description Why the last try failed, in words. */
+            problem?: string | null;
+            /**
+             * Format: double
+             * @description How much is done.
+             */
+            progress_percent: number;
+            /** @description RFC 3339; of the last try. */
+            started_at?: string | null;
+            /**
+             * @description Where it is in its life.
+             * @example RUNNING
+             */
+            state: string;
+            /** @description What it is about. */
+            subject: string;
         };
         /** @description A key that viewer URLs are signed with. */
         Key: {
@@ -943,17 +1699,59 @@ export interface components {
             keys: string[];
         };
         /** @description A page of a list. */
+        List_Account: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Unique name. */
+                name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Breakout: {
             /** @description Items, oldest first. */
             items: {
-                /** @description Channel that feeds it. */
-                channel: string;
+                /**
+                 * @description What is kept of viewers.
+                 * @example full
+                 */
+                attendance: string;
+                /** @description Channel that feeds it; null once that was deleted. */
+                channel?: string | null;
                 /** @description RFC 3339. */
                 created_at: string;
+                /**
+                 * @description Whether the audience may see it while it is on air.
+                 * @example up
+                 */
+                curtain: string;
+                /** @description Words for the operator. */
+                description: string;
+                /**
+                 * Format: int32
+                 * @description Sessions of one user at a time; 0 is no limit.
+                 */
+                device_limit: number;
+                /**
+                 * Format: int32
+                 * @description How long it is meant to last.
+                 */
+                duration_minutes?: number | null;
                 /** @description RFC 3339. */
                 ended_at?: string | null;
+                /** @description Event that it belongs to. */
+                event?: string | null;
                 /** @description Identifier; the first segment of every viewer path. */
                 id: string;
+                /** @description Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those. */
+                ingest_allow: string[];
+                /** @description Whether an MP4 of the recording is made by itself. */
+                mp4: boolean;
                 /** @description Unique name. */
                 name: string;
                 /** @description What had to be repaired when it started, in words. */
@@ -963,6 +1761,13 @@ export interface components {
                 packaging: components["schemas"]["Packaging"];
                 /** @description What is wrong, in words. */
                 problem?: string | null;
+                /** @description RFC 3339; when it is meant to begin. */
+                scheduled_at?: string | null;
+                /**
+                 * Format: int32
+                 * @description Which session of it this is, from 1; it goes up with every reset.
+                 */
+                session: number;
                 /** @description RFC 3339; when its start was asked. */
                 started_at?: string | null;
                 /**
@@ -970,6 +1775,13 @@ export interface components {
                  * @example IDLE
                  */
                 state: string;
+                /** @description Words to find it by. */
+                tags: string[];
+                /**
+                 * Format: int64
+                 * @description Sessions that watch it now; null in lists.
+                 */
+                viewers?: number | null;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -985,8 +1797,12 @@ export interface components {
                 /** @description Whether the operator wants it running, breakout or not. */
                 desired_running: boolean;
                 distribution?: components["schemas"]["ChannelDistribution"] | null;
+                /** @description How one of two inputs is chosen. */
+                failover: components["schemas"]["Failover"];
                 /** @description Identifier. */
                 id: string;
+                /** @description Addresses and blocks that may push; none stands for all. */
+                ingest_allow: string[];
                 /** @description Push endpoints. */
                 inputs: components["schemas"]["Input"][];
                 /** @description Unique name. */
@@ -1086,6 +1902,28 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Event: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Account that it belongs to. */
+                account: string;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Words for the operator. */
+                description: string;
+                /** @description RFC 3339; breakouts end before. */
+                ends_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /** @description Unique name. */
+                name: string;
+                /** @description RFC 3339. */
+                starts_at?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Invalidation: {
             /** @description Items, oldest first. */
             items: {
@@ -1115,6 +1953,53 @@ export interface components {
                 tags: string[];
                 /** @description What `Completed` still waits for, in words. */
                 waiting_for?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Job: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int32
+                 * @description Tries begun.
+                 */
+                attempts: number;
+                /**
+                 * Format: int32
+                 * @description Tries at most.
+                 */
+                attempts_max: number;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339. */
+                ended_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /**
+                 * @description What is done.
+                 * @example mp4
+                 */
+                kind: string;
+                /** @description RFC 3339; null when none is due. */
+                next_try_at?: string | null;
+                /** @description Why the last try failed, in words. */
+                problem?: string | null;
+                /**
+                 * Format: double
+                 * @description How much is done.
+                 */
+                progress_percent: number;
+                /** @description RFC 3339; of the last try. */
+                started_at?: string | null;
+                /**
+                 * @description Where it is in its life.
+                 * @example RUNNING
+                 */
+                state: string;
+                /** @description What it is about. */
+                subject: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -1178,7 +2063,8 @@ export interface components {
                 /** @description RFC 3339; null for nodes of the control plane's own process. */
                 seen_at?: string | null;
                 /**
-                 * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+                 * @description Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+                 *     have left or are lost.
                  * @example connected
                  */
                 state: string;
@@ -1207,6 +2093,240 @@ export interface components {
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
         };
+        /** @description A page of a list. */
+        List_Recording: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Breakout. */
+                breakout: string;
+                /**
+                 * Format: int64
+                 * @description Bytes of all objects.
+                 */
+                bytes: number;
+                /**
+                 * Format: double
+                 * @description Media, gaps not counted.
+                 */
+                duration_seconds: number;
+                /** @description RFC 3339. */
+                ended_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Sum of those.
+                 */
+                gap_seconds: number;
+                /**
+                 * Format: int32
+                 * @description Stretches without media; `gaps.json` beside the playlist tells when.
+                 */
+                gaps: number;
+                /** @description Identifier. */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description Size of the MP4; null until there is one.
+                 */
+                mp4_bytes?: number | null;
+                mp4_job?: components["schemas"]["Job"] | null;
+                /** @description Multivariant playlist on the shared distribution. */
+                path: string;
+                /** @description What is wrong, in words. */
+                problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Segments of all renditions.
+                 */
+                segments: number;
+                /**
+                 * Format: int32
+                 * @description Session of the breakout, from 1.
+                 */
+                session: number;
+                /** @description RFC 3339. */
+                started_at: string;
+                /**
+                 * @description Where it is in its life.
+                 * @example AVAILABLE
+                 */
+                state: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Token: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description RFC 3339; null if it does not expire. */
+                expires_at?: string | null;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if it was never used. May lag by a minute. */
+                last_used_at?: string | null;
+                /** @description Name. */
+                name: string;
+                /** @description RFC 3339; null if it is in force. */
+                revoked_at?: string | null;
+                /** @description What it may do. */
+                scopes: string[];
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_ViewerSession: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Address of the last request; null if it is not kept. */
+                address?: string | null;
+                /** @description Browser by its user agent. */
+                browser?: string | null;
+                /**
+                 * Format: int64
+                 * @description Bytes sent to it.
+                 */
+                bytes: number;
+                /** @description RFC 3339. */
+                entered_at: string;
+                /**
+                 * @description Why it does not watch any more.
+                 * @example device-limit
+                 */
+                exit_reason?: string | null;
+                /** @description RFC 3339; null while it watches. */
+                exited_at?: string | null;
+                /** @description Operating system by its user agent. */
+                os?: string | null;
+                /** @description RFC 3339; of the last request. */
+                seen_at: string;
+                /** @description Session, as in the signature. */
+                session: string;
+                /** @description User, as in the signature. */
+                user?: string | null;
+                /** @description User agent; null if it is not kept. */
+                user_agent?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Webhook: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Failures since the last success.
+                 */
+                attempts: number;
+                /**
+                 * Format: int64
+                 * @description Entries that have failed, or wait behind one of the same subject that has.
+                 */
+                backlog: number;
+                /** @description RFC 3339. */
+                created_at: string;
+                /**
+                 * Format: int64
+                 * @description Sequence up to which every entry is delivered, not wanted, or in the backlog.
+                 */
+                cursor: number;
+                /** @description Last success; RFC 3339. */
+                delivered_at?: string | null;
+                /**
+                 * Format: int64
+                 * @description Entries delivered.
+                 */
+                delivered_total: number;
+                /** @description Whether entries are told. */
+                enabled: boolean;
+                /**
+                 * Format: int64
+                 * @description Deliveries that failed.
+                 */
+                failed_total: number;
+                /**
+                 * Format: int64
+                 * @description Entries that were never delivered and never will be.
+                 */
+                given_up_total: number;
+                /** @description Identifier. */
+                id: string;
+                /** @description When the next failed delivery is tried again; RFC 3339. */
+                next_try_at?: string | null;
+                /** @description What is wrong, in words. */
+                problem?: string | null;
+                /** @description Until when the secret before signs as well; RFC 3339. */
+                secret_before_until?: string | null;
+                /** @description Types, or what types begin with; empty stands for all. */
+                types: string[];
+                /** @description Where entries are posted. */
+                url: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A part of the log. */
+        Log: {
+            /** @description Entries in the order that was asked for. */
+            items: components["schemas"]["LogEntry"][];
+            /**
+             * Format: int64
+             * @description Sequence of the newest entry of the whole log; 0 if there is none.
+             */
+            newest: number;
+            /** @description Value of `before` for the next page, or of `after` where the oldest come first; null on the last. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description Sequence of the oldest entry that is still kept.
+             */
+            oldest: number;
+        };
+        /** @description Something that happened. */
+        LogEntry: {
+            /** @description Account that it concerns. */
+            account?: string | null;
+            /** @description Name of the token with which it was done; null for the system. */
+            actor?: string | null;
+            /** @description RFC 3339. */
+            at: string;
+            /** @description Breakout that it concerns. */
+            breakout?: string | null;
+            /** @description Channel that it concerns. */
+            channel?: string | null;
+            /** @description More, by type. */
+            details: Record<string, never>;
+            /**
+             * @description A state has changed, something was observed of a stream, or an operator has made, changed or deleted something.
+             * @example transition
+             */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each entry of the log.
+             */
+            sequence: number;
+            /** @description What it happened to. */
+            subject: components["schemas"]["LogSubject"];
+            /**
+             * @description What happened.
+             * @example breakout.running
+             */
+            type: string;
+        };
+        /** @description What an entry is about. */
+        LogSubject: {
+            /** @description Its id; it may be deleted by now. */
+            id: string;
+            /**
+             * @description Its kind.
+             * @example breakout
+             */
+            kind: string;
+        };
         /** @description A node of the data plane. */
         Node: {
             /** @description Where it stands, in the operator's words. */
@@ -1228,7 +2348,8 @@ export interface components {
             /** @description RFC 3339; null for nodes of the control plane's own process. */
             seen_at?: string | null;
             /**
-             * @description Whether it is heard. Changes do not wait for nodes that have left or are lost.
+             * @description Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+             *     have left or are lost.
              * @example connected
              */
             state: string;
@@ -1293,12 +2414,20 @@ export interface components {
         };
         /** @description URLs that open one breakout, and nothing else. */
         PlayUrl: {
+            /** @description The same as cookies, for `host_url` without its query. */
+            cookies: components["schemas"]["ViewerCookie"][];
             /** @description RFC 3339. */
             expires_at: string;
             /** @description By the distribution's host name, for players that resolve it. */
             host_url: string;
+            /** @description The MP4 of a recording, once there is one. */
+            mp4_url?: string | null;
+            /** @description The viewer's session: give it again to renew the signature. */
+            session: string;
             /** @description Opens in any player. */
             url: string;
+            /** @description The viewer. */
+            user?: string | null;
             /** @description Opens in a browser. */
             watch_url: string;
         };
@@ -1311,6 +2440,12 @@ export interface components {
             expires_in_seconds?: number | null;
             /** @description IPv4 address or block of the viewer; any if it is missing. */
             ip?: string | null;
+            /** @description Whether it opens while the curtain is down. */
+            preview?: boolean;
+            /** @description The viewer's session, to renew its signature; a new one if it is missing. */
+            session?: string | null;
+            /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
+            user?: string | null;
         };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
@@ -1329,6 +2464,67 @@ export interface components {
             title: string;
             /** @description A URN that names the kind. */
             type: string;
+        };
+        /** @description What the archive keeps of one session of a breakout. */
+        Recording: {
+            /** @description Breakout. */
+            breakout: string;
+            /**
+             * Format: int64
+             * @description Bytes of all objects.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Media, gaps not counted.
+             */
+            duration_seconds: number;
+            /** @description RFC 3339. */
+            ended_at?: string | null;
+            /**
+             * Format: double
+             * @description Sum of those.
+             */
+            gap_seconds: number;
+            /**
+             * Format: int32
+             * @description Stretches without media; `gaps.json` beside the playlist tells when.
+             */
+            gaps: number;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Size of the MP4; null until there is one.
+             */
+            mp4_bytes?: number | null;
+            mp4_job?: components["schemas"]["Job"] | null;
+            /** @description Multivariant playlist on the shared distribution. */
+            path: string;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description Segments of all renditions.
+             */
+            segments: number;
+            /**
+             * Format: int32
+             * @description Session of the breakout, from 1.
+             */
+            session: number;
+            /** @description RFC 3339. */
+            started_at: string;
+            /**
+             * @description Where it is in its life.
+             * @example AVAILABLE
+             */
+            state: string;
+        };
+        /** @description Which signatures are to be refused from now on. */
+        Revoke: {
+            /** @description One viewer session; all signatures that have been made so far if it is missing. */
+            session?: string | null;
         };
         /** @description What to sign. */
         SignCreate: {
@@ -1433,8 +2629,81 @@ export interface components {
             /** @description Identifier. */
             id: string;
         };
+        /** @description An API token without its secret. */
+        Token: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description RFC 3339; null if it does not expire. */
+            expires_at?: string | null;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if it was never used. May lag by a minute. */
+            last_used_at?: string | null;
+            /** @description Name. */
+            name: string;
+            /** @description RFC 3339; null if it is in force. */
+            revoked_at?: string | null;
+            /** @description What it may do. */
+            scopes: string[];
+        };
+        /** @description A token to make. */
+        TokenCreate: {
+            /** @description From when on it is refused (RFC 3339); never if it is missing. */
+            expires_at?: string | null;
+            /** @description Name, 1 to 100 characters; what the log says who did something. No other token in force has it. */
+            name: string;
+            /** @description What it may do: `read`, `operate`, `manage`, `keys`, `webhooks` or `admin`, which is everything. None stands for another. */
+            scopes: string[];
+        };
+        /** @description A token that was just made. */
+        TokenCreated: components["schemas"]["Token"] & {
+            /** @description What requests show as `Authorization: Bearer`. This answer is the only one that has it. */
+            secret: string;
+        };
+        /** @description A signed cookie. */
+        ViewerCookie: {
+            /** @description Name. */
+            name: string;
+            /** @description Both with the attributes that a browser needs, as the value of a `Set-Cookie` field. */
+            set_cookie: string;
+            /** @description Value. */
+            value: string;
+        };
+        /** @description A viewer's session of a breakout. */
+        ViewerSession: {
+            /** @description Address of the last request; null if it is not kept. */
+            address?: string | null;
+            /** @description Browser by its user agent. */
+            browser?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes sent to it.
+             */
+            bytes: number;
+            /** @description RFC 3339. */
+            entered_at: string;
+            /**
+             * @description Why it does not watch any more.
+             * @example device-limit
+             */
+            exit_reason?: string | null;
+            /** @description RFC 3339; null while it watches. */
+            exited_at?: string | null;
+            /** @description Operating system by its user agent. */
+            os?: string | null;
+            /** @description RFC 3339; of the last request. */
+            seen_at: string;
+            /** @description Session, as in the signature. */
+            session: string;
+            /** @description User, as in the signature. */
+            user?: string | null;
+            /** @description User agent; null if it is not kept. */
+            user_agent?: string | null;
+        };
         /** @description What a watch page needs. */
         Watch: {
+            /** @description RFC 3339; when the signature ends. It can be renewed before. */
+            expires_at: string;
             /** @description Name of the breakout. */
             name: string;
             /** @description Signed multivariant playlist. */
@@ -1449,6 +2718,106 @@ export interface components {
          * @enum {string}
          */
         WatchState: "waiting" | "live" | "ended";
+        /** @description Where entries of the log are told. */
+        Webhook: {
+            /**
+             * Format: int64
+             * @description Failures since the last success.
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Entries that have failed, or wait behind one of the same subject that has.
+             */
+            backlog: number;
+            /** @description RFC 3339. */
+            created_at: string;
+            /**
+             * Format: int64
+             * @description Sequence up to which every entry is delivered, not wanted, or in the backlog.
+             */
+            cursor: number;
+            /** @description Last success; RFC 3339. */
+            delivered_at?: string | null;
+            /**
+             * Format: int64
+             * @description Entries delivered.
+             */
+            delivered_total: number;
+            /** @description Whether entries are told. */
+            enabled: boolean;
+            /**
+             * Format: int64
+             * @description Deliveries that failed.
+             */
+            failed_total: number;
+            /**
+             * Format: int64
+             * @description Entries that were never delivered and never will be.
+             */
+            given_up_total: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description When the next failed delivery is tried again; RFC 3339. */
+            next_try_at?: string | null;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /** @description Until when the secret before signs as well; RFC 3339. */
+            secret_before_until?: string | null;
+            /** @description Types, or what types begin with; empty stands for all. */
+            types: string[];
+            /** @description Where entries are posted. */
+            url: string;
+        };
+        /** @description A webhook to make. */
+        WebhookCreate: {
+            /** @description Types, or what types begin with: `breakout` stands for `breakout.running`, too. All if it is missing or empty. */
+            types?: string[];
+            /** @description Where entries are posted: `http` or `https`, without a user name. */
+            url: string;
+        };
+        /** @description How a secret is replaced. */
+        WebhookRotate: {
+            /**
+             * Format: int64
+             * @description How long deliveries are signed with the old secret as well, in seconds, up to 604800; 86400 if it is missing.
+             */
+            keep_seconds?: number | null;
+        };
+        /** @description A webhook with its secret. */
+        WebhookSecret: components["schemas"]["Webhook"] & {
+            /**
+             * @description What `Anabranch-Signature` is made with: HMAC-SHA-256, keyed by this whole text, of the time `t`, a dot and the body.
+             *     No other answer has it.
+             */
+            secret: string;
+        };
+        /** @description What came of a test. */
+        WebhookTest: {
+            /** @description Whether the receiver took it. */
+            delivered: boolean;
+            /**
+             * Format: int64
+             * @description Time that it took, in milliseconds.
+             */
+            milliseconds: number;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /**
+             * Format: int32
+             * @description Status of its answer, if that was one of success.
+             */
+            status?: number | null;
+        };
+        /** @description What is to become different; what is missing stays. */
+        WebhookUpdate: {
+            /** @description Whether entries are told. One that is enabled again goes on where it was, as far as the log is still kept. */
+            enabled?: boolean | null;
+            /** @description Types, or what types begin with; all if it is empty. */
+            types?: string[] | null;
+            /** @description Where entries are posted. */
+            url?: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -1458,6 +2827,42 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    stream_signout: {
+        parameters: {
+            query?: {
+                /** @description Id or name of the breakout */
+                breakout?: string;
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     livez: {
         parameters: {
             query?: never;
@@ -1496,6 +2901,80 @@ export interface operations {
             };
         };
     };
+    recordings_auth: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_auth: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     readyz: {
         parameters: {
             query?: never;
@@ -1523,6 +3002,130 @@ export interface operations {
             };
         };
     };
+    account_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same account */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    account_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     breakout_list: {
         parameters: {
             query?: {
@@ -1532,6 +3135,8 @@ export interface operations {
                 after?: string;
                 /** @description Breakouts of this channel only, by id or name. */
                 channel?: string;
+                /** @description Breakouts of this event only, by id or name. */
+                event?: string;
             };
             header?: never;
             path?: never;
@@ -1649,6 +3254,40 @@ export interface operations {
             };
         };
     };
+    breakout_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BreakoutPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     breakout_abort: {
         parameters: {
             query?: never;
@@ -1660,6 +3299,40 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_curtain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CurtainPut"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -1701,6 +3374,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Revoke"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
                 };
             };
             default: {
@@ -1761,6 +3498,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ViewerSession"];
                 };
             };
             default: {
@@ -1930,6 +3702,40 @@ export interface operations {
             };
         };
     };
+    channel_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     channel_distribution_create: {
         parameters: {
             query?: never;
@@ -2001,6 +3807,40 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    channel_switch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InputSwitch"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -2475,6 +4315,286 @@ export interface operations {
             };
         };
     };
+    event_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same event */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventPut"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventPut"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     key_group_list: {
         parameters: {
             query?: {
@@ -2727,6 +4847,107 @@ export interface operations {
             };
         };
     };
+    log_list: {
+        parameters: {
+            query?: {
+                /** @description Entries at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description Entries behind this sequence. */
+                after?: number;
+                /** @description Entries before this sequence. */
+                before?: number;
+                /** @description `desc`, which is the newest first, or `asc`; `desc` if it is missing. */
+                sort?: string;
+                /** @description `transition`, `stream` or `activity`. */
+                kind?: string;
+                /** @description Type, or what types begin with: `breakout` stands for `breakout.running`, too. */
+                type?: string;
+                /** @description Entries about what has this id. */
+                subject?: string;
+                /** @description Entries that concern this channel, by id or name. */
+                channel?: string;
+                /** @description Entries that concern this breakout, by id or name. */
+                breakout?: string;
+                /** @description Entries that concern this account, by id. */
+                account?: string;
+                /** @description Entries of what was done with the token of this name. */
+                actor?: string;
+                /** @description Entries of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Entries before this time (RFC 3339). */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Log"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_stream: {
+        parameters: {
+            query?: {
+                /** @description Entries behind this sequence, those of the past first; if it is missing, what happens from now on. */
+                after?: number;
+                /** @description `transition`, `stream` or `activity`. */
+                kind?: string;
+                /** @description Type, or what types begin with: `breakout` stands for `breakout.running`, too. */
+                type?: string;
+                /** @description Entries about what has this id. */
+                subject?: string;
+                /** @description Entries that concern this channel, by id or name. */
+                channel?: string;
+                /** @description Entries that concern this breakout, by id or name. */
+                breakout?: string;
+                /** @description Entries that concern this account, by id. */
+                account?: string;
+                /** @description Entries of what was done with the token of this name. */
+                actor?: string;
+            };
+            header?: {
+                /** @description The last sequence that the reader has seen; wins over `after` */
+                "Last-Event-ID"?: number | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     node_list: {
         parameters: {
             query?: never;
@@ -2846,6 +5067,162 @@ export interface operations {
             };
         };
     };
+    recording_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Recordings of this breakout only, by id or name. */
+                breakout?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Recording"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_mp4: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_play_url: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PlayUrlCreate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign: {
         parameters: {
             query?: never;
@@ -2877,9 +5254,102 @@ export interface operations {
             };
         };
     };
+    token_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Token"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenCreated"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     watch_show: {
         parameters: {
             query?: {
+                /** @description Session of the breakout whose recording is asked for */
+                recording?: number;
                 /** @description As in the play URL */
                 Policy?: string;
                 /** @description As in the play URL */
@@ -2906,6 +5376,267 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Watch"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch_renew: {
+        parameters: {
+            query: {
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same webhook */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookUpdate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_rotate_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookRotate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTest"];
                 };
             };
             default: {

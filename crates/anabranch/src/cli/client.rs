@@ -14,6 +14,21 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages of a list that are followed at the most.
 const MAX_PAGES: usize = 1_000;
 
+/// Longest silence on an event stream: the server says something every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// The server has answered and will not do it: trying again is of no use.
+#[derive(Debug)]
+pub(super) struct Refused(anyhow::Error);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 pub(super) struct Client {
     http: reqwest::Client,
     server: String,
@@ -35,6 +50,28 @@ impl Client {
         self.call(Method::GET, path, None, None).await
     }
 
+    /// An event stream behind the sequence `after`, or from now on.
+    pub(super) async fn stream(&self, path: &str, after: Option<u64>) -> Result<reqwest::Response> {
+        let http = reqwest::Client::builder().connect_timeout(TIMEOUT).read_timeout(SILENCE).no_proxy().build()?;
+        let mut request = http.get(format!("{}{path}", self.server));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after.to_string());
+        }
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.context("the answer broke off")?;
+        match serde_json::from_str(&text) {
+            Ok(problem) => Err(Refused(self.refusal(status, &problem)).into()),
+            Err(_) => Err(self.not_the_api(status)),
+        }
+    }
+
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value> {
         self.call(Method::POST, path, Some(body), None).await
     }
@@ -48,7 +85,8 @@ impl Client {
         let mut items = Vec::new();
         let mut after = None::<String>;
         for _ in 0..MAX_PAGES {
-            let query = after.as_ref().map_or_else(String::new, |after| format!("?after={after}"));
+            let join = if path.contains('?') { '&' } else { '?' };
+            let query = after.as_ref().map_or_else(String::new, |after| format!("{join}after={after}"));
             let page = self.get(&format!("{path}{query}")).await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             after = page["next"].as_str().map(str::to_owned);

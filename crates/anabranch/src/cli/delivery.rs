@@ -124,15 +124,15 @@ pub(crate) struct Wait {
 #[derive(Debug, Subcommand)]
 pub(crate) enum InvalidationVerb {
     /// Make edges forget paths and tags of a distribution
+    // A list of paths would take in the id behind it.
+    #[command(
+        override_usage = "anabranch invalidation create <DISTRIBUTION> <--path <PATH>...|--tag <TAG>...> [OPTIONS]"
+    )]
     Create {
         /// Id of the distribution
         distribution: String,
-        /// Paths, each beginning with `/`; a `*` at the end is any run
-        #[arg(long = "path", value_name = "PATH", num_args = 1.., required_unless_present = "tags")]
-        paths: Vec<String>,
-        /// Tags that the origin sent as Cache-Tag or Surrogate-Key
-        #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
-        tags: Vec<String>,
+        #[command(flatten)]
+        forgotten: Forgotten,
         /// Your own mark: the same with the same paths and tags answers the earlier order
         #[arg(long, value_name = "TEXT")]
         caller_reference: Option<String>,
@@ -157,10 +157,23 @@ pub(crate) enum InvalidationVerb {
     },
 }
 
+/// What edges are to forget: paths, tags or both.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Forgotten {
+    /// Paths, each beginning with `/`; a `*` at the end is any run
+    #[arg(long = "path", value_name = "PATH", num_args = 1..)]
+    paths: Vec<String>,
+    /// Tags that the origin sent as Cache-Tag or Surrogate-Key
+    #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
+    tags: Vec<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyVerb {
     /// Create a key pair, or trust a public key
     Create {
+        /// Name of the key [default: its id]
         name: Option<String>,
         /// Public key in PEM, whose private half stays with you: RSA of 2048 to 4096 bits or ECDSA P-256; `-` for standard input
         #[arg(long, value_name = "FILE")]
@@ -183,7 +196,9 @@ pub(crate) enum KeyVerb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyGroupVerb {
     /// Create a key group
+    #[command(override_usage = "anabranch key-group create <NAME> [--key <ID>...] [OPTIONS]")]
     Create {
+        /// Name of the key group
         name: String,
         /// Key that it has, by id or name; may be repeated
         #[arg(long = "key", value_name = "ID", num_args = 1..)]
@@ -196,6 +211,7 @@ pub(crate) enum KeyGroupVerb {
     /// Show a key group
     Show(One),
     /// Give a key group other keys
+    #[command(override_usage = "anabranch key-group update <ID> [--key <ID>...] [OPTIONS]")]
     Update {
         #[command(flatten)]
         one: One,
@@ -252,9 +268,9 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
 
 pub(super) async fn invalidation(verb: InvalidationVerb) -> Result<()> {
     match verb {
-        InvalidationVerb::Create { distribution, paths, tags, caller_reference, wait, connection } => {
+        InvalidationVerb::Create { distribution, forgotten, caller_reference, wait, connection } => {
             let client = Client::new(&connection)?;
-            let mut body = json!({ "paths": paths, "tags": tags });
+            let mut body = json!({ "paths": forgotten.paths, "tags": forgotten.tags });
             set(&mut body, "caller_reference", caller_reference.map(Value::from));
             let made = client.post(&path(&["distributions", &distribution, "invalidations"]), body).await?;
             let id = text(&made, "id");
@@ -282,8 +298,7 @@ pub(super) async fn key(verb: KeyVerb) -> Result<()> {
             set(&mut body, "id", id.map(Value::from));
             set(&mut body, "key_groups", (!groups.is_empty()).then(|| groups.into()));
             if let Some(file) = public_key {
-                let pem = String::from_utf8(read(&file)?).map_err(|_| anyhow!("not a PEM file: {file}"))?;
-                set(&mut body, "public_key", Some(pem.into()));
+                set(&mut body, "public_key", Some(public_pem(read(&file)?, &file)?.into()));
             }
             post(&connection, "/v1/keys", body).await
         }
@@ -351,6 +366,16 @@ impl ConfigFile {
     }
 }
 
+/// What may be sent as a public key. A private one stays here, whatever the server would say to it.
+fn public_pem(bytes: Vec<u8>, file: &str) -> Result<String> {
+    let pem = String::from_utf8(bytes).map_err(|_| anyhow!("not a PEM file: {file}"))?;
+    ensure!(
+        !pem.contains("PRIVATE KEY-----"),
+        "a private key, which was not sent: {file}; give the public half, as `openssl pkey -in KEY -pubout` writes it"
+    );
+    Ok(pem)
+}
+
 /// A file, or standard input for `-`.
 fn read(file: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -366,4 +391,20 @@ fn read(file: &str) -> Result<Vec<u8>> {
 
 fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_is_not_sent_as_a_public_one() {
+        let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n").into_bytes();
+        assert!(public_pem(pem("PUBLIC KEY"), "a.pem").is_ok());
+        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+            let error = public_pem(pem(label), "a.pem").unwrap_err().to_string();
+            assert!(error.contains("a private key, which was not sent: a.pem"), "{error}");
+        }
+        assert!(public_pem(vec![0xff], "a.der").is_err());
+    }
 }

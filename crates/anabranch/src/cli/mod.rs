@@ -1,18 +1,26 @@
 //! The command line that speaks the API: noun, then verb.
 
+mod archive;
+mod breakout;
+mod channel;
 mod client;
 mod delivery;
+mod events;
+mod follow;
 mod node;
 mod output;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use archive::{AccountVerb, EventVerb, JobVerb, RecordingVerb};
+use breakout::BreakoutVerb;
+use channel::ChannelVerb;
 use client::Client;
-use delivery::{Deletion, DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
+use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain, line};
 
 /// Time between two looks at a state that is awaited.
@@ -60,6 +68,26 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: BreakoutVerb,
     },
+    /// What the archive kept of breakouts
+    Recording {
+        #[command(subcommand)]
+        verb: RecordingVerb,
+    },
+    /// Work that goes on in the background
+    Job {
+        #[command(subcommand)]
+        verb: JobVerb,
+    },
+    /// What several breakouts belong to
+    Event {
+        #[command(subcommand)]
+        verb: EventVerb,
+    },
+    /// Whose events are billed together
+    Account {
+        #[command(subcommand)]
+        verb: AccountVerb,
+    },
     /// Keys that sign viewer URLs
     Key {
         #[command(subcommand)]
@@ -82,6 +110,18 @@ pub(crate) enum ClientCommand {
     },
     /// Sign a URL
     Sign(Sign),
+    /// What has happened, and what happens
+    Log(events::LogArguments),
+    /// Where the log is told
+    Webhook {
+        #[command(subcommand)]
+        verb: events::WebhookVerb,
+    },
+    /// Who may use the API
+    Token {
+        #[command(subcommand)]
+        verb: events::TokenVerb,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,90 +136,6 @@ pub(crate) enum OperationVerb {
     },
     /// Show an operation with its steps
     Show(One),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ChannelVerb {
-    /// Create a channel, its input and its distribution
-    Create {
-        name: String,
-        /// What it is for
-        #[arg(long)]
-        description: Option<String>,
-        /// Segment target in seconds, 1 to 10
-        #[arg(long, value_name = "SECONDS")]
-        segment: Option<u32>,
-        /// Playlist window in seconds
-        #[arg(long, value_name = "SECONDS")]
-        window: Option<u32>,
-        /// Say what would be done, and do nothing
-        #[arg(long)]
-        dry_run: bool,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// List channels
-    List(Connection),
-    /// Show a channel
-    Show(One),
-    /// Start a channel, whether or not a breakout needs it
-    Start(One),
-    /// Stop a channel
-    Stop(One),
-    /// Delete a channel that does not run, with its breakouts and its distribution
-    Delete {
-        #[command(flatten)]
-        one: One,
-        #[command(flatten)]
-        deletion: Deletion,
-    },
-    /// Make a distribution for a channel that has none
-    CreateDistribution(One),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BreakoutVerb {
-    /// Create a breakout on a channel
-    Create {
-        name: String,
-        /// Channel, by id or name
-        #[arg(long, value_name = "ID")]
-        channel: String,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// List breakouts
-    List(Connection),
-    /// Show a breakout
-    Show(One),
-    /// Put a breakout on air
-    Start {
-        #[command(flatten)]
-        one: One,
-        /// Return when it is RUNNING
-        #[arg(long)]
-        wait: bool,
-        /// Longest wait in seconds
-        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-        timeout: u64,
-    },
-    /// End a breakout; final
-    Stop(One),
-    /// Take back a start that has not completed
-    Abort(One),
-    /// Delete a breakout and its media
-    Delete(One),
-    /// Make a signed URL for viewers
-    PlayUrl {
-        #[command(flatten)]
-        one: One,
-        /// How long it is valid, in seconds
-        #[arg(long, value_name = "SECONDS")]
-        expires_in: Option<u64>,
-        /// Viewer's IPv4 address or network, such as 192.0.2.0/24
-        #[arg(long)]
-        ip: Option<String>,
-    },
 }
 
 /// One object, by id or name.
@@ -217,55 +173,24 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            ClientCommand::Channel { verb } => channel(verb).await,
+            ClientCommand::Account { verb } => archive::account(verb).await,
+            ClientCommand::Event { verb } => archive::event(verb).await,
+            ClientCommand::Recording { verb } => archive::recording(verb).await,
+            ClientCommand::Job { verb } => archive::job(verb).await,
+            ClientCommand::Channel { verb } => channel::channel(verb).await,
             ClientCommand::Distribution { verb } => delivery::distribution(verb).await,
             ClientCommand::Invalidation { verb } => delivery::invalidation(verb).await,
-            ClientCommand::Breakout { verb } => breakout(verb).await,
+            ClientCommand::Breakout { verb } => breakout::breakout(verb).await,
             ClientCommand::Key { verb } => delivery::key(verb).await,
             ClientCommand::KeyGroup { verb } => delivery::key_group(verb).await,
             ClientCommand::Node { verb } => node::node(verb).await,
             ClientCommand::Operation { verb } => operation(verb).await,
             ClientCommand::Sign(arguments) => sign(arguments).await,
+            ClientCommand::Log(arguments) => events::log(arguments).await,
+            ClientCommand::Webhook { verb } => events::webhook(verb).await,
+            ClientCommand::Token { verb } => events::token(verb).await,
         }
     })
-}
-
-async fn channel(verb: ChannelVerb) -> Result<()> {
-    match verb {
-        ChannelVerb::Create { name, description, segment, window, dry_run, connection } => {
-            let mut body = json!({ "name": name });
-            set(&mut body, "description", description.map(Value::from));
-            set(&mut body, "segment_target_seconds", segment.map(Value::from));
-            set(&mut body, "window_seconds", window.map(Value::from));
-            post(&connection, if dry_run { "/v1/channels?dry_run=true" } else { "/v1/channels" }, body).await
-        }
-        ChannelVerb::List(connection) => list(&connection, "/v1/channels", output::CHANNELS).await,
-        ChannelVerb::Show(one) => show(&one, "channels").await,
-        ChannelVerb::Start(one) => act(&one, "channels", "start").await,
-        ChannelVerb::Stop(one) => act(&one, "channels", "stop").await,
-        ChannelVerb::Delete { one, deletion } => deletion.delete(&one, "channels", None).await,
-        ChannelVerb::CreateDistribution(one) => act(&one, "channels", "distribution").await,
-    }
-}
-
-async fn breakout(verb: BreakoutVerb) -> Result<()> {
-    match verb {
-        BreakoutVerb::Create { name, channel, connection } => {
-            post(&connection, "/v1/breakouts", json!({ "name": name, "channel": channel })).await
-        }
-        BreakoutVerb::List(connection) => list(&connection, "/v1/breakouts", output::BREAKOUTS).await,
-        BreakoutVerb::Show(one) => show(&one, "breakouts").await,
-        BreakoutVerb::Start { one, wait, timeout } => start(&one, wait.then(|| Duration::from_secs(timeout))).await,
-        BreakoutVerb::Stop(one) => act(&one, "breakouts", "stop").await,
-        BreakoutVerb::Abort(one) => act(&one, "breakouts", "abort").await,
-        BreakoutVerb::Delete(one) => delete(&one, "breakouts").await,
-        BreakoutVerb::PlayUrl { one, expires_in, ip } => {
-            let mut body = json!({});
-            set(&mut body, "expires_in_seconds", expires_in.map(Value::from));
-            set(&mut body, "ip", ip.map(Value::from));
-            post(&one.connection, &path(&["breakouts", &one.id, "play-url"]), body).await
-        }
-    }
 }
 
 async fn operation(verb: OperationVerb) -> Result<()> {
@@ -291,24 +216,9 @@ async fn sign(arguments: Sign) -> Result<()> {
     post(&arguments.connection, "/v1/sign", body).await
 }
 
-async fn start(one: &One, wait: Option<Duration>) -> Result<()> {
-    let client = Client::new(&one.connection)?;
-    let mut breakout = client.post(&path(&["breakouts", &one.id, "start"]), json!({})).await?;
-    let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
-    while let Some(deadline) = deadline {
-        match breakout["state"].as_str() {
-            Some("STARTING") => {}
-            Some("RUNNING") | None => break,
-            Some(other) => bail!("breakout {} went to {other} instead of RUNNING", one.id),
-        }
-        if tokio::time::Instant::now() >= deadline {
-            let problem = breakout["problem"].as_str().unwrap_or("channel or distribution are not ready");
-            bail!("breakout {} is still STARTING: {problem}", one.id);
-        }
-        tokio::time::sleep(POLL).await;
-        breakout = client.get(&path(&["breakouts", &one.id])).await?;
-    }
-    output::object(&one.connection, &breakout)
+async fn patch(connection: &Connection, path: &str, body: Value) -> Result<()> {
+    let answer = Client::new(connection)?.call(reqwest::Method::PATCH, path, Some(body), None).await?;
+    output::object(connection, &answer)
 }
 
 async fn post(connection: &Connection, path: &str, body: Value) -> Result<()> {
@@ -340,18 +250,25 @@ fn set(body: &mut Value, key: &str, value: Option<Value>) {
     }
 }
 
-/// `/v1/` and the parts, each with everything but unreserved characters escaped, since names may hold any.
+/// `/v1/` and the parts, escaped, since names may hold any character.
 fn path(parts: &[&str]) -> String {
     let mut path = String::from("/v1");
     for part in parts {
         path.push('/');
-        for byte in part.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-                path.push(char::from(byte));
-            } else {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        path.push_str(&escape(part));
     }
     path
+}
+
+/// Everything but unreserved characters percent-encoded (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }

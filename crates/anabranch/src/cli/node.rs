@@ -37,5 +37,5 @@ pub(super) async fn node(verb: NodeVerb) -> Result<()> {
 
 pub(super) async fn traffic(one: &One) -> Result<()> {
     let answer = Client::new(&one.connection)?.get(&path(&["distributions", &one.id, "traffic"])).await?;
-    output::object(&one.connection, &answer)
+    output::traffic(&one.connection, &answer)
 }

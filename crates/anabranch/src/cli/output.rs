@@ -52,10 +52,58 @@ pub(super) const BREAKOUTS: Columns = &[
     ("NAME", "/name"),
     ("CHANNEL", "/channel"),
     ("STATE", "/state"),
+    ("CURTAIN", "/curtain"),
     ("STARTED", "/started_at"),
     ("PROBLEM", "/problem"),
 ];
-pub(super) const KEYS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
+pub(super) const VIEWERS: Columns = &[
+    ("SESSION", "/session"),
+    ("USER", "/user"),
+    ("ENTERED", "/entered_at"),
+    ("SEEN", "/seen_at"),
+    ("EXIT", "/exit_reason"),
+    ("ADDRESS", "/address"),
+    ("BROWSER", "/browser"),
+    ("SYSTEM", "/os"),
+];
+pub(super) const RECORDINGS: Columns = &[
+    ("ID", "/id"),
+    ("BREAKOUT", "/breakout"),
+    ("SESSION", "/session"),
+    ("STATE", "/state"),
+    ("SECONDS", "/duration_seconds"),
+    ("GAPS", "/gaps"),
+    ("MP4", "/mp4_job/state"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const JOBS: Columns = &[
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("SUBJECT", "/subject"),
+    ("STATE", "/state"),
+    ("PERCENT", "/progress_percent"),
+    ("TRIES", "/attempts"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const EVENTS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("ACCOUNT", "/account"), ("STARTS", "/starts_at"), ("ENDS", "/ends_at")];
+pub(super) const ACCOUNTS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
+pub(super) const KEYS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("SIGNS", "/signs"), ("KEY GROUPS", "/key_groups"), ("CREATED", "/created_at")];
+
+/// Of traffic: a row for everything, then one for each behavior and each breakout.
+const TRAFFIC: Columns = &[
+    ("OF", "/of"),
+    ("REQUESTS", "/requests"),
+    ("BYTES", "/bytes"),
+    ("2XX", "/statuses/2xx"),
+    ("3XX", "/statuses/3xx"),
+    ("4XX", "/statuses/4xx"),
+    ("5XX", "/statuses/5xx"),
+    ("HITS", "/hits"),
+    ("MISSES", "/misses"),
+    ("HIT RATIO", "/share"),
+];
 
 pub(super) const NODES: Columns = &[
     ("NAME", "/name"),
@@ -65,6 +113,23 @@ pub(super) const NODES: Columns = &[
     ("VERSION", "/version"),
     ("NEWEST", "/newest_version"),
     ("SEEN", "/seen_at"),
+];
+
+pub(super) const WEBHOOKS: Columns = &[
+    ("ID", "/id"),
+    ("URL", "/url"),
+    ("ENABLED", "/enabled"),
+    ("BACKLOG", "/backlog"),
+    ("DELIVERED", "/delivered_at"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const TOKENS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("SCOPES", "/scopes"),
+    ("EXPIRES", "/expires_at"),
+    ("LAST USED", "/last_used_at"),
+    ("REVOKED", "/revoked_at"),
 ];
 
 /// Members that a table of one object begins with, in this order.
@@ -78,6 +143,68 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Tells the operator the token that was made at the first start; it is not stored in a readable form.
 pub(crate) fn announce_first_token(token: &str) {
     println!("admin token (shown once, keep it): {token}");
+}
+
+/// Shows how far something is, on a terminal only.
+pub(super) fn progress(connection: &Connection, percent: f64) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        let filled = (percent / 5.0).clamp(0.0, 20.0) as usize;
+        eprint!("\r[{}{}] {percent:>5.1} %", "#".repeat(filled), " ".repeat(20 - filled));
+    }
+}
+
+/// Leaves the line of [`progress`].
+pub(super) fn progress_end(connection: &Connection) {
+    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}
+
+/// Prints an entry of the log: a line of text, or of JSON.
+pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<Reader> {
+    match chosen(connection) {
+        Output::Json => write(&format!("{entry}\n")),
+        Output::Table => write(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
+    }
+}
+
+/// Tells what is no answer, such as why nothing comes.
+pub(super) fn remark(text: &str) {
+    eprintln!("{text}");
+}
+
+/// One line for people: when, what, to what, by whom, and the rest.
+fn human(entry: &Value, colours: bool) -> String {
+    let paint = |code: &str, text: &str| {
+        if colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let word = plain(&entry["type"]);
+    let details = &entry["details"];
+    let bad = ["problem", "alarm.raised", "lost", "disabled", "gave_up", "failed"];
+    let colour = match entry["kind"].as_str() {
+        _ if bad.iter().any(|end| word.ends_with(end)) => "31",
+        Some("transition") => "32",
+        Some("stream") => "36",
+        _ => "33",
+    };
+    let subject = match details["name"].as_str() {
+        Some(name) => format!("{name:?} ({})", plain(&entry["subject"]["id"])),
+        None => format!("{} {}", plain(&entry["subject"]["kind"]), plain(&entry["subject"]["id"])),
+    };
+    let mut line =
+        format!("{}  {}  {subject}", paint("2", &plain(&entry["at"])), paint(colour, &format!("{word:<24}")));
+    if let Some(actor) = entry["actor"].as_str() {
+        line.push_str(&format!("  by {}", plain(&Value::from(actor))));
+    }
+    let rest = details.as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
+    for (key, value) in rest.filter(|(_, value)| !value.is_null()) {
+        line.push_str(&format!("  {}{}", paint("2", &format!("{key}=")), one_line(value)));
+    }
+    line
+}
+
+fn one_line(value: &Value) -> String {
+    plain(value).replace('\n', " ")
 }
 
 /// Prints a line as it is.
@@ -108,6 +235,33 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
     if chosen(connection) == Output::Json {
         return json(value);
     }
+    print(&table(value, columns)?)
+}
+
+/// Prints what a distribution has delivered.
+pub(super) fn traffic(connection: &Connection, value: &Value) -> Result<()> {
+    if chosen(connection) == Output::Json {
+        return json(value);
+    }
+    print(&table(&traffic_rows(value), TRAFFIC)?)
+}
+
+fn traffic_rows(value: &Value) -> Value {
+    let parts = [("behaviors", "behavior"), ("breakouts", "breakout")].into_iter().flat_map(|(list, noun)| {
+        value[list].as_array().into_iter().flatten().map(move |one| (format!("{noun} {}", plain(&one[noun])), one))
+    });
+    let rows = std::iter::once(("all".to_owned(), &value["totals"])).chain(parts).map(|(of, counts)| {
+        let mut row = counts.clone();
+        row["of"] = Value::from(of.trim_end());
+        if let Some(ratio) = counts["hit_ratio"].as_f64() {
+            row["share"] = Value::from(format!("{:.1} %", ratio * 100.0));
+        }
+        row
+    });
+    serde_json::json!({ "items": rows.collect::<Vec<_>>() })
+}
+
+fn table(value: &Value, columns: Columns) -> Result<String> {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let mut rows: Vec<Vec<String>> = vec![headings];
     for item in value["items"].as_array().into_iter().flatten() {
@@ -121,7 +275,7 @@ pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> 
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
-    print(&out)
+    Ok(out)
 }
 
 fn json(value: &Value) -> Result<()> {
@@ -130,10 +284,22 @@ fn json(value: &Value) -> Result<()> {
 
 /// Writes an answer. A reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> Result<()> {
+    write(text).map(|_| ())
+}
+
+/// Whether anybody still reads what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    There,
+    Gone,
+}
+
+fn write(text: &str) -> Result<Reader> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error).context("cannot write the answer"),
     }
 }
 
@@ -166,6 +332,64 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         // An encoder chooses some of these words: they must not steer the operator's terminal.
         Value::String(text) => text.chars().filter(|c| *c == '\n' || !c.is_control()).collect(),
+        Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_a_row_for_everything_and_each_part() {
+        let counts = |requests: u64| {
+            serde_json::json!({
+                "requests": requests, "bytes": 10, "hits": 3, "misses": 1, "hit_ratio": 0.75,
+                "statuses": { "1xx": 0, "2xx": requests, "3xx": 0, "4xx": 0, "5xx": 0 },
+            })
+        };
+        let with = |requests, noun: &str, word: &str| {
+            let mut one = counts(requests);
+            one[noun] = word.into();
+            one
+        };
+        let mut none = with(0, "behavior", "");
+        none["hit_ratio"] = Value::Null;
+        let answer = serde_json::json!({
+            "distribution": "E1", "totals": counts(1234),
+            "behaviors": [with(1230, "behavior", "*.m3u8"), none], "breakouts": [with(7, "breakout", "b1")],
+        });
+        let text = table(&traffic_rows(&answer), TRAFFIC).unwrap();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][..4], ["OF", "REQUESTS", "BYTES", "2XX"]);
+        assert_eq!(lines[1], ["all", "1234", "10", "1234", "0", "0", "0", "3", "1", "75.0", "%"]);
+        assert_eq!(lines[2][..3], ["behavior", "*.m3u8", "1230"]);
+        assert_eq!(lines[3], ["behavior", "0", "10", "0", "0", "0", "0", "3", "1"]);
+        assert_eq!(lines[4][..3], ["breakout", "b1", "7"]);
+    }
+
+    #[test]
+    fn keys_are_listed_with_what_they_are_for() {
+        let key = serde_json::json!({ "id": "K1", "name": "first", "signs": true, "key_groups": ["g1", "g2"], "created_at": "now" });
+        let text = table(&serde_json::json!({ "items": [key] }), KEYS).unwrap();
+        assert!(text.ends_with("K1  first  true   g1, g2      now\n"), "{text}");
+    }
+
+    #[test]
+    fn an_entry_is_one_line_for_people() {
+        let entry = serde_json::json!({
+            "sequence": 7, "at": "2026-01-01T00:00:00.000Z", "kind": "transition", "type": "breakout.running",
+            "subject": { "kind": "breakout", "id": "b1" }, "actor": "anna",
+            "details": { "name": "final", "from": "STARTING", "to": "RUNNING", "note": "a\n\u{1b}[2Jb", "none": null },
+        });
+        assert_eq!(
+            human(&entry, false),
+            "2026-01-01T00:00:00.000Z  breakout.running          \"final\" (b1)  by anna  from=STARTING  note=a [2Jb  to=RUNNING"
+        );
+        let coloured = human(&entry, true);
+        assert!(coloured.contains("\u{1b}[32mbreakout.running") && !coloured.contains("\u{1b}[2J"), "{coloured:?}");
     }
 }

@@ -7,11 +7,17 @@ use std::time::Duration;
 use anabranch_model::NodeName;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 mod edge;
+mod events;
+mod texts;
+mod units;
 
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use events::{Events, PrivateWebhooks};
+pub(crate) use texts::Texts;
+use units::{duration, size};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -62,6 +68,7 @@ const KEYS: &[(&str, &str)] = &[
     ("api.listen", "ANABRANCH_API"),
     ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
     ("api.token", "ANABRANCH_TOKEN"),
+    ("api.viewer_origins", "ANABRANCH_API_VIEWER_ORIGINS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -92,6 +99,9 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
+    ("events.keep_days", "ANABRANCH_EVENTS_KEEP_DAYS"),
+    ("events.keep_entries", "ANABRANCH_EVENTS_KEEP_ENTRIES"),
+    ("events.private_webhooks", "ANABRANCH_EVENTS_PRIVATE_WEBHOOKS"),
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
@@ -121,6 +131,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "ANABRANCH_CONFIG",
     "ANABRANCH_SERVER",
     "ANABRANCH_OUTPUT",
+    "ANABRANCH_CRASH_AT",
     "ANABRANCH_BIN",
     "ANABRANCH_BLESS",
     "ANABRANCH_CRASH_AT",
@@ -164,6 +175,7 @@ pub(crate) struct Config {
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) events: Events,
     pub(crate) role: Role,
     pub(crate) control: Control,
     pub(crate) node: Node,
@@ -221,6 +233,7 @@ pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) token: Option<Secret>,
+    pub(crate) viewer_origins: Texts,
 }
 
 #[derive(Debug, Deserialize)]
@@ -274,6 +287,7 @@ impl Default for Config {
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
+            events: Events::default(),
             role: Role::default(),
             control: Control::default(),
             node: Node::default(),
@@ -285,7 +299,7 @@ impl Default for Config {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: local(9997), public_url: None, token: None }
+        Self { listen: local(9997), public_url: None, token: None, viewer_origins: Texts::default() }
     }
 }
 
@@ -382,9 +396,6 @@ impl Config {
         if (1..MIN_DISK_BYTES).contains(&self.edge.disk.limit) {
             bail!("edge.disk.limit must be at least 64MiB, or 0 for none: {} bytes", self.edge.disk.limit);
         }
-        if self.provider.sweep < MIN_SWEEP {
-            bail!("provider.sweep must be at least 1s: {} ms", self.provider.sweep.as_millis());
-        }
         if let Some(Secret(url)) = &self.database
             && !url.starts_with("postgres://")
             && !url.starts_with("postgresql://")
@@ -394,7 +405,11 @@ impl Config {
                 "database must begin with postgres:// or postgresql://; leave it out to use a file in the data directory"
             );
         }
+        if self.provider.sweep < MIN_SWEEP {
+            bail!("provider.sweep must be at least 1s: {} ms", self.provider.sweep.as_millis());
+        }
         self.check_node()?;
+        self.events.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }
@@ -486,35 +501,6 @@ fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     }
     target.insert(name.to_owned(), chosen);
     Ok(())
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 =
-        digits.parse().map_err(|_| serde::de::Error::custom(format!("not a duration such as \"10s\": {text:?}")))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(serde::de::Error::custom(format!("a duration ends with ms, s or m: {text:?}"))),
-    }
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 =
-        digits.parse().map_err(|_| serde::de::Error::custom(format!("not a size such as \"64MiB\": {text:?}")))?;
-    let shift = match unit {
-        "" | "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        "TiB" => 40,
-        _ => return Err(serde::de::Error::custom(format!("a size ends with KiB, MiB, GiB or TiB: {text:?}"))),
-    };
-    number.checked_mul(1 << shift).ok_or_else(|| serde::de::Error::custom(format!("too large: {text:?}")))
 }
 
 #[cfg(test)]

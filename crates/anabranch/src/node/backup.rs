@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anabranch_db::{Backup, Db};
+use anabranch_net::{Clock as _, SystemClock};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -84,7 +85,7 @@ pub(crate) fn restore(arguments: BackupArguments) -> Result<String> {
     let mut source =
         File::open(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
     io::copy(&mut source, &mut target).with_context(|| format!("cannot write {}", copy.display()))?;
-    let version = block_on(Db::revive(&copy))?;
+    let version = block_on(Db::revive(&copy, SystemClock.now_ms()))?;
     sync(&copy)?;
     let aside = put_aside(&database)?;
     fs::rename(&copy, &database).with_context(|| format!("cannot write {}", database.display()))?;

@@ -12,6 +12,8 @@ use hyper::service::service_fn;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
+use super::metrics_help;
+
 /// Upkeep of histograms between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,7 @@ impl MetricsPage {
     pub(crate) fn bind(address: std::net::SocketAddr) -> Result<Self> {
         let listener = bind(address, Reuse::Exclusive)?;
         let handle = PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
+        metrics_help::describe();
         metrics::gauge!("anabranch_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Ok(Self { listener, handle })
     }

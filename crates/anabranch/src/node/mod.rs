@@ -4,11 +4,13 @@ mod alone;
 mod backup;
 mod disk;
 mod lock;
+mod metrics_help;
 mod metrics_page;
 mod remote;
 mod rooms;
 mod secure;
 mod token;
+mod worker;
 
 pub(crate) use alone::{EdgeArguments, edge};
 pub(crate) use backup::{BackupArguments, back_up, restore};

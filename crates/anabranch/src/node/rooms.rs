@@ -9,11 +9,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anabranch_control::{Config as ControlConfig, Control, stand_by};
+use anabranch_control::{Config as ControlConfig, Control, EventsConfig, PrivateAddresses, stand_by};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
-use anabranch_ingest::{Ingest, IngestSession};
+use anabranch_ingest::{ChannelFeed, Feeds, Ingest};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
@@ -25,14 +26,15 @@ use tokio::task::JoinSet;
 
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
+use super::worker::{AT_ONCE, Worker};
 use super::{DATABASE, alone, stop_on_signal};
 use crate::cli;
-use crate::config::{Config, reachable};
+use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
 
-/// Encoder sessions that wait for the packager.
+/// Encoder sessions that wait for their channel, and channels that wait for the packager.
 const SESSION_QUEUE: usize = 64;
 
 /// Name of this process among the nodes, unless the configuration gives one.
@@ -93,21 +95,25 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
-    let (control, snapshot) =
+    let (mut control, snapshot) =
         Control::build(control_config(config, api_address, &node_token), db.clone(), clock.clone(), reported)
             .await
             .context("cannot start the control plane")?;
 
-    let (sessions_in, sessions_out) = mpsc::channel::<IngestSession>(SESSION_QUEUE);
+    let worker = Arc::new(Worker::new(store.clone(), config.store.reserve));
+    control.work_by(worker, node.clone(), AT_ONCE);
+    let (sessions, sessions_out) = mpsc::channel(SESSION_QUEUE);
     let ingest = Ingest::bind(
         anabranch_ingest::Config {
             max_connections: config.rtmp.max_connections,
             ..anabranch_ingest::Config::new(config.rtmp.listen, node.as_str())
         },
         snapshot.clone(),
-        sessions_in,
+        sessions,
         reports.clone(),
     )?;
+    let (feeds_in, feeds_out) = mpsc::channel(SESSION_QUEUE);
+    let feeds = Feeds::build(clock.clone(), snapshot.clone(), sessions_out, feeds_in, reports.clone());
     let (feed, fed) = mpsc::channel::<Session>(SESSION_QUEUE);
     let (packager, timelines) =
         Packager::build(node.clone(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
@@ -140,7 +146,8 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     fronts.spawn(ingest.run(front.clone()));
     fronts.spawn(control.run(api_listener, front.clone()));
     fronts.spawn(deliver(edge, front.clone()));
-    fronts.spawn(carry(sessions_out, feed));
+    fronts.spawn(feeds.run());
+    fronts.spawn(carry(feeds_out, feed));
     backs.spawn(packager.run(back.clone()));
     backs.spawn(origin.run(front.clone(), back.clone()));
     let ended = tokio::select! {
@@ -176,9 +183,22 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         domain_suffix: config.edge.domain_suffix.clone(),
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
+        viewer_origins: config.api.viewer_origins.0.clone(),
         node_token: Some(node_token.to_owned()),
         sweep_every: config.provider.sweep,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
+        events: events_config(&config.events),
+    }
+}
+
+fn events_config(events: &Events) -> EventsConfig {
+    EventsConfig {
+        keep: Duration::from_secs(u64::from(events.keep_days) * 24 * 60 * 60),
+        keep_entries: events.keep_entries,
+        private_addresses: match events.private_webhooks {
+            PrivateWebhooks::Allowed => PrivateAddresses::Allowed,
+            PrivateWebhooks::Refused => PrivateAddresses::Refused,
+        },
     }
 }
 
@@ -190,10 +210,10 @@ pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
     }
 }
 
-/// Hands sessions from ingest to packager.
-async fn carry(mut from: mpsc::Receiver<IngestSession>, to: mpsc::Sender<Session>) {
-    while let Some(session) = from.recv().await {
-        if to.send(Session { channel: session.channel, events: session.events }).await.is_err() {
+/// Hands the channels' media from ingest to packager.
+async fn carry(mut from: mpsc::Receiver<ChannelFeed>, to: mpsc::Sender<Session>) {
+    while let Some(ChannelFeed { channel, events }) = from.recv().await {
+        if to.send(Session { channel, events }).await.is_err() {
             break;
         }
     }

@@ -61,6 +61,16 @@ fn live_origins_without_keys_change_no_playlist() {
 }
 
 #[test]
+fn playlists_of_recordings_are_signed_and_those_of_other_buckets_are_not() {
+    let mut config = small();
+    config["DefaultCacheBehavior"]["TrustedKeyGroups"] = json!({ "Enabled": true, "Quantity": 1, "Items": ["g"] });
+    config["DefaultCacheBehavior"]["TargetOriginId"] = json!("files");
+    assert_eq!(compiled(&config).default_behavior.transform, Transform::None);
+    config["Origins"]["Items"][1]["DomainName"] = json!("recordings.s3.anabranch.internal");
+    assert_eq!(compiled(&config).default_behavior.transform, Transform::SignedPlaylist);
+}
+
+#[test]
 fn origins() {
     let spec = compiled(&small());
     let plain = HttpOrigin {

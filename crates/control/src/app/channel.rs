@@ -1,14 +1,14 @@
 //! Channels.
 
 use anabranch_db::operation::{CHANNEL_CREATE, CHANNEL_DELETE, DISTRIBUTION_DELETE};
-use anabranch_db::{ChannelRow, Idempotency, InputRow, NewChannel, NewInput, Wish};
-use anabranch_model::{ChannelId, InputId, InputState};
+use anabranch_db::{ChannelChange, ChannelRow, Idempotency, InputRow, NewChannel, NewInput, Wish};
+use anabranch_model::{ChannelId, FailoverSpec, InputId, InputPreference, InputState};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::operation::planned;
 use super::page::{PageQuery, list};
-use super::view::{Channel, ChannelDistribution, Input, InputNow, List, OperationNow, Planned};
+use super::view::{Channel, ChannelDistribution, Failover, Input, InputNow, List, OperationNow, Planned};
 use super::{App, Deleted, Error, names};
 use crate::time;
 
@@ -37,6 +37,68 @@ pub(crate) struct ChannelCreate {
     segment_target_seconds: Option<u32>,
     /// How much of the past the media playlists name, in seconds, up to 3600; 60 if it is missing.
     window_seconds: Option<u32>,
+    /// Push endpoints, 1 or 2; 1 if it is missing. Two are a failover pair.
+    inputs: Option<u32>,
+    /// How one of two inputs is chosen.
+    failover: Option<FailoverPatch>,
+    /// Addresses and blocks that may push; none stands for all.
+    #[serde(default)]
+    ingest_allow: Vec<String>,
+}
+
+/// What may be changed of a channel; what is missing stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChannelPatch {
+    /// Unique name, 1 to 100 characters.
+    name: Option<String>,
+    /// Words for the operator.
+    description: Option<String>,
+    /// How one of two inputs is chosen.
+    failover: Option<FailoverPatch>,
+    /// Addresses and blocks that may push; an empty list for all.
+    ingest_allow: Option<Vec<String>>,
+}
+
+/// How one of two inputs is chosen; what is missing stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FailoverPatch {
+    /// Whether the loss of an input switches to the other.
+    enabled: Option<bool>,
+    /// Silence after which the other takes over, 500 to 60000 milliseconds.
+    loss_ms: Option<u32>,
+    /// Time without loss after which an input is healthy again, 0 to 600000 milliseconds.
+    clear_ms: Option<u32>,
+    /// `primary` returns to the first input once it is healthy, `equal` stays.
+    #[schema(value_type = Option<String>, example = "primary", pattern = "^(primary|equal)$")]
+    preference: Option<InputPreference>,
+}
+
+/// Which input is to be in use.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InputSwitch {
+    /// Its id, or its number from 1.
+    input: String,
+}
+
+impl FailoverPatch {
+    fn apply(&self, mut spec: FailoverSpec) -> Result<FailoverSpec, Error> {
+        spec.enabled = self.enabled.unwrap_or(spec.enabled);
+        spec.loss_ms = self.loss_ms.unwrap_or(spec.loss_ms);
+        spec.clear_ms = self.clear_ms.unwrap_or(spec.clear_ms);
+        spec.preference = self.preference.unwrap_or(spec.preference);
+        if !(500..=60_000).contains(&spec.loss_ms) {
+            let detail = format!("a loss lasts 500 to 60000 milliseconds: {}", spec.loss_ms);
+            return Err(Error::invalid("failover.loss_ms", detail));
+        }
+        if spec.clear_ms > 600_000 {
+            let detail = format!("an input is clear after at most 600000 milliseconds: {}", spec.clear_ms);
+            return Err(Error::invalid("failover.clear_ms", detail));
+        }
+        Ok(spec)
+    }
 }
 
 /// How something is deleted.
@@ -84,6 +146,10 @@ impl App {
             let detail = format!("a window is {window_min} (three segments) to {WINDOW_MAX} seconds: {window_seconds}");
             return Err(Error::invalid("window_seconds", detail));
         }
+        let inputs = request.inputs.unwrap_or(1);
+        if !(1..=2).contains(&inputs) {
+            return Err(Error::invalid("inputs", format!("a channel has 1 or 2 inputs: {inputs}")));
+        }
         let id = ChannelId::random();
         Ok(NewChannel {
             distribution: self.channel_distribution(&id)?,
@@ -92,7 +158,9 @@ impl App {
             description: names::description(&request.description)?,
             segment_target_seconds,
             window_seconds,
-            inputs: vec![NewInput { id: InputId::random(), stream_key: stream_key() }],
+            failover: request.failover.as_ref().unwrap_or(&FailoverPatch::default()).apply(FailoverSpec::default())?,
+            ingest_allow: names::allow_list(&request.ingest_allow)?,
+            inputs: (0..inputs).map(|_| NewInput { id: InputId::random(), stream_key: stream_key() }).collect(),
             idempotency,
         })
     }
@@ -111,6 +179,37 @@ impl App {
 
     pub(crate) async fn channel_show(&self, wanted: &str) -> Result<Channel, Error> {
         let row = self.db.channel_find(wanted).await?;
+        self.channel_shown(row).await
+    }
+
+    /// Changes what is named and leaves the rest.
+    pub(crate) async fn channel_update(&self, wanted: &str, request: &ChannelPatch) -> Result<Channel, Error> {
+        let before = self.db.channel_find(wanted).await?;
+        let failover = request.failover.as_ref().map(|patch| patch.apply(before.failover.clone())).transpose()?;
+        let change = ChannelChange {
+            name: request.name.as_deref().map(names::name).transpose()?,
+            description: request.description.as_deref().map(names::description).transpose()?,
+            failover,
+            ingest_allow: request.ingest_allow.as_deref().map(names::allow_list).transpose()?,
+        };
+        let row = self.db.channel_update(before.id.as_str(), &change, self.clock.now_ms()).await?;
+        self.changed();
+        self.channel_shown(row).await
+    }
+
+    /// Puts another input in use (V93).
+    pub(crate) async fn channel_switch(&self, wanted: &str, request: &InputSwitch) -> Result<Channel, Error> {
+        let channel = self.db.channel_find(wanted).await?;
+        let inputs = self.db.channel_inputs(&channel.id).await?;
+        let by_number = request.input.parse::<usize>().ok().and_then(|number| inputs.get(number.checked_sub(1)?));
+        let input = by_number.or_else(|| inputs.iter().find(|input| input.id.as_str() == request.input));
+        let Some(input) = input else {
+            let detail = format!("the channel has inputs 1 to {}: {:?}", inputs.len(), request.input);
+            return Err(Error::invalid("input", detail));
+        };
+        let row = self.db.channel_choose(channel.id.as_str(), input.id.as_str(), self.clock.now_ms()).await?;
+        tracing::info!(channel.id = %row.id, input.id = %input.id, "input chosen");
+        self.changed();
         self.channel_shown(row).await
     }
 
@@ -157,7 +256,17 @@ impl App {
     async fn channel_view(&self, row: ChannelRow, operation: Option<OperationNow>) -> Result<Channel, Error> {
         let distribution = self.db.distribution_of_channel(&row.id).await?;
         let inputs = self.db.channel_inputs(&row.id).await?;
+        let active = self.observed.active_input(&row.id);
         Ok(Channel {
+            failover: Failover {
+                enabled: row.failover.enabled,
+                loss_ms: row.failover.loss_ms,
+                clear_ms: row.failover.clear_ms,
+                preference: row.failover.preference,
+                active_input: active.as_ref().and_then(|(input, _)| input.clone()).map(String::from),
+                reason: active.map(|(_, reason)| reason),
+            },
+            ingest_allow: row.ingest_allow,
             inputs: inputs.into_iter().map(|input| self.input_view(input)).collect(),
             distribution: distribution.map(|distribution| ChannelDistribution {
                 id: distribution.id.into(),

@@ -39,21 +39,26 @@ impl App {
         id: &DistributionId,
     ) -> Result<DistributionContent, Error> {
         config.compile(id, &self.domain_name(id))?;
-        let mut seen = BTreeSet::new();
-        Ok(DistributionContent {
-            config: config.to_json().to_string(),
-            caller_reference: config.caller_reference().to_owned(),
-            enabled: config.enabled(),
-            price_class: price_word(config.price_class()).to_owned(),
-            aliases: config.aliases().to_vec(),
-            key_groups: config.trusted_key_groups().filter(|group| seen.insert(*group)).cloned().collect(),
-            channels: config.live_channels().collect(),
-        })
+        Ok(of(config))
     }
 
     /// Host name of a distribution.
     pub(super) fn domain_name(&self, id: &DistributionId) -> String {
         format!("{}.{}", id.as_str().to_ascii_lowercase(), self.config.domain_suffix)
+    }
+}
+
+/// What rows keep of a configuration.
+pub(super) fn of(config: &DistributionConfig) -> DistributionContent {
+    let mut seen = BTreeSet::new();
+    DistributionContent {
+        config: config.to_json().to_string(),
+        caller_reference: config.caller_reference().to_owned(),
+        enabled: config.enabled(),
+        price_class: price_word(config.price_class()).to_owned(),
+        aliases: config.aliases().to_vec(),
+        key_groups: config.trusted_key_groups().filter(|group| seen.insert(*group)).cloned().collect(),
+        channels: config.live_channels().collect(),
     }
 }
 

@@ -54,6 +54,16 @@ impl DistributionPut {
     fn parse(&self) -> Result<DistributionConfig, Error> {
         Ok(DistributionConfig::parse(self.config.to_string().as_bytes())?)
     }
+
+    /// The error with the field of the configuration that it is about, if the rows did not know that.
+    pub(crate) fn place(&self, error: Error) -> Error {
+        match (&error, self.parse()) {
+            (Error::Db(anabranch_db::Error::Dangling { subject: "key group", wanted }), Ok(config)) => {
+                config.unknown_key_group(wanted).into()
+            }
+            _ => error,
+        }
+    }
 }
 
 impl App {

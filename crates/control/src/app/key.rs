@@ -2,7 +2,7 @@
 
 use anabranch_db::{Db, Idempotency, KeyRow, NewKey};
 use anabranch_model::{IdError, KeyGroupId, KeyId};
-use anabranch_signing::{KeyError, PrivateKey, PublicKey, SignError, SignSpec, sign_url};
+use anabranch_signing::{KeyError, PrivateKey, PublicKey, SignError, SignSpec, sign_cookies, sign_url};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -47,12 +47,21 @@ impl SigningKey {
     }
 
     pub(super) fn sign(&self, url: &str, spec: &SignSpec) -> Result<String, Error> {
-        sign_url(url, spec, self.id.as_str(), &self.key).map_err(|error| match error {
+        sign_url(url, spec, self.id.as_str(), &self.key).map_err(|error| self.refused(error))
+    }
+
+    /// Names and values of the cookies that open what `spec` covers.
+    pub(super) fn cookies(&self, url: &str, spec: &SignSpec) -> Result<Vec<(String, String)>, Error> {
+        sign_cookies(url, spec, self.id.as_str(), &self.key).map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: SignError) -> Error {
+        match error {
             SignError::Key(source) => Error::Key { id: self.id.to_string(), source },
             SignError::PolicyTooLong(_) => Error::invalid("resource", error.to_string()),
             SignError::KeyId(_) => Error::invalid("key_id", error.to_string()),
             SignError::Url(_) | SignError::Signed(_) => Error::invalid("url", error.to_string()),
-        })
+        }
     }
 }
 
@@ -124,7 +133,7 @@ impl App {
     }
 
     pub(crate) async fn key_delete(&self, wanted: &str) -> Result<(), Error> {
-        self.db.key_delete(wanted).await?;
+        self.db.key_delete(wanted, self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

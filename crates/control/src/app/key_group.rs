@@ -49,7 +49,7 @@ impl App {
 
     pub(crate) async fn key_group_update(&self, wanted: &str, request: &KeyGroupUpdate) -> Result<KeyGroup, Error> {
         check_length("keys", &request.keys)?;
-        let row = self.db.key_group_update(wanted, &request.keys).await?;
+        let row = self.db.key_group_update(wanted, &request.keys, self.clock.now_ms()).await?;
         self.changed();
         Ok(view(row))
     }
@@ -60,7 +60,7 @@ impl App {
             let detail = format!("key group {:?} cannot be deleted: new channels trust it", row.name);
             return Err(Error::Conflict(detail));
         }
-        self.db.key_group_delete(wanted).await?;
+        self.db.key_group_delete(wanted, self.clock.now_ms()).await?;
         self.changed();
         Ok(())
     }

@@ -1,52 +1,75 @@
 //! Use cases: one function an operation. Handlers call one of them and nothing else.
 
+pub(crate) mod agent;
 mod breakout;
 mod channel;
 mod content;
 mod distribution;
 mod error;
+mod event;
 mod invalidation;
 mod key;
 mod key_group;
+pub(crate) mod log;
 mod names;
 pub(crate) mod node;
 mod operation;
 mod page;
+mod play;
+mod recording;
 mod sign;
 mod token;
 pub(crate) mod view;
 mod watch;
+mod webhook;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_db::Db;
-use anabranch_model::KeyGroupId;
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{Db, NewDistribution};
+use anabranch_model::{DistributionId, KeyGroupId};
 use anabranch_net::SharedClock;
 use anabranch_provider::Provider;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, watch as channel_watch};
+use tokio_util::task::TaskTracker;
 
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::reconcile::Places;
+use crate::stream::STREAMS_MAX;
+use crate::webhook::Sender;
 use crate::{BuildError, Config};
 
-pub(crate) use breakout::{BreakoutCreate, BreakoutQuery, PlayUrlCreate};
-pub(crate) use channel::{ChannelCreate, DeleteQuery};
+pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
+pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch};
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Error, chain};
+pub(crate) use event::{AccountCreate, EventPut};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
 pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
 pub(crate) use names::idempotency;
 pub(crate) use operation::{Deleted, OperationQuery};
 pub(crate) use page::PageQuery;
+pub(crate) use play::PlayUrlCreate;
+pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
-pub(crate) use token::{TOKEN_MAX, TOKEN_MIN, Tokens, sha256};
+pub(crate) use token::{
+    Admission, ApiTokens, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
+};
+pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
 /// Key group that channels' distributions trust and new keys join.
 const DEFAULT_KEY_GROUP: &str = "default";
+
+/// Account of events that name none.
+const DEFAULT_ACCOUNT: &str = "default";
+
+/// Caller reference of the distribution that recordings and the media library share.
+const LIBRARY_REFERENCE: &str = "recordings-and-media-library";
 
 /// What use cases work with.
 pub(crate) struct App {
@@ -58,13 +81,28 @@ pub(crate) struct App {
     pub(crate) provider: Arc<dyn Provider>,
     /// Wakes the reconciler.
     pub(crate) wake: Notify,
+    /// Wakes the loop of jobs.
+    pub(crate) jobs_wake: Notify,
     /// Wakes the engine of operations.
     pub(crate) drive: Notify,
     /// Where rounds are in the provider's lists; held while one is made.
     pub(crate) sweeping: tokio::sync::Mutex<Places>,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: ApiTokens,
+    /// Sequence of the newest entry of the log, as far as this process has seen.
+    pub(crate) log_newest: channel_watch::Sender<u64>,
+    /// Says that the log may have grown.
+    pub(crate) log_wake: Notify,
+    /// Says that an operator has changed a webhook.
+    pub(crate) webhooks_changed: Notify,
+    /// Event streams that may still be opened.
+    pub(crate) streams: Arc<Semaphore>,
+    /// What handlers have begun and the room waits for at its end.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
+    /// The distribution that recordings and the media library share.
+    pub(crate) library: DistributionId,
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
@@ -76,6 +114,8 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
     if !signs {
         key::first(&db, now_ms).await?;
     }
+    db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
+    let library = library(&config, &db, &key_group, now_ms).await?;
     content::fill(&db, &key_group).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
     let observed = Arc::new(Observed::default());
@@ -88,6 +128,8 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         nodes: nodes.clone(),
         domain_suffix: config.domain_suffix.clone(),
     });
+    let sender = Sender::new(config.events.private_addresses).map_err(BuildError::Http)?;
+    let log_newest = channel_watch::Sender::new(db.log_newest().await?);
     let app = App {
         config,
         db,
@@ -95,13 +137,38 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         observed,
         provider,
         wake: Notify::new(),
+        jobs_wake: Notify::new(),
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
-        tokens,
-        nodes,
         key_group,
+        library,
+        tokens,
+        log_newest,
+        log_wake: Notify::new(),
+        webhooks_changed: Notify::new(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        tasks: TaskTracker::new(),
+        sender,
+        nodes,
     };
     Ok((app, first_token))
+}
+
+/// The distribution that recordings and the media library share, made if there is none (V70).
+async fn library(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
+    if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
+        return Ok(row.id);
+    }
+    let id = DistributionId::random();
+    let content = DistributionConfig::library(LIBRARY_REFERENCE, group);
+    let new = NewDistribution {
+        domain_name: format!("{}.{}", id.as_str().to_ascii_lowercase(), config.domain_suffix),
+        content: content::of(&content),
+        id,
+        tags: BTreeMap::new(),
+        idempotency: None,
+    };
+    Ok(db.distribution_create(&new, None, now_ms).await?.into_inner().id)
 }
 
 impl App {
@@ -109,5 +176,6 @@ impl App {
     fn changed(&self) {
         self.wake.notify_one();
         self.drive.notify_one();
+        self.log_wake.notify_one();
     }
 }

@@ -12,6 +12,9 @@ const NAME_MAX: usize = 100;
 /// Longest description, in characters.
 const DESCRIPTION_MAX: usize = 1000;
 
+/// Addresses and blocks of a list at most.
+const ALLOW_MAX: usize = 100;
+
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_MAX: usize = 255;
 
@@ -50,6 +53,62 @@ pub(crate) fn description(text: &str) -> Result<String, Error> {
     Ok(text.to_owned())
 }
 
+/// Milliseconds of an RFC 3339 time.
+pub(crate) fn time(field: &'static str, text: Option<&str>) -> Result<Option<i64>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    match crate::time::parse_seconds(text) {
+        Some(seconds) => Ok(Some(seconds.saturating_mul(1000))),
+        None => Err(Error::invalid(field, format!("not a time such as 2026-01-31T20:00:00Z: {text:?}"))),
+    }
+}
+
+/// Addresses and blocks that may push. A block of everything must be said as an empty list (V23).
+pub(crate) fn allow_list(list: &[String]) -> Result<Vec<String>, Error> {
+    const FIELD: &str = "ingest_allow";
+    if list.len() > ALLOW_MAX {
+        return Err(Error::invalid(FIELD, format!("a list has at most {ALLOW_MAX} addresses: {}", list.len())));
+    }
+    list.iter()
+        .map(|text| {
+            address_or_block(text.trim()).ok_or_else(|| {
+                Error::invalid(
+                    FIELD,
+                    format!(
+                        "not an address such as 192.0.2.7 or a block such as 192.0.2.0/24 or 2001:db8::/32: {text:?}"
+                    ),
+                )
+            })
+        })
+        .collect()
+}
+
+fn address_or_block(text: &str) -> Option<String> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
+        None => (text, None),
+    };
+    let address: std::net::IpAddr = address.parse().ok()?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    match length {
+        None => Some(address.to_string()),
+        Some(length) if (1..=bits).contains(&length) => Some(format!("{address}/{length}")),
+        Some(_) => None,
+    }
+}
+
+/// Words to find a breakout by.
+pub(crate) fn words(list: &[String]) -> Result<Vec<String>, Error> {
+    if list.len() > TAGS_MAX {
+        return Err(Error::invalid("tags", format!("at most {TAGS_MAX} tags: {}", list.len())));
+    }
+    list.iter()
+        .map(|tag| {
+            name(tag)
+                .map_err(|_| Error::invalid("tags", format!("a tag has 1 to {NAME_MAX} printable characters: {tag:?}")))
+        })
+        .collect()
+}
+
 /// Labels of an operator: up to 50, keys of 1 to 128 and values of up to 256 characters, none of them ours.
 pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
     let refuse = |detail: String| Err(Error::invalid("tags", detail));
@@ -85,6 +144,22 @@ pub(crate) fn idempotency(key: &str, request_hash: [u8; 32]) -> Result<Idempoten
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn allow_lists_mean_what_they_say() {
+        let list = |text: &str| allow_list(&[text.to_owned()]);
+        for (given, kept) in [
+            ("192.0.2.7", "192.0.2.7"),
+            (" 192.0.2.0/24 ", "192.0.2.0/24"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(list(given).unwrap(), [kept]);
+        }
+        for bad in ["0.0.0.0/0", "::/0", "192.0.2.0/33", "192.0.2", "host", "", "192.0.2.0/"] {
+            assert!(list(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn names() {

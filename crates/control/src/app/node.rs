@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anabranch_db::Taken;
 use anabranch_model::{
-    Acknowledged, InstanceId, NodeName, POLL_SECONDS, REPORT_ROWS_MAX, Report, ReportBatch, SnapshotQuery, Traffic,
+    Acknowledged, CLAIM_MAX_CHARS, InstanceId, NodeName, POLL_SECONDS, REPORT_ROWS_MAX, Report, ReportBatch,
+    SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 use axum::body::Bytes;
 use serde::Serialize;
@@ -25,6 +26,9 @@ const REPORTS_MAX: usize = 64;
 /// Bytes of a location or a path pattern at most.
 const TEXT_MAX_BYTES: usize = 256;
 
+/// Bytes of a viewer's address at most: the longest text of an IPv6 address with its zone.
+const ADDRESS_MAX_BYTES: usize = 64;
+
 /// Largest count and version that a node may tell: what JSON readers hold exactly.
 const COUNT_MAX: u64 = 1 << 53;
 
@@ -43,7 +47,8 @@ pub(crate) struct Node {
     pub(crate) location: String,
     /// Price class of that location; null for nodes of the control plane's own process.
     pub(crate) location_class: Option<String>,
-    /// Whether it is heard. Changes do not wait for nodes that have left or are lost.
+    /// Whether it is heard: `silent` when it has not asked for five seconds. Changes wait for silent nodes, not for those that
+    /// have left or are lost.
     #[schema(example = "connected", pattern = "^(connected|silent|lost|left)$")]
     pub(crate) state: String,
     /// Snapshot version that it acts by.
@@ -174,7 +179,7 @@ impl App {
             self.changed();
         }
         if let Some(row) = write {
-            self.db.node_put(&row).await?;
+            self.db.node_put(&row, self.clock.now_ms()).await?;
             self.nodes.written(&row);
         }
         let moved = query.origin.as_ref() != self.nodes.origin.get();
@@ -193,7 +198,7 @@ impl App {
 
     /// Counts a batch, unless it was counted before.
     pub(crate) async fn node_reports(&self, batch: &ReportBatch) -> Result<Acknowledged, Error> {
-        let traffic = check_batch(batch)?;
+        let Batch { traffic, viewers } = check_batch(batch)?;
         self.nodes.heard(&batch.node);
         let now_ms = self.clock.now_ms();
         let taken = self.db.batch_take(&batch.node, &batch.spool, batch.sequence, &traffic, now_ms).await?;
@@ -201,6 +206,10 @@ impl App {
             Taken::Counted => "counted",
             Taken::Repeated => "repeated",
         };
+        if taken == Taken::Counted && !viewers.is_empty() {
+            // They wait for the next look, within a second: a look for each batch of each node would be too many.
+            self.observed.take(Report::Viewers(viewers));
+        }
         metrics::counter!("anabranch_control_report_batches_total", "outcome" => outcome).increment(1);
         tracing::debug!(node.name = %batch.node, spool.id = %batch.spool, batch.sequence, outcome, "report batch");
         Ok(Acknowledged { acknowledged: batch.sequence })
@@ -211,7 +220,7 @@ impl App {
         let Some(row) = self.nodes.leave(name, instance) else { return Ok(()) };
         self.observed.gone(&row.role, row.name.as_str());
         self.changed();
-        self.db.node_put(&row).await?;
+        self.db.node_put(&row, self.clock.now_ms()).await?;
         self.nodes.written(&row);
         Ok(())
     }
@@ -257,7 +266,7 @@ impl App {
             Ok(row) => {
                 self.observed.gone(&row.role, row.name.as_str());
                 self.changed();
-                Ok(self.db.node_delete(wanted).await?)
+                Ok(self.db.node_delete(wanted, self.clock.now_ms()).await?)
             }
         }
     }
@@ -299,8 +308,9 @@ impl App {
         for row in self.nodes.lose() {
             self.observed.gone(&row.role, row.name.as_str());
         }
+        self.observed.fall_silent(self.nodes.silent());
         for name in self.nodes.expire() {
-            self.db.node_delete(name.as_str()).await?;
+            self.db.node_delete(name.as_str(), self.clock.now_ms()).await?;
         }
         self.nodes_write(&self.nodes.unwritten()).await
     }
@@ -314,7 +324,7 @@ impl App {
         if rows.is_empty() {
             return Ok(());
         }
-        self.db.nodes_put(rows).await?;
+        self.db.nodes_put(rows, self.clock.now_ms()).await?;
         rows.iter().for_each(|row| self.nodes.written(row));
         Ok(())
     }
@@ -342,22 +352,29 @@ fn check_query(query: &SnapshotQuery) -> Result<(), Error> {
     Ok(())
 }
 
-/// All the traffic of a batch within its limits.
-fn check_batch(batch: &ReportBatch) -> Result<Vec<Traffic>, Error> {
+/// What a batch holds.
+struct Batch {
+    traffic: Vec<Traffic>,
+    viewers: Vec<ViewerSeen>,
+}
+
+/// All that a batch holds, within its limits.
+fn check_batch(batch: &ReportBatch) -> Result<Batch, Error> {
     if batch.sequence == 0 || batch.sequence > COUNT_MAX {
         return Err(Error::invalid("sequence", format!("batches are numbered from 1: {}", batch.sequence)));
     }
     if batch.reports.len() > REPORTS_MAX {
         return Err(Error::invalid("reports", format!("a batch has at most {REPORTS_MAX} reports")));
     }
-    let mut traffic = Vec::new();
+    let (mut traffic, mut viewers) = (Vec::new(), Vec::new());
     for report in &batch.reports {
-        let Report::Traffic(rows) = report else {
-            return Err(Error::invalid("reports", "a batch holds reports of traffic only"));
-        };
-        traffic.extend_from_slice(rows);
+        match report {
+            Report::Traffic(rows) => traffic.extend_from_slice(rows),
+            Report::Viewers(rows) => viewers.extend_from_slice(rows),
+            _ => return Err(Error::invalid("reports", "a batch holds reports of traffic and viewers only")),
+        }
     }
-    if traffic.len() > REPORT_ROWS_MAX {
+    if traffic.len() > REPORT_ROWS_MAX || viewers.len() > VIEWERS_MAX {
         return Err(Error::invalid("reports", format!("a batch has at most {REPORT_ROWS_MAX} rows")));
     }
     for one in &traffic {
@@ -368,5 +385,24 @@ fn check_batch(batch: &ReportBatch) -> Result<Vec<Traffic>, Error> {
             return Err(Error::invalid("reports", format!("a count is at most {COUNT_MAX}")));
         }
     }
-    Ok(traffic)
+    viewers.iter().try_for_each(check_viewer)?;
+    Ok(Batch { traffic, viewers })
+}
+
+fn check_viewer(seen: &ViewerSeen) -> Result<(), Error> {
+    let longer = |text: &str, most: usize| text.chars().nth(most).is_some();
+    if seen.session.is_empty() || longer(&seen.session, CLAIM_MAX_CHARS) || longer(&seen.user, CLAIM_MAX_CHARS) {
+        return Err(Error::invalid("reports", format!("a session or user has at most {CLAIM_MAX_CHARS} characters")));
+    }
+    if longer(&seen.user_agent, USER_AGENT_MAX_CHARS) || seen.address.len() > ADDRESS_MAX_BYTES {
+        return Err(Error::invalid("reports", "a user agent or address is too long"));
+    }
+    let times = 0..=i64::try_from(COUNT_MAX).unwrap_or(i64::MAX);
+    if !times.contains(&seen.first_ms) || !times.contains(&seen.last_ms) || seen.first_ms > seen.last_ms {
+        return Err(Error::invalid("reports", "a viewer is seen first and then last"));
+    }
+    if seen.bytes > COUNT_MAX {
+        return Err(Error::invalid("reports", format!("a count is at most {COUNT_MAX}")));
+    }
+    Ok(())
 }

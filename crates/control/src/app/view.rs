@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_model::{BreakoutState, ChannelState, DistributionPhase, DistributionState, InvalidationState};
+use anabranch_model::{
+    BreakoutState, ChannelState, DistributionPhase, DistributionState, InputPreference, InvalidationState, JobState,
+    RecordingState,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +36,10 @@ pub(crate) struct Channel {
     pub(crate) segment_target_seconds: u32,
     /// How much of the past the media playlists name, in seconds.
     pub(crate) window_seconds: u32,
+    /// Addresses and blocks that may push; none stands for all.
+    pub(crate) ingest_allow: Vec<String>,
+    /// How one of two inputs is chosen.
+    pub(crate) failover: Failover,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
     /// Push endpoints.
@@ -48,6 +55,24 @@ pub(crate) struct Channel {
     pub(crate) created_at: String,
     /// RFC 3339.
     pub(crate) updated_at: String,
+}
+
+/// How one of two inputs is chosen.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Failover {
+    /// Whether the loss of an input switches to the other.
+    pub(crate) enabled: bool,
+    /// Silence after which the other takes over, in milliseconds.
+    pub(crate) loss_ms: u32,
+    /// Time without loss after which an input is healthy again, in milliseconds.
+    pub(crate) clear_ms: u32,
+    /// Which of two healthy inputs is in use.
+    #[schema(value_type = String, example = "primary", pattern = "^(primary|equal)$")]
+    pub(crate) preference: InputPreference,
+    /// Input in use now, as far as it is known.
+    pub(crate) active_input: Option<String>,
+    /// Why that one.
+    pub(crate) reason: Option<String>,
 }
 
 /// A push endpoint.
@@ -308,8 +333,8 @@ pub(crate) struct Breakout {
     pub(crate) id: String,
     /// Unique name.
     pub(crate) name: String,
-    /// Channel that feeds it.
-    pub(crate) channel: String,
+    /// Channel that feeds it; null once that was deleted.
+    pub(crate) channel: Option<String>,
     /// Where it is in its life.
     #[schema(value_type = String, example = "IDLE", pattern = "^(IDLE|STARTING|RUNNING|COMPLETED)$")]
     pub(crate) state: BreakoutState,
@@ -317,6 +342,33 @@ pub(crate) struct Breakout {
     pub(crate) packaging: Packaging,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
+    /// Event that it belongs to.
+    pub(crate) event: Option<String>,
+    /// Words for the operator.
+    pub(crate) description: String,
+    /// Words to find it by.
+    pub(crate) tags: Vec<String>,
+    /// Which session of it this is, from 1; it goes up with every reset.
+    pub(crate) session: u32,
+    /// Whether the audience may see it while it is on air.
+    #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
+    pub(crate) curtain: &'static str,
+    /// Sessions that watch it now; null in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) viewers: Option<u64>,
+    /// Sessions of one user at a time; 0 is no limit.
+    pub(crate) device_limit: u32,
+    /// What is kept of viewers.
+    #[schema(value_type = String, example = "full", pattern = "^(full|anonymous|off)$")]
+    pub(crate) attendance: &'static str,
+    /// Whether an MP4 of the recording is made by itself.
+    pub(crate) mp4: bool,
+    /// Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those.
+    pub(crate) ingest_allow: Vec<String>,
+    /// RFC 3339; when it is meant to begin.
+    pub(crate) scheduled_at: Option<String>,
+    /// How long it is meant to last.
+    pub(crate) duration_minutes: Option<u32>,
     /// What had to be repaired when it started, in words.
     pub(crate) notice: Option<String>,
     /// What is being done about it, or could not be done.
@@ -327,6 +379,131 @@ pub(crate) struct Breakout {
     pub(crate) ended_at: Option<String>,
     /// RFC 3339.
     pub(crate) created_at: String,
+}
+
+/// Whose events and breakouts are billed together.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Account {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// What several breakouts belong to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Event {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Account that it belongs to.
+    pub(crate) account: String,
+    /// Unique name.
+    pub(crate) name: String,
+    /// Words for the operator.
+    pub(crate) description: String,
+    /// RFC 3339.
+    pub(crate) starts_at: Option<String>,
+    /// RFC 3339; breakouts end before.
+    pub(crate) ends_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+}
+
+/// What the archive keeps of one session of a breakout.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Recording {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Breakout.
+    pub(crate) breakout: String,
+    /// Session of the breakout, from 1.
+    pub(crate) session: u32,
+    /// Where it is in its life.
+    #[schema(value_type = String, example = "AVAILABLE", pattern = "^(RECORDING|CLOSING|AVAILABLE|FAILED)$")]
+    pub(crate) state: RecordingState,
+    /// Media, gaps not counted.
+    pub(crate) duration_seconds: f64,
+    /// Segments of all renditions.
+    pub(crate) segments: u64,
+    /// Bytes of all objects.
+    pub(crate) bytes: u64,
+    /// Stretches without media; `gaps.json` beside the playlist tells when.
+    pub(crate) gaps: u32,
+    /// Sum of those.
+    pub(crate) gap_seconds: f64,
+    /// Multivariant playlist on the shared distribution.
+    pub(crate) path: String,
+    /// Size of the MP4; null until there is one.
+    pub(crate) mp4_bytes: Option<u64>,
+    /// The newest job that makes the MP4.
+    pub(crate) mp4_job: Option<Job>,
+    /// What is wrong, in words.
+    pub(crate) problem: Option<String>,
+    /// RFC 3339.
+    pub(crate) started_at: String,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// Work that a worker does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Job {
+    /// Identifier.
+    pub(crate) id: String,
+    /// What is done.
+    #[schema(example = "mp4")]
+    pub(crate) kind: String,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// Where it is in its life.
+    #[schema(value_type = String, example = "RUNNING", pattern = "^(QUEUED|RUNNING|COMPLETED|FAILED|CANCELLED)$")]
+    pub(crate) state: JobState,
+    /// How much is done.
+    pub(crate) progress_percent: f64,
+    /// Tries begun.
+    pub(crate) attempts: u32,
+    /// Tries at most.
+    pub(crate) attempts_max: u32,
+    /// Why the last try failed, in words.
+    pub(crate) problem: Option<String>,
+    /// RFC 3339; null when none is due.
+    pub(crate) next_try_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339; of the last try.
+    pub(crate) started_at: Option<String>,
+    /// RFC 3339.
+    pub(crate) ended_at: Option<String>,
+}
+
+/// A viewer's session of a breakout.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ViewerSession {
+    /// Session, as in the signature.
+    pub(crate) session: String,
+    /// User, as in the signature.
+    pub(crate) user: Option<String>,
+    /// Address of the last request; null if it is not kept.
+    pub(crate) address: Option<String>,
+    /// User agent; null if it is not kept.
+    pub(crate) user_agent: Option<String>,
+    /// Browser by its user agent.
+    pub(crate) browser: Option<String>,
+    /// Operating system by its user agent.
+    pub(crate) os: Option<String>,
+    /// Bytes sent to it.
+    pub(crate) bytes: u64,
+    /// RFC 3339.
+    pub(crate) entered_at: String,
+    /// RFC 3339; of the last request.
+    pub(crate) seen_at: String,
+    /// RFC 3339; null while it watches.
+    pub(crate) exited_at: Option<String>,
+    /// Why it does not watch any more.
+    #[schema(example = "device-limit")]
+    pub(crate) exit_reason: Option<String>,
 }
 
 /// What becomes of a breakout's media.
@@ -352,8 +529,28 @@ pub(crate) struct PlayUrl {
     pub(crate) host_url: String,
     /// Opens in a browser.
     pub(crate) watch_url: String,
+    /// The MP4 of a recording, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mp4_url: Option<String>,
+    /// The same as cookies, for `host_url` without its query.
+    pub(crate) cookies: Vec<ViewerCookie>,
+    /// The viewer's session: give it again to renew the signature.
+    pub(crate) session: String,
+    /// The viewer.
+    pub(crate) user: Option<String>,
     /// RFC 3339.
     pub(crate) expires_at: String,
+}
+
+/// A signed cookie.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ViewerCookie {
+    /// Name.
+    pub(crate) name: String,
+    /// Value.
+    pub(crate) value: String,
+    /// Both with the attributes that a browser needs, as the value of a `Set-Cookie` field.
+    pub(crate) set_cookie: String,
 }
 
 /// A signed URL.
@@ -403,6 +600,8 @@ pub(crate) struct Watch {
     pub(crate) state: WatchState,
     /// Signed multivariant playlist.
     pub(crate) playlist_url: String,
+    /// RFC 3339; when the signature ends. It can be renewed before.
+    pub(crate) expires_at: String,
     /// What is wrong, in words.
     pub(crate) problem: Option<String>,
 }

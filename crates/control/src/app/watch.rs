@@ -3,30 +3,143 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use anabranch_db::{BreakoutRow, DistributionRow};
+use anabranch_db::{BreakoutRow, DistributionRow, Exit};
 use anabranch_model::BreakoutState;
-use anabranch_signing::{Credentials, Denied, KeySet, PublicKey, RequestUrl, verify};
+use anabranch_signing::{Credentials, Denied, KeySet, ParsedPolicy, PublicKey, RequestUrl, verify};
 
-use super::view::{Watch, WatchState};
+use super::play::{Bound, channel_of};
+use super::view::{PlayUrl, ViewerCookie, Watch, WatchState};
 use super::{App, Error};
+use crate::time;
+
+/// Longest time for which a signature is renewed, in seconds.
+const RENEWED_MAX_SECONDS: i64 = 12 * 60 * 60;
+
+/// What a viewer's signature has opened.
+struct Opened {
+    breakout: BreakoutRow,
+    /// Unsigned playlist.
+    address: String,
+    credentials: Credentials,
+    policy: Arc<ParsedPolicy>,
+}
 
 impl App {
-    pub(crate) async fn watch_show(&self, wanted: &str, query: &str, client: IpAddr) -> Result<Watch, Error> {
+    /// `recording` is the session of the breakout whose recording is asked for.
+    pub(crate) async fn watch_show(
+        &self,
+        wanted: &str,
+        recording: Option<u32>,
+        query: &str,
+        client: IpAddr,
+    ) -> Result<Watch, Error> {
+        let opened = self.opened(wanted, recording, query, client).await?;
+        let preview = opened.policy.claim("preview") == Some(&serde_json::Value::Bool(true));
+        let (found, content) = (&opened.breakout, &opened.breakout.content);
+        let state = match recording {
+            Some(_) => WatchState::Ended,
+            None if !content.curtain_up && !preview => WatchState::Waiting,
+            None => self.watch_state(found),
+        };
+        let problem =
+            if recording.is_some() { None } else { self.breakout_problem(found, "the sender is not connected") };
+        Ok(Watch {
+            name: content.name.clone(),
+            state,
+            playlist_url: format!("{}?{}", opened.address, opened.credentials.raw_query()),
+            expires_at: time::render_seconds(opened.policy.expires()),
+            problem,
+        })
+    }
+
+    /// Another signature for a viewer whose own has not ended yet: for the same session, and for as long again.
+    pub(crate) async fn watch_renew(&self, wanted: &str, query: &str, client: IpAddr) -> Result<PlayUrl, Error> {
+        let opened = self.opened(wanted, None, query, client).await?;
+        let bound = self.renewed(&opened).await?;
+        self.play(&opened.breakout, &bound).await
+    }
+
+    /// The cookies that open what the viewer's own signature opens (V57).
+    pub(crate) async fn stream_auth(
+        &self,
+        wanted: &str,
+        query: &str,
+        client: IpAddr,
+    ) -> Result<Vec<ViewerCookie>, Error> {
+        Ok(self.watch_renew(wanted, query, client).await?.cookies)
+    }
+
+    /// Notes that the viewer leaves; gives the cookies that clear his.
+    pub(crate) async fn stream_signout(
+        &self,
+        wanted: Option<&str>,
+        query: &str,
+        client: IpAddr,
+    ) -> Result<Vec<String>, Error> {
+        if let Some(wanted) = wanted {
+            let opened = self.opened(wanted, None, query, client).await?;
+            if let Some(session) = opened.policy.claim("session").and_then(|claim| claim.as_str()) {
+                let now = self.clock.now_ms();
+                self.db.viewer_left(&opened.breakout.id, session, Exit::SignedOut, now).await?;
+            }
+        }
+        let names = ["Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
+        let clear =
+            |name| format!("{}; Max-Age=0", self.cookie(format!("CloudFront-{name}"), String::new()).set_cookie);
+        Ok(names.into_iter().map(clear).collect())
+    }
+
+    async fn opened(&self, wanted: &str, recording: Option<u32>, query: &str, client: IpAddr) -> Result<Opened, Error> {
         // Without a signature nobody learns which breakouts exist.
         let credentials =
             Credentials::from_query(query).and_then(|found| found.ok_or(Denied::MissingKey)).map_err(forbidden)?;
-        let found = match self.db.breakout_find(wanted).await {
+        let breakout = match self.db.breakout_find(wanted).await {
             Err(anabranch_db::Error::NotFound { .. }) => return Err(forbidden(Denied::WrongResource)),
             found => found?,
         };
-        let distribution = self.distribution_serving(&found.channel).await?;
+        let (distribution, address) = match recording {
+            None => {
+                let distribution = self.distribution_serving(channel_of(&breakout)?).await?;
+                let address = self.play_address(&distribution.id, breakout.id.as_str());
+                (distribution, address)
+            }
+            Some(session) => {
+                let distribution = self.db.distribution_find(self.library.as_str()).await?;
+                let address = self.play_address(&distribution.id, &format!("{}/{session}", breakout.id));
+                (distribution, address)
+            }
+        };
         let keys = self.key_set(&distribution).await?;
-        let address = self.play_address(&distribution.id, &found.id);
         let url = request_url(&address, query).ok_or_else(|| Error::Forbidden("the edge has no address".to_owned()))?;
-        verify(&credentials, &keys, &url, client, self.clock.now_seconds()).map_err(forbidden)?;
-        let state = self.watch_state(&found);
-        let problem = self.breakout_problem(&found, "the sender is not connected");
-        Ok(Watch { name: found.name, state, playlist_url: format!("{address}?{}", credentials.raw_query()), problem })
+        let verified = verify(&credentials, &keys, &url, client, self.clock.now_seconds()).map_err(forbidden)?;
+        Ok(Opened { breakout, address, credentials, policy: verified.policy })
+    }
+
+    async fn renewed(&self, opened: &Opened) -> Result<Bound, Error> {
+        let text = |name| opened.policy.claim(name).and_then(|claim| claim.as_str()).map(str::to_owned);
+        let number = |name| opened.policy.claim(name).and_then(serde_json::Value::as_i64);
+        let now = self.clock.now_seconds();
+        let (Some(session), Some(made_at)) = (text("session"), number("iat")) else {
+            return Err(Error::Forbidden(
+                "the link has no session that could be renewed: ask for another link".to_owned(),
+            ));
+        };
+        if made_at < opened.breakout.revoked_before {
+            return Err(Error::Forbidden("the link was revoked".to_owned()));
+        }
+        if self.db.viewer_is_expelled(&opened.breakout.id, &session).await? {
+            return Err(Error::Forbidden(
+                "the session was shut out: the same user watches on another device".to_owned(),
+            ));
+        }
+        let lasts = opened.policy.expires().saturating_sub(made_at).clamp(1, RENEWED_MAX_SECONDS);
+        Ok(Bound {
+            expires: now + lasts,
+            block: opened.policy.address(),
+            user: text("user"),
+            session,
+            preview: opened.policy.claim("preview") == Some(&serde_json::Value::Bool(true)),
+        })
     }
 
     async fn key_set(&self, distribution: &DistributionRow) -> Result<KeySet, Error> {

@@ -8,21 +8,36 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
-use crate::app::App;
+use super::record::Operations;
+use super::scope;
+use crate::app::{Admission, App};
 
-/// Lets requests with a known token pass.
-pub(super) async fn require(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match bearer(request.headers()) {
-        Some(token) if app.tokens.admit(token) => next.run(request).await,
-        found => {
-            metrics::counter!("anabranch_api_unauthorised_total").increment(1);
-            let detail = match found {
-                None => "send an admin token as \"Authorization: Bearer TOKEN\"",
-                Some(_) => "the token is not one of this server",
-            };
-            Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed", detail).into_response()
+/// What requests are judged by.
+pub(super) struct Guard {
+    pub(super) app: Arc<App>,
+    pub(super) operations: Arc<Operations>,
+}
+
+/// Lets requests pass whose token has the scope that the operation needs, and does them in its name.
+pub(super) async fn require(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let app = &guard.app;
+    let shown = bearer(request.headers()).map(|token| app.tokens.admit(token, app.clock.now_ms()));
+    let detail = match shown {
+        Some(Admission::Granted(grant)) => {
+            let needed = scope::needed(guard.operations.name(&request));
+            if grant.may(needed) {
+                return anabranch_db::acting(&grant.name, next.run(request)).await;
+            }
+            metrics::counter!("anabranch_api_forbidden_total").increment(1);
+            let detail = format!("this needs a token with scope {}; this one has {}", needed.as_str(), grant.words());
+            return Problem::new(StatusCode::FORBIDDEN, "scope", "The token may not do this", detail).into_response();
         }
-    }
+        None => "send an API token as \"Authorization: Bearer TOKEN\"",
+        Some(Admission::Expired) => "the token has expired",
+        Some(Admission::Unknown) => "the token is not one of this server, or was revoked",
+    };
+    metrics::counter!("anabranch_api_unauthorised_total").increment(1);
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed", detail).into_response()
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {

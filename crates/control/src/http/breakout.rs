@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 
 use super::extract::{Answer, Body, OptionalBody, Query, Wanted, created, ok};
 use super::problem::Problem;
-use crate::app::view::{Breakout, List, PlayUrl};
-use crate::app::{App, BreakoutCreate, BreakoutQuery, PlayUrlCreate};
+use crate::app::view::{Breakout, List, PlayUrl, ViewerSession};
+use crate::app::{App, BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, PageQuery, PlayUrlCreate, Revoke};
 
 /// Makes a breakout, not on air.
 #[utoipa::path(
@@ -111,4 +111,73 @@ pub(super) async fn breakout_play_url(
     OptionalBody(request): OptionalBody<PlayUrlCreate>,
 ) -> Result<Answer<PlayUrl>, Problem> {
     Ok(ok(app.breakout_play_url(&id, &request).await?))
+}
+
+/// Makes a completed breakout ready for another session.
+#[utoipa::path(
+    post, path = "/v1/breakouts/{id}/reset", tag = "breakouts", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Breakout), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn breakout_reset(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<Breakout>, Problem> {
+    Ok(ok(app.breakout_event(&id, BreakoutEvent::Reset).await?))
+}
+
+/// Changes a breakout; what is missing stays as it is. Some of it is frozen once the breakout is over.
+#[utoipa::path(
+    patch, path = "/v1/breakouts/{id}", tag = "breakouts", security(("bearer" = [])), request_body = BreakoutPatch,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Breakout), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn breakout_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<BreakoutPatch>,
+) -> Result<Answer<Breakout>, Problem> {
+    Ok(ok(app.breakout_update(&id, &body.value).await?))
+}
+
+/// Raises or lowers the curtain: while it is down, edges refuse the audience within a second.
+#[utoipa::path(
+    put, path = "/v1/breakouts/{id}/curtain", tag = "breakouts", security(("bearer" = [])), request_body = CurtainPut,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Breakout), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn breakout_curtain(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<CurtainPut>,
+) -> Result<Answer<Breakout>, Problem> {
+    Ok(ok(app.breakout_curtain(&id, &body.value).await?))
+}
+
+/// Shuts one viewer session out, or refuses every signature that was made so far. A missing body means all of them.
+#[utoipa::path(
+    post, path = "/v1/breakouts/{id}/revoke", tag = "breakouts", security(("bearer" = [])), request_body = Option<Revoke>,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Breakout), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn breakout_revoke(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    OptionalBody(request): OptionalBody<Revoke>,
+) -> Result<Answer<Breakout>, Problem> {
+    Ok(ok(app.breakout_revoke(&id, &request).await?))
+}
+
+/// Lists who watches and has watched a breakout.
+#[utoipa::path(
+    get, path = "/v1/breakouts/{id}/viewers", tag = "breakouts", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name"), PageQuery),
+    responses((status = 200, body = List<ViewerSession>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn viewer_list(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<ViewerSession>>, Problem> {
+    Ok(ok(app.viewer_list(&id, &query).await?))
 }

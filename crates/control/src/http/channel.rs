@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::extract::{Answer, Body, Query, Tagged, Wanted, created, deleted, ok};
 use super::problem::Problem;
 use crate::app::view::{Channel, DistributionWhole, List, Planned};
-use crate::app::{App, ChannelCreate, DeleteQuery, DryRun, PageQuery};
+use crate::app::{App, ChannelCreate, ChannelPatch, DeleteQuery, DryRun, InputSwitch, PageQuery};
 
 /// Makes a channel, with an input and a distribution.
 #[utoipa::path(
@@ -105,4 +105,32 @@ pub(super) async fn channel_start(State(app): State<Arc<App>>, Wanted(id): Wante
 )]
 pub(super) async fn channel_stop(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<Channel>, Problem> {
     Ok(ok(app.channel_stop(&id).await?))
+}
+
+/// Changes a channel; what is missing stays as it is.
+#[utoipa::path(
+    patch, path = "/v1/channels/{id}", tag = "channels", security(("bearer" = [])), request_body = ChannelPatch,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn channel_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<ChannelPatch>,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_update(&id, &body.value).await?))
+}
+
+/// Puts another input of a channel in use. Its preference must be equal.
+#[utoipa::path(
+    post, path = "/v1/channels/{id}/switch", tag = "channels", security(("bearer" = [])), request_body = InputSwitch,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn channel_switch(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<InputSwitch>,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_switch(&id, &body.value).await?))
 }

@@ -27,7 +27,8 @@ pub(super) async fn distribution_create(
     if query.dry_run {
         return Ok(ok(app.distribution_create_planned(&body.value)?).into_response());
     }
-    let whole = app.distribution_create(&body.value, body.idempotency).await?;
+    let made = app.distribution_create(&body.value, body.idempotency).await;
+    let whole = made.map_err(|error| body.value.place(error))?;
     let etag = whole.distribution.etag.clone();
     Ok(Tagged(created(whole), etag).into_response())
 }
@@ -74,7 +75,8 @@ pub(super) async fn distribution_update(
     IfMatch(etag): IfMatch,
     body: Body<DistributionPut>,
 ) -> Result<Tagged<DistributionWhole>, Problem> {
-    let whole = app.distribution_update(&id, &body.value, etag.as_deref()).await?;
+    let changed = app.distribution_update(&id, &body.value, etag.as_deref()).await;
+    let whole = changed.map_err(|error| body.value.place(error))?;
     let etag = whole.distribution.etag.clone();
     Ok(Tagged(ok(whole), etag))
 }

@@ -4,19 +4,25 @@ mod auth;
 mod breakout;
 mod channel;
 mod distribution;
+mod event;
 mod extract;
 mod health;
 mod invalidation;
 mod key;
 mod key_group;
+mod log;
 mod node;
 mod operation;
 mod problem;
 mod record;
+mod recording;
+mod scope;
 mod sign;
 pub(crate) mod standby;
+mod token;
 mod ui;
 mod watch;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -55,7 +61,8 @@ impl Modify for Bearer {
 fn guarded() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(channel::channel_create, channel::channel_list))
-        .routes(routes!(channel::channel_show, channel::channel_delete))
+        .routes(routes!(channel::channel_show, channel::channel_update, channel::channel_delete))
+        .routes(routes!(channel::channel_switch))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
         .routes(routes!(channel::channel_distribution_create))
@@ -77,7 +84,11 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_forget))
         .routes(routes!(breakout::breakout_create, breakout::breakout_list))
-        .routes(routes!(breakout::breakout_show, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_show, breakout::breakout_update, breakout::breakout_delete))
+        .routes(routes!(breakout::breakout_reset))
+        .routes(routes!(breakout::breakout_curtain))
+        .routes(routes!(breakout::breakout_revoke))
+        .routes(routes!(breakout::viewer_list))
         .routes(routes!(breakout::breakout_start))
         .routes(routes!(breakout::breakout_stop))
         .routes(routes!(breakout::breakout_abort))
@@ -87,12 +98,36 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(key_group::key_group_create, key_group::key_group_list))
         .routes(routes!(key_group::key_group_show, key_group::key_group_update, key_group::key_group_delete))
         .routes(routes!(sign::sign))
+        .routes(routes!(event::account_create, event::account_list))
+        .routes(routes!(event::account_show, event::account_delete))
+        .routes(routes!(event::event_create, event::event_list))
+        .routes(routes!(event::event_show, event::event_update, event::event_delete))
+        .routes(routes!(recording::recording_list))
+        .routes(routes!(recording::recording_show, recording::recording_delete))
+        .routes(routes!(recording::recording_mp4))
+        .routes(routes!(recording::recording_play_url))
+        .routes(routes!(recording::job_list))
+        .routes(routes!(recording::job_show))
+        .routes(routes!(recording::job_cancel))
+        .routes(routes!(recording::job_retry))
+        .routes(routes!(log::log_list))
+        .routes(routes!(log::log_stream))
+        .routes(routes!(webhook::webhook_create, webhook::webhook_list))
+        .routes(routes!(webhook::webhook_show, webhook::webhook_update, webhook::webhook_delete))
+        .routes(routes!(webhook::webhook_rotate_secret))
+        .routes(routes!(webhook::webhook_test))
+        .routes(routes!(token::token_create, token::token_list))
+        .routes(routes!(token::token_revoke))
 }
 
 /// Operations that anybody may call.
 fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(watch::watch_show))
+        .routes(routes!(watch::watch_renew))
+        .routes(routes!(watch::stream_auth))
+        .routes(routes!(watch::recordings_auth))
+        .routes(routes!(watch::stream_signout))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi))
@@ -100,10 +135,11 @@ fn open() -> OpenApiRouter<Arc<App>> {
 
 /// Everything that is served, and the document of the API.
 pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi) {
-    let guarded = guarded().route_layer(from_fn_with_state(app.clone(), auth::require));
-    let (router, document) =
-        OpenApiRouter::with_openapi(Document::openapi()).merge(guarded).merge(open()).split_for_parts();
+    let document = document();
     let operations = Arc::new(record::Operations::of(&document));
+    let guard = Arc::new(auth::Guard { app: app.clone(), operations: operations.clone() });
+    let guarded = guarded().route_layer(from_fn_with_state(guard, auth::require));
+    let (router, _) = OpenApiRouter::new().merge(guarded).merge(open()).split_for_parts();
     let router = router
         .merge(node::router(app))
         .route("/", get(ui::page))
@@ -120,8 +156,14 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
 
 /// The document as it is served and committed.
 pub(crate) fn openapi_json() -> String {
-    let router = OpenApiRouter::with_openapi(Document::openapi()).merge(guarded()).merge(open());
-    let mut json = router.into_openapi().to_pretty_json().expect("a document made of strings is json");
+    let mut json = document().to_pretty_json().expect("a document made of strings is json");
     json.push('\n');
     json
+}
+
+fn document() -> utoipa::openapi::OpenApi {
+    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi()).merge(guarded()).merge(open());
+    let mut document = router.into_openapi();
+    scope::annotate(&mut document);
+    document
 }

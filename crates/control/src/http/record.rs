@@ -21,6 +21,7 @@ impl Operations {
                 (Method::GET, &item.get),
                 (Method::POST, &item.post),
                 (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
                 (Method::DELETE, &item.delete),
             ] {
                 if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {
@@ -31,7 +32,8 @@ impl Operations {
         Self(operations)
     }
 
-    fn name(&self, request: &Request) -> &str {
+    /// Operation id of a request; `none`, `node` or `ui` where there is none.
+    pub(super) fn name(&self, request: &Request) -> &str {
         let Some(route) = request.extensions().get::<MatchedPath>() else { return "none" };
         let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
         match self.0.get(&(method, route.as_str().to_owned())) {

@@ -37,7 +37,7 @@ impl Local {
     /// What a change of this version waits for: every edge that carries the class.
     fn waits_for_edges(&self, class: PriceClass, version: u64) -> Option<String> {
         let applied = self.observed.applied_where("edge", version, |node| self.nodes.carries(node, class));
-        waits("edge", &applied, version)
+        waits(&self.observed, "edge", &applied, version)
     }
 
     fn invalidation_status(&self, id: InvalidationId, class: PriceClass, version: u64) -> InvalidationStatus {

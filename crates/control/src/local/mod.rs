@@ -37,14 +37,17 @@ impl Provider for Local {
 
 /// The first role that does not act by `version` yet, in words.
 fn missing(observed: &Observed, roles: &[&str], version: u64) -> Option<String> {
-    roles.iter().find_map(|role| waits(role, &observed.applied(role, version), version))
+    roles.iter().find_map(|role| waits(observed, role, &observed.applied(role, version), version))
 }
 
-fn waits(role: &str, applied: &Applied, version: u64) -> Option<String> {
+fn waits(observed: &Observed, role: &str, applied: &Applied, version: u64) -> Option<String> {
     match applied {
         Applied::Yes => None,
         Applied::NoNode => Some(format!("waiting for {role}: no such node has reported")),
-        Applied::Behind(node) => Some(format!("waiting for {role} node {node:?} to apply version {version}")),
+        Applied::Behind(node) => {
+            let remedy = observed.remedy(node);
+            Some(format!("waiting for {role} node {node:?} to apply version {version}{remedy}"))
+        }
     }
 }
 
@@ -78,6 +81,8 @@ pub(crate) mod tests {
 
     pub(crate) fn config() -> Config {
         Config {
+            viewer_origins: Vec::new(),
+            events: crate::EventsConfig::default(),
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,
             edge_base_url: String::new(),

@@ -1,7 +1,9 @@
 //! The loop that makes wishes and facts meet. It takes no orders: a signal means 'look again'.
 
+mod audience;
 mod backoff;
 mod crash;
+mod facts;
 #[cfg(test)]
 mod faults;
 mod invalidate;
@@ -23,7 +25,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::App;
 use crate::assemble::Assembler;
+use audience::Audiences;
 
+pub(crate) use audience::LEFT_AFTER_MS;
 pub(crate) use crash::points;
 pub(crate) use note::note;
 pub(crate) use operate::Engine;
@@ -99,6 +103,12 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Longest time for which a snapshot is trusted to be as its version says; time alone changes some of its contents.
 const RECHECK: Duration = Duration::from_millis(500);
 
+/// Time between two looks at what of the log need not be kept.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Batches of the log deleted in one look.
+const PRUNES_PER_LOOK: usize = 10;
+
 /// Reports taken before the next look, so that a flood of them does not keep the loop from looking.
 const REPORTS_PER_LOOK: usize = 1024;
 
@@ -132,9 +142,12 @@ pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
+    audiences: Audiences,
     /// When the published snapshot was last compared with the rows.
     compared_at: Instant,
     traffic_written_at: Instant,
+    pruned_at: Instant,
+    active: facts::Active,
     /// The failure that was logged last, so that a lasting one makes one line.
     failing: Option<String>,
 }
@@ -149,7 +162,17 @@ impl Reconciler {
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
-        let reconciler = Self { app, reports, assembler, compared_at: now, traffic_written_at: now, failing: None };
+        let reconciler = Self {
+            app,
+            reports,
+            assembler,
+            audiences: Audiences::default(),
+            compared_at: now,
+            traffic_written_at: now,
+            pruned_at: now,
+            active: facts::Active::default(),
+            failing: None,
+        };
         Ok((reconciler, receiver))
     }
 
@@ -176,6 +199,8 @@ impl Reconciler {
             }
             let looked = self.look().await;
             self.note(looked);
+            // What it has written is news for readers of the log.
+            self.app.log_wake.notify_one();
             pace.looked();
         }
         while let Ok(report) = self.reports.try_recv() {
@@ -183,7 +208,11 @@ impl Reconciler {
         }
         let written = self.write_traffic().await;
         self.note(written);
+        let written = facts::write(&self.app, &mut self.active, &mut self.audiences).await;
+        self.note(written);
         let written = self.app.nodes_close().await;
+        self.note(written);
+        let written = self.app.tokens_write().await;
         self.note(written);
     }
 
@@ -204,16 +233,31 @@ impl Reconciler {
         self.publish().await?;
         self.write_packaging().await?;
         self.app.nodes_look().await?;
-        for fact in self.app.observed.take_facts() {
-            tracing::debug!(?fact, "reported");
-        }
+        facts::write(&self.app, &mut self.active, &mut self.audiences).await?;
+        self.app.tokens_follow().await?;
+        self.audiences.close(&self.app).await?;
         // What was reported may be what an operation waits for.
         self.app.drive.notify_one();
         if self.traffic_written_at.elapsed() >= TRAFFIC_WRITE {
             self.write_traffic().await?;
+            self.app.tokens_write().await?;
             self.traffic_written_at = Instant::now();
             if self.app.observed.entries() > 0 {
                 self.app.observed.forget(&self.app.db.live_ids().await?);
+            }
+        }
+        if self.pruned_at.elapsed() >= PRUNE_EVERY {
+            self.prune_log().await?;
+            self.pruned_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn prune_log(&self) -> Result<(), anabranch_db::Error> {
+        let retention = self.app.config.events.retention();
+        for _ in 0..PRUNES_PER_LOOK {
+            if self.app.db.log_prune(&retention, self.app.clock.now_ms()).await? == 0 {
+                break;
             }
         }
         Ok(())
@@ -249,7 +293,7 @@ impl Reconciler {
                 PackagingState::Blocked { reason } => Some(reason.as_str()),
                 PackagingState::Waiting | PackagingState::Live | PackagingState::Ended => None,
             };
-            if let Err(error) = self.app.db.breakout_problem(&breakout, problem).await {
+            if let Err(error) = self.app.db.breakout_problem(&breakout, problem, self.app.clock.now_ms()).await {
                 self.app.observed.write_again(&breakout);
                 unwritten.for_each(|(breakout, _)| self.app.observed.write_again(&breakout));
                 return Err(error);

@@ -295,7 +295,7 @@ async fn waits(app: &App, row: &mut OperationRow, words: &str) -> Result<(), ana
         let breakout = app.db.breakout_find(&row.subject).await?;
         if breakout.problem.as_deref() != Some(words) {
             tracing::warn!(breakout.id = %breakout.id, problem = words, "breakout is slow");
-            app.db.breakout_problem(&breakout.id, Some(words)).await?;
+            app.db.breakout_problem(&breakout.id, Some(words), app.clock.now_ms()).await?;
         }
     }
     Ok(())
@@ -349,13 +349,13 @@ async fn failed(
 async fn tell(app: &App, row: &OperationRow, problem: Option<&str>) -> Result<(), anabranch_db::Error> {
     let found = match row.plan.kind.split_once('.').map_or("", |(family, _)| family) {
         "channel" => match app.db.channel_find(&row.subject).await {
-            Ok(channel) => app.db.channel_problem(&channel.id, problem).await,
+            Ok(channel) => app.db.channel_problem(&channel.id, problem, app.clock.now_ms()).await,
             Err(error) => Err(error),
         },
         "breakout" => match app.db.breakout_find(&row.subject).await {
             Ok(breakout) => {
                 let words = problem.map(|problem| format!("waiting for the provider: {problem}"));
-                app.db.breakout_problem(&breakout.id, words.as_deref()).await
+                app.db.breakout_problem(&breakout.id, words.as_deref(), app.clock.now_ms()).await
             }
             Err(error) => Err(error),
         },

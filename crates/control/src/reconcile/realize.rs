@@ -2,7 +2,7 @@
 
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{ChannelRow, DistributionRow};
-use anabranch_model::{ChannelId, DistributionId, DistributionState, FailoverSpec, InputSpec};
+use anabranch_model::{ChannelId, DistributionId, DistributionState, InputSpec};
 use anabranch_provider::{
     DistributionStatus, Kind, NewDistribution, PipelineSpec, ProviderError, TAG_CHANNEL, TAG_PLANE, Tags,
 };
@@ -34,6 +34,13 @@ pub(super) async fn pipeline(app: &App, channel: &ChannelRow) -> Result<Option<S
         return Ok(None);
     }
     let inputs = app.db.channel_inputs(&channel.id).await?;
+    // What may push while a breakout is on air takes the place of the channel's list.
+    let session = match app.db.channel_session(&channel.id).await? {
+        Some(session) => Some(app.db.breakout_find(session.as_str()).await?),
+        None => None,
+    };
+    let allow = session.map(|row| row.content.ingest_allow).filter(|allow| !allow.is_empty());
+    let allow = allow.unwrap_or_else(|| channel.ingest_allow.clone());
     let spec = PipelineSpec {
         id: channel.id.clone(),
         name: channel.name.clone(),
@@ -41,9 +48,9 @@ pub(super) async fn pipeline(app: &App, channel: &ChannelRow) -> Result<Option<S
         window_seconds: channel.window_seconds,
         inputs: inputs
             .into_iter()
-            .map(|input| InputSpec { id: input.id, stream_key: input.stream_key, allow: Vec::new() })
+            .map(|input| InputSpec { id: input.id, stream_key: input.stream_key, allow: allow.clone() })
             .collect(),
-        failover: FailoverSpec::default(),
+        failover: channel.failover.clone(),
         tags: plane_tags(app),
     };
     app.provider.pipeline_ensure(&spec).await?;

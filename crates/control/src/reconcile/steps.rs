@@ -1,7 +1,7 @@
 //! What each recorded step does. Each may be repeated at any time, and looks at what is wanted now.
 
 use anabranch_db::operation::BREAKOUT_START;
-use anabranch_db::{BreakoutRow, ChannelRow, DistributionRow, OperationRow};
+use anabranch_db::{BreakoutRow, ChannelRow, DistributionRow, NewEntry, OperationRow};
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelState, DistributionState};
 
 use super::{Outcome, StepError, note, realize};
@@ -10,6 +10,7 @@ use crate::app::App;
 pub(super) async fn run(app: &App, operation: &OperationRow, step: &str) -> Result<Outcome, StepError> {
     match step {
         "pipeline.ensure" => pipeline_ensure(app, operation).await,
+        "pipeline.switch" => pipeline_switch(app, operation).await,
         "pipeline.run" => pipeline_run(app, operation).await,
         "pipeline.settled" => pipeline_settled(app, operation).await,
         "pipeline.delete" => pipeline_delete(app, operation).await,
@@ -39,7 +40,9 @@ pub(super) async fn undo(app: &App, operation: &OperationRow, step: &str) -> Res
             app.db.channel_observed(&channel.id, 0).await?;
             let why = operation.problem.as_deref().unwrap_or("it cannot be made");
             let problem = format!("nothing is left of it at the provider, since it could not be made: {why}");
-            app.db.channel_problem(&channel.id, Some(&problem)).await?;
+            app.db.channel_problem(&channel.id, Some(&problem), app.clock.now_ms()).await?;
+            let entry = NewEntry::stream("channel.rolled_back", "channel", channel.id.as_str()).channel(&channel.id);
+            app.db.log_add(&[entry.detail("reason", why)], app.clock.now_ms()).await?;
             note("channel", channel.id.as_str(), "rolled_back", why);
             Ok(Outcome::done())
         }
@@ -80,6 +83,14 @@ fn present<T>(found: Result<T, anabranch_db::Error>) -> Result<Option<T>, StepEr
 async fn pipeline_ensure(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     let Some(channel) = channel(app, operation).await? else { return Ok(Outcome::Obsolete) };
     Ok(Outcome::Done(realize::pipeline(app, &channel).await?))
+}
+
+async fn pipeline_switch(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
+    let Some(channel) = channel(app, operation).await? else { return Ok(Outcome::Obsolete) };
+    if let Some(chosen) = &channel.failover.chosen {
+        app.provider.pipeline_switch(&channel.id, chosen).await?;
+    }
+    Ok(Outcome::done())
 }
 
 /// Whether the channel is wanted running, and what it is to package.
@@ -138,7 +149,7 @@ async fn slow_channel(app: &App, channel: &ChannelRow, operation: &OperationRow,
         return Ok(());
     }
     tracing::warn!(channel.id = %channel.id, state = channel.state.as_str(), problem = words, "channel is slow");
-    Ok(app.db.channel_problem(&channel.id, Some(words)).await?)
+    Ok(app.db.channel_problem(&channel.id, Some(words), app.clock.now_ms()).await?)
 }
 
 async fn pipeline_delete(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
@@ -151,7 +162,7 @@ async fn pipeline_delete(app: &App, operation: &OperationRow) -> Result<Outcome,
 
 async fn channel_remove(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     let Some(channel) = channel(app, operation).await? else { return Ok(Outcome::done()) };
-    app.db.channel_remove(&channel.id).await?;
+    app.db.channel_remove(&channel.id, app.clock.now_ms()).await?;
     app.wake.notify_one();
     note("channel", channel.id.as_str(), "deleted", &channel.name);
     Ok(Outcome::done())
@@ -187,8 +198,14 @@ async fn distribution_ensure(app: &App, operation: &OperationRow) -> Result<Outc
 async fn tell_repair(app: &App, operation: &OperationRow, words: &str) -> Result<(), StepError> {
     tracing::warn!(operation.kind = operation.plan.kind, subject.id = operation.subject, reason = words, "repaired");
     note("distribution", &operation.subject, "repaired", words);
+    if operation.plan != BREAKOUT_START {
+        let subject = operation.plan.kind.split('.').next().unwrap_or("channel");
+        let subject = if subject == "distribution" { "distribution" } else { "channel" };
+        let entry = NewEntry::stream("distribution.repaired", subject, operation.subject.as_str());
+        app.db.log_add(&[entry.detail("reason", words)], app.clock.now_ms()).await?;
+    }
     if let Some(breakout) = breakout(app, operation).await? {
-        app.db.breakout_notice(&breakout.id, words).await?;
+        app.db.breakout_notice(&breakout.id, words, app.clock.now_ms()).await?;
     }
     Ok(())
 }
@@ -256,7 +273,7 @@ async fn distribution_delete(app: &App, operation: &OperationRow) -> Result<Outc
 
 async fn distribution_remove(app: &App, operation: &OperationRow) -> Result<Outcome, StepError> {
     let Some(row) = distribution(app, operation).await? else { return Ok(Outcome::done()) };
-    app.db.distribution_remove(&row.id).await?;
+    app.db.distribution_remove(&row.id, app.clock.now_ms()).await?;
     note("distribution", row.id.as_str(), "deleted", "");
     Ok(Outcome::done())
 }
@@ -268,7 +285,7 @@ async fn breakout_run(app: &App, operation: &OperationRow) -> Result<Outcome, St
     }
     if row.state == BreakoutState::Starting {
         app.db.breakout_ready(&row, app.clock.now_ms()).await?;
-        note("breakout", row.id.as_str(), "running", &row.name);
+        note("breakout", row.id.as_str(), "running", &row.content.name);
     }
     Ok(Outcome::done())
 }

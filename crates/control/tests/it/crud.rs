@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::delivery::config;
-use crate::support::{Server, TOKEN, answer, text};
+use crate::support::{Server, TOKEN, answer, own, text};
 
 #[tokio::test]
 async fn a_channel_comes_with_input_and_distribution() {
@@ -35,7 +35,7 @@ async fn a_channel_comes_with_input_and_distribution() {
     let snapshot = server.snapshot(|snapshot| !snapshot.channels.is_empty()).await;
     assert_eq!(snapshot.channels[0].inputs[0].stream_key, key);
     assert!(!snapshot.channels[0].running);
-    let spec = &snapshot.distributions[0];
+    let spec = own(&snapshot)[0];
     assert_eq!(spec.behaviors[0].path_pattern, "*.m3u8");
     assert_eq!(spec.default_behavior.trusted_key_groups, [snapshot.key_groups[0].id.clone()]);
     assert!(!snapshot.key_groups[0].keys.is_empty());
@@ -192,11 +192,11 @@ async fn deleting() {
     server.until("/v1/channels/c", |channel| channel["state"] == "Idle").await;
     assert_eq!(server.delete("/v1/channels/c").await.status, StatusCode::NO_CONTENT);
     server.get("/v1/channels/c").await.problem(404, "no channel");
-    server.get("/v1/breakouts/b").await.problem(404, "no breakout");
+    assert_eq!(server.get("/v1/breakouts/b").await.body["channel"], serde_json::Value::Null, "what was on air stays");
     let distribution = format!("/v1/distributions/{}", text(&channel["distribution"]["id"]));
     server.until(&distribution, |shown| shown["phase"] == "stale" && shown["enabled"] == false).await;
-    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
     server.apply().await;
     server.until(&distribution, |shown| shown["status"] == 404).await;
-    server.snapshot(|snapshot| snapshot.channels.is_empty() && snapshot.distributions.is_empty()).await;
+    server.snapshot(|snapshot| snapshot.channels.is_empty() && own(snapshot).is_empty()).await;
 }

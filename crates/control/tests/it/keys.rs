@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::delivery::config;
-use crate::support::{Server, text};
+use crate::support::{Server, own, text};
 
 /// An ECDSA P-256 key, made for this test.
 const P256: &str = "-----BEGIN PUBLIC KEY-----
@@ -69,7 +69,7 @@ async fn key_groups_open_distributions() {
     off["Enabled"] = json!(false);
     server.put(&path, json!({ "config": off })).await;
     server.delete(&path).await;
-    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
     server.apply().await;
     server.until(&path, |shown| shown["status"] == 404).await;
     assert_eq!(server.delete("/v1/key-groups/partners").await.status, StatusCode::NO_CONTENT);

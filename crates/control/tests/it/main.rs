@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod archive;
+mod audience;
 mod crud;
 mod delivery;
 mod flow;
 mod keys;
+mod log;
 mod node;
 mod pages;
 mod play;
 mod provider;
 mod support;
+mod webhook;

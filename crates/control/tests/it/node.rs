@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anabranch_model::{
-    BreakoutId, Briefing, DistributionId, InstanceId, PlaneId, Report, ReportBatch, SpoolId, Traffic,
+    BreakoutId, Briefing, DistributionId, InstanceId, PlaneId, Report, ReportBatch, SpoolId, Traffic, VIEWERS_MAX,
+    ViewerSeen,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, NODE_TOKEN, NOW_MS, ORIGIN, Server, TOKEN, answer, text};
+use crate::support::{Answer, NODE_TOKEN, NOW_MS, ORIGIN, Server, TOKEN, answer, own, text};
 
 /// A node by hand.
 struct Node<'a> {
@@ -57,13 +58,12 @@ async fn send(server: &Server, batch: &Value) -> Answer {
 }
 
 fn batch(spool: &SpoolId, sequence: u64, traffic: Vec<Traffic>) -> Value {
-    let batch = ReportBatch {
-        node: "edge-1".parse().unwrap(),
-        spool: spool.clone(),
-        sequence,
-        reports: vec![Report::Traffic(traffic)],
-    };
-    serde_json::to_value(batch).unwrap()
+    batch_of(spool, sequence, Report::Traffic(traffic))
+}
+
+fn batch_of(spool: &SpoolId, sequence: u64, report: Report) -> Value {
+    let node = "edge-1".parse().unwrap();
+    serde_json::to_value(ReportBatch { node, spool: spool.clone(), sequence, reports: vec![report] }).unwrap()
 }
 
 async fn node_shown(server: &Server, name: &str, state: &str) -> Value {
@@ -110,13 +110,13 @@ async fn a_held_request_is_answered_when_something_changes() {
     let began = Instant::now();
     server.channel("c").await;
     let mut second = briefing(held.await.unwrap());
-    // Two things are made, one after the other.
-    if second.snapshot.distributions.is_empty() {
+    // Pipeline and distribution are made one after the other.
+    while own(&second.snapshot).is_empty() {
         second = briefing(node.ask(Some(&first.plane), second.snapshot.version).await.unwrap());
     }
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(second.snapshot.version > first.snapshot.version);
-    assert_eq!(second.snapshot.distributions.len(), 1);
+    assert_eq!(own(&second.snapshot).len(), 1);
     assert!(second.snapshot.channels.is_empty(), "stream keys are no edge's business");
 }
 
@@ -137,7 +137,7 @@ async fn held_requests_end_with_the_server() {
 async fn a_change_waits_for_every_node_that_is_there() {
     let mut server = Server::start().await;
     let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
-    let snapshot = server.snapshot(|snapshot| snapshot.distributions.len() == 1).await;
+    let snapshot = server.snapshot(|snapshot| own(snapshot).len() == 1).await;
     let server = &server;
     let (one, two) = (Node::new(server, "edge-1"), Node::new(server, "edge-2"));
     let plane = one.first().await.plane;
@@ -188,6 +188,32 @@ async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for() {
         }
         distribution_status(&server, &distribution, "Deployed").await;
     }
+}
+
+#[tokio::test]
+async fn a_node_whose_held_request_is_cut_is_silent_within_seconds_and_still_waited_for() {
+    let mut server = Server::start().await;
+    let node = Node::new(&server, "edge-1");
+    let first = node.first().await;
+    let held = node.ask(Some(&first.plane), first.snapshot.version);
+    node_shown(&server, "edge-1", "connected").await;
+    held.abort();
+    // The cut counts from when the server sees it.
+    let mut seconds = 0;
+    while server.get("/v1/nodes").await.body["items"].as_array().unwrap().iter().all(|node| node["state"] != "silent") {
+        seconds += 6;
+        assert!(seconds < 300, "it is never silent");
+        server.clock.set_ms(NOW_MS + seconds * 1000);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
+    let version = server.snapshot(|snapshot| snapshot.distributions.len() == 1).await.version;
+    server.applied("edge", version).await;
+    let path = format!("/v1/distributions/{distribution}");
+    let told = |distribution: &Value| text(&distribution["waiting_for"]).contains("`anabranch node forget edge-1`");
+    assert_eq!(server.until(&path, told).await["status"], "InProgress");
+    assert_eq!(server.delete("/v1/nodes/edge-1").await.status, StatusCode::NO_CONTENT);
+    distribution_status(&server, &distribution, "Deployed").await;
 }
 
 #[tokio::test]
@@ -304,7 +330,7 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     send(&server, &batch(&spool, 0, vec![one.clone()])).await.problem(422, "numbered");
     let mut foreign = batch(&spool, 1, vec![one.clone()]);
     foreign["reports"] = json!([{ "Applied": { "role": "edge", "node": "n", "version": 1 } }]);
-    send(&server, &foreign).await.problem(422, "traffic only");
+    send(&server, &foreign).await.problem(422, "traffic and viewers only");
     foreign["node"] = json!("../x");
     send(&server, &foreign).await.problem(422, "identifier");
     let path = format!("/v1/distributions/{id}");
@@ -312,6 +338,45 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     // The refused number is still free.
     assert_eq!(send(&server, &batch(&spool, 1, vec![one])).await.status, StatusCode::OK);
     assert_eq!(server.get(&path).await.body["requests_total"], 1);
+}
+
+#[tokio::test]
+async fn batches_of_viewers_are_taken_within_their_limits() {
+    let server = Server::start().await;
+    let spool = SpoolId::random();
+    let seen = ViewerSeen {
+        breakout: BreakoutId::random(),
+        session: "é".repeat(128),
+        user: "u1".to_owned(),
+        address: "2001:db8::1".to_owned(),
+        user_agent: "é".repeat(256),
+        first_ms: NOW_MS,
+        last_ms: NOW_MS,
+        bytes: 1,
+    };
+    let with = |change: fn(&mut ViewerSeen)| {
+        let mut changed = seen.clone();
+        change(&mut changed);
+        batch_of(&spool, 1, Report::Viewers(vec![seen.clone(), changed]))
+    };
+    for (bad, words) in [
+        (batch_of(&spool, 1, Report::Viewers(vec![seen.clone(); VIEWERS_MAX + 1])), "rows"),
+        (with(|seen| seen.session.push('x')), "characters"),
+        (with(|seen| seen.session.clear()), "characters"),
+        (with(|seen| seen.user = "x".repeat(129)), "characters"),
+        (with(|seen| seen.user_agent.push('x')), "too long"),
+        (with(|seen| seen.address = "x".repeat(65)), "too long"),
+        (with(|seen| seen.last_ms -= 1), "first"),
+        (with(|seen| seen.first_ms = -1), "first"),
+        (with(|seen| seen.bytes = u64::MAX), "count"),
+    ] {
+        send(&server, &bad).await.problem(422, words);
+    }
+    // Twice is once.
+    for _ in 0..2 {
+        let taken = send(&server, &with(|seen| seen.user.clear())).await;
+        assert_eq!((taken.status, &taken.body), (StatusCode::OK, &json!({ "acknowledged": 1 })));
+    }
 }
 
 #[tokio::test]

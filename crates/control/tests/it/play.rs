@@ -116,7 +116,10 @@ async fn a_watch_page_is_opened_by_the_play_url() {
     // Without a token.
     let ask = |path: String| answer(server.client.get(format!("{}{path}", server.base)));
     let watch = ask(format!("/v1/watch/{id}?{query}")).await.body;
-    assert_eq!(watch, json!({"name": "b", "state": "waiting", "playlist_url": play["url"], "problem": null}));
+    let expected = json!({
+        "name": "b", "state": "waiting", "playlist_url": play["url"], "expires_at": play["expires_at"], "problem": null
+    });
+    assert_eq!(watch, expected);
     ask(format!("/v1/watch/{id}")).await.problem(403, "does not open");
     ask(format!("/v1/watch/other?{query}")).await.problem(403, "does not open");
     ask(format!("/v1/watch/nothing?{query}")).await.problem(403, "does not open");

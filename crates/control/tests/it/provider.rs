@@ -140,7 +140,7 @@ async fn orphans_are_removed_after_a_grace_time() {
     let console = console(&server).await;
     // The rows are gone, as after a restored backup; what they made is not.
     console.channel_retire("c", 1).await.unwrap();
-    console.channel_remove(&text(&channel["id"]).parse().unwrap()).await.unwrap();
+    console.channel_remove(&text(&channel["id"]).parse().unwrap(), NOW_MS).await.unwrap();
     let orphans = |swept: &Value| -> Vec<String> {
         let mut kinds: Vec<String> =
             swept["orphans"].as_array().unwrap().iter().map(|one| text(&one["kind"]).to_owned()).collect();

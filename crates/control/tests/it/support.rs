@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control};
+use anabranch_control::{Config, Control, EventsConfig};
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
@@ -60,18 +60,23 @@ impl Server {
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
+            viewer_origins: vec!["https://app.example.com".into()],
             node_token: Some(NODE_TOKEN.into()),
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,
+            events: EventsConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
         let (reports, received) = mpsc::channel(64);
-        let (control, snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        let (control, mut snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
         control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
         let task = tokio::spawn(control.run(listener, shutdown.clone()));
+        // The distribution of recordings comes by itself; tests begin after it.
+        let library = snapshots.wait_for(|snapshot| !snapshot.distributions.is_empty());
+        tokio::time::timeout(PATIENCE, library).await.expect("the first distribution comes").unwrap();
         let client = reqwest::Client::new();
         let base = format!("http://{address}");
         Self { base, client, clock, reports, snapshots, first_token, dir, db, shutdown, task }
@@ -81,6 +86,14 @@ impl Server {
         self.shutdown.cancel();
         drop(self.client);
         self.task.await.unwrap();
+        self.db.close().await;
+        self.dir
+    }
+
+    /// Ends it without a word, as a process that is killed: nothing is drained, nothing is written at the end.
+    pub(crate) async fn kill(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
         self.db.close().await;
         self.dir
     }
@@ -103,6 +116,10 @@ impl Server {
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.call(Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body)).await
     }
 
     pub(crate) async fn act(&self, path: &str) -> Answer {
@@ -182,4 +199,12 @@ impl Answer {
         assert!(!text(&self.body["title"]).is_empty());
         assert!(text(&self.body["detail"]).contains(words), "{}", self.body);
     }
+}
+
+/// Distributions but the one that recordings and the media library share, which is always there.
+pub(crate) fn own(snapshot: &Snapshot) -> Vec<&anabranch_model::DistributionSpec> {
+    let library = |spec: &&anabranch_model::DistributionSpec| {
+        !spec.behaviors.iter().any(|behavior| behavior.path_pattern == "/media-manager/*")
+    };
+    snapshot.distributions.iter().filter(library).collect()
 }

@@ -1,12 +1,11 @@
 //! Backups of a file in use, and their way back.
 
-use std::collections::BTreeMap;
+use anabranch_db::{Db, Error, LogFilter, LogOrder, LogRange, NewLocalDistribution, PageRequest, Wish};
+use std::collections::BTreeSet;
 
-use anabranch_db::{Db, Error, NewLocalDistribution, Wish};
-use anabranch_model::{ChannelId, ChannelSpec, DistributionId};
+use anabranch_model::DistributionId;
 
 use crate::channel;
-use crate::journal::spec;
 use crate::scratch::{Engine, Scratch, open_on};
 
 fn file_of(scratch: &Scratch) -> std::path::PathBuf {
@@ -21,23 +20,20 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     let (scratch, db, group) = open_on(Engine::Sqlite).await;
     let database = file_of(&scratch);
     db.channel_create(&channel("first", &group), 1).await.unwrap();
-    let told = ChannelSpec { name: "first".into(), ..spec(&ChannelId::random()) };
-    db.local_pipeline_ensure(&told, &BTreeMap::new(), 1).await.unwrap();
     let own = NewLocalDistribution {
         id: DistributionId::random(),
-        reference: "r".into(),
+        reference: "own".into(),
         config: "{}".into(),
-        domain: "e.cdn.localhost".into(),
+        domain: "own.cdn.localhost".into(),
+        tags: std::collections::BTreeMap::new(),
         enabled: true,
-        tags: BTreeMap::new(),
     };
     db.local_distribution_create(&own, 1).await.unwrap();
     let writer = {
         let db = db.clone();
         tokio::spawn(async move {
             for number in 0..100 {
-                let spec = ChannelSpec { name: format!("c{number}"), ..spec(&ChannelId::random()) };
-                db.local_pipeline_ensure(&spec, &BTreeMap::new(), 1).await.unwrap();
+                db.channel_create(&channel(&format!("c{number}"), &group), 1).await.unwrap();
             }
         })
     };
@@ -48,20 +44,27 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     assert_eq!(Db::check_backup(&copy).await.unwrap(), backup);
     let before = db.snapshot(1).await.unwrap();
     assert!(backup.snapshot <= before.version);
+    let logged = db.log_newest().await.unwrap();
     db.close().await;
 
-    let version = Db::revive(&copy).await.unwrap();
+    let version = Db::revive(&copy, 9).await.unwrap();
     assert!(!copy.with_file_name("copy-wal").exists(), "all of it is in the one file");
     let db = Db::open(&copy).await.unwrap();
     let after = db.snapshot(1).await.unwrap();
     assert_eq!(after.version, version);
     assert!(after.version > before.version, "edges take it for the newest");
-    // Every change is one version: what was there at that version, and nothing of later.
-    assert_eq!(after.channels.len() as u64, backup.snapshot - 2);
-    assert!(after.channels.iter().any(|channel| channel.name == "first"));
+    // What was there at one moment, and nothing of later.
+    let page = db.channel_page(&PageRequest { limit: 200, after: None }).await.unwrap();
+    let names: BTreeSet<_> = page.items.into_iter().map(|channel| channel.name).collect();
+    assert!(names.contains("first"));
+    assert!((0..names.len() - 1).all(|number| names.contains(&format!("c{number}"))), "{names:?}");
     let log = &after.invalidations[&own.id];
     assert!(log.floor > before.invalidations[&own.id].last(), "what is cached is of no use any more");
     db.channel_wish("first", Wish::Run, 2).await.unwrap();
+    let range = LogRange { after: None, before: None, order: LogOrder::NewestFirst, limit: 3 };
+    let entries = db.log_page(&LogFilter::default(), &range).await.unwrap().entries;
+    assert_eq!(entries[2].word, "database.restored");
+    assert!(entries[2].sequence > logged, "no number stands for two entries");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Distributions of their own, keys in groups, invalidations, and the migration to them.
 
 use anabranch_db::{
-    Change, Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewInvalidation,
-    NewKey, NewKeyGroup, NewLocalDistribution, NewLocalInvalidation, PageRequest, Retire,
+    Change, Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, LogFilter,
+    LogOrder, LogRange, NewInvalidation, NewKey, NewKeyGroup, NewLocalDistribution, NewLocalInvalidation, PageRequest,
+    Retire, acting,
 };
 use anabranch_model::{
     DistributionId, DistributionPhase, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId,
@@ -40,12 +41,67 @@ fn order(distribution: &DistributionId, reference: &str, paths: &[&str]) -> NewI
 
 both!(
     a_configuration_changes_by_generations,
+    what_operators_do_is_written,
     references_and_aliases_belong_to_one_distribution,
     what_a_configuration_names_must_exist_and_stay,
     a_key_may_be_in_several_groups,
     invalidations_are_numbered_and_repeatable,
     a_log_that_is_full_raises_its_floor,
 );
+
+async fn what_operators_do_is_written(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    acting("anna", async {
+        db.key_create(&key("K1", &["default"]), 1).await.unwrap();
+        db.key_create(&key("K2", &[]), 2).await.unwrap();
+        db.key_group_create(&group("more", &["K1"]), 3).await.unwrap();
+        db.key_group_update("more", &["K2".into()], 4).await.unwrap();
+        db.key_group_update("more", &[], 5).await.unwrap();
+        db.key_group_delete("more", 6).await.unwrap();
+        db.key_delete("K2", 7).await.unwrap();
+    })
+    .await;
+    let new = distribution(&[]);
+    db.distribution_create(&new, None, 8).await.unwrap();
+    db.distribution_observed(&new.id, &new.id, 1).await.unwrap();
+    db.distribution_confirm(&new.id, 1, 9).await.unwrap();
+    let one = order(&new.id, "r", &["/a*"]);
+    db.invalidation_create(&one, 10).await.unwrap();
+    db.invalidation_create(&one, 10).await.unwrap();
+    db.invalidations_confirm(std::slice::from_ref(&one.id), 11).await.unwrap();
+    db.invalidations_confirm(std::slice::from_ref(&one.id), 11).await.unwrap();
+    let off = DistributionContent { enabled: false, config: "off".into(), ..new.content.clone() };
+    db.distribution_update(new.id.as_str(), &off, None, 12).await.unwrap();
+    db.distribution_update(new.id.as_str(), &off, None, 12).await.unwrap();
+    db.distribution_retire(new.id.as_str(), &off, Retire::Asked, None, 13).await.unwrap();
+    db.distribution_remove(&new.id, 14).await.unwrap();
+    let range = LogRange { after: None, before: None, order: LogOrder::OldestFirst, limit: 100 };
+    let entries = db.log_page(&LogFilter::default(), &range).await.unwrap().entries;
+    let told: Vec<_> = entries.iter().map(|entry| (entry.at, entry.word.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (1, "key.created"),
+            (2, "key.created"),
+            (3, "key_group.created"),
+            (4, "key_group.updated"),
+            (5, "key_group.updated"),
+            (6, "key_group.deleted"),
+            (7, "key.deleted"),
+            (8, "distribution.created"),
+            (9, "distribution.deployed"),
+            (10, "invalidation.created"),
+            (11, "invalidation.completed"),
+            (12, "distribution.updated"),
+            (12, "distribution.in_progress"),
+            (13, "distribution.stale"),
+            (14, "distribution.deleted"),
+        ]
+    );
+    assert!(entries[..7].iter().all(|entry| entry.actor.as_deref() == Some("anna")));
+    assert!(entries.iter().all(|entry| !entry.details.to_string().contains("private")));
+    assert_eq!(entries[9].details["first"], "/a*");
+}
 
 async fn a_configuration_changes_by_generations(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
@@ -74,7 +130,7 @@ async fn a_configuration_changes_by_generations(engine: Engine) {
     let open = db.operations_due(7).await.unwrap();
     assert_eq!(open.iter().map(|row| row.plan.kind).collect::<Vec<_>>(), ["distribution.delete"], "newer wishes win");
     assert!(matches!(db.distribution_update(id, &new.content, None, 7).await, Err(Error::NotNow { .. })));
-    db.distribution_remove(&new.id).await.unwrap();
+    db.distribution_remove(&new.id, 8).await.unwrap();
     assert!(matches!(db.distribution_find(id).await, Err(Error::NotFound { .. })));
 }
 
@@ -117,7 +173,7 @@ async fn what_a_configuration_names_must_exist_and_stay(engine: Engine) {
     assert!(matches!(db.distribution_create(&nowhere, None, 1).await, Err(Error::Dangling { subject: "channel", .. })));
     let new = distribution(&[group.clone(), group.clone()]);
     db.distribution_create(&new, None, 1).await.unwrap();
-    let refused = db.key_group_delete("default").await.unwrap_err().to_string();
+    let refused = db.key_group_delete("default", 9).await.unwrap_err().to_string();
     assert!(refused.contains(new.id.as_str()), "{refused}");
     let refused =
         db.distribution_retire(new.id.as_str(), &new.content, Retire::Asked, None, 1).await.unwrap_err().to_string();
@@ -157,15 +213,15 @@ async fn a_key_may_be_in_several_groups(engine: Engine) {
     let groups = db.key_find("K1").await.unwrap().groups;
     assert!(groups.len() == 2 && groups.contains(&default) && groups.contains(&made.id));
     assert_eq!(db.keys_of_group(&made.id).await.unwrap().len(), 2);
-    let refused = db.key_delete("K1").await.unwrap_err().to_string();
+    let refused = db.key_delete("K1", 9).await.unwrap_err().to_string();
     assert!(refused.contains("default, more"), "{refused}");
     let version = db.snapshot_version().await.unwrap();
-    db.key_group_update("more", &["K1".into(), "K2".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into(), "K2".into()], 9).await.unwrap();
     assert_eq!(db.snapshot_version().await.unwrap(), version, "the same keys are no change");
-    db.key_group_update("more", &["K1".into()]).await.unwrap();
+    db.key_group_update("more", &["K1".into()], 9).await.unwrap();
     assert!(db.snapshot_version().await.unwrap() > version);
-    db.key_delete("K2").await.unwrap();
-    db.key_group_delete("more").await.unwrap();
+    db.key_delete("K2", 9).await.unwrap();
+    db.key_group_delete("more", 9).await.unwrap();
     assert_eq!(db.key_find("K1").await.unwrap().groups, [default]);
     assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
 }
@@ -255,7 +311,8 @@ async fn rows_of_the_first_schema_are_taken_over() {
     let mut conn = raw_new(&path).await;
     sqlx::raw_sql(first).execute(&mut conn).await.unwrap();
     sqlx::raw_sql(
-        "INSERT INTO key_groups VALUES ('g1', 'default', 1);
+        "INSERT INTO tokens VALUES (zeroblob(32), 'admin', 1);
+         INSERT INTO key_groups VALUES ('g1', 'default', 1);
          INSERT INTO keys VALUES ('K1', 'g1', 'first', 'private', 'public', 1, NULL, NULL);
          INSERT INTO channels VALUES ('c1', 'c', '', 0, 'Idle', 1, 6, 60, NULL, 1, 1, NULL, NULL);
          INSERT INTO inputs VALUES ('i1', 'c1', 0, 'secret');
@@ -282,6 +339,9 @@ async fn rows_of_the_first_schema_are_taken_over() {
     db.local_distribution_fill(&row.id, "{}").await.unwrap();
     assert_eq!(db.distribution_find("E1").await.unwrap().config.as_deref(), Some("{}"));
     assert!(db.operations_due(3).await.unwrap().is_empty() && db.operations_heal(3).await.unwrap() == 0);
+    let (_, tokens) = db.tokens_live().await.unwrap();
+    assert_eq!((tokens[0].hash, tokens[0].name.as_str()), ([0; 32], "admin"));
+    assert_eq!(tokens[0].scopes, ["admin"], "tokens of before may do everything");
 }
 
 async fn raw_new(path: &std::path::Path) -> sqlx::sqlite::SqliteConnection {

@@ -7,11 +7,12 @@ mod delivery;
 mod engines;
 mod journal;
 mod lead;
+mod log;
 mod scratch;
 
 use anabranch_db::{
-    Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution, NewInput, NewKey,
-    PageRequest, Wish,
+    BreakoutContent, Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution,
+    NewInput, NewKey, PageRequest, Wish,
 };
 use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
@@ -28,6 +29,8 @@ fn channel(name: &str, group: &KeyGroupId) -> NewChannel {
         name: name.into(),
         description: String::new(),
         segment_target_seconds: 6,
+        failover: anabranch_model::FailoverSpec::default(),
+        ingest_allow: Vec::new(),
         window_seconds: 60,
         inputs: vec![NewInput { id: InputId::random(), stream_key: format!("key of {name}") }],
         distribution: distribution(std::slice::from_ref(group)),
@@ -56,7 +59,12 @@ fn distribution(groups: &[KeyGroupId]) -> NewDistribution {
 }
 
 fn breakout(name: &str, channel: &str) -> NewBreakout {
-    NewBreakout { id: BreakoutId::random(), name: name.into(), channel: channel.into(), idempotency: None }
+    NewBreakout {
+        id: BreakoutId::random(),
+        content: BreakoutContent::named(name.into()),
+        channel: channel.into(),
+        idempotency: None,
+    }
 }
 
 both!(
@@ -158,7 +166,7 @@ async fn what_nodes_are_told_raises_the_version_and_wishes_do_not(engine: Engine
     };
     db.key_create(&key, 1).await.unwrap();
     assert!(raised(&db).await);
-    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow")).await.unwrap();
+    db.channel_problem(&db.channel_find("c").await.unwrap().id, Some("slow"), 9).await.unwrap();
     assert!(!raised(&db).await, "nodes are not told of problems");
 }
 
@@ -228,7 +236,7 @@ async fn pages_go_on_where_they_ended_even_after_deletes(engine: Engine) {
     }
     let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
     let gone = db.channel_retire("b", 4).await.unwrap();
-    db.channel_remove(&gone.id).await.unwrap();
+    db.channel_remove(&gone.id, 5).await.unwrap();
     let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
     assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(second.next, None);

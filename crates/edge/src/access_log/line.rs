@@ -12,7 +12,8 @@ use super::text::{json, w3c};
 use super::{AccessLog, Entry};
 use crate::config::AccessLogFormat;
 use crate::record::{Counters, Outcome};
-use crate::request::{Lines, Request, Tls};
+use crate::request::{Lines, Request, Tls, Version};
+use crate::river::Unread;
 use crate::worker::Worker;
 
 /// Most bytes of a value that a viewer chose freely.
@@ -32,6 +33,7 @@ pub(super) struct Facts {
     pub(super) client: IpAddr,
     /// 0 if it is not known.
     pub(super) port: u16,
+    /// Empty, as are version, host and path, if the request could not be read.
     pub(super) method: &'static str,
     pub(super) scheme: &'static str,
     pub(super) version: &'static str,
@@ -43,7 +45,7 @@ pub(super) struct Facts {
     pub(super) user_agent: Option<Box<[u8]>>,
     pub(super) forwarded_for: Option<Box<[u8]>>,
     /// Bytes of the request, its body as far as it was read for the origin.
-    pub(super) received: u64,
+    pub(super) received: Option<u64>,
     /// Microseconds from the request to the head of its answer.
     pub(super) first_byte_us: u64,
     pub(super) content_type: Option<Box<[u8]>>,
@@ -108,13 +110,61 @@ impl Line {
             referer: None,
             user_agent: None,
             forwarded_for: None,
-            received: head_bytes(request) + body_bytes,
+            received: Some(head_bytes(request) + body_bytes),
             first_byte_us: micros(notes.began),
             content_type: None,
             content_length: None,
             range: None,
         };
         facts.read_request(request);
+        facts.read_answer(head);
+        Self {
+            facts,
+            began: notes.began,
+            ending: Ending::default(),
+            clock: worker.clock().clone(),
+            log: worker.access_log().cloned(),
+        }
+    }
+
+    /// The line of what could not be read as a request: who sent it, how much, and the answer.
+    pub(crate) fn unread(
+        worker: &Worker,
+        unread: &Unread<'_>,
+        (notes, request_id): (Notes, String),
+        head: &[u8],
+    ) -> Self {
+        let (viewer, nobody) = (unread.viewer, &worker.metrics().nobody);
+        let version = match viewer.connection.version {
+            // A connection that could still become one of HTTP/1.0, or of something else.
+            Version::Http10 | Version::Http11 => "",
+            known => known.as_str(),
+        };
+        let mut facts = Facts {
+            distribution: nobody.series.distribution.clone(),
+            domain: nobody.series.domain.clone(),
+            behavior: nobody.behavior.clone(),
+            breakout: None,
+            session: None,
+            request_id,
+            client: viewer.address,
+            port: viewer.connection.port,
+            method: "",
+            scheme: viewer.scheme().as_str(),
+            version,
+            tls: viewer.connection.tls,
+            host: Box::default(),
+            path: Box::default(),
+            query: None,
+            referer: None,
+            user_agent: None,
+            forwarded_for: None,
+            received: unread.received,
+            first_byte_us: micros(notes.began),
+            content_type: None,
+            content_length: None,
+            range: None,
+        };
         facts.read_answer(head);
         Self {
             facts,
@@ -206,7 +256,7 @@ fn head_bytes(request: &Request<'_>) -> u64 {
     let first = request.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
     let fields = match request.lines {
         Lines::Raw(raw) => raw.len(),
-        Lines::Map(_) => request.lines.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum(),
+        _ => request.lines.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum(),
     };
     (first + fields) as u64
 }

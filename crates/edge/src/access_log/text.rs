@@ -116,7 +116,7 @@ pub(super) fn w3c(facts: &Facts, end: &End, location: &str) -> Vec<u8> {
     row.escaped(Some(location.as_bytes()));
     row.plain(end.sent);
     row.plain(facts.client);
-    row.plain(facts.method);
+    row.escaped(Some(facts.method.as_bytes()));
     row.escaped(Some(facts.domain.as_bytes()));
     row.escaped(Some(&facts.path));
     row.plain(format_args!("{:03}", end.status()));
@@ -128,13 +128,13 @@ pub(super) fn w3c(facts: &Facts, end: &End, location: &str) -> Vec<u8> {
     row.plain(&facts.request_id);
     row.escaped(Some(facts.host.as_bytes()));
     row.plain(facts.scheme);
-    row.plain(facts.received);
+    row.plain_or_absent(facts.received);
     row.seconds(end.taken_us);
     row.escaped(facts.forwarded_for.as_deref());
     row.plain_or_absent(facts.tls.map(|tls| tls.protocol));
     row.plain_or_absent(facts.tls.map(|tls| tls.cipher));
     row.plain(end.response_result());
-    row.plain(facts.version);
+    row.escaped(Some(facts.version.as_bytes()));
     row.absent();
     row.absent();
     row.plain_or_absent((facts.port != 0).then_some(facts.port));
@@ -170,13 +170,17 @@ struct Json<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarded_for: Option<String>,
     protocol: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_version: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_cipher: Option<&'static str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     method: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     host: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<String>,
@@ -184,7 +188,8 @@ struct Json<'a> {
     referer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
-    received_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_bytes: Option<u64>,
     status: u16,
     sent_bytes: u64,
     complete: bool,
@@ -319,7 +324,7 @@ mod tests {
             referer: None,
             user_agent: Some(agent.as_bytes().into()),
             forwarded_for: None,
-            received: 23,
+            received: Some(23),
             first_byte_us: 1_200,
             content_type: Some(b"text/html".as_slice().into()),
             content_length: Some(78),
@@ -362,7 +367,7 @@ mod tests {
             path: b"/favicon.ico".as_slice().into(),
             referer: Some(b"http://www.example.com/".as_slice().into()),
             user_agent: Some(b"curl/7.55.1".as_slice().into()),
-            received: 675,
+            received: Some(675),
             first_byte_us: 102_000,
             content_length: Some(507),
             ..facts()

@@ -59,11 +59,16 @@ pub(super) enum Failure {
     /// The system refuses something.
     #[error("cannot {0}")]
     Io(&'static str, #[source] std::io::Error),
-    /// The file system is full but for what is to be left free.
-    #[error("disk full: {free} bytes free, {reserve} are kept in reserve; free some space")]
+    /// Another process has locked the directory.
+    #[error("another process uses the directory; give each edge one that it alone may write")]
+    Occupied,
+    /// The file system has too little room beside what is to be left free.
+    #[error("disk full: {free} bytes free, {needed} are needed, the reserve of {reserve} among them; free some space")]
     Full {
         /// Bytes free.
         free: u64,
+        /// Bytes that would have to be free: more than `free`.
+        needed: u64,
         /// Bytes that must stay free.
         reserve: u64,
     },

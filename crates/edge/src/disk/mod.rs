@@ -26,7 +26,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub(crate) use self::draft::{Claim, Draft};
-use self::scan::Listing;
+use self::health::Failure;
 use self::tier::Tier;
 use crate::body::StoredBody;
 use crate::cache::{Key, Memory};
@@ -64,23 +64,31 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the directory, takes its lock, starts the threads and takes in what is there.
+    /// Opens the directory, takes its lock, starts the threads and takes in what is there. A directory that cannot be made, locked
+    /// or read is a disk that has failed: it is tried again in the background.
     ///
     /// # Errors
-    /// The directory cannot be made, written or locked, or a thread cannot be started.
+    /// Another process uses the directory, or a thread cannot be started.
     pub(crate) fn open(config: &DiskConfig, memory: Arc<Memory>) -> io::Result<Self> {
         Self::open_with(config, memory, RETRY)
     }
 
     fn open_with(config: &DiskConfig, memory: Arc<Memory>, retry: Duration) -> io::Result<Self> {
-        let dir = &config.dir;
-        let named = |what: &str, fix: &str, error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot {what} cache directory {}: {error}; {fix}", dir.display()))
+        let tier = Arc::new(Tier::new(config, memory));
+        let listing = match tier.occupy() {
+            Ok(listing) => Some(listing),
+            Err(Failure::Occupied) => {
+                let problem = format!(
+                    "cannot lock cache directory {}: another process uses it; give each edge a directory that it alone may write",
+                    config.dir.display()
+                );
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
+            }
+            Err(failure) => {
+                tier.health.fail(&failure);
+                None
+            }
         };
-        std::fs::create_dir_all(dir).map_err(|e| named("make", "name one that can be made", e))?;
-        let lock = lock(dir).map_err(|e| named("lock", "give each edge a directory that it alone may write", e))?;
-        let listing = Listing::read(dir).map_err(|e| named("list", "make it readable for the edge", e))?;
-        let tier = Arc::new(Tier::new(config, memory, lock, listing.next_serial));
         let (end, ended) = mpsc::sync_channel::<()>(0);
         let start = |name: String, end: mpsc::SyncSender<()>, run: Box<dyn FnOnce() + Send>| {
             let work = move || {
@@ -97,6 +105,7 @@ impl Disk {
             let tier = tier.clone();
             start(format!("edge-disk-read-{index}"), end.clone(), Box::new(move || loader::run(&tier)))?;
         }
+        let Some(listing) = listing else { return Ok(disk) };
         let (scanned, done) = mpsc::sync_channel::<()>(0);
         let scan = move || {
             listing.take_in(&tier);
@@ -240,12 +249,13 @@ impl Drop for Disk {
 }
 
 /// Takes the lock of a directory, which ends with the file.
-fn lock(dir: &Path) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_NAME))?;
+fn lock(dir: &Path) -> Result<File, Failure> {
+    let refused = |error| Failure::Io("lock the directory", error);
+    let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_NAME)).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it")),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => Err(Failure::Occupied),
+        Err(TryLockError::Error(error)) => Err(refused(error)),
     }
 }
 

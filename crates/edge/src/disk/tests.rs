@@ -392,10 +392,29 @@ async fn a_directory_is_one_process_s_and_the_error_names_it() {
     let bench = Bench::new(|_| {});
     let error = Disk::open(&bench.config, bench.memory.clone()).unwrap_err().to_string();
     assert!(error.contains(bench.config.dir.to_str().unwrap()) && error.contains("another process"), "{error}");
-    let file = bench.dir.path().join("file");
-    std::fs::write(&file, b"").unwrap();
-    let error = Disk::open(&DiskConfig::new(file.join("x")), bench.memory).unwrap_err().to_string();
-    assert!(error.contains(file.to_str().unwrap()) && error.contains("name one"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_at_the_start_is_tried_again() {
+    let mut bench = Bench::new(|_| {});
+    bench.store_large("/a", MIB).await;
+    bench.store_small("/b", 100).await;
+    bench.disk = None;
+    let away = bench.dir.path().join("away");
+    std::fs::rename(&bench.config.dir, &away).unwrap();
+    std::fs::write(&bench.config.dir, b"no directory").unwrap();
+    bench.start();
+    assert!(bench.disk().tier.health.has_failed());
+    assert!(bench.disk().draft(MIB as u64).is_none(), "nothing is tried meanwhile");
+    bench.disk().admit(key("/b"), small("/b", 10, "max-age=60"));
+    assert!(bench.memory.peek(b"/b").is_some(), "memory serves");
+    std::fs::remove_file(&bench.config.dir).unwrap();
+    std::fs::rename(&away, &bench.config.dir).unwrap();
+    until("it recovers", || !bench.disk().tier.health.has_failed()).await;
+    assert_eq!(bench.load("/a").await.unwrap().0, body("/a", MIB), "what an earlier process has left is taken in");
+    assert!(!bench.disk().contains(b"/b"), "but for what is newer in memory");
+    bench.store_large("/c", MIB).await;
+    assert!(Disk::open(&bench.config, bench.memory.clone()).is_err(), "it is locked");
 }
 
 #[tokio::test]

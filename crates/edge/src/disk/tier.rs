@@ -14,10 +14,12 @@ use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache as QuickCache;
 use tokio::sync::watch;
 
-use super::health::Health;
+use super::health::{Failure, Health};
 use super::index::{Entry, Gone, Index};
 use super::loader::Read;
+use super::lock;
 use super::queue::Queue;
+use super::scan::Listing;
 use super::writer::Write;
 use crate::cache::{Key, Memory};
 use crate::config::DiskConfig;
@@ -62,7 +64,8 @@ pub(super) struct Tier {
     pub(super) doomed_bytes: AtomicU64,
     /// Drafts under way.
     pub(super) drafts: AtomicUsize,
-    pub(super) lock: Mutex<File>,
+    /// Absent until the directory has been occupied.
+    pub(super) lock: Mutex<Option<File>>,
     /// Changes of one key come one after another.
     turns: [Mutex<()>; TURNS],
     /// While the scan runs, hashes of keys of which it may not tell anything any more.
@@ -91,7 +94,7 @@ impl std::fmt::Debug for Counters {
 }
 
 impl Tier {
-    pub(super) fn new(config: &DiskConfig, memory: Arc<Memory>, lock: File, next_serial: u64) -> Self {
+    pub(super) fn new(config: &DiskConfig, memory: Arc<Memory>) -> Self {
         Self {
             dir: config.dir.clone(),
             limit_bytes: config.limit_bytes,
@@ -114,13 +117,23 @@ impl Tier {
             },
             doomed_bytes: AtomicU64::new(0),
             drafts: AtomicUsize::new(0),
-            lock: Mutex::new(lock),
+            lock: Mutex::default(),
             turns: std::array::from_fn(|_| Mutex::default()),
             touched: Mutex::default(),
             scanning: AtomicBool::new(true),
-            next_serial: AtomicU64::new(next_serial),
+            next_serial: AtomicU64::new(1),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// Makes the directory if it is missing, takes its lock and lists what is there. To be called before anything is written.
+    pub(super) fn occupy(&self) -> Result<Listing, Failure> {
+        std::fs::create_dir_all(&self.dir).map_err(|error| Failure::Io("make the directory", error))?;
+        let lock = lock(&self.dir)?;
+        let listing = Listing::read(&self.dir).map_err(|error| Failure::Io("list the directory", error))?;
+        self.next_serial.fetch_max(listing.next_serial, Ordering::Relaxed);
+        *self.lock.lock() = Some(lock);
+        Ok(listing)
     }
 
     /// A name that no file has had.

@@ -71,6 +71,7 @@ pub(super) fn run(tier: &Arc<Tier>, retry: Duration) {
         tried: None,
         unremoved: Vec::new(),
     };
+    writer.try_again();
     loop {
         match tier.writes.pop(Some(retry)) {
             Popped::Job(job) => writer.handle(job),
@@ -320,9 +321,12 @@ impl Writer {
         let Some(free) = self.measure() else { return false };
         let reserve = self.tier.reserve_bytes;
         let left = free.saturating_sub(reserve).min(MEASURE_BYTES.max(wanted));
-        if left < wanted || self.is_crowded_out() {
+        let crowded_out = self.is_crowded_out();
+        if left < wanted || crowded_out {
             self.room = None;
-            self.tier.health.fail(&Failure::Full { free, reserve });
+            let least = if crowded_out { HEADROOM_BYTES + self.min_bytes() } else { 0 };
+            let needed = reserve.saturating_add(wanted.max(least));
+            self.tier.health.fail(&Failure::Full { free, needed, reserve });
             return false;
         }
         self.room = Some(Room { bytes: left - wanted, measured: Instant::now() });
@@ -331,7 +335,11 @@ impl Writer {
 
     /// Whether others have left the tier next to nothing.
     fn is_crowded_out(&self) -> bool {
-        self.limit < MIN_TIER_BYTES.min(self.tier.limit_bytes)
+        self.limit < self.min_bytes()
+    }
+
+    fn min_bytes(&self) -> u64 {
+        MIN_TIER_BYTES.min(self.tier.limit_bytes)
     }
 
     /// Free bytes of the file system, after the tier's limit has been fitted to them.
@@ -389,11 +397,15 @@ impl Writer {
         }
     }
 
-    /// Writes and removes a file. The directory is not made anew: a disk that is not mounted must not fill another.
+    /// Writes and removes a file. A directory that was there once is not made anew: a disk that is not mounted must not fill
+    /// another.
     fn probe(&mut self) -> io::Result<()> {
         let dir = self.tier.dir.clone();
-        if !dir.join(LOCK_NAME).exists() {
-            *self.tier.lock.lock() = lock(&dir)?;
+        if self.tier.lock.lock().is_none() {
+            // What is there is taken in first: nothing is written beside that, and its space counts.
+            self.tier.occupy().map_err(io::Error::other)?.take_in(&self.tier);
+        } else if !dir.join(LOCK_NAME).exists() {
+            *self.tier.lock.lock() = Some(lock(&dir).map_err(io::Error::other)?);
         }
         // First, so that the tier gives way on a disk where not even this has room.
         let free = self.measure().ok_or(io::ErrorKind::Other)?;

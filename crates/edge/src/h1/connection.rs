@@ -15,7 +15,7 @@ use super::write::{Marking, send};
 use crate::accept::Viewer;
 use crate::deliver::Answer;
 use crate::request::Connection;
-use crate::river::{Scratch, answer, answer_unread};
+use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -80,7 +80,7 @@ pub(crate) async fn serve<W: Wire>(
         let mut parts = match parse(input.bytes(), W::SCHEME, viewer.address) {
             Parsed::Whole(parts) if !(first && input.may_be_preface()) => parts,
             Parsed::Bad(status) if !(first && input.may_be_preface()) => {
-                return refuse(worker, wire, status, &mut waiting.scratch).await;
+                return refuse(worker, wire, (viewer, status), &mut waiting).await;
             }
             Parsed::Whole(_) | Parsed::Bad(_) | Parsed::Partial => {
                 if first && input.bytes().starts_with(PREFACE) {
@@ -89,7 +89,7 @@ pub(crate) async fn serve<W: Wire>(
                 match waiting.more(&mut wire, config.header_timeout).await? {
                     Came::More => {}
                     Came::Closed => return Ok(close(&mut wire)),
-                    Came::Bad(status) => return refuse(worker, wire, status, &mut waiting.scratch).await,
+                    Came::Bad(status) => return refuse(worker, wire, (viewer, status), &mut waiting).await,
                 }
                 turn = 0;
                 continue;
@@ -97,7 +97,7 @@ pub(crate) async fn serve<W: Wire>(
         };
         first = false;
         if !viewer.may_ask(parts.request.host) {
-            return refuse(worker, wire, 421, &mut waiting.scratch).await;
+            return refuse(worker, wire, (viewer, 421), &mut waiting).await;
         }
         parts.request.connection = Connection { version: parts.request.connection.version, ..viewer.connection };
         let mut body = RequestBody {
@@ -240,10 +240,12 @@ fn finish_head(scratch: &mut Scratch, marking: Marking, go_on: bool, http_1_0: b
 async fn refuse<W: Wire>(
     worker: &Arc<Worker>,
     mut wire: W,
-    status: u16,
-    scratch: &mut Scratch,
+    (viewer, status): (&Viewer, u16),
+    waiting: &mut Waiting,
 ) -> io::Result<Begun<W>> {
-    let answer = answer_unread(worker, status, scratch);
+    let scratch = &mut waiting.scratch;
+    let received = Some(waiting.input.bytes().len() as u64);
+    let answer = answer_unread(worker, Unread { viewer, status, received }, scratch);
     finish_head(scratch, Marking::Length, false, false);
     deliver(&mut wire, scratch, answer, Marking::Length, worker.config().write_timeout).await?;
     linger(wire, true).await;
@@ -259,7 +261,7 @@ fn close<W: Wire>(wire: &mut W) -> Begun<W> {
 
 /// Closes in two steps (RFC 9112 §9.6): with unread bytes in the socket a plain close would reset the connection, and the answer
 /// could be lost.
-async fn linger<W: Wire>(mut wire: W, unread: bool) {
+pub(crate) async fn linger<W: Wire>(mut wire: W, unread: bool) {
     if wire.finish().is_err() || !unread {
         return;
     }

@@ -8,4 +8,5 @@ mod parse;
 mod patience;
 mod write;
 
-pub(crate) use connection::{Begun, serve};
+pub(crate) use connection::{Begun, linger, serve};
+pub(crate) use input::PREFACE;

@@ -1,5 +1,6 @@
 //! How long a connection waits for its peer.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -46,7 +47,7 @@ impl Patience {
             }
             tokio::select! {
                 biased;
-                ready = wire.readable() => return ready.map(|()| Waited::Readable),
+                ready = poll_fn(|cx| wire.poll_readable(cx)) => return ready.map(|()| Waited::Readable),
                 () = &mut self.shutdown, if on == On::Shutdown => return Ok(Waited::Shutdown),
                 () = &mut self.timer => {
                     if Instant::now() >= deadline {

@@ -20,7 +20,7 @@ mod way;
 #[allow(unreachable_pub, missing_docs)]
 mod raw_origin;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use answer::Answer;
 pub(crate) use compile::Upstream;

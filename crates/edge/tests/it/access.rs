@@ -253,7 +253,7 @@ async fn hosts_and_address_form() {
         (200, "unknown.test", "/d/E1/a"),
         (421, "unknown.test", "/a"),
         (421, "127.0.0.1", "/d/E9/a"),
-        (421, "127.0.0.1", "/d/E1"),
+        (301, "127.0.0.1", "/d/E1"),
         (403, "off.test", "/a"),
         (403, "127.0.0.1", "/d/E2/a"),
         (404, "alias.test", "/d/E1/a"),

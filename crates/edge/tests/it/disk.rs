@@ -142,6 +142,21 @@ async fn a_failing_disk_degrades_to_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_directory_that_cannot_be_made_keeps_no_edge_from_serving() {
+    let origin = TestOrigin::start().await;
+    origin.set("/a", Script::ok(large(), "max-age=600"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let edge = start(vec![distribution("E1", "a.test", &origin)], with_disk(&file.join("cache")));
+    for _ in 0..2 {
+        assert!(get(edge.address, "a.test", "/a").await.body == large());
+    }
+    assert_eq!(origin.count(), 1, "memory keeps it");
+    stop(edge).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_viewer_gets_the_rest_of_a_body_that_is_replaced() {
     let origin = TestOrigin::start().await;
     let body: Vec<u8> = (0..40_000_000_u32).map(|n| (n % 249) as u8).collect();

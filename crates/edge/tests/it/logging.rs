@@ -233,6 +233,41 @@ async fn refusals_and_strangers_are_logged() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_logged() {
+    let mut logged = logged(None, |_| {}).await;
+    let address = logged.edge.address;
+    let long = format!("GET /{} HTTP/1.1\r\nHost: e1.test\r\n\r\n", "a".repeat(20_000));
+    let wide = format!("GET / HTTP/1.1\r\nHost: e1.test\r\nX: {}\r\n\r\n", "a".repeat(40_000));
+    let requests = [
+        (400, "GET / HTTP/1.1\r\nbad name: x\r\n\r\n"),
+        (414, &long),
+        (431, &wide),
+        (505, "GET / HTTP/3.7\r\nHost: e1.test\r\n\r\n"),
+    ];
+    for (status, request) in requests {
+        let mut viewer = Viewer::connect(address).await;
+        viewer.send(request).await;
+        let reply = viewer.reply(false).await.unwrap();
+        assert_eq!(reply.status, status);
+        assert!(viewer.ended().await);
+    }
+    let found = logged.lines("none").await;
+    assert_eq!(found.len(), requests.len());
+    for ((status, request), (standard, json)) in requests.into_iter().zip(found) {
+        assert_eq!((standard.len(), standard[8].as_str()), (33, status.to_string().as_str()));
+        assert_eq!([4, 28].map(|field| standard[field].as_str()), ["127.0.0.1", "InvalidRequest"]);
+        for unknown in [5, 6, 7, 9, 10, 11, 15, 23] {
+            assert_eq!(standard[unknown], "-", "{standard:?}");
+        }
+        assert!(standard[3].parse::<usize>().unwrap() > 0, "sc-bytes");
+        let received: usize = standard[17].parse().unwrap();
+        assert!(received > 0 && received <= request.len(), "cs-bytes: {received}");
+        assert_eq!((&json["status"], json.get("method"), json.get("path")), (&Value::from(status), None, None));
+        assert_eq!((&json["client_ip"], &json["complete"]), (&Value::from("127.0.0.1"), &Value::from(true)));
+    }
+}
+
+#[tokio::test]
 async fn an_origins_own_ids_do_not_pass_for_ours() {
     let mut logged = logged(None, |_| {}).await;
     logged.origin.set(

@@ -2,6 +2,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod access;
+mod attendance;
+mod audience;
 mod caching;
 mod crowd;
 mod disk;
@@ -9,6 +11,7 @@ mod faults;
 mod fetching;
 mod groups;
 mod held;
+mod http2;
 #[cfg(feature = "http3")]
 mod http3;
 mod invalidation;

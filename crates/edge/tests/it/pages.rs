@@ -1,6 +1,9 @@
 //! Pages in place of errors.
 
+use std::sync::Arc;
+
 use anabranch_model::{ErrorPage, ErrorResponse, HeaderRule};
+use tokio::sync::Notify;
 
 use crate::support::{NOW_MS, Script, TestEdge, TestOrigin, ask, behavior, distribution, get, start};
 
@@ -84,4 +87,20 @@ async fn an_unreachable_origin_has_its_page_if_that_is_elsewhere() {
         let reply = get(edge.address, "a.test", "/a").await;
         assert_eq!((reply.status, reply.text()), (503, "sorry"));
     }
+}
+
+#[tokio::test]
+async fn the_time_that_a_page_takes_to_come_counts() {
+    let (origin, edge) = started().await;
+    let hold = Arc::new(Notify::new());
+    origin.set("/pages/lost.html", Script::ok("late", "max-age=600").with(|s| s.hold = Some(hold.clone())));
+    let address = edge.address;
+    let reply = tokio::spawn(async move { get(address, "a.test", "/none").await });
+    while origin.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    edge.clock.set_ms(NOW_MS + 500);
+    hold.notify_one();
+    let reply = reply.await.unwrap();
+    assert_eq!(reply.header("cache-status"), Some("anabranch; fwd=miss; stored; ttl=600"));
 }

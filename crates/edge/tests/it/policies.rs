@@ -143,6 +143,19 @@ async fn one_object_has_many_addresses_and_no_strangers() {
         assert_eq!(get(edge.address, host, target).await.text(), body, "{host} {target}");
     }
     assert_eq!((one.count(), two.count()), (1, 1));
+    // Relative links of the root object would go astray without the last slash.
+    for (target, place) in [("/d/E1", "/d/E1/"), ("/d/E11?a=b&c", "/d/E11/?a=b&c")] {
+        let reply = get(edge.address, "127.0.0.1", target).await;
+        assert_eq!((reply.status, reply.header("location")), (301, Some(place)));
+    }
+    for target in ["/d/E2", "/d/"] {
+        assert_eq!(get(edge.address, "127.0.0.1", target).await.status, 404, "the fallback's own path: {target}");
+    }
+    assert_eq!(
+        get(edge.address, "a.test", "/d/E11").await.status,
+        404,
+        "a host that is claimed has no other's addresses"
+    );
 }
 
 #[tokio::test]

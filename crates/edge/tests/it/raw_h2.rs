@@ -6,10 +6,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
@@ -49,6 +52,22 @@ impl Frames {
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &settings)).await.unwrap();
         Self { stream }
+    }
+
+    /// The next frame of this kind, as stream and payload.
+    pub async fn next(&mut self, kind: u8) -> (u32, Vec<u8>) {
+        let read = async {
+            loop {
+                let mut head = [0; 9];
+                self.stream.read_exact(&mut head).await.unwrap();
+                let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+                self.stream.read_exact(&mut payload).await.unwrap();
+                if head[3] == kind {
+                    return (u32::from_be_bytes(head[5..].try_into().unwrap()), payload);
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), read).await.expect("the frame comes")
     }
 
     /// Frames until the edge ends the connection, as kind, stream and payload.

@@ -201,11 +201,11 @@ async fn coded(edge: &TestEdge, path: &str, accept: &str) -> Reply {
     ask(edge.address, "GET", "a.test", path, &format!("Accept-Encoding: {accept}\r\n")).await
 }
 
-/// Asks until the compressed object is there.
+/// Asks until the compressed object is whole in the cache.
 async fn settled(edge: &TestEdge, path: &str, accept: &str) -> Reply {
     for _ in 0..500 {
         let reply = coded(edge, path, accept).await;
-        if reply.header("content-encoding").is_some() {
+        if reply.header("content-encoding").is_some() && reply.header("content-length").is_some() {
             return reply;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -232,12 +232,14 @@ async fn what_lasts_is_compressed_once() {
     origin.set("/a", Script::ok(text(), "max-age=60").with(tagged));
     for (accept, coding) in [("gzip", "gzip"), ("br, gzip", "br"), ("zstd, gzip", "zstd"), ("zstd, br", "br")] {
         let first = coded(&edge, "/a", accept).await;
-        assert_eq!((first.header("content-encoding"), first.text()), (None, text().as_str()));
+        assert_eq!((first.header("content-encoding"), first.header("vary")), (Some(coding), Some("Accept-Encoding")));
+        assert_eq!((first.header("etag"), first.header("x-cache")), (Some("W/\"t\""), Some("Miss from cloudfront")));
+        assert!(first.complete && plain(&first) == text().as_bytes());
         let second = settled(&edge, "/a", accept).await;
         assert_eq!((second.header("content-encoding"), second.header("etag")), (Some(coding), Some("W/\"t\"")));
         assert_eq!(second.header("vary"), Some("Accept-Encoding"));
         assert_eq!(second.header("content-length"), Some(second.body.len().to_string().as_str()));
-        assert!(second.body.len() < 1000 && plain(&second) == text().as_bytes());
+        assert!(second.body.len() < 1000 && second.body == first.body);
         let known = format!("Accept-Encoding: {accept}\r\nIf-None-Match: \"t\"\r\n");
         let known = ask(edge.address, "GET", "a.test", "/a", &known).await;
         assert_eq!((known.status, known.header("vary")), (304, Some("Accept-Encoding")));
@@ -251,7 +253,30 @@ async fn what_lasts_is_compressed_once() {
         assert_eq!(head.header("content-length"), second.header("content-length"));
     }
     assert_eq!(origin.count(), 4);
-    assert_eq!(get(edge.address, "a.test", "/a").await.text(), text());
+    for _ in 0..2 {
+        let bare = get(edge.address, "a.test", "/a").await;
+        assert_eq!((bare.text(), bare.header("vary")), (text().as_str(), Some("Accept-Encoding")));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_slowly_or_without_a_length_is_compressed_meanwhile() {
+    let (origin, edge) = compressing(|_| {}).await;
+    let long = text().repeat(50);
+    origin.set("/chunked", Script::ok(long.clone(), "max-age=60").with(|s| s.chunked = true));
+    origin.set("/large", Script::ok(long.clone(), "max-age=60"));
+    origin.set("/cut", Script::ok(long.clone(), "max-age=60").with(|s| s.cut_after = Some(100_000)));
+    origin.set("/cut-early", Script::ok(long.clone(), "max-age=60").with(|s| s.cut_after = Some(500)));
+    for path in ["/chunked", "/large"] {
+        for accept in ["gzip", "br", "zstd"] {
+            let first = coded(&edge, path, accept).await;
+            assert!(first.complete && plain(&first) == long.as_bytes(), "{path} by {accept}");
+            assert_eq!(settled(&edge, path, accept).await.body, first.body);
+        }
+    }
+    let cut = coded(&edge, "/cut", "gzip").await;
+    assert!(cut.status == 502 || !cut.complete, "who sees any of it sees that it is cut off");
+    assert_eq!(coded(&edge, "/cut-early", "gzip").await.status, 502);
 }
 
 #[tokio::test]
@@ -316,6 +341,7 @@ async fn what_may_not_or_need_not_be_is_not_compressed() {
     origin.set("/brief", Script::ok(text(), "no-store"));
     for path in ["/coded", "/plain", "/small", "/video", "/error", "/noise", "/brief"] {
         let first = coded(&edge, path, "gzip").await;
+        assert_eq!(first.header("vary"), (path == "/noise").then_some("Accept-Encoding"), "{path}");
         for _ in 0..10 {
             let again = coded(&edge, path, "gzip").await;
             assert_eq!(again.header("content-encoding"), (path == "/coded").then_some("gzip"), "{path}");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anabranch_hls::playlist::{MediaPlaylist, MultivariantPlaylist};
-use anabranch_hls::render::{media, multivariant};
+use anabranch_hls::playlist::{MediaPlaylist, MultivariantPlaylist, PlaylistType};
+use anabranch_hls::render::{media, multivariant, recording};
 use anabranch_hls::rewrite::append_query;
-use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Standing, Timeline};
+use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Standing, Timeline, peak_bandwidth};
 use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::tag::KnownTag;
@@ -44,7 +44,7 @@ fn rendition(kind: RenditionKind, segments: Vec<Segment>) -> Rendition {
 }
 
 fn timeline(renditions: Vec<Rendition>) -> Timeline {
-    Timeline { progress: Progress::Live, target_duration_seconds: 6, renditions }
+    Timeline { session: 1, progress: Progress::Live, target_duration_seconds: 6, renditions }
 }
 
 fn video(segments: Vec<Segment>) -> Timeline {
@@ -127,6 +127,52 @@ fn a_live_media_playlist() {
          #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:12.000Z\n#EXTINF:5.005000,\nvideo/00000003-k3f9.m4s\n"
     );
     judged(&text);
+}
+
+#[test]
+fn a_recording_is_whole() {
+    let mut segments: Vec<Segment> = (0..4).map(|msn| segment(msn, 4.0)).collect();
+    segments[2].discontinuity = true;
+    segments[2].duration_seconds = 4.4;
+    for segment in &mut segments[2..] {
+        segment.init = "video/init-2.mp4".to_owned();
+    }
+    let text = recording(&video(segments), "video").unwrap();
+    assert_eq!(
+        text,
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:0\n\
+         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+         #EXT-X-MAP:URI=\"video/init-1.mp4\"\n\
+         #EXT-X-PROGRAM-DATE-TIME:2024-12-31T23:59:54.000Z\n#EXTINF:4.000000,\nvideo/00000000-k3f9.m4s\n\
+         #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:00.000Z\n#EXTINF:4.000000,\nvideo/00000001-k3f9.m4s\n\
+         #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video/init-2.mp4\"\n\
+         #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:06.000Z\n#EXTINF:4.400000,\nvideo/00000002-k3f9.m4s\n\
+         #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:12.000Z\n#EXTINF:4.000000,\nvideo/00000003-k3f9.m4s\n\
+         #EXT-X-ENDLIST\n"
+    );
+    judged(&text);
+    assert_eq!(recording(&video(Vec::new()), "video"), None);
+    assert_eq!(recording(&video(vec![segment(0, 6.0)]), "audio"), None);
+    // Sound that came later than the picture counts the discontinuities before it.
+    let mut late = video(vec![segment(0, 0.2)]);
+    late.renditions[0].discontinuity_sequence = 2;
+    let playlist = MediaPlaylist::parse(recording(&late, "video").unwrap().as_bytes()).unwrap();
+    assert_eq!((playlist.discontinuity_sequence, playlist.target_duration_seconds), (2, 1));
+    assert_eq!((playlist.playlist_type, playlist.ended), (Some(PlaylistType::Vod), true));
+}
+
+#[test]
+fn peaks_are_of_about_a_target_duration() {
+    let peak = |list: &[(f64, u64)]| {
+        let make =
+            |(msn, (seconds, bytes)): (u64, &(f64, u64))| Arc::new(Segment { bytes: *bytes, ..segment(msn, *seconds) });
+        peak_bandwidth(&(0..).zip(list).map(make).collect::<Vec<_>>())
+    };
+    assert_eq!(peak(&[(4.0, 1000), (4.0, 2000), (4.0, 1000)]), 4000);
+    // A short one is no peak of its own, but with its neighbours.
+    assert_eq!(peak(&[(4.0, 1000), (0.1, 1000), (4.0, 1000)]), (2000.0_f64 * 8.0 / 4.1).ceil() as u64);
+    assert_eq!(peak(&[(0.2, 100)]), 4000);
+    assert_eq!(peak(&[]), 0);
 }
 
 #[test]

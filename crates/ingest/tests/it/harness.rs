@@ -59,6 +59,13 @@ impl Server {
         self.snapshot.send_replace(Arc::new(snapshot(version, &self.channel, &self.input, key)));
     }
 
+    /// Gives the input an allow-list.
+    pub(crate) fn set_allow(&self, version: u64, entries: &[&str]) {
+        let mut snapshot = snapshot(version, &self.channel, &self.input, KEY);
+        snapshot.channels[0].inputs[0].allow = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
     pub(crate) async fn session(&mut self) -> IngestSession {
         soon("session", self.sessions.recv()).await.unwrap()
     }

@@ -34,8 +34,8 @@ impl Drop for House {
 async fn house() -> House {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let store = LocalStore::open(dir.path(), 0).expect("a store");
-    for (name, body) in [("video/00000000-r.m4s", "segment"), ("audio/init-r-0.mp4", "init"), ("timeline.json", "{}")] {
-        store.put(&key::live_object("c1", "b1", name), vec![Bytes::from(body)]).await.expect("an object");
+    for (name, body) in [("video/00000000-r.m4s", "segment"), ("audio/init-r-0.mp4", "init"), ("gaps.json", "{}")] {
+        store.put(&key::recording_object("b1", 3, name), vec![Bytes::from(body)]).await.expect("an object");
     }
     for (name, body) in [("a/1.txt", "0123456789"), ("empty", ""), ("v.MP4", "x")] {
         store.put(&key::bucket_object("vod", name), vec![Bytes::from(body)]).await.expect("an object");
@@ -80,7 +80,7 @@ fn timeline(count: u64, progress: Progress) -> Timeline {
         segments,
     };
     let renditions = if count == 0 { vec![] } else { vec![rendition] };
-    Timeline { progress, target_duration_seconds: 6, renditions }
+    Timeline { session: 3, progress, target_duration_seconds: 6, renditions }
 }
 
 impl House {
@@ -254,5 +254,31 @@ async fn ranges_of_a_bucket_are_parts() {
             (status, body, part),
             "{range}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_there_the_moment_it_ends() {
+    let mut house = house().await;
+    house.url = house.url.replace("/live/c1/b1", "/bucket/recordings/b1");
+    let early = house.get("/3/index.m3u8").await;
+    assert_eq!((early.status, early.header("cache-control")), (404, "max-age=1"), "asked too early");
+    let segment = house.get("/3/video/00000000-r.m4s").await;
+    assert_eq!((segment.text().as_str(), segment.header("content-type")), ("segment", "video/mp4"));
+    assert_eq!(segment.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(house.get("/2/video/00000000-r.m4s").await.status, 404, "another session is another recording");
+    for name in [key::INDEX, key::GAPS, key::MP4] {
+        house.store.put(&key::recording_object("b1", 3, name), vec![Bytes::from("x")]).await.expect("an object");
+        let answer = house.get(&format!("/3/{name}")).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "max-age=10"), "{name}");
+    }
+    assert_eq!(house.get("/3/index.m3u8").await.header("content-type"), "application/vnd.apple.mpegurl");
+    house.store.delete_recording("b1", 3).await.expect("a store");
+    for path in ["/3/index.m3u8", "/3/video/00000000-r.m4s"] {
+        assert_eq!(house.get(path).await.status, 404, "{path}");
+    }
+    // What the packager notes is in no bucket.
+    for path in ["/../../record/b1/3/timeline.json", "/3/timeline.json"] {
+        assert_eq!(house.get(path).await.status, 404, "{path}");
     }
 }

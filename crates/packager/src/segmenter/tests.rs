@@ -209,3 +209,21 @@ fn the_wall_clock_of_a_segment_advances_with_its_media() {
     assert!((closed[0].program_date_time_ms - 1_000_000).abs() <= 40, "{}", closed[0].program_date_time_ms);
     assert_eq!(closed[3].program_date_time_ms - closed[0].program_date_time_ms, 6_000);
 }
+
+#[test]
+fn the_wall_clock_goes_on_where_the_next_encoder_overlaps_by_a_little() {
+    let mut segmenter = begin(6, &[video(b"a"), audio()]);
+    let mut closed = Vec::new();
+    let mut feed = |segmenter: &mut Segmenter, events: Vec<Event>, late_ms: i64| {
+        for event in events {
+            let at = if let Event::Sample(sample) = &event { sample.dts } else { 0 };
+            segmenter.push(event, 1_000_000 + at + late_ms, &mut closed);
+        }
+        segmenter.end_period(&mut closed);
+        closed.last().map(|c| c.program_date_time_ms - 1_000_000).unwrap()
+    };
+    assert!(feed(&mut segmenter, stream(0, 2_000, 2000, BOTH), 0).abs() <= 40);
+    assert!((feed(&mut segmenter, stream(2_000, 4_000, 2000, BOTH), -500) - 2_000).abs() <= 40, "no step back");
+    assert!((feed(&mut segmenter, stream(4_000, 6_000, 2000, BOTH), 3_000) - 7_000).abs() <= 40, "a loss is a loss");
+    assert!((feed(&mut segmenter, stream(6_000, 8_000, 2000, BOTH), -60_000) + 54_000).abs() <= 40, "a clock was set");
+}

@@ -13,6 +13,7 @@ mod push;
 mod relay;
 mod spool;
 mod uplink;
+mod viewers;
 
 use std::sync::Arc;
 

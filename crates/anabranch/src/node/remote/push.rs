@@ -1,5 +1,6 @@
 //! Reports: taken from the edge, kept in the spool, sent until they are acknowledged.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,8 @@ impl Push {
         if timeout_at(deadline, self.farewell()).await.is_err() {
             tracing::warn!("the control plane did not hear the goodbye in time");
         }
+        let kept = block_in_place(|| self.spool.merge_viewers(&self.uplink.name));
+        self.note(kept);
         let waiting = self.spool.waiting();
         if waiting > 0 {
             tracing::warn!(batches = waiting, "reports wait on disk for the next start");
@@ -76,17 +79,27 @@ impl Push {
             }
             Report::Traffic(traffic) => {
                 let kept = block_in_place(|| self.spool.append(&self.uplink.name, traffic));
-                let fails = kept.is_err();
-                if let Err(error) = kept
-                    && !self.disk_fails
-                {
-                    tracing::error!(%error, "reports cannot be kept on disk; they stay in memory and are tried again");
-                }
-                self.disk_fails = fails;
-                self.gauge();
+                self.note(kept);
             }
+            Report::Viewers(seen) => {
+                let kept = block_in_place(|| self.spool.append_viewers(&self.uplink.name, seen));
+                self.note(kept);
+            }
+            // Those of other roles.
             _ => {}
         }
+    }
+
+    /// Notes whether the disk has taken a report.
+    fn note(&mut self, kept: io::Result<()>) {
+        let fails = kept.is_err();
+        if let Err(error) = kept
+            && !self.disk_fails
+        {
+            tracing::error!(%error, "reports cannot be kept on disk; they stay in memory and are tried again");
+        }
+        self.disk_fails = fails;
+        self.gauge();
     }
 
     /// Begins to send the oldest batch, after a pause.
@@ -104,7 +117,9 @@ impl Push {
         match sent {
             Ok(Sent::Acknowledged) => {
                 let noted = block_in_place(|| self.spool.acknowledged(sequence));
-                self.gauge();
+                // There is room again.
+                let kept = block_in_place(|| self.spool.flush_viewers(&self.uplink.name));
+                self.note(kept);
                 match noted {
                     Ok(()) => {
                         self.backoff.succeeded("reports are delivered");

@@ -2,22 +2,31 @@
 //!
 //! Each batch is a file, numbered. Only the oldest is ever sent, and only once it is gone the next: so just the oldest can be one
 //! that the control plane has counted already, and is therefore never changed. When there are too many, what comes is added to
-//! the others instead of making new ones: counts add up, nothing is dropped.
+//! the others instead of making new ones: counts add up, nothing is dropped. A batch is of traffic or of viewers; of these a session
+//! makes one row, and only with more sessions than there is room for are the oldest dropped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anabranch_model::{
     BreakoutId, DistributionId, NodeName, REPORT_BYTES_MAX, REPORT_ROWS_MAX, Report, ReportBatch, SpoolId, Traffic,
+    ViewerSeen,
 };
 use anyhow::{Context, Result};
 
+use super::viewers::{self, Viewers};
 use crate::node::disk::{UNFINISHED, sync_folder, write_atomically};
 
-/// Batches that wait at most. With the rows of a batch it bounds the disk: 32 files of a few hundred KiB.
+/// Batches of traffic that wait at most. With the rows of a batch it bounds the disk: 32 files of a few hundred KiB.
 const BATCHES_MAX: usize = 32;
+
+/// Batches of viewers that wait at most: 32 files of a MiB at the very most.
+const VIEWER_BATCHES_MAX: usize = 32;
+
+/// Sessions kept in memory while the disk takes none, or has enough.
+const VIEWERS_LOOSE_MAX: usize = 8192;
 
 /// Rows kept in memory with all their detail while the disk takes none.
 const LOOSE_MAX: usize = 4096;
@@ -51,8 +60,12 @@ pub(super) struct Spool {
     waiting: VecDeque<u64>,
     /// Number of the next batch.
     next: u64,
+    /// Those of `waiting` that are of viewers.
+    of_viewers: BTreeSet<u64>,
     /// What the disk does not have yet, because it is full or failing.
     loose: Rows,
+    /// The same of viewers.
+    seen: Viewers,
 }
 
 impl Spool {
@@ -77,8 +90,18 @@ impl Spool {
         let next = numbers.values().flatten().max().map_or(1, |last| last + 1);
         let mut waiting = numbers.remove(WAITING).unwrap_or_default();
         waiting.sort_unstable();
-        let spool =
-            Self { dir: dir.to_owned(), id: identifier(dir)?, waiting: waiting.into(), next, loose: Rows::new() };
+        let mut spool = Self {
+            dir: dir.to_owned(),
+            id: identifier(dir)?,
+            waiting: waiting.into(),
+            next,
+            of_viewers: BTreeSet::new(),
+            loose: Rows::new(),
+            seen: Viewers::new(),
+        };
+        let of_viewers = |batch: ReportBatch| batch.reports.iter().any(|report| matches!(report, Report::Viewers(_)));
+        let read = |sequence: &&u64| spool.read(**sequence).is_ok_and(of_viewers);
+        spool.of_viewers = spool.waiting.iter().filter(read).copied().collect();
         if !spool.waiting.is_empty() {
             tracing::info!(batches = spool.waiting.len(), "reports of an earlier run wait for the control plane");
         }
@@ -105,12 +128,12 @@ impl Spool {
             }
             put(&mut self.loose, one);
         }
-        while !self.loose.is_empty() && self.waiting.len() < BATCHES_MAX {
+        while !self.loose.is_empty() && self.waiting.len() - self.of_viewers.len() < BATCHES_MAX {
             let mut rows = std::mem::take(&mut self.loose);
             if let Some(beyond) = rows.keys().nth(REPORT_ROWS_MAX).cloned() {
                 self.loose = rows.split_off(&beyond);
             }
-            if let Err(error) = self.write(node, self.next, &rows) {
+            if let Err(error) = self.write(node, self.next, traffic_report(&rows)) {
                 self.loose.append(&mut rows);
                 let mut detail = COARSER.iter();
                 while self.loose.len() > LOOSE_MAX
@@ -128,8 +151,7 @@ impl Spool {
 
     /// Adds what is loose to batches that were never sent, the newest first.
     fn merge(&mut self, node: &NodeName) -> io::Result<()> {
-        let unsent: Vec<u64> = self.waiting.iter().skip(1).rev().copied().collect();
-        for sequence in unsent {
+        for sequence in self.unsent(|sequence| !self.of_viewers.contains(sequence)) {
             if self.loose.is_empty() {
                 break;
             }
@@ -139,8 +161,69 @@ impl Spool {
             traffic_of(batch).into_iter().for_each(|one| put(&mut rows, one));
             let mut loose = self.loose.clone();
             fill(&mut rows, &mut loose);
-            self.write(node, sequence, &rows)?;
+            self.write(node, sequence, traffic_report(&rows))?;
             self.loose = loose;
+        }
+        Ok(())
+    }
+
+    /// Batches that may still be changed, the newest first.
+    fn unsent(&self, which: impl Fn(&u64) -> bool) -> Vec<u64> {
+        self.waiting.iter().skip(1).rev().filter(|sequence| which(sequence)).copied().collect()
+    }
+
+    /// Keeps who was seen.
+    ///
+    /// # Errors
+    /// The disk does not take it. It is kept in memory, as far as there is room, and goes with what comes next.
+    pub(super) fn append_viewers(&mut self, node: &NodeName, seen: Vec<ViewerSeen>) -> io::Result<()> {
+        seen.into_iter().for_each(|one| viewers::put(&mut self.seen, one));
+        let mut kept = self.flush_viewers(node);
+        let mut most = VIEWERS_LOOSE_MAX;
+        // While the control plane is away the same sessions come again and again: in memory that costs no writing.
+        if kept.is_ok() && self.seen.len() > most {
+            kept = self.merge_viewers(node);
+            // Who found no place makes some, else each report would be followed by a look at every batch.
+            most /= 2;
+        }
+        let dropped = viewers::forget(&mut self.seen, most);
+        metrics::counter!("anabranch_node_viewers_dropped_total").increment(dropped as u64);
+        kept
+    }
+
+    /// Makes batches of what is in memory, as far as there may be more.
+    ///
+    /// # Errors
+    /// The disk does not take them.
+    pub(super) fn flush_viewers(&mut self, node: &NodeName) -> io::Result<()> {
+        while !self.seen.is_empty() && self.of_viewers.len() < VIEWER_BATCHES_MAX {
+            let mut rows = Viewers::new();
+            viewers::fill(&mut rows, &mut self.seen);
+            if let Err(error) = self.write(node, self.next, viewers_report(&rows)) {
+                self.seen.append(&mut rows);
+                return Err(error);
+            }
+            self.waiting.push_back(self.next);
+            self.of_viewers.insert(self.next);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds who is in memory to batches that were never sent, the newest first.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub(super) fn merge_viewers(&mut self, node: &NodeName) -> io::Result<()> {
+        for sequence in self.unsent(|sequence| self.of_viewers.contains(sequence)) {
+            if self.seen.is_empty() {
+                break;
+            }
+            let Ok(batch) = self.read(sequence) else { continue };
+            let (mut rows, mut seen) = (viewers::viewers_of(batch), self.seen.clone());
+            viewers::fill(&mut rows, &mut seen);
+            self.write(node, sequence, viewers_report(&rows))?;
+            self.seen = seen;
         }
         Ok(())
     }
@@ -173,18 +256,23 @@ impl Spool {
         fs::rename(self.path(sequence, WAITING), &done)?;
         // Before the next one is sent: else a power cut could bring this one back and leave the next unprotected.
         sync_folder(&done)?;
-        self.waiting.retain(|waiting| *waiting != sequence);
+        self.forget(sequence);
         self.prune(DONE, 1);
         Ok(())
     }
 
     /// Puts a batch aside that will never be counted.
     pub(super) fn refused(&mut self, sequence: u64) {
-        self.waiting.retain(|waiting| *waiting != sequence);
+        self.forget(sequence);
         if let Err(error) = fs::rename(self.path(sequence, WAITING), self.path(sequence, REFUSED)) {
             tracing::error!(%error, batch.sequence = sequence, "a refused report batch cannot be put aside");
         }
         self.prune(REFUSED, REFUSED_MAX);
+    }
+
+    fn forget(&mut self, sequence: u64) {
+        self.waiting.retain(|waiting| *waiting != sequence);
+        self.of_viewers.remove(&sequence);
     }
 
     /// Removes all but the newest files of an ending. One that stays does no harm.
@@ -203,14 +291,8 @@ impl Spool {
         Ok(serde_json::from_slice(&fs::read(self.path(sequence, WAITING))?)?)
     }
 
-    fn write(&self, node: &NodeName, sequence: u64, rows: &Rows) -> io::Result<()> {
-        let traffic = rows.values().cloned().collect();
-        let batch = ReportBatch {
-            node: node.clone(),
-            spool: self.id.clone(),
-            sequence,
-            reports: vec![Report::Traffic(traffic)],
-        };
+    fn write(&self, node: &NodeName, sequence: u64, report: Report) -> io::Result<()> {
+        let batch = ReportBatch { node: node.clone(), spool: self.id.clone(), sequence, reports: vec![report] };
         let bytes = serde_json::to_vec(&batch)?;
         debug_assert!(bytes.len() <= REPORT_BYTES_MAX, "rows are small enough for the control plane");
         write_atomically(&self.path(sequence, WAITING), &bytes)
@@ -230,6 +312,14 @@ fn identifier(dir: &Path) -> Result<SpoolId> {
     let id = SpoolId::random();
     write_atomically(&path, id.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(id)
+}
+
+fn traffic_report(rows: &Rows) -> Report {
+    Report::Traffic(rows.values().cloned().collect())
+}
+
+fn viewers_report(rows: &Viewers) -> Report {
+    Report::Viewers(rows.values().cloned().collect())
 }
 
 fn traffic_of(batch: ReportBatch) -> Vec<Traffic> {
@@ -287,7 +377,10 @@ fn fill(rows: &mut Rows, loose: &mut Rows) {
 
 #[cfg(test)]
 mod tests {
+    use anabranch_model::VIEWERS_MAX;
+
     use super::*;
+    use crate::node::remote::viewers::tests::seen;
 
     fn node() -> NodeName {
         "edge-1".parse().unwrap()
@@ -347,6 +440,77 @@ mod tests {
         assert_eq!(spool.oldest().unwrap(), oldest);
         let (numbers, requests) = drain(&mut spool);
         assert_eq!((numbers.len(), requests), (BATCHES_MAX, 201));
+    }
+
+    /// Takes every batch as the control plane would, and gives the rows of viewers.
+    fn drain_viewers(spool: &mut Spool) -> Viewers {
+        let mut rows = Viewers::new();
+        while let Some((sequence, bytes)) = spool.oldest() {
+            assert!(bytes.len() <= REPORT_BYTES_MAX);
+            let more = viewers::viewers_of(serde_json::from_slice(&bytes).unwrap());
+            assert!(more.len() <= VIEWERS_MAX);
+            more.into_values().for_each(|one| viewers::put(&mut rows, one));
+            spool.acknowledged(sequence).unwrap();
+            spool.flush_viewers(&node()).unwrap();
+        }
+        rows
+    }
+
+    #[test]
+    fn sessions_merge_while_the_control_plane_is_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        for round in 0..100 {
+            let rows = (0..600).map(|session| seen(&format!("s{session}"), round)).collect();
+            spool.append_viewers(&node(), rows).unwrap();
+        }
+        assert_eq!((spool.of_viewers.len(), spool.seen.len()), (VIEWER_BATCHES_MAX, 600));
+        // Batches of traffic have a bound of their own.
+        for number in 0..100 {
+            spool.append(&node(), vec![one(&distribution, &format!("/{number}/*"), 1)]).unwrap();
+        }
+        assert_eq!(spool.waiting(), VIEWER_BATCHES_MAX + BATCHES_MAX);
+        spool.merge_viewers(&node()).unwrap();
+        assert!(spool.seen.is_empty());
+        let mut spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(spool.of_viewers.len(), VIEWER_BATCHES_MAX);
+        let rows = drain_viewers(&mut spool);
+        assert_eq!(rows.len(), 600);
+        assert!(rows.values().all(|one| (one.first_ms, one.last_ms, one.bytes) == (0, 99, 100)));
+        assert_eq!((spool.waiting(), spool.of_viewers.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_too_many_sessions_the_oldest_are_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        let first = (0..VIEWERS_MAX).map(|session| seen(&format!("s{session}"), -1)).collect();
+        spool.append_viewers(&node(), first).unwrap();
+        let oldest = spool.oldest().unwrap();
+        for round in 0..44 {
+            let rows = (0..VIEWERS_MAX).map(|session| seen(&format!("s{round}-{session}"), round)).collect();
+            spool.append_viewers(&node(), rows).unwrap();
+            assert!(spool.seen.len() <= VIEWERS_LOOSE_MAX);
+        }
+        assert_eq!(spool.oldest().unwrap(), oldest, "what may have been sent is never changed");
+        let rows = drain_viewers(&mut spool);
+        let loose = VIEWERS_LOOSE_MAX / 2..=VIEWERS_LOOSE_MAX;
+        assert!(loose.contains(&(rows.len() - VIEWER_BATCHES_MAX * VIEWERS_MAX)), "{}", rows.len());
+        assert_eq!(rows.values().filter(|one| one.last_ms == 43).count(), VIEWERS_MAX);
+    }
+
+    #[test]
+    fn viewers_whom_the_disk_does_not_take_go_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let reports = dir.path().join("reports");
+        let mut spool = Spool::open(&reports).unwrap();
+        fs::remove_dir_all(&reports).unwrap();
+        spool.append_viewers(&node(), vec![seen("s1", 1)]).unwrap_err();
+        fs::create_dir(&reports).unwrap();
+        spool.append_viewers(&node(), vec![seen("s1", 2), seen("s2", 2)]).unwrap();
+        let rows: Vec<_> = drain_viewers(&mut spool).into_values().collect();
+        assert_eq!(rows.iter().map(|one| (one.first_ms, one.bytes)).collect::<Vec<_>>(), [(1, 2), (2, 1)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_millis(300);
 
 fn record() -> Record {
     let metrics = Arc::new(Metrics::new());
-    Record { counters: None, metrics, status: 200, outcome: Outcome::Hit, sent: 0, line: None }
+    Record { counters: None, metrics, status: 200, outcome: Outcome::Hit, sent: 0, attendee: None, line: None }
 }
 
 fn object(contents: &[u8], start: u64, length: u64) -> Arc<Object> {

@@ -47,7 +47,7 @@ fn believing(authority: &Authority) -> Pool {
     pool(&Config { origin_ca: Some(file.path().to_owned()), ..Config::default() })
 }
 
-fn distribution() -> DistributionSpec {
+pub(crate) fn distribution() -> DistributionSpec {
     DistributionSpec {
         id: "E1".parse().unwrap(),
         domain_name: "d1.test".to_owned(),

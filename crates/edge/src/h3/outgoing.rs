@@ -1,66 +1,22 @@
-//! Bodies on HTTP/2: answers on their way out, and requests' own.
+//! Bodies of answers on their way out.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::life::Open;
 use crate::access_log::Ending;
 use crate::buffers::slice;
 use crate::deliver::Body;
 use crate::flight::{Broken, Follower};
 use crate::object::Object;
-use crate::pace::BodyPace;
 use crate::record::Record;
-use crate::request::ReadBody;
 
 /// Bytes of a file that are read at once: what a stream that is not taken holds.
 const READ_BYTES: usize = 64 << 10;
-
-/// The body of a request, which is not read yet.
-pub(crate) struct RequestBody {
-    incoming: Option<Incoming>,
-    /// Longest time between two pieces.
-    limit: Duration,
-}
-
-impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, limit: Duration) -> Self {
-        Self { incoming: Some(incoming), limit }
-    }
-
-    async fn read(&mut self, limit: u64) -> Result<Bytes, u16> {
-        let Some(mut incoming) = self.incoming.take() else { return Ok(Bytes::new()) };
-        if incoming.size_hint().lower() > limit {
-            return Err(413);
-        }
-        let mut pace = BodyPace::new(self.limit, Instant::now());
-        let mut body = BytesMut::new();
-        while let Some(frame) = timeout_at(pace.deadline(), incoming.frame()).await.map_err(|_| 408_u16)? {
-            // Trailers are dropped.
-            let Ok(data) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
-            if (body.len() + data.len()) as u64 > limit {
-                return Err(413);
-            }
-            pace.came(data.len(), Instant::now());
-            body.extend_from_slice(&data);
-        }
-        Ok(body.freeze())
-    }
-}
-
-impl ReadBody for RequestBody {
-    fn collect(&mut self, limit: u64) -> Pin<Box<dyn Future<Output = Result<Bytes, u16>> + Send + '_>> {
-        Box::pin(self.read(limit))
-    }
-}
 
 type Step = Pin<Box<dyn Future<Output = (Follower, Result<Option<Bytes>, Broken>)> + Send>>;
 
@@ -93,17 +49,15 @@ fn step(mut follower: Follower, at: u64, end: u64) -> Step {
 }
 
 /// A body on its way out, counted as it goes.
-pub(crate) struct Outgoing {
+pub(super) struct Outgoing {
     source: Outflow,
     record: Record,
-    open: Open,
 }
 
 impl Outgoing {
-    pub(crate) fn new(body: Body, record: Record, mut open: Open) -> Self {
+    pub(super) fn new(body: Body, record: Record) -> Self {
         let source = Outflow::of(body);
-        open.waits_for_viewer(!matches!(source, Outflow::Empty));
-        let mut outgoing = Self { source, record, open };
+        let mut outgoing = Self { source, record };
         if outgoing.is_end_stream() {
             outgoing.record.ended(Ending::Whole);
         }
@@ -152,7 +106,6 @@ impl HttpBody for Outgoing {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         let polled = this.poll_bytes(cx);
-        this.open.waits_for_viewer(polled.is_ready());
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Ok(Some(bytes))) => {

@@ -1,0 +1,207 @@
+//! Verbs of recordings, jobs, events and accounts.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::breakout::Viewer;
+use super::client::Client;
+use super::{Connection, One, POLL, act, delete, list, output, path, post, set, show};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordingVerb {
+    /// List recordings
+    List {
+        /// Of this breakout only, by id or name
+        #[arg(long, value_name = "ID")]
+        breakout: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show a recording
+    Show(One),
+    /// Make a signed URL for viewers
+    PlayUrl {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        viewer: Viewer,
+    },
+    /// Make one MP4 of a recording
+    Mp4 {
+        #[command(flatten)]
+        one: One,
+        /// Return when it is done
+        #[arg(long)]
+        wait: bool,
+        /// Longest wait in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        timeout: u64,
+    },
+    /// Delete a recording and its media
+    Delete(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobVerb {
+    /// List jobs
+    List(Connection),
+    /// Show a job
+    Show(One),
+    /// Cancel a job
+    Cancel(One),
+    /// Try a job again that was given up
+    Retry(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventVerb {
+    /// Create an event
+    Create {
+        name: String,
+        /// Account that it belongs to, by id or name [default: the default account]
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        #[command(flatten)]
+        content: EventContent,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List events
+    List(Connection),
+    /// Show an event
+    Show(One),
+    /// Give an event another name, description and time
+    Update {
+        #[command(flatten)]
+        one: One,
+        /// Name
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        content: EventContent,
+    },
+    /// Delete an event without breakouts
+    Delete(One),
+}
+
+/// What an event is.
+#[derive(Debug, Args)]
+pub(crate) struct EventContent {
+    /// What it is
+    #[arg(long)]
+    description: Option<String>,
+    /// When it begins, such as 2026-01-31T20:00:00Z
+    #[arg(long, value_name = "TIME")]
+    starts_at: Option<String>,
+    /// When it ends; breakouts end before
+    #[arg(long, value_name = "TIME")]
+    ends_at: Option<String>,
+}
+
+impl EventContent {
+    fn add_to(self, body: &mut Value) {
+        set(body, "description", self.description.map(Value::from));
+        set(body, "starts_at", self.starts_at.map(Value::from));
+        set(body, "ends_at", self.ends_at.map(Value::from));
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountVerb {
+    /// Create an account
+    Create {
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List accounts
+    List(Connection),
+    /// Show an account
+    Show(One),
+    /// Delete an account without events
+    Delete(One),
+}
+
+pub(super) async fn recording(verb: RecordingVerb) -> Result<()> {
+    match verb {
+        RecordingVerb::List { breakout, connection } => {
+            let query = breakout.map_or_else(String::new, |breakout| format!("?breakout={breakout}"));
+            list(&connection, &format!("/v1/recordings{query}"), output::RECORDINGS).await
+        }
+        RecordingVerb::Show(one) => show(&one, "recordings").await,
+        RecordingVerb::PlayUrl { one, viewer } => {
+            post(&one.connection, &path(&["recordings", &one.id, "play-url"]), viewer.body()).await
+        }
+        RecordingVerb::Mp4 { one, wait, timeout } => mp4(&one, wait.then(|| Duration::from_secs(timeout))).await,
+        RecordingVerb::Delete(one) => delete(&one, "recordings").await,
+    }
+}
+
+async fn mp4(one: &One, wait: Option<Duration>) -> Result<()> {
+    let client = Client::new(&one.connection)?;
+    let mut job = client.post(&path(&["recordings", &one.id, "mp4"]), json!({})).await?;
+    let id = job["id"].as_str().unwrap_or_default().to_owned();
+    let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
+    let mut told = Value::Null;
+    while let Some(deadline) = deadline {
+        match job["state"].as_str() {
+            Some("QUEUED" | "RUNNING") => {}
+            Some("COMPLETED") | None => break,
+            Some(other) => bail!("job {id} is {other}: {}", job["problem"].as_str().unwrap_or("no reason given")),
+        }
+        if tokio::time::Instant::now() >= deadline {
+            bail!("job {id} is still {}", job["state"].as_str().unwrap_or_default());
+        }
+        if job["progress_percent"] != told {
+            told = job["progress_percent"].clone();
+            output::progress(&one.connection, told.as_f64().unwrap_or(0.0));
+        }
+        tokio::time::sleep(POLL).await;
+        job = client.get(&path(&["jobs", &id])).await?;
+    }
+    output::progress_end(&one.connection);
+    output::object(&one.connection, &job)
+}
+
+pub(super) async fn job(verb: JobVerb) -> Result<()> {
+    match verb {
+        JobVerb::List(connection) => list(&connection, "/v1/jobs", output::JOBS).await,
+        JobVerb::Show(one) => show(&one, "jobs").await,
+        JobVerb::Cancel(one) => act(&one, "jobs", "cancel").await,
+        JobVerb::Retry(one) => act(&one, "jobs", "retry").await,
+    }
+}
+
+pub(super) async fn event(verb: EventVerb) -> Result<()> {
+    match verb {
+        EventVerb::Create { name, account, content, connection } => {
+            let mut body = json!({ "name": name });
+            set(&mut body, "account", account.map(Value::from));
+            content.add_to(&mut body);
+            post(&connection, "/v1/events", body).await
+        }
+        EventVerb::List(connection) => list(&connection, "/v1/events", output::EVENTS).await,
+        EventVerb::Show(one) => show(&one, "events").await,
+        EventVerb::Update { one, name, content } => {
+            let mut body = json!({ "name": name });
+            content.add_to(&mut body);
+            let client = Client::new(&one.connection)?;
+            let answer = client.call(Method::PUT, &path(&["events", &one.id]), Some(body), None).await?;
+            output::object(&one.connection, &answer)
+        }
+        EventVerb::Delete(one) => delete(&one, "events").await,
+    }
+}
+
+pub(super) async fn account(verb: AccountVerb) -> Result<()> {
+    match verb {
+        AccountVerb::Create { name, connection } => post(&connection, "/v1/accounts", json!({ "name": name })).await,
+        AccountVerb::List(connection) => list(&connection, "/v1/accounts", output::ACCOUNTS).await,
+        AccountVerb::Show(one) => show(&one, "accounts").await,
+        AccountVerb::Delete(one) => delete(&one, "accounts").await,
+    }
+}

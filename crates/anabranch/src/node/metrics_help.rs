@@ -1,0 +1,108 @@
+//! What the numbers at `/metrics` mean. The RTMP server describes its own.
+
+use metrics::{describe_counter, describe_gauge};
+
+/// Name and meaning of each counter.
+const COUNTERS: &[(&str, &str)] = &[
+    ("anabranch_api_requests_total", "requests to the API, by operation and status class"),
+    ("anabranch_api_unauthorised_total", "requests to the API without a valid token"),
+    ("anabranch_control_nodes_unauthorised_total", "requests of nodes without the nodes' token"),
+    ("anabranch_control_report_batches_total", "batches of reports that nodes have sent, by what became of them"),
+    (
+        "anabranch_edge_disk_abandoned_total",
+        "bodies that were not kept on disk: it failed, fell behind or they broke off",
+    ),
+    ("anabranch_edge_disk_evictions_total", "objects that left the disk to make room"),
+    ("anabranch_edge_disk_loads_total", "objects that were read from disk into memory"),
+    ("anabranch_edge_disk_unreadable_total", "objects on disk that could not be read and were given up"),
+    ("anabranch_edge_disk_written_bytes_total", "bytes written to the disk cache"),
+    ("anabranch_edge_log_dropped_total", "answers whose lines of the access log are lost"),
+    ("anabranch_edge_log_errors_total", "failures to write or keep files of the access log"),
+    ("anabranch_edge_origin_connections_total", "connections to origins that requests went by, opened or reused"),
+    ("anabranch_edge_origin_failovers_total", "requests that went to the second origin of a group"),
+    ("anabranch_edge_origin_failures_total", "requests to origins that failed"),
+    ("anabranch_edge_origin_fetches_total", "requests to origins"),
+    ("anabranch_edge_requests_total", "answers to viewers, by distribution, status class and how the cache took part"),
+    ("anabranch_edge_sent_bytes_total", "bytes sent to viewers, heads and bodies, by distribution"),
+    ("anabranch_edge_tls_handshakes_total", "TLS handshakes of viewers, by result"),
+    ("anabranch_node_report_batches_refused_total", "batches of reports that the control plane refused"),
+    ("anabranch_origin_holds_refused_total", "blocking playlist requests that were not held, by reason"),
+    ("anabranch_origin_requests_total", "requests of edges to the origin room, by status class"),
+    ("anabranch_packager_failures_total", "breakouts that could not be packaged"),
+    ("anabranch_packager_segment_bytes_total", "bytes of published segments"),
+    ("anabranch_packager_segments_total", "published segments"),
+];
+
+/// Name and meaning of each gauge.
+const GAUGES: &[(&str, &str)] = &[
+    ("anabranch_build_info", "1, labelled with the version that runs"),
+    ("anabranch_control_polls_held", "requests of nodes for a snapshot that are held now"),
+    ("anabranch_edge_cache_bytes", "bytes in the memory cache"),
+    ("anabranch_edge_cache_objects", "objects in the memory cache, those with an open file included"),
+    ("anabranch_edge_connections", "viewer connections open now"),
+    ("anabranch_edge_disk_bytes", "bytes in the disk cache"),
+    ("anabranch_edge_disk_failed", "1 while the disk cache does not work and memory alone serves"),
+    ("anabranch_edge_disk_objects", "objects in the disk cache"),
+    ("anabranch_edge_log_failed", "1 while the access log cannot be written"),
+    ("anabranch_edge_shields_unknown", "origins whose shield this edge does not know and that it asks itself"),
+    ("anabranch_node_control_connected", "1 while the control plane answers this node"),
+    ("anabranch_node_report_batches_waiting", "batches of reports that the control plane has not acknowledged"),
+    ("anabranch_node_snapshot_version", "version of the snapshot that this node acts by"),
+    ("anabranch_origin_held_requests", "blocking playlist requests that are held now"),
+];
+
+/// Gives every number its meaning, once a recorder is there.
+pub(super) fn describe() {
+    for &(name, meaning) in COUNTERS {
+        describe_counter!(name, meaning);
+    }
+    for &(name, meaning) in GAUGES {
+        describe_gauge!(name, meaning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn sources(dir: &Path, texts: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, texts);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    /// Names that stand first in calls of a macro.
+    fn names<'t>(text: &'t str, makro: &str) -> BTreeSet<&'t str> {
+        let calls = text.split(makro).skip(1);
+        let name = |call: &'t str| call.trim_start().strip_prefix('"')?.split('"').next();
+        calls.filter_map(name).filter(|name| name.starts_with("anabranch_")).collect()
+    }
+
+    #[test]
+    fn every_number_of_the_house_has_its_meaning_and_kind() {
+        let mut texts = Vec::new();
+        for room in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {
+            sources(&room.unwrap().path().join("src"), &mut texts);
+        }
+        for (kind, table) in [("counter", COUNTERS), ("gauge", GAUGES), ("histogram", &[])] {
+            let mut used = BTreeSet::new();
+            let mut meant: BTreeSet<&str> = table.iter().map(|(name, _)| *name).collect();
+            assert_eq!(meant.len(), table.len(), "a {kind} is listed twice");
+            for text in &texts {
+                let plain = text.replace(&format!("describe_{kind}!("), "");
+                used.extend(names(&plain, &format!("{kind}!(")).into_iter().map(str::to_owned));
+                meant.extend(names(text, &format!("describe_{kind}!(")));
+            }
+            let meant: BTreeSet<String> = meant.into_iter().map(str::to_owned).collect();
+            assert_eq!(used, meant, "used and described {kind}s");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The log as a list and as a stream of events.
+
+use std::time::Duration;
+
+use anabranch_model::{AlarmKind, ChannelId, InputId, InputState, Report};
+use serde_json::{Value, json};
+
+use crate::support::{NOW_MS, Server, TOKEN, answer, text};
+
+/// Longest wait for an event.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A reader of an event stream.
+struct Reader {
+    response: reqwest::Response,
+    rest: String,
+}
+
+impl Reader {
+    async fn open(server: &Server, query: &str, last: Option<u64>) -> Self {
+        let mut request = server.client.get(format!("{}/v1/log/stream{query}", server.base)).bearer_auth(TOKEN);
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last.to_string());
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, rest: String::new() }
+    }
+
+    /// The next event: id, type, entry. None at the end of the stream.
+    async fn next(&mut self) -> Option<(u64, String, Value)> {
+        loop {
+            while let Some((event, rest)) = self.rest.split_once("\n\n") {
+                let event = event.to_owned();
+                self.rest = rest.to_owned();
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                if let Some(data) = field("data: ") {
+                    let id = field("id: ").map_or(0, |id| id.parse().unwrap());
+                    return Some((id, field("event: ").unwrap(), serde_json::from_str(&data).unwrap()));
+                }
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("the stream is silent");
+            self.rest.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
+        }
+    }
+
+    async fn words(&mut self, count: usize) -> Vec<String> {
+        let mut words = Vec::new();
+        for _ in 0..count {
+            words.push(self.next().await.unwrap().1);
+        }
+        words
+    }
+}
+
+fn words(log: &Value) -> Vec<&str> {
+    log["items"].as_array().unwrap().iter().map(|entry| text(&entry["type"])).collect()
+}
+
+#[tokio::test]
+async fn what_happens_is_listed_with_who_did_it() {
+    let mut server = Server::start().await;
+    let before = server.get("/v1/log").await.body["newest"].as_u64().unwrap();
+    let ci = json!({ "name": "ci", "scopes": ["manage", "operate"] });
+    let secret = text(&server.post("/v1/tokens", ci).await.body["secret"]).to_owned();
+    let channel = server.channel("c").await;
+    server.breakout("b", "c").await;
+    let request = server.client.post(format!("{}/v1/breakouts/b/start", server.base)).bearer_auth(&secret);
+    assert_eq!(answer(request).await.status.as_u16(), 200);
+    server.snapshot(|snapshot| snapshot.breakouts.iter().any(|breakout| breakout.on_air)).await;
+    server.apply().await;
+    server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
+
+    let log = server.get(&format!("/v1/log?sort=asc&after={before}")).await.body;
+    assert_eq!(
+        words(&log)[..6],
+        [
+            "token.created",
+            "channel.created",
+            "distribution.created",
+            "breakout.created",
+            "breakout.starting",
+            "channel.starting"
+        ]
+    );
+    assert_eq!(*words(&log).last().unwrap(), "breakout.running");
+    let entries = log["items"].as_array().unwrap();
+    for (entry, sequence) in entries.iter().zip(before + 1..) {
+        assert_eq!(entry["sequence"], sequence);
+        assert_eq!(entry["at"], "2026-01-01T00:00:00.000Z");
+    }
+    assert_eq!((&entries[1]["actor"], &entries[4]["actor"]), (&"admin".into(), &"ci".into()));
+    assert!(entries.last().unwrap()["actor"].is_null(), "nobody but the system");
+    assert_eq!(entries[4]["subject"]["kind"], "breakout");
+    assert_eq!(entries[4]["channel"], channel["id"]);
+    assert_eq!(log["oldest"], 1);
+
+    let newest = server.get("/v1/log?limit=2").await.body;
+    assert_eq!(words(&newest)[0], "breakout.running");
+    let next = server.get(&format!("/v1/log?limit=200&before={}", text(&newest["next"]))).await.body;
+    assert_eq!(next["items"].as_array().unwrap().len() as u64 + 2, newest["newest"].as_u64().unwrap());
+    assert!(next["next"].is_null());
+    for (query, expected) in [
+        ("type=channel.created", 1),
+        ("channel=c&kind=activity", 3),
+        ("breakout=b&kind=transition", 2),
+        ("actor=ci", 2),
+        ("actor=ci&type=breakout", 1),
+        ("since=2026-01-01T00:00:01Z", 0),
+    ] {
+        let found = server.get(&format!("/v1/log?{query}")).await.body;
+        assert_eq!(found["items"].as_array().unwrap().len(), expected, "{query}: {found}");
+    }
+    for (query, words) in [
+        ("limit=0", "1 to 200"),
+        ("sort=up", "asc or desc"),
+        ("kind=x", "transition"),
+        ("since=today", "RFC 3339"),
+        ("until=1", "RFC 3339"),
+        ("type=", "1 to 128"),
+        ("what=1", "unknown field"),
+        ("after=x", "invalid digit"),
+    ] {
+        server.get(&format!("/v1/log?{query}")).await.problem(422, words);
+    }
+}
+
+#[tokio::test]
+async fn what_nodes_observe_of_streams_is_logged() {
+    let server = Server::start().await;
+    let channel = server.channel("c").await;
+    let breakout = server.breakout("b", "c").await;
+    server.act("/v1/breakouts/b/start").await;
+    let channel: ChannelId = text(&channel["id"]).parse().unwrap();
+    let one: InputId = text(&server.get("/v1/channels/c").await.body["inputs"][0]["id"]).parse().unwrap();
+    let two = InputId::random();
+    let connected = |bitrate| InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate };
+    let input = |state| Report::Input { channel: channel.clone(), input: one.clone(), state };
+    let active = |input: Option<&InputId>| Report::ActiveInput {
+        channel: channel.clone(),
+        input: input.cloned(),
+        reason: "no media for 3 s".into(),
+    };
+    let alarm = |raised| Report::Alarm {
+        channel: channel.clone(),
+        input: one.clone(),
+        kind: AlarmKind::NoKeyframes,
+        raised,
+        detail: "none for 12 s".into(),
+    };
+    for report in [
+        input(connected(0)),
+        active(Some(&one)),
+        input(connected(5_000_000)),
+        alarm(true),
+        active(Some(&two)),
+        alarm(false),
+        input(InputState::Disconnected),
+        active(None),
+    ] {
+        server.reports.send(report).await.unwrap();
+    }
+    let path = format!("/v1/log?kind=stream&sort=asc&channel={channel}&type=");
+    let expected = ["input.connected", "input.active", "input.failover", "input.disconnected", "input.lost"];
+    let log = server.until(&format!("{path}input"), |log| log["items"].as_array().unwrap().len() == 5).await;
+    assert_eq!(words(&log), expected);
+    let entries = log["items"].as_array().unwrap();
+    assert_eq!((&entries[0]["details"]["input"], &entries[0]["details"]["remote"]), (&1.into(), &"192.0.2.7:5".into()));
+    assert_eq!(entries[2]["details"]["from"], one.as_str());
+    assert_eq!(entries[2]["details"]["reason"], "no media for 3 s");
+    assert_eq!(entries[0]["breakout"], breakout["id"], "while a breakout is on air it is part of it");
+    let alarms = server.get(&format!("{path}alarm")).await.body;
+    assert_eq!(words(&alarms), ["alarm.raised", "alarm.cleared"]);
+    assert_eq!(alarms["items"][0]["details"]["alarm"], "no_keyframes");
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_happens_and_resumes() {
+    let mut server = Server::start().await;
+    let mut live = Reader::open(&server, "", None).await;
+    let mut channels = Reader::open(&server, "?type=channel&after=0", None).await;
+    server.channel("c").await;
+    server.act("/v1/channels/c/start").await;
+    let expected = ["channel.created", "distribution.created", "channel.wanted", "channel.starting"];
+    assert_eq!(live.words(4).await, expected);
+    assert_eq!(channels.words(3).await, ["channel.created", "channel.wanted", "channel.starting"]);
+    server.snapshot(|snapshot| snapshot.channels.iter().any(|channel| channel.running)).await;
+    server.apply().await;
+    let (id, word, entry) = channels.next().await.unwrap();
+    assert_eq!((word.as_str(), entry["sequence"].as_u64()), ("channel.running", Some(id)));
+    let listed = server.get("/v1/log?type=channel.running").await.body["items"][0].clone();
+    assert_eq!(entry, listed, "the same as in the list");
+    drop(channels);
+
+    server.breakout("b", "c").await;
+    server.act("/v1/breakouts/b/start").await;
+    let mut resumed = Reader::open(&server, "?after=0", Some(id)).await;
+    let mut told = Vec::new();
+    while !told.iter().any(|(_, word)| word == "breakout.starting") {
+        let (id, word, _) = resumed.next().await.unwrap();
+        told.push((id, word));
+    }
+    assert_eq!(told.first().map(|(first, _)| *first), Some(id + 1), "in order, and nothing twice");
+    assert!(told.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{told:?}");
+    assert!(told.iter().any(|(_, word)| word == "breakout.created"));
+    // A stream shows what another process writes.
+    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    other.log_add(&[anabranch_db::NewEntry::stream("test.elsewhere", "test", "x")], NOW_MS).await.unwrap();
+    while resumed.next().await.unwrap().1 != "test.elsewhere" {}
+    other.close().await;
+
+    let bad = server.client.get(format!("{}/v1/log/stream", server.base)).bearer_auth(TOKEN);
+    answer(bad.header("Last-Event-ID", "x")).await.problem(422, "Last-Event-ID");
+    server.get("/v1/log/stream?kind=x").await.problem(422, "transition");
+    // It ends with the server, by itself.
+    let dir = server.stop().await;
+    while resumed.next().await.is_some() {}
+    drop(dir);
+}
+
+#[tokio::test]
+async fn streams_are_counted_and_given_back() {
+    let server = Server::start().await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(Reader::open(&server, "?after=0", None).await);
+    }
+    server.get("/v1/log/stream").await.problem(503, "too many event streams");
+    open.truncate(32);
+    let again = async {
+        loop {
+            let request = server.client.get(format!("{}/v1/log/stream", server.base)).bearer_auth(TOKEN);
+            if request.send().await.unwrap().status().as_u16() == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("a stream whose reader has gone is given back");
+}
+
+#[tokio::test]
+async fn the_old_is_pruned_and_readers_are_told_of_the_gap() {
+    let server = Server::start().await;
+    server.channel("old").await;
+    let newest = server.get("/v1/log").await.body["newest"].as_u64().unwrap();
+    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let keep = anabranch_db::LogRetention { keep_ms: 1000, keep_entries: 100, hard_entries: 200 };
+    assert_eq!(other.log_prune(&keep, NOW_MS + 5000).await.unwrap(), newest);
+    other.close().await;
+    let log = server.get("/v1/log").await.body;
+    assert_eq!((&log["items"], log["oldest"].as_u64()), (&json!([]), Some(newest + 1)));
+    server.channel("new").await;
+    let mut reader = Reader::open(&server, "?after=1", None).await;
+    let (_, word, gap) = reader.next().await.unwrap();
+    assert_eq!((word.as_str(), &gap), ("gap", &json!({ "after": 1, "floor": newest })));
+    assert_eq!(reader.next().await.unwrap().1, "channel.created");
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_keep_up_is_cut_and_resumes() {
+    let server = Server::start().await;
+    let mut slow = Reader::open(&server, "?after=0&type=test", None).await;
+    let mut open = Vec::new();
+    for _ in 1..64 {
+        open.push(Reader::open(&server, "?type=nothing", None).await);
+    }
+    // More than what lies between the two ends holds.
+    let long = "x".repeat(900);
+    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let batch: Vec<_> = (0..1000)
+        .map(|_| anabranch_db::NewEntry::stream("test.filled", "test", "t").detail("long", long.as_str()))
+        .collect();
+    for _ in 0..30 {
+        other.log_add(&batch, NOW_MS).await.unwrap();
+    }
+    other.close().await;
+    // The others read nothing either, but nothing is wanted of them: once the slow one is cut there is room for one more.
+    let room = async {
+        loop {
+            let request = server.client.get(format!("{}/v1/log/stream", server.base)).bearer_auth(TOKEN);
+            if request.send().await.unwrap().status().as_u16() == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE * 2, room).await.expect("it is not cut");
+    let (mut seen, mut count) = (0, 0);
+    while let Some((id, ..)) = slow.next().await {
+        (seen, count) = (id, count + 1);
+    }
+    assert!((1..30_000).contains(&count), "{count}");
+    let mut resumed = Reader::open(&server, "?type=test", Some(seen)).await;
+    for _ in count..30_000 {
+        let (id, ..) = resumed.next().await.unwrap();
+        assert_eq!(id, seen + 1);
+        seen = id;
+    }
+}

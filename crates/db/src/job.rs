@@ -1,0 +1,304 @@
+//! Jobs: work that a worker takes, keeps alive by a lease, and finishes or loses to another.
+
+use anabranch_model::{JobEvent, JobId, JobState};
+
+use crate::row::{self, id, integer, optional_integer, optional_text, text, unsigned, word};
+use crate::sql::{self, Conn, Row};
+use crate::{Cursor, Db, Error, Page, PageRequest};
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Identifier.
+    pub id: JobId,
+    /// What is to be done, such as `mp4`.
+    pub kind: String,
+    /// Id of what it is about.
+    pub subject: String,
+    /// What the worker must know besides, as JSON.
+    pub arguments: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Higher goes first.
+    pub priority: i64,
+    /// Thousandths done.
+    pub progress: u32,
+    /// Tries begun.
+    pub attempts: u32,
+    /// Tries at most.
+    pub attempts_max: u32,
+    /// Unix milliseconds before which no worker takes it.
+    pub next_try_at: i64,
+    /// Who has it.
+    pub worker: Option<String>,
+    /// Unix milliseconds; a worker that has not renewed by then is dead.
+    pub lease_until: Option<i64>,
+    /// Why the last try failed, in words.
+    pub problem: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds; of the last try.
+    pub started_at: Option<i64>,
+    /// Unix milliseconds.
+    pub ended_at: Option<i64>,
+}
+
+/// A job to make.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// What is to be done.
+    pub kind: &'static str,
+    /// Id of what it is about.
+    pub subject: String,
+    /// What the worker must know besides, as JSON.
+    pub arguments: String,
+    /// Higher goes first.
+    pub priority: i64,
+    /// Tries at most.
+    pub attempts_max: u32,
+}
+
+impl Db {
+    /// Makes a job, or gives the unfinished one of the same kind and subject.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_create(&self, new: &NewJob, now_ms: i64) -> Result<JobRow, Error> {
+        let mut tx = self.begin().await?;
+        let row = create(&mut tx, new, now_ms).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// The job with this id.
+    ///
+    /// # Errors
+    /// There is none, or the query fails.
+    pub async fn job_find(&self, wanted: &str) -> Result<JobRow, Error> {
+        find(&mut self.readers.acquire().await?, wanted).await
+    }
+
+    /// The newest job of a kind about a subject.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_about(&self, kind: &str, subject: &str) -> Result<Option<JobRow>, Error> {
+        let row =
+            sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
+                .bind(kind)
+                .bind(subject)
+                .fetch_optional(&self.readers)
+                .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// A page of jobs.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_page(&self, page: &PageRequest) -> Result<Page<JobRow>, Error> {
+        page.select(
+            &self.readers,
+            "SELECT * FROM jobs WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+             ORDER BY created_at, id LIMIT $3",
+            read,
+            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
+        )
+        .await
+    }
+
+    /// Gives the most urgent job of these kinds that is due, or whose worker has died, to `worker` until `lease_until`.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_claim(
+        &self,
+        kinds: &[&str],
+        worker: &str,
+        lease_until: i64,
+        now_ms: i64,
+    ) -> Result<Option<JobRow>, Error> {
+        let mut tx = self.begin().await?;
+        let due = sql::query(
+            "SELECT * FROM jobs
+             WHERE (state = 'QUEUED' AND next_try_at <= $1) OR (state = 'RUNNING' AND lease_until < $1)
+             ORDER BY priority DESC, next_try_at, id LIMIT 100",
+        )
+        .bind(now_ms)
+        .fetch_all(&mut tx)
+        .await?;
+        let mut taken = None;
+        for row in &due {
+            let job = read(row)?;
+            if job.state == JobState::Running {
+                // Its worker is dead: that try is spent.
+                let event = if job.attempts >= job.attempts_max { JobEvent::GiveUp } else { JobEvent::Postpone };
+                settle(&mut tx, &job, event, Some("its worker stopped without a word"), now_ms, now_ms).await?;
+                if event == JobEvent::GiveUp {
+                    continue;
+                }
+            }
+            if taken.is_none() && kinds.contains(&job.kind.as_str()) {
+                sql::query(
+                    "UPDATE jobs SET state = $1, worker = $2, lease_until = $3, attempts = attempts + 1, progress = 0,
+                                     started_at = $4, updated_at = $4
+                     WHERE id = $5",
+                )
+                .bind(JobState::Queued.next(JobEvent::Claim)?.as_str())
+                .bind(worker)
+                .bind(lease_until)
+                .bind(now_ms)
+                .bind(job.id.as_str())
+                .execute(&mut tx)
+                .await?;
+                taken = Some(find(&mut tx, job.id.as_str()).await?);
+            }
+        }
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    /// Renews the lease and notes the progress; false when the worker no longer has the job.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_beat(
+        &self,
+        job: &JobId,
+        worker: &str,
+        progress: u32,
+        lease_until: i64,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let done = sql::query(
+            "UPDATE jobs SET progress = $1, lease_until = $2, updated_at = $3
+             WHERE id = $4 AND worker = $5 AND state = 'RUNNING'",
+        )
+        .bind(i64::from(progress))
+        .bind(lease_until)
+        .bind(now_ms)
+        .bind(job.as_str())
+        .bind(worker)
+        .execute(&mut tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done == 1)
+    }
+
+    /// Notes how a try ended: done, to be tried again at `next_try_at`, or given up. Does nothing when the worker no longer has it.
+    ///
+    /// # Errors
+    /// The event is none of an end, or the query fails.
+    pub async fn job_end(
+        &self,
+        job: &JobRow,
+        event: JobEvent,
+        problem: Option<&str>,
+        next_try_at: i64,
+        now_ms: i64,
+    ) -> Result<JobRow, Error> {
+        let mut tx = self.begin().await?;
+        let now = find(&mut tx, job.id.as_str()).await?;
+        if now.state == JobState::Running && now.worker == job.worker && now.attempts == job.attempts {
+            settle(&mut tx, &now, event, problem, next_try_at, now_ms).await?;
+        }
+        let now = find(&mut tx, job.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(now)
+    }
+
+    /// An operator cancels a job, or has a failed one tried again.
+    ///
+    /// # Errors
+    /// There is none, the event is not legal, or the query fails.
+    pub async fn job_event(&self, wanted: &str, event: JobEvent, now_ms: i64) -> Result<JobRow, Error> {
+        let mut tx = self.begin().await?;
+        let job = find(&mut tx, wanted).await?;
+        if event == JobEvent::Retry && job.state == JobState::Failed {
+            sql::query("UPDATE jobs SET attempts = 0 WHERE id = $1").bind(job.id.as_str()).execute(&mut tx).await?;
+        }
+        settle(&mut tx, &job, event, None, now_ms, now_ms).await?;
+        let job = find(&mut tx, job.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+}
+
+/// Makes a job within a transaction, or gives the unfinished one of the same kind and subject.
+pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result<JobRow, Error> {
+    sql::query(
+        "INSERT INTO jobs (id, kind, subject, arguments, state, priority, attempts_max, next_try_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8) ON CONFLICT DO NOTHING",
+    )
+    .bind(JobId::random().as_str())
+    .bind(new.kind)
+    .bind(new.subject.as_str())
+    .bind(new.arguments.as_str())
+    .bind(JobState::Queued.as_str())
+    .bind(new.priority)
+    .bind(i64::from(new.attempts_max))
+    .bind(now_ms)
+    .execute(&mut *conn)
+    .await?;
+    let row =
+        sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
+            .bind(new.kind)
+            .bind(new.subject.as_str())
+            .fetch_one(conn)
+            .await?;
+    read(&row)
+}
+
+async fn settle(
+    conn: &mut Conn,
+    job: &JobRow,
+    event: JobEvent,
+    problem: Option<&str>,
+    next_try_at: i64,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let state = job.state.next(event)?;
+    let ended = matches!(state, JobState::Completed | JobState::Failed | JobState::Cancelled).then_some(now_ms);
+    let progress = if state == JobState::Completed { 1000 } else { i64::from(job.progress) };
+    sql::query(
+        "UPDATE jobs SET state = $1, problem = $2, next_try_at = $3, worker = NULL, lease_until = NULL, ended_at = $4,
+                         progress = $5, updated_at = $6
+         WHERE id = $7",
+    )
+    .bind(state.as_str())
+    .bind(problem)
+    .bind(next_try_at)
+    .bind(ended)
+    .bind(progress)
+    .bind(now_ms)
+    .bind(job.id.as_str())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn find(conn: &mut Conn, wanted: &str) -> Result<JobRow, Error> {
+    row::find(conn, "SELECT * FROM jobs WHERE id = $1", "job", wanted, read).await
+}
+
+fn read(row: &Row) -> Result<JobRow, Error> {
+    Ok(JobRow {
+        id: id(row, "id")?,
+        kind: text(row, "kind")?,
+        subject: text(row, "subject")?,
+        arguments: text(row, "arguments")?,
+        state: word(row, "state", JobState::parse)?,
+        priority: integer(row, "priority")?,
+        progress: unsigned(row, "progress")?,
+        attempts: unsigned(row, "attempts")?,
+        attempts_max: unsigned(row, "attempts_max")?,
+        next_try_at: integer(row, "next_try_at")?,
+        worker: optional_text(row, "worker")?,
+        lease_until: optional_integer(row, "lease_until")?,
+        problem: optional_text(row, "problem")?,
+        created_at: integer(row, "created_at")?,
+        started_at: optional_integer(row, "started_at")?,
+        ended_at: optional_integer(row, "ended_at")?,
+    })
+}

@@ -1,0 +1,315 @@
+//! Viewer sessions: who watched, when, and who is shut out.
+
+use anabranch_model::{BreakoutId, ViewerSeen};
+
+use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
+use crate::sql::{self, Conn, Row};
+use crate::{Cursor, Db, Error, Page, PageRequest, snapshot};
+
+/// A viewer session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewerRow {
+    /// Breakout.
+    pub breakout: BreakoutId,
+    /// Claim `session` of its signatures; unique within the breakout.
+    pub session: String,
+    /// Claim `user`; empty without one.
+    pub user: String,
+    /// `live`.
+    pub kind: String,
+    /// Address of the last request; empty if it is not kept.
+    pub address: String,
+    /// User agent; empty if it is not kept.
+    pub user_agent: String,
+    /// Browser by its user agent.
+    pub browser: String,
+    /// Operating system by its user agent.
+    pub os: String,
+    /// Unix milliseconds of the first request.
+    pub entered_at: i64,
+    /// Unix milliseconds of the last request.
+    pub seen_at: i64,
+    /// Unix milliseconds; none while it watches.
+    pub exited_at: Option<i64>,
+    /// Why it does not watch any more.
+    pub exit_reason: Option<String>,
+    /// Whether edges refuse it.
+    pub expelled: bool,
+    /// Bytes sent to it.
+    pub bytes: u64,
+}
+
+/// What a sighting tells beside what the edge saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// What the edge saw. Address and user agent are kept as they are here.
+    pub seen: ViewerSeen,
+    /// Browser by its user agent.
+    pub browser: String,
+    /// Operating system by its user agent.
+    pub os: String,
+}
+
+/// Why a session does not watch any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It asked for nothing any more.
+    Left,
+    /// It said so.
+    SignedOut,
+    /// A newer session of the same user took its place.
+    DeviceLimit,
+    /// An operator shut it out.
+    Revoked,
+    /// The breakout is over.
+    Ended,
+}
+
+impl Exit {
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::SignedOut => "signed-out",
+            Self::DeviceLimit => "device-limit",
+            Self::Revoked => "revoked",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl Db {
+    /// Notes sightings. Sessions of breakouts that are gone are passed over; one that had exited, and was not expelled, watches again.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_seen(&self, sightings: &[Sighting]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        for Sighting { seen, browser, os } in sightings {
+            sql::query(
+                "INSERT INTO viewers (breakout_id, session, user_name, kind, address, user_agent, browser, os, entered_at,
+                                      seen_at, bytes)
+                 SELECT b.id, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10 FROM breakouts b WHERE b.id = $1
+                 ON CONFLICT (breakout_id, session) DO UPDATE SET
+                     address = excluded.address, user_agent = excluded.user_agent, browser = excluded.browser,
+                     os = excluded.os, bytes = viewers.bytes + excluded.bytes,
+                     entered_at = CASE WHEN excluded.entered_at < viewers.entered_at THEN excluded.entered_at
+                                       ELSE viewers.entered_at END,
+                     seen_at = CASE WHEN excluded.seen_at > viewers.seen_at THEN excluded.seen_at ELSE viewers.seen_at END,
+                     exited_at = CASE WHEN viewers.expelled = 1 OR excluded.seen_at <= viewers.seen_at THEN viewers.exited_at
+                                      ELSE NULL END,
+                     exit_reason = CASE WHEN viewers.expelled = 1 OR excluded.seen_at <= viewers.seen_at
+                                        THEN viewers.exit_reason ELSE NULL END",
+            )
+            .bind(seen.breakout.as_str())
+            .bind(seen.session.as_str())
+            .bind(seen.user.as_str())
+            .bind(seen.address.as_str())
+            .bind(seen.user_agent.as_str())
+            .bind(browser.as_str())
+            .bind(os.as_str())
+            .bind(seen.first_ms)
+            .bind(seen.last_ms)
+            .bind(signed(seen.bytes))
+            .execute(&mut tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Sessions of the user that watch the breakout now: not exited, and seen since `since_ms`. The newest first.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_watching(
+        &self,
+        breakout: &BreakoutId,
+        user: &str,
+        since_ms: i64,
+    ) -> Result<Vec<ViewerRow>, Error> {
+        let rows = sql::query(
+            "SELECT * FROM viewers
+             WHERE breakout_id = $1 AND user_name = $2 AND exited_at IS NULL AND expelled = 0 AND seen_at >= $3
+             ORDER BY entered_at DESC, session DESC LIMIT 1000",
+        )
+        .bind(breakout.as_str())
+        .bind(user)
+        .bind(since_ms)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Whether edges refuse the session.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewer_is_expelled(&self, breakout: &BreakoutId, session: &str) -> Result<bool, Error> {
+        let expelled: Option<i64> = sql::scalar("SELECT expelled FROM viewers WHERE breakout_id = $1 AND session = $2")
+            .bind(breakout.as_str())
+            .bind(session)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(expelled == Some(1))
+    }
+
+    /// How many sessions watch the breakout now.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_count(&self, breakout: &BreakoutId, since_ms: i64) -> Result<u64, Error> {
+        let row = sql::query(
+            "SELECT COUNT(*) AS watching FROM viewers WHERE breakout_id = $1 AND exited_at IS NULL AND seen_at >= $2",
+        )
+        .bind(breakout.as_str())
+        .bind(since_ms)
+        .fetch_one(&self.readers)
+        .await?;
+        unsigned(&row, "watching")
+    }
+
+    /// Shuts sessions out: edges are told at once. Those that do not exist, or are shut out already, are passed over.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_expel(
+        &self,
+        breakout: &BreakoutId,
+        sessions: &[String],
+        reason: Exit,
+        now_ms: i64,
+    ) -> Result<u64, Error> {
+        let mut tx = self.begin().await?;
+        let mut expelled = 0;
+        for session in sessions {
+            expelled += sql::query(
+                "UPDATE viewers SET expelled = 1, exited_at = $1, exit_reason = $2
+                 WHERE breakout_id = $3 AND session = $4 AND expelled = 0",
+            )
+            .bind(now_ms)
+            .bind(reason.as_str())
+            .bind(breakout.as_str())
+            .bind(session.as_str())
+            .execute(&mut tx)
+            .await?;
+        }
+        if expelled > 0 {
+            snapshot::bump(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(expelled)
+    }
+
+    /// Notes that a session has left of its own will.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewer_left(
+        &self,
+        breakout: &BreakoutId,
+        session: &str,
+        reason: Exit,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query(
+            "UPDATE viewers SET exited_at = $1, exit_reason = $2
+             WHERE breakout_id = $3 AND session = $4 AND exited_at IS NULL",
+        )
+        .bind(now_ms)
+        .bind(reason.as_str())
+        .bind(breakout.as_str())
+        .bind(session)
+        .execute(&mut tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Closes sessions that have not been seen since `since_ms`, at the time when they were seen last.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_close(&self, since_ms: i64) -> Result<u64, Error> {
+        let silent = sql::query("SELECT COUNT(*) AS silent FROM viewers WHERE exited_at IS NULL AND seen_at < $1")
+            .bind(since_ms)
+            .fetch_one(&self.readers)
+            .await?;
+        if integer(&silent, "silent")? == 0 {
+            return Ok(0);
+        }
+        let mut tx = self.begin().await?;
+        let closed = sql::query(
+            "UPDATE viewers SET exited_at = seen_at, exit_reason = $1 WHERE exited_at IS NULL AND seen_at < $2",
+        )
+        .bind(Exit::Left.as_str())
+        .bind(since_ms)
+        .execute(&mut tx)
+        .await?;
+        tx.commit().await?;
+        Ok(closed)
+    }
+
+    /// A page of the sessions of a breakout, in the order in which they entered.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewer_page(&self, breakout: &BreakoutId, page: &PageRequest) -> Result<Page<ViewerRow>, Error> {
+        let rows = sql::query(
+            "SELECT * FROM viewers
+             WHERE breakout_id = $4 AND (CAST($1 AS BIGINT) IS NULL OR (entered_at, session) > ($1, $2))
+             ORDER BY entered_at, session LIMIT $3",
+        )
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.fetch())
+        .bind(breakout.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(items, |row| Cursor { created_at: row.entered_at, id: row.session.clone() }))
+    }
+
+    /// Forgets sessions that exited before `before_ms`.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn viewers_forget(&self, before_ms: i64) -> Result<u64, Error> {
+        let mut tx = self.begin().await?;
+        let gone = sql::query("DELETE FROM viewers WHERE exited_at < $1").bind(before_ms).execute(&mut tx).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+}
+
+/// Sessions that are shut out of breakouts that may be watched, by breakout.
+pub(crate) async fn expelled(conn: &mut Conn) -> Result<Vec<(BreakoutId, String)>, Error> {
+    let rows = sql::query(
+        "SELECT v.breakout_id, v.session FROM viewers v JOIN breakouts b ON b.id = v.breakout_id
+         WHERE v.expelled = 1 ORDER BY v.breakout_id, v.exited_at DESC, v.session",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((id(row, "breakout_id")?, text(row, "session")?))).collect()
+}
+
+fn read(row: &Row) -> Result<ViewerRow, Error> {
+    Ok(ViewerRow {
+        breakout: id(row, "breakout_id")?,
+        session: text(row, "session")?,
+        user: text(row, "user_name")?,
+        kind: text(row, "kind")?,
+        address: text(row, "address")?,
+        user_agent: text(row, "user_agent")?,
+        browser: text(row, "browser")?,
+        os: text(row, "os")?,
+        entered_at: integer(row, "entered_at")?,
+        seen_at: integer(row, "seen_at")?,
+        exited_at: optional_integer(row, "exited_at")?,
+        exit_reason: optional_text(row, "exit_reason")?,
+        expelled: flag(row, "expelled")?,
+        bytes: unsigned(row, "bytes")?,
+    })
+}
