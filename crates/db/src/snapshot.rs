@@ -50,6 +50,14 @@ impl Db {
         Ok(SnapshotRows { version, channels, breakouts, distributions, invalidations, key_groups })
     }
 
+    /// The breakouts of the snapshot, which change by time alone.
+    ///
+    /// # Errors
+    /// The query fails, or a row holds an unknown value.
+    pub async fn snapshot_breakouts(&self, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
+        breakouts(&mut self.readers.acquire().await?, now_ms).await
+    }
+
     /// The newest version, without what it holds.
     ///
     /// # Errors

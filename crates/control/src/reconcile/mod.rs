@@ -265,20 +265,22 @@ impl Reconciler {
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
         let published = self.app.nodes.snapshots.borrow().clone();
-        let same = self.app.db.snapshot_version().await? == published.version;
-        if same && self.compared_at.elapsed() < RECHECK {
-            return Ok(());
-        }
-        let mut newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
-        self.compared_at = Instant::now();
-        if newest.version == published.version {
-            if newest == *published {
+        if self.app.db.snapshot_version().await? == published.version {
+            if self.compared_at.elapsed() < RECHECK {
                 return Ok(());
             }
-            // Only time has changed it: a completed breakout is no longer readable.
+            self.compared_at = Instant::now();
+            // Time alone makes a completed breakout unreadable; all else changes with the version.
+            if self.app.db.snapshot_breakouts(self.app.clock.now_ms()).await? == published.breakouts {
+                return Ok(());
+            }
             self.app.db.snapshot_bump().await?;
-            newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
         }
+        let newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
+        if newest.version == published.version {
+            return Ok(());
+        }
+        self.compared_at = Instant::now();
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
         self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())

@@ -71,7 +71,7 @@ async fn a_breakout_without_a_distribution_gets_one() {
         (&Value::Null, &Value::Null)
     );
     server.act("/v1/breakouts/b/play-url").await.problem(409, "has no distribution");
-    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| !spec.enabled)).await;
+    server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| spec.id.as_str() != id || !spec.enabled)).await;
 
     server.act("/v1/breakouts/b/start").await;
     let starting = server.until("/v1/breakouts/b", |breakout| !breakout["notice"].is_null()).await;
@@ -80,7 +80,9 @@ async fn a_breakout_without_a_distribution_gets_one() {
     assert_ne!(made["id"], json!(id));
     server.post(&format!("{path}/attach"), json!({"channel": "c"})).await.problem(409, text(&made["id"]));
     server.act("/v1/channels/c/distribution").await.problem(409, text(&made["id"]));
-    server.snapshot(|snapshot| snapshot.distributions.iter().any(|spec| spec.enabled)).await;
+    server
+        .snapshot(|snapshot| snapshot.distributions.iter().any(|spec| made["id"] == spec.id.as_str() && spec.enabled))
+        .await;
     server.apply().await;
     server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
 }
@@ -158,7 +160,10 @@ async fn orphans_are_removed_after_a_grace_time() {
     server.clock.set_ms(NOW_MS + 601_000);
     server.act("/v1/distributions/sweep").await;
     server
-        .snapshot(|snapshot| snapshot.channels.is_empty() && snapshot.distributions.iter().all(|spec| !spec.enabled))
+        .snapshot(|snapshot| {
+            snapshot.channels.is_empty()
+                && snapshot.distributions.iter().all(|spec| spec.id.as_str() != id || !spec.enabled)
+        })
         .await;
     server.apply().await;
     let gone = async {
