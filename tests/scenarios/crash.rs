@@ -50,6 +50,7 @@ fn prepare(server: &mut Server, kind: &str, name: &str) -> Subject {
             let _ = server.cli(&["channel", "start", name]);
             until(server, &["channel", "show", name], |shown| shown["state"] == "Running");
         }
+        "channel.switch" => drop(server.cli(&["channel", "update", name, "--preference", "equal"])),
         "breakout.start" => {
             let _ = server.cli(&["breakout", "create", name, "--channel", name]);
         }
@@ -87,6 +88,8 @@ fn trigger(server: &Server, kind: &str, subject: &Subject) {
         "channel.create" => &["channel", "create", name],
         "channel.start" => &["channel", "start", name],
         "channel.stop" => &["channel", "stop", name],
+        "channel.update" => &["channel", "update", name, "--description", "changed"],
+        "channel.switch" => &["channel", "switch", name, "--input", "1"],
         "channel.delete" => &["channel", "delete", name, "--force"],
         "breakout.start" => &["breakout", "start", name],
         "breakout.stop" => &["breakout", "stop", name],
@@ -112,6 +115,13 @@ fn check(server: &Server, kind: &str, subject: &Subject) {
         }
         "channel.start" => drop(until(server, &["channel", "show", name], |shown| shown["state"] == "Running")),
         "channel.stop" => drop(until(server, &["channel", "show", name], |shown| shown["state"] == "Idle")),
+        "channel.update" | "channel.switch" => {
+            let done = |list: &Value| {
+                let mut items = list["items"].as_array().into_iter().flatten();
+                items.all(|one| one["state"] == "done") && list["items"].as_array().is_some_and(|items| items.len() > 1)
+            };
+            until(server, &["operation", "list", "--subject", channel], done);
+        }
         "channel.delete" => {
             gone(server, &["channel", "show", channel]);
             gone(server, &["distribution", "show", distribution]);

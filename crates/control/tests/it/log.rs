@@ -74,13 +74,14 @@ async fn what_happens_is_listed_with_who_did_it() {
 
     let log = server.get(&format!("/v1/log?sort=asc&after={before}")).await.body;
     assert_eq!(
-        words(&log)[..6],
+        words(&log)[..7],
         [
             "token.created",
             "channel.created",
             "distribution.created",
             "breakout.created",
             "breakout.starting",
+            "recording.started",
             "channel.starting"
         ]
     );

@@ -207,7 +207,7 @@ async fn a_node_whose_held_request_is_cut_is_silent_within_seconds_and_still_wai
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
-    let version = server.snapshot(|snapshot| snapshot.distributions.len() == 1).await.version;
+    let version = server.snapshot(|snapshot| own(snapshot).len() == 1).await.version;
     server.applied("edge", version).await;
     let path = format!("/v1/distributions/{distribution}");
     let told = |distribution: &Value| text(&distribution["waiting_for"]).contains("`anabranch node forget edge-1`");
