@@ -48,7 +48,7 @@ impl Rooms {
         let inputs = vec![InputId::random(), InputId::random()];
         let (snapshot, snapshots) = watch::channel(Arc::new(spec(&channel, &breakout, &inputs)));
         let store = LocalStore::open(dir.path(), 0).unwrap();
-        let media = dir.path().join(format!("live/{channel}/{breakout}"));
+        let media = dir.path().join(format!("bucket/recordings/{breakout}/1"));
         let clock = Arc::new(SystemClock);
         let (report_sender, reports) = mpsc::channel(1024);
         let (sessions, session_queue) = mpsc::channel(16);

@@ -52,11 +52,11 @@ fn a_channel_lives_from_its_making_to_the_sweep() {
     let breakout = server.cli(&["breakout", "start", "show", "--wait"]);
     assert_eq!(breakout["state"], "RUNNING");
     let primary = push(&channel, 0);
-    let _backup = push(&channel, 1);
 
     // The curtain is down: an operator's preview opens, the audience's URL does not.
     let preview = text(&play(&server, "show", &["--preview"])["url"]);
     wait_playing(&preview);
+    let _backup = push(&channel, 1);
     let first = text(&play(&server, "show", &["--user", "ann"])["url"]);
     let refused = Viewer::new().get(&first);
     assert_eq!((refused.status, refused.header("x-anabranch-denied")), (403, "curtain"));

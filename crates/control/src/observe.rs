@@ -13,6 +13,9 @@ const MAX_NODES: usize = 1024;
 /// Inputs, breakouts and distributions remembered, each.
 const MAX_ENTRIES: usize = 100_000;
 
+/// Rows of viewers among them.
+const MAX_VIEWER_ROWS: usize = 100_000;
+
 /// Facts kept for the next look.
 const MAX_FACTS: usize = 10_000;
 
@@ -242,7 +245,10 @@ impl Observed {
 
 impl Inner {
     fn fact(&mut self, fact: Report) {
-        if self.facts.len() < MAX_FACTS {
+        let rows = |report: &Report| if let Report::Viewers(viewers) = report { viewers.len() } else { 0 };
+        // A database that is away must not cost more memory than this, however many watch.
+        let room = rows(&fact) == 0 || self.facts.iter().map(rows).sum::<usize>() + rows(&fact) <= MAX_VIEWER_ROWS;
+        if room && self.facts.len() < MAX_FACTS {
             self.facts.push(fact);
         } else {
             metrics::counter!("anabranch_control_facts_dropped_total").increment(1);

@@ -333,8 +333,13 @@ impl ChannelTask {
         }
         let Some(on_air) = &mut self.on_air else { return };
         let mut closed = Vec::new();
+        let lost = matches!(event, Event::Discontinuity);
         on_air.segmenter.push(event, at_ms, &mut closed);
         self.publish(closed).await;
+        if let Some(on_air) = self.on_air.as_mut().filter(|_| lost) {
+            // If time is missing before what comes next, it is because the encoder sent nothing.
+            on_air.publisher.interrupt(GapReason::EncoderLost);
+        }
     }
 
     async fn end_session(&mut self) {

@@ -105,8 +105,8 @@ async fn what_happens_is_listed_with_who_did_it() {
     for (query, expected) in [
         ("type=channel.created", 1),
         ("channel=c&kind=activity", 3),
-        ("breakout=b&kind=transition", 2),
-        ("actor=ci", 2),
+        ("breakout=b&kind=transition", 3),
+        ("actor=ci", 3),
         ("actor=ci&type=breakout", 1),
         ("since=2026-01-01T00:00:01Z", 0),
     ] {
