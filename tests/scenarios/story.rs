@@ -151,7 +151,7 @@ fn what_opens_one_breakout_opens_no_other_of_its_channel() {
     let media = media_playlist(&of_y);
     let segment = media.uris()[0].split('?').next().expect("a URL").to_owned();
     let (url, query) = of_x["url"].as_str().and_then(|url| url.split_once('?')).expect("a signed URL");
-    for address in [url.replace(&text(&x["id"]), &text(&y["id"])), segment.clone()] {
+    for address in [url.replace(&text(&x["id"]), &text(&y["id"])), segment] {
         assert_eq!(Viewer::new().get(&format!("{address}?{query}")).status, 403, "{address}");
     }
     // The same by cookie, at the distribution's own host.
