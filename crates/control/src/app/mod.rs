@@ -102,7 +102,7 @@ pub(crate) struct App {
     pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
     /// The distribution that recordings and the media library share.
-    pub(crate) library: DistributionId,
+    pub(crate) shared: DistributionId,
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
@@ -115,7 +115,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         key::first(&db, now_ms).await?;
     }
     db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
-    let library = library(&config, &db, &key_group, now_ms).await?;
+    let shared = shared(&config, &db, &key_group, now_ms).await?;
     content::fill(&db, &key_group).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
     let observed = Arc::new(Observed::default());
@@ -141,7 +141,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
         key_group,
-        library,
+        shared,
         tokens,
         log_newest,
         log_wake: Notify::new(),
@@ -155,7 +155,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
 }
 
 /// The distribution that recordings and the media library share, made if there is none (V70).
-async fn library(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
+async fn shared(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
     if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
         return Ok(row.id);
     }

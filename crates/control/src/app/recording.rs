@@ -69,7 +69,7 @@ impl App {
                 format!("recording {} is {}: it can be played once it is AVAILABLE", row.id, row.state.as_str());
             return Err(Error::Conflict(detail));
         }
-        let distribution = self.db.distribution_find(self.library.as_str()).await?;
+        let distribution = self.db.distribution_find(self.shared.as_str()).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
         let place = Place { distribution: &distribution, directory: format!("{}/{}", row.breakout, row.session) };
         let signed = self.sign_place(&place, &row.breakout, &key, &bound)?;

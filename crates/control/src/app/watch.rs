@@ -104,7 +104,7 @@ impl App {
                 (distribution, address)
             }
             Some(session) => {
-                let distribution = self.db.distribution_find(self.library.as_str()).await?;
+                let distribution = self.db.distribution_find(self.shared.as_str()).await?;
                 let address = self.play_address(&distribution.id, &format!("{}/{session}", breakout.id));
                 (distribution, address)
             }
