@@ -4,7 +4,7 @@ use anabranch_model::{JobEvent, JobId, JobState};
 
 use crate::row::{self, id, integer, optional_integer, optional_text, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Cursor, Db, Error, Page, PageRequest};
+use crate::{Cursor, Db, Error, Page, PageRequest, asset};
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ impl Db {
                 .bind(job.id.as_str())
                 .execute(&mut tx)
                 .await?;
+                follow(&mut tx, &job, JobEvent::Claim, None, now_ms).await?;
                 taken = Some(find(&mut tx, job.id.as_str()).await?);
             }
         }
@@ -250,7 +251,32 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result
     read(&row)
 }
 
-async fn settle(
+/// The unfinished job of a kind about a subject.
+pub(crate) async fn unfinished(conn: &mut Conn, kind: &str, subject: &str) -> Result<Option<JobRow>, Error> {
+    let row =
+        sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 AND state IN ('QUEUED', 'RUNNING')")
+            .bind(kind)
+            .bind(subject)
+            .fetch_optional(conn)
+            .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// What a job is about goes along with it.
+async fn follow(
+    conn: &mut Conn,
+    job: &JobRow,
+    event: JobEvent,
+    problem: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    if job.kind == asset::JOB_ASSET {
+        asset::follow(conn, &job.subject, event, problem, now_ms).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn settle(
     conn: &mut Conn,
     job: &JobRow,
     event: JobEvent,
@@ -273,9 +299,9 @@ async fn settle(
     .bind(progress)
     .bind(now_ms)
     .bind(job.id.as_str())
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    follow(conn, job, event, problem, now_ms).await
 }
 
 async fn find(conn: &mut Conn, wanted: &str) -> Result<JobRow, Error> {

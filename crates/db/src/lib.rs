@@ -7,9 +7,14 @@
 //! Spec: SQLite in WAL mode, or PostgreSQL 14 and newer; one writer at a time on both; migrations in `migrations/sqlite` and
 //! `migrations/postgres`.
 
+mod access_key;
+mod arrival;
+mod asset;
 mod backup;
 mod breakout;
+mod bucket;
 mod channel;
+mod collection;
 mod distribution;
 mod error;
 mod event;
@@ -34,14 +39,20 @@ mod snapshot;
 mod sql;
 mod token;
 mod traffic;
+mod upload;
 mod viewer;
 mod webhook;
 
 use std::sync::Arc;
 
+pub use access_key::AccessKeyRow;
+pub use arrival::{ArrivalRow, JOB_INTAKE, Recognised};
+pub use asset::{AssetFilter, AssetRow, JOB_ASSET, JOB_REMOVE_ASSET};
 pub use backup::Backup;
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
+pub use bucket::{BucketRow, NewBucket};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
+pub use collection::{CollectionContent, CollectionRow, Entitlement, NewCollection};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
 pub use error::Error;
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
@@ -60,6 +71,7 @@ pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;
+pub use upload::UploadRow;
 pub use viewer::{Exit, Sighting, ViewerRow};
 pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 

@@ -99,13 +99,47 @@ id!(/** An account: whose events and breakouts are billed together. */ AccountId
 id!(/** An event: what several breakouts belong to. */ EventId, 'v', false);
 id!(/** A recording: what the archive kept of one session of a breakout. */ RecordingId, 'r', false);
 id!(/** A job: work of a worker, such as an MP4 of a recording. */ JobId, 'j', false);
+id!(/** An asset: an uploaded item, named by what is in it ([`AssetId::of`]). */ AssetId, 'm', false);
+id!(/** A collection: assets in an order, and who may watch them. */ CollectionId, 'l', false);
+id!(/** An upload that goes on over several requests. */ UploadId, 'u', false);
+id!(/** An access key of the S3-compatible endpoint, without its secret. */ AccessKeyId, 'A', true);
 id!(/** A webhook: where transitions are told. */ WebhookId, 'w', false);
 id!(/** An API token, without its secret. */ TokenId, 't', false);
 id!(/** A control plane: one database, from its making on. */ PlaneId, 'p', false);
 
+/// Characters of an asset's id after its letter: 26 x 5 bits of the digest.
+const DIGEST_LEN: usize = 26;
+
+impl AssetId {
+    /// The identifier of a file by the SHA-256 of its bytes: its first 130 bits. The same file has the same one, whatever its name (L3).
+    #[must_use]
+    pub fn of(sha256: &[u8; 32]) -> Self {
+        let digit = |at: usize| {
+            let bits = (0..5).fold(0, |bits, bit| {
+                let place = at * 5 + bit;
+                bits << 1 | usize::from(sha256[place / 8] >> (7 - place % 8) & 1)
+            });
+            char::from(ALPHABET[bits])
+        };
+        Self(std::iter::once('m').chain((0..DIGEST_LEN).map(digit)).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_asset_is_named_by_its_bytes() {
+        let mut digest = [0_u8; 32];
+        assert_eq!(AssetId::of(&digest).as_str(), format!("m{}", "0".repeat(26)));
+        // The last bit that counts, and the first that does not.
+        digest[16] = 0b0110_0000;
+        assert_eq!(AssetId::of(&digest).as_str(), format!("m{}1", "0".repeat(25)));
+        digest[0] = 0b0000_1111;
+        digest[1] = 0b1100_0000;
+        assert!(AssetId::of(&digest).as_str().starts_with("m1z0"), "{}", AssetId::of(&digest));
+    }
 
     #[test]
     fn random_ids_differ_and_parse() {

@@ -3,8 +3,9 @@
 //! In: events of a lifecycle.
 //! Out: the next state or the reason why not; [`Snapshot`] (what nodes are told) and [`Report`] (what they tell).
 //! Never: I/O, clocks, SQL, HTTP.
-//! Spec: systems.md V5, V7, V8, V31, V34, V40, V73, V80-V84, V90-V93, V110-V112.
+//! Spec: systems.md V5, V7, V8, V31, V34, V40, V73, V80-V84, V90-V93, V110-V112, L3.
 
+mod asset;
 mod distribution;
 mod id;
 mod lifecycle;
@@ -12,6 +13,7 @@ mod node;
 mod report;
 mod snapshot;
 
+pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use distribution::{
     AllowedMethods, Behavior, BucketOrigin, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
     ErrorResponse, HOLD_MAX_SECONDS, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup,
@@ -19,12 +21,13 @@ pub use distribution::{
     Transform, ViewerProtocol,
 };
 pub use id::{
-    AccountId, BreakoutId, ChannelId, DistributionId, EventId, IdError, InputId, InstanceId, InvalidationId, JobId,
-    KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId, WebhookId,
+    AccessKeyId, AccountId, AssetId, BreakoutId, ChannelId, CollectionId, DistributionId, EventId, IdError, InputId,
+    InstanceId, InvalidationId, JobId, KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId, UploadId,
+    WebhookId,
 };
 pub use lifecycle::{
-    BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent, DistributionPhase, DistributionState,
-    InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState, RecordingEvent, RecordingState,
+    AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,
+    DistributionPhase, DistributionState, InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState, RecordingEvent, RecordingState,
 };
 pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,

@@ -338,6 +338,77 @@ impl JobState {
 }
 
 words!(
+    /// State of an asset.
+    AssetState {
+        /// Waits for a worker.
+        Queued = "QUEUED",
+        /// A worker is at it; what is finished of it may be watched.
+        Processing = "PROCESSING",
+        /// All of it is there.
+        Ready = "READY",
+        /// It came to nothing; the reason is kept.
+        Failed = "FAILED",
+        /// An operator took it back.
+        Cancelled = "CANCELLED",
+    }
+);
+
+/// What happens to an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssetEvent {
+    /// A worker begins, or goes on after another.
+    Begin,
+    /// All of it is there.
+    Finish,
+    /// The try failed; there will be another.
+    Postpone,
+    /// It is given up.
+    Fail,
+    /// An operator takes it back.
+    Cancel,
+    /// An operator wants it made again.
+    Retry,
+}
+
+impl AssetEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Finish => "finish",
+            Self::Postpone => "be postponed",
+            Self::Fail => "fail",
+            Self::Cancel => "be cancelled",
+            Self::Retry => "be made again",
+        }
+    }
+}
+
+impl AssetState {
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// The event is not legal in this state.
+    pub fn next(self, event: AssetEvent) -> Result<Self, InvalidTransition> {
+        use AssetEvent as E;
+        let refuse =
+            |remedy| Err(InvalidTransition { subject: "asset", state: self.as_str(), event: event.as_str(), remedy });
+        match (self, event) {
+            (Self::Queued | Self::Processing, E::Begin) => Ok(Self::Processing),
+            (Self::Processing, E::Finish) => Ok(Self::Ready),
+            (Self::Queued | Self::Processing, E::Postpone) => Ok(Self::Queued),
+            (Self::Queued | Self::Processing, E::Fail) => Ok(Self::Failed),
+            (Self::Queued | Self::Processing | Self::Cancelled, E::Cancel) => Ok(Self::Cancelled),
+            (Self::Queued | Self::Ready | Self::Failed | Self::Cancelled, E::Retry) => Ok(Self::Queued),
+            (Self::Processing, E::Retry) => refuse("a worker is at it; cancel it first"),
+            (Self::Queued, E::Finish) => refuse("no worker has begun"),
+            (Self::Ready, _) => refuse("it is complete; retry it to have it made again"),
+            (Self::Failed, _) => refuse("it was given up; retry it"),
+            (Self::Cancelled, _) => refuse("it was cancelled; retry it"),
+        }
+    }
+}
+
+words!(
     /// Status of an invalidation, in CloudFront's words.
     InvalidationState {
         /// Some edge may still serve what it names.
@@ -469,6 +540,23 @@ mod tests {
             (Completed, [None; 6]),
             (Failed, [None, None, None, None, None, Some(Queued)]),
             (Cancelled, [None, None, None, None, Some(Cancelled), None]),
+        ];
+        for (from, to) in table {
+            assert_eq!(events.map(|event| from.next(event).ok()), to, "{from:?}");
+        }
+    }
+
+    #[test]
+    fn asset_table() {
+        use AssetEvent as E;
+        use AssetState::{Cancelled, Failed, Processing, Queued, Ready};
+        let events = [E::Begin, E::Finish, E::Postpone, E::Fail, E::Cancel, E::Retry];
+        let table = [
+            (Queued, [Some(Processing), None, Some(Queued), Some(Failed), Some(Cancelled), Some(Queued)]),
+            (Processing, [Some(Processing), Some(Ready), Some(Queued), Some(Failed), Some(Cancelled), None]),
+            (Ready, [None, None, None, None, None, Some(Queued)]),
+            (Failed, [None, None, None, None, None, Some(Queued)]),
+            (Cancelled, [None, None, None, None, Some(Cancelled), Some(Queued)]),
         ];
         for (from, to) in table {
             assert_eq!(events.map(|event| from.next(event).ok()), to, "{from:?}");

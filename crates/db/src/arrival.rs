@@ -1,0 +1,246 @@
+//! Arrivals: the objects of buckets of whose files assets are made, each with the asset that it has become.
+
+use anabranch_model::AssetId;
+
+use crate::asset::{self, NewAsset};
+use crate::job::{self, NewJob};
+use crate::log::{self, NewEntry};
+use crate::row::{integer, optional_id, optional_text, signed, text, unsigned};
+use crate::sql::{self, Conn, Row};
+use crate::{AssetRow, Db, Error, bucket};
+
+/// Kind of the job that reads a file that has arrived; its subject is `<bucket>/<key>`.
+pub const JOB_INTAKE: &str = "intake";
+
+/// Tries of such a job.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// An object that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrivalRow {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Another one whenever it was stored again.
+    pub version: String,
+    /// In bytes.
+    pub size: u64,
+    /// `WAITING`, `KNOWN` or `FAILED`.
+    pub state: String,
+    /// What it has become.
+    pub asset: Option<AssetId>,
+    /// Why nothing has become of it.
+    pub problem: Option<String>,
+    /// Unix milliseconds.
+    pub updated_at: i64,
+}
+
+/// What an object has turned out to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recognised {
+    /// Its asset.
+    pub asset: AssetRow,
+    /// Whether that is new.
+    pub is_new: bool,
+    /// An asset that went with the file that this one replaced.
+    pub removed: Option<AssetRow>,
+}
+
+impl Db {
+    /// Notes an object that has arrived and has it read by a job; false when it was noted before, or no assets are made in this bucket.
+    ///
+    /// # Errors
+    /// There is no such bucket, or the query fails.
+    pub async fn arrival_note(
+        &self,
+        bucket_name: &str,
+        key: &str,
+        version: &str,
+        size: u64,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        if bucket::find(&mut tx, bucket_name).await?.preset.is_none() {
+            return Ok(false);
+        }
+        let known = find(&mut tx, bucket_name, key).await?;
+        if known.is_some_and(|row| row.version == version) {
+            return Ok(false);
+        }
+        sql::query(
+            "INSERT INTO arrivals (bucket, object_key, version, size, state, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'WAITING', $5, $5)
+             ON CONFLICT (bucket, object_key) DO UPDATE SET version = excluded.version, size = excluded.size,
+                 state = excluded.state, problem = NULL, updated_at = excluded.updated_at",
+        )
+        .bind(bucket_name)
+        .bind(key)
+        .bind(version)
+        .bind(signed(size))
+        .bind(now_ms)
+        .execute(&mut tx)
+        .await?;
+        let new = NewJob {
+            kind: JOB_INTAKE,
+            subject: format!("{bucket_name}/{key}"),
+            arguments: "{}".to_owned(),
+            // A glance at a file is not to wait for hours of encoding.
+            priority: 10,
+            attempts_max: ATTEMPTS_MAX,
+        };
+        job::create(&mut tx, &new, now_ms).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The arrival of an object, if it was noted.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn arrival_find(&self, bucket: &str, key: &str) -> Result<Option<ArrivalRow>, Error> {
+        find(&mut self.readers.acquire().await?, bucket, key).await
+    }
+
+    /// The arrivals in a bucket with keys from `first` to `last`, in the order of their bytes.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn arrivals_between(&self, bucket: &str, first: &str, last: &str) -> Result<Vec<ArrivalRow>, Error> {
+        let rows = sql::query(
+            "SELECT * FROM arrivals WHERE bucket = $1 AND object_key >= $2 AND object_key <= $3 ORDER BY object_key",
+        )
+        .bind(bucket)
+        .bind(first)
+        .bind(last)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Notes what an object has turned out to be by its bytes, and has its asset made if it is new. None when the object has been
+    /// replaced meanwhile, or its bucket makes no assets any more.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn arrival_recognised(
+        &self,
+        seen: &ArrivalRow,
+        id: &AssetId,
+        now_ms: i64,
+    ) -> Result<Option<Recognised>, Error> {
+        let mut tx = self.begin().await?;
+        let now = find(&mut tx, &seen.bucket, &seen.key).await?;
+        let Some(now) = now.filter(|now| now.version == seen.version) else { return Ok(None) };
+        let of = bucket::find(&mut tx, &seen.bucket).await?;
+        let Some(preset) = &of.preset else { return Ok(None) };
+        let name = seen.key.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&seen.key);
+        let new = NewAsset { id, name, bucket: &seen.bucket, key: &seen.key, size: seen.size, preset };
+        let (asset, is_new) = asset::create(&mut tx, &new, now_ms).await?;
+        settle(&mut tx, seen, "KNOWN", Some(id), None, now_ms).await?;
+        if !is_new {
+            let entry = NewEntry::transition("asset.duplicate", "asset", id.as_str());
+            log::append(&mut tx, &entry.detail("bucket", seen.bucket.as_str()).detail("key", seen.key.as_str()), now_ms)
+                .await?;
+        }
+        let removed = match now.asset.filter(|before| of.mirror && before != id) {
+            Some(before) => orphaned(&mut tx, &before, now_ms).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(Some(Recognised { asset, is_new, removed }))
+    }
+
+    /// Notes why nothing becomes of an object.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn arrival_failed(&self, seen: &ArrivalRow, problem: &str, now_ms: i64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        settle(&mut tx, seen, "FAILED", None, Some(problem), now_ms).await?;
+        let entry = NewEntry::transition("arrival.failed", "bucket", seen.bucket.as_str());
+        log::append(&mut tx, &entry.detail("key", seen.key.as_str()).detail("problem", problem), now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets an object that was removed. Gives its asset when that goes with it.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn arrival_gone(&self, bucket_name: &str, key: &str, now_ms: i64) -> Result<Option<AssetRow>, Error> {
+        let mut tx = self.begin().await?;
+        let Some(row) = find(&mut tx, bucket_name, key).await? else { return Ok(None) };
+        sql::query("DELETE FROM arrivals WHERE bucket = $1 AND object_key = $2")
+            .bind(bucket_name)
+            .bind(key)
+            .execute(&mut tx)
+            .await?;
+        let mirror = bucket::find(&mut tx, bucket_name).await?.mirror;
+        let removed = match row.asset.filter(|_| mirror) {
+            Some(asset) => orphaned(&mut tx, &asset, now_ms).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// Removes the asset unless another object has become it as well.
+async fn orphaned(conn: &mut Conn, asset: &AssetId, now_ms: i64) -> Result<Option<AssetRow>, Error> {
+    let other: Option<String> = sql::scalar("SELECT object_key FROM arrivals WHERE asset_id = $1 LIMIT 1")
+        .bind(asset.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
+    if other.is_some() {
+        return Ok(None);
+    }
+    let row = asset::find(conn, asset.as_str()).await?;
+    asset::remove(conn, &row, now_ms).await?;
+    Ok(Some(row))
+}
+
+async fn settle(
+    conn: &mut Conn,
+    seen: &ArrivalRow,
+    state: &str,
+    asset: Option<&AssetId>,
+    problem: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    sql::query(
+        "UPDATE arrivals SET state = $1, asset_id = $2, problem = $3, updated_at = $4
+         WHERE bucket = $5 AND object_key = $6 AND version = $7",
+    )
+    .bind(state)
+    .bind(asset.map(AssetId::as_str))
+    .bind(problem)
+    .bind(now_ms)
+    .bind(&seen.bucket)
+    .bind(&seen.key)
+    .bind(&seen.version)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn find(conn: &mut Conn, bucket: &str, key: &str) -> Result<Option<ArrivalRow>, Error> {
+    let row = sql::query("SELECT * FROM arrivals WHERE bucket = $1 AND object_key = $2")
+        .bind(bucket)
+        .bind(key)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<ArrivalRow, Error> {
+    Ok(ArrivalRow {
+        bucket: text(row, "bucket")?,
+        key: text(row, "object_key")?,
+        version: text(row, "version")?,
+        size: unsigned(row, "size")?,
+        state: text(row, "state")?,
+        asset: optional_id(row, "asset_id")?,
+        problem: optional_text(row, "problem")?,
+        updated_at: integer(row, "updated_at")?,
+    })
+}
