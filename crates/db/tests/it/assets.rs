@@ -1,0 +1,193 @@
+//! Buckets, arrivals, assets and their jobs, collections.
+
+use std::collections::BTreeSet;
+
+use anabranch_db::{
+    AccessKeyRow, AssetFilter, CollectionContent, Db, Entitlement, Error, JOB_ASSET, JOB_INTAKE, JOB_REMOVE_ASSET,
+    JobRow, NewBucket, NewCollection, PageRequest, UploadRow,
+};
+use anabranch_model::{
+    AccessKeyId, AssetId, AssetMade, AssetReport, AssetRung, AssetState, CollectionId, JobEvent, JobState, UploadId,
+};
+
+use crate::scratch::{Engine, both, open_on};
+
+both!(
+    a_file_becomes_an_asset_once,
+    an_asset_goes_along_with_its_job,
+    a_file_that_is_replaced_takes_its_asset_along_where_that_is_wanted,
+    collections_say_who_may_watch,
+    buckets_and_uploads_and_access_keys,
+);
+
+const PAGE: PageRequest = PageRequest { limit: 10, after: None };
+
+async fn uploads(db: &Db, mirror: bool) {
+    let new = NewBucket { name: "up".into(), preset: Some("standard".into()), mirror, house: false, idempotency: None };
+    db.bucket_create(&new, 1).await.unwrap();
+}
+
+async fn claim(db: &Db, kind: &'static str) -> JobRow {
+    db.job_claim(&[kind], "w", 1_000, 50).await.unwrap().unwrap()
+}
+
+/// The object arrives and is read.
+async fn arrive(db: &Db, key: &str, version: &str, content: u8) -> AssetId {
+    assert!(db.arrival_note("up", key, version, 7, 2).await.unwrap());
+    let job = claim(db, JOB_INTAKE).await;
+    assert_eq!(job.subject, format!("up/{key}"));
+    let seen = db.arrival_find("up", key).await.unwrap().unwrap();
+    let id = AssetId::of(&[content; 32]);
+    let known = db.arrival_recognised(&seen, &id, 3).await.unwrap().unwrap();
+    assert_eq!(known.asset.id, id);
+    db.job_end(&job, JobEvent::Finish, None, 4, 4).await.unwrap();
+    id
+}
+
+async fn a_file_becomes_an_asset_once(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, false).await;
+    let id = arrive(&db, "a b/holiday.2024.final.mp4", "v1", 1).await;
+    assert!(!db.arrival_note("up", "a b/holiday.2024.final.mp4", "v1", 7, 5).await.unwrap());
+    assert_eq!(arrive(&db, "copy.mp4", "v1", 1).await, id);
+    let all = db.asset_page(&AssetFilter::default(), &PAGE).await.unwrap().items;
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].name.as_str(), all[0].state, all[0].size), ("holiday.2024.final.mp4", AssetState::Queued, 7));
+    let named = |name: &str| AssetFilter { name: Some(name.into()), ..AssetFilter::default() };
+    assert_eq!(db.asset_page(&named("2024.FINAL"), &PAGE).await.unwrap().items.len(), 1);
+    assert_eq!(db.asset_page(&named("2024_final"), &PAGE).await.unwrap().items.len(), 0);
+    let ready = AssetFilter { state: Some(AssetState::Ready), ..AssetFilter::default() };
+    assert_eq!(db.asset_page(&ready, &PAGE).await.unwrap().items.len(), 0);
+    // What is replaced while it is read is read again.
+    let seen = db.arrival_find("up", "copy.mp4").await.unwrap().unwrap();
+    assert!(db.arrival_note("up", "copy.mp4", "v2", 8, 6).await.unwrap());
+    assert_eq!(db.arrival_recognised(&seen, &AssetId::of(&[9; 32]), 7).await.unwrap(), None);
+    assert_eq!(db.arrivals_between("up", "a", "copy.mp4").await.unwrap().len(), 2);
+}
+
+async fn an_asset_goes_along_with_its_job(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, false).await;
+    let id = arrive(&db, "a.mp4", "v1", 1).await;
+    let asset = async || db.asset_find(id.as_str()).await.unwrap();
+    let job = claim(&db, JOB_ASSET).await;
+    assert_eq!(asset().await.state, AssetState::Processing);
+    let rung = AssetRung { name: "360".into(), ..AssetRung::default() };
+    let mut report = AssetReport {
+        made: AssetMade { rungs: vec![rung], rungs_planned: 2, partial: true, ..AssetMade::default() },
+        ..AssetReport::default()
+    };
+    assert!(db.asset_report(&id, &report, 5).await.unwrap().unwrap().playable);
+    report.made.partial = false;
+    assert_eq!(db.asset_report(&id, &report, 6).await.unwrap(), None);
+    assert_eq!(asset().await.report, report);
+    db.job_end(&job, JobEvent::Postpone, Some("no room"), 40, 7).await.unwrap();
+    assert_eq!((asset().await.state, asset().await.problem.as_deref()), (AssetState::Queued, Some("no room")));
+    let job = claim(&db, JOB_ASSET).await;
+    db.job_end(&job, JobEvent::Finish, None, 8, 8).await.unwrap();
+    assert_eq!((asset().await.state, asset().await.ready_at), (AssetState::Ready, Some(8)));
+    assert!(matches!(db.asset_cancel(id.as_str(), 9).await, Err(Error::Transition(_))));
+
+    let again = db.asset_retry(id.as_str(), Some("lms"), 10).await.unwrap();
+    assert_eq!((again.state, again.preset.as_str(), again.generation), (AssetState::Queued, "lms", 2));
+    let cancelled = db.asset_cancel(id.as_str(), 11).await.unwrap();
+    assert_eq!((cancelled.state, cancelled.playable), (AssetState::Cancelled, true));
+    assert_eq!(db.job_about(JOB_ASSET, id.as_str()).await.unwrap().unwrap().state, JobState::Cancelled);
+    db.asset_retry(id.as_str(), None, 12).await.unwrap();
+    let job = claim(&db, JOB_ASSET).await;
+    db.job_end(&job, JobEvent::GiveUp, Some("not a video"), 13, 13).await.unwrap();
+    assert_eq!((asset().await.state, asset().await.problem.as_deref()), (AssetState::Failed, Some("not a video")));
+    db.asset_delete(id.as_str(), 14).await.unwrap();
+    assert!(matches!(db.asset_find(id.as_str()).await, Err(Error::NotFound { .. })));
+    assert_eq!(claim(&db, JOB_REMOVE_ASSET).await.subject, id.as_str());
+    // Its file is still there, and is no news.
+    assert!(!db.arrival_note("up", "a.mp4", "v1", 7, 15).await.unwrap());
+}
+
+async fn a_file_that_is_replaced_takes_its_asset_along_where_that_is_wanted(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, true).await;
+    let first = arrive(&db, "a.mp4", "v1", 1).await;
+    arrive(&db, "b.mp4", "v1", 1).await;
+    let second = arrive(&db, "a.mp4", "v2", 2).await;
+    // Another file is still the first asset.
+    db.asset_find(first.as_str()).await.unwrap();
+    assert_eq!(db.arrival_gone("up", "b.mp4", 9).await.unwrap().unwrap().id, first);
+    assert!(matches!(db.asset_find(first.as_str()).await, Err(Error::NotFound { .. })));
+    db.bucket_update("up", Some("standard"), false, 10).await.unwrap();
+    assert_eq!(db.arrival_gone("up", "a.mp4", 11).await.unwrap(), None);
+    db.asset_find(second.as_str()).await.unwrap();
+    assert_eq!(db.arrival_gone("up", "a.mp4", 12).await.unwrap(), None);
+}
+
+async fn collections_say_who_may_watch(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, false).await;
+    let (one, two) = (arrive(&db, "1.mp4", "v", 1).await, arrive(&db, "2.mp4", "v", 2).await);
+    let may = async |user: Option<&str>| db.asset_entitlement(&one, user).await.unwrap();
+    assert_eq!(may(None).await, Entitlement::Free);
+    let mut content = CollectionContent {
+        name: "course".into(),
+        description: String::new(),
+        everyone: false,
+        assets: vec![two.clone(), one.clone()],
+        viewers: BTreeSet::from(["anna".to_owned()]),
+    };
+    let new = NewCollection { id: CollectionId::random(), content: content.clone(), idempotency: None };
+    db.collection_create(&new, 5).await.unwrap();
+    assert_eq!(db.collection_find("course").await.unwrap().content, content);
+    assert_eq!(may(None).await, Entitlement::Refused);
+    assert_eq!(may(Some("anna")).await, Entitlement::Admitted);
+    assert_eq!(may(Some("ben")).await, Entitlement::Refused);
+    content.everyone = true;
+    content.assets.reverse();
+    db.collection_update("course", &content, 6).await.unwrap();
+    assert_eq!(db.collection_page(&PAGE).await.unwrap().items[0].content, content);
+    assert_eq!(may(Some("ben")).await, Entitlement::Admitted);
+    content.assets.push(AssetId::of(&[7; 32]));
+    assert!(matches!(db.collection_update("course", &content, 7).await, Err(Error::Dangling { .. })));
+    db.asset_delete(one.as_str(), 8).await.unwrap();
+    assert_eq!(db.collection_find("course").await.unwrap().content.assets, [two]);
+    db.collection_delete("course", 9).await.unwrap();
+    assert!(matches!(db.collection_find("course").await, Err(Error::NotFound { .. })));
+}
+
+async fn buckets_and_uploads_and_access_keys(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    db.bucket_ensure("vod", None, true, 1).await.unwrap();
+    db.bucket_ensure("vod", Some("x"), false, 1).await.unwrap();
+    uploads(&db, false).await;
+    assert!(matches!(db.bucket_delete("vod", 2).await, Err(Error::InUse { .. })));
+    assert_eq!(db.buckets_watched().await.unwrap().len(), 1);
+    let upload = UploadRow {
+        id: UploadId::random(),
+        bucket: "up".into(),
+        key: "a.mp4".into(),
+        size: None,
+        metadata: "filename YQ==".into(),
+        created_at: 3,
+        expires_at: 10,
+    };
+    db.upload_create(&upload).await.unwrap();
+    db.upload_touch(&upload.id, Some(5), 20).await.unwrap();
+    assert_eq!(db.upload_find(upload.id.as_str()).await.unwrap().size, Some(5));
+    assert!(matches!(db.bucket_delete("up", 4).await, Err(Error::InUse { .. })));
+    assert_eq!(db.uploads_expired(20).await.unwrap().len(), 0);
+    assert_eq!(db.uploads_expired(21).await.unwrap().len(), 1);
+    db.upload_delete(&upload.id).await.unwrap();
+    db.bucket_delete("up", 5).await.unwrap();
+    assert_eq!(db.bucket_page(&PAGE).await.unwrap().items.len(), 1);
+
+    let key = AccessKeyRow {
+        id: AccessKeyId::random(),
+        name: "cam".into(),
+        secret: "s".into(),
+        buckets: vec!["up".into()],
+        may_write: true,
+        created_at: 6,
+    };
+    db.access_key_create(&key, 6).await.unwrap();
+    assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, [key.clone()]);
+    db.access_key_delete(key.id.as_str(), 7).await.unwrap();
+    assert!(matches!(db.access_key_find(key.id.as_str()).await, Err(Error::NotFound { .. })));
+}
