@@ -1,12 +1,15 @@
 //! The store room: objects by key on local disk.
 //!
-//! In: object keys and bytes.
-//! Out: objects, durable when `put` returns.
-//! Never: what the bytes mean. This is the one speller of object keys: [`key`].
+//! In: object keys and bytes; of buckets also any key that S3 allows, with attributes ([`buckets`]).
+//! Out: objects, durable when `put` returns; listings; a hint of what changed in buckets.
+//! Never: what the bytes mean, and who may see them. This is the one speller of object keys: [`key`].
+//! Spec: `docs/adr/0020`.
 
+pub mod buckets;
 pub mod key;
 mod local;
 mod recording;
 mod tree;
 
+pub use buckets::Buckets;
 pub use local::{LocalStore, Object, StoreError};

@@ -196,6 +196,25 @@ impl LocalStore {
         self.inner.path(key)
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// A path in the folder of files that are being written, of its own.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.inner.temporary()
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(crate) fn room(&self, size: u64) -> Result<(), StoreError> {
+        self.inner.room(size)
+    }
+
+    /// What a failure to write `path` is.
+    pub(crate) fn write_error(&self, path: &Path, source: io::Error) -> StoreError {
+        self.inner.write_error(path, source)
+    }
+
     fn folder(&self, prefix: &str) -> Result<PathBuf, StoreError> {
         let invalid = || StoreError::InvalidKey { key: prefix.to_owned() };
         self.inner.path(prefix.strip_suffix('/').ok_or_else(invalid)?)
@@ -208,22 +227,31 @@ impl Inner {
     }
 
     fn put(&self, path: &Path, body: &[Bytes]) -> Result<(), StoreError> {
-        let size: u64 = body.iter().map(|chunk| chunk.len() as u64).sum();
-        let free = self.free()?;
-        if free < self.reserve.saturating_add(size) {
-            return Err(self.full(free));
-        }
-        let temporary = self.root.join(TEMPORARY).join(self.serial.fetch_add(1, Ordering::Relaxed).to_string());
+        self.room(body.iter().map(|chunk| chunk.len() as u64).sum())?;
+        let temporary = self.temporary();
         let written = write_through(&temporary, body).and_then(|()| move_into_place(&temporary, path));
         written.map_err(|source| {
             // A leftover is emptied at the next open as well, so failing here is harmless.
             let _ = fs::remove_file(&temporary);
-            if source.kind() == io::ErrorKind::StorageFull {
-                self.full(self.free().unwrap_or(0))
-            } else {
-                io_error("write", path)(source)
-            }
+            self.write_error(path, source)
         })
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.root.join(TEMPORARY).join(self.serial.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    fn room(&self, size: u64) -> Result<(), StoreError> {
+        let free = self.free()?;
+        if free < self.reserve.saturating_add(size) { Err(self.full(free)) } else { Ok(()) }
+    }
+
+    fn write_error(&self, path: &Path, source: io::Error) -> StoreError {
+        if source.kind() == io::ErrorKind::StorageFull {
+            self.full(self.free().unwrap_or(0))
+        } else {
+            io_error("write", path)(source)
+        }
     }
 
     fn full(&self, free: u64) -> StoreError {
@@ -266,7 +294,7 @@ fn move_into_place(temporary: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Names are durable only once their folder is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -292,7 +320,7 @@ fn read_error<'a>(key: &'a str, path: &'a Path) -> impl Fn(io::Error) -> StoreEr
     }
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |source| StoreError::Io { action, path: path.clone(), source }
 }
