@@ -25,17 +25,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_db::{Db, LogRetention};
-use anabranch_model::{Report, Snapshot};
+use anabranch_model::{InstanceId, JobClaim, Report, Snapshot};
 use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
+use anabranch_store::{Buckets, Event as ObjectEvent};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
-use crate::jobs::Jobs;
+use crate::app::work::OwnDesk;
+
 use crate::reconcile::{Engine, Reconciler};
 use crate::webhook::Driver;
 
+pub use crate::app::demand::PrepareError;
 pub use crate::webhook::PrivateAddresses;
 pub use standby::stand_by;
 
@@ -111,7 +114,16 @@ impl std::fmt::Debug for Config {
     }
 }
 
-pub use crate::jobs::{Done, Execution, Executor, Failure, Progress, Work};
+pub use crate::jobs::{Desk, DeskError, Executor, Jobs, Progress, Task};
+
+/// Files on demand: where they are, and how assets are made of them.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// The buckets.
+    pub buckets: Buckets,
+    /// Names of the presets that workers know; the first is that of the bucket which is there from the start.
+    pub presets: Vec<String>,
+}
 
 /// Why the control room cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +131,9 @@ pub enum BuildError {
     /// The database does not answer or holds what this code does not know.
     #[error("cannot read the control plane's state")]
     Db(#[from] anabranch_db::Error),
+    /// The first buckets cannot be made.
+    #[error("cannot make the first buckets")]
+    Buckets(#[source] PrepareError),
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),
@@ -135,6 +150,7 @@ pub struct Control {
     app: Arc<App>,
     reconciler: Reconciler,
     jobs: Option<Jobs>,
+    arrivals: mpsc::Receiver<ObjectEvent>,
     first_token: Option<String>,
 }
 
@@ -145,20 +161,23 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Prepares tokens, the default key group and its first key, and the first snapshot.
+    /// Prepares tokens, the default key group and its first key, the first buckets, and the first snapshot. `arrivals` is what the buckets
+    /// of `media` tell of their objects.
     ///
     /// # Errors
     /// [`BuildError`].
     pub async fn build(
         config: Config,
+        media: MediaConfig,
         db: Db,
         clock: SharedClock,
         reports: mpsc::Receiver<Report>,
+        arrivals: mpsc::Receiver<ObjectEvent>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), BuildError> {
-        let (app, first_token) = app::start(config, db, clock).await?;
+        let (app, first_token) = app::start(config, media, db, clock).await?;
         let app = Arc::new(app);
         let (reconciler, snapshots) = Reconciler::build(app.clone(), reports).await?;
-        Ok((Self { app, reconciler, jobs: None, first_token }, snapshots))
+        Ok((Self { app, reconciler, jobs: None, arrivals, first_token }, snapshots))
     }
 
     /// The admin token that was made because there was none, to be shown once.
@@ -174,9 +193,10 @@ impl Control {
         let _ = self.app.nodes.origin.set(authority);
     }
 
-    /// Has jobs done by `executor`, so many at once, under the name of this `worker`.
-    pub fn work_by(&mut self, executor: Arc<dyn Executor>, worker: String, at_once: usize) {
-        self.jobs = Some(Jobs::new(self.app.clone(), executor, worker, at_once));
+    /// Has jobs done in this process by `executor`, so many at once, in the name of this node.
+    pub fn work_by(&mut self, executor: Arc<dyn Executor>, node: String, at_once: usize) {
+        let who = JobClaim { node, instance: InstanceId::random().to_string() };
+        self.jobs = Some(Jobs::new(Arc::new(OwnDesk(self.app.clone())), executor, who, at_once));
     }
 
     /// Everything that is served: API, UI, health.

@@ -92,6 +92,24 @@ impl Db {
         row.as_ref().map(read).transpose()
     }
 
+    /// The newest job of a kind about each of these subjects, by subject.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn jobs_about(&self, kind: &str, subjects: &[&str]) -> Result<HashMap<String, JobRow>, Error> {
+        let subjects = serde_json::Value::from(subjects).to_string();
+        let rows = sql::query(if self.is_postgres() {
+            "SELECT * FROM jobs WHERE kind = $1 AND subject IN (SELECT jsonb_array_elements_text($2::jsonb)) ORDER BY created_at, id"
+        } else {
+            "SELECT * FROM jobs WHERE kind = $1 AND subject IN (SELECT value FROM json_each($2)) ORDER BY created_at, id"
+        })
+        .bind(kind)
+        .bind(subjects)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| read(row).map(|job| (job.subject.clone(), job))).collect()
+    }
+
     /// A page of jobs.
     ///
     /// # Errors
@@ -107,7 +125,8 @@ impl Db {
         .await
     }
 
-    /// Gives the most urgent job of these kinds that is due, or whose worker has died, to `worker` until `lease_until`.
+    /// Gives the most urgent job of these kinds that is due, or whose worker has died, to `worker` until `lease_until`. A worker is
+    /// `<node>/<instance>`: another instance of its own node has died whatever its lease says.
     ///
     /// # Errors
     /// The query fails.
@@ -118,13 +137,18 @@ impl Db {
         lease_until: i64,
         now_ms: i64,
     ) -> Result<Option<JobRow>, Error> {
+        let node = worker.find('/').map_or(worker, |slash| &worker[..=slash]);
         let mut tx = self.begin().await?;
         let due = sql::query(
             "SELECT * FROM jobs
-             WHERE (state = 'QUEUED' AND next_try_at <= $1) OR (state = 'RUNNING' AND lease_until < $1)
+             WHERE (state = 'QUEUED' AND next_try_at <= $1)
+                OR (state = 'RUNNING' AND (lease_until < $1 OR (worker <> $2 AND SUBSTR(worker, 1, $3) = $4)))
              ORDER BY priority DESC, next_try_at, id LIMIT 100",
         )
         .bind(now_ms)
+        .bind(worker)
+        .bind(i64::try_from(node.chars().count()).unwrap_or(i64::MAX))
+        .bind(node)
         .fetch_all(&mut tx)
         .await?;
         let mut taken = None;

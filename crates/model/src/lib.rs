@@ -12,6 +12,7 @@ mod lifecycle;
 mod node;
 mod report;
 mod snapshot;
+mod work;
 
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use distribution::{
@@ -40,4 +41,8 @@ pub use report::{
 pub use snapshot::{
     AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, EXPELLED_MAX, FailoverSpec, InputPreference, InputSpec,
     KeyGroupSpec, KeySpec, Snapshot,
+};
+pub use work::{
+    AssetWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd,
+    JobOutcome, Work,
 };

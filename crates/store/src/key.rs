@@ -7,6 +7,7 @@
 //! | `bucket/recordings/<breakout>/<session>/<rendition>/<msn>-<run>.m4s` | media segment |
 //! | `bucket/recordings/<breakout>/<session>/{index,<rendition>}.m3u8`, `gaps.json` | playlists and gaps, once it is over |
 //! | `bucket/recordings/<breakout>/<session>/recording.mp4` | the same in one file, if wanted |
+//! | `bucket/vod/assets/<asset>/{HLS,MP4,Thumbnails}/<name>` | what was made of an asset (L4) |
 //! | `record/<breakout>/<session>/timeline.json` | what has been published, without what is in pages |
 //! | `record/<breakout>/<session>/page-<n>.json` | a stretch of segments that have left the live window |
 //!
@@ -17,6 +18,15 @@ const MAX_LEN: usize = 512;
 
 /// Bucket of recordings.
 pub const RECORDINGS: &str = "recordings";
+
+/// Bucket of what is made of assets.
+pub const VOD: &str = "vod";
+
+/// Bucket of the media library.
+pub const LIBRARY: &str = "media-manager";
+
+/// Bucket that is there from the start, for files of which assets are to be made.
+pub const UPLOADS: &str = "uploads";
 
 /// Name, relative to a recording, of its multivariant playlist. Written last and removed first: where it is, all is.
 pub const INDEX: &str = "index.m3u8";
@@ -43,6 +53,18 @@ pub fn recording_prefix(breakout: &str, session: u32) -> String {
 #[must_use]
 pub fn recording_object(breakout: &str, session: u32, name: &str) -> String {
     format!("bucket/{RECORDINGS}/{breakout}/{session}/{name}")
+}
+
+/// Prefix, within the bucket [`VOD`], of all that is made of an asset, ending with `/` (L4).
+#[must_use]
+pub fn asset_prefix(asset: &str) -> String {
+    format!("assets/{asset}/")
+}
+
+/// Name, relative to an asset, of its multivariant playlist.
+#[must_use]
+pub fn asset_playlist(asset: &str) -> String {
+    format!("HLS/{asset}.m3u8")
 }
 
 /// Prefix of what packagers note of a session of a breakout, ending with `/`.

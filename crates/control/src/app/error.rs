@@ -6,6 +6,9 @@ pub(crate) enum Error {
     /// The rows do not allow it, or the database fails.
     #[error(transparent)]
     Db(#[from] anabranch_db::Error),
+    /// A bucket or a file of it does not allow it, or the disk fails.
+    #[error(transparent)]
+    Bucket(#[from] anabranch_store::BucketError),
     /// A value of the request is not acceptable.
     #[error("{detail}")]
     Invalid {

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 mod breakout;
 mod channel;
 mod content;
+pub(crate) mod demand;
 mod distribution;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod token;
 pub(crate) mod view;
 mod watch;
 mod webhook;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ use crate::observe::Observed;
 use crate::reconcile::Places;
 use crate::stream::STREAMS_MAX;
 use crate::webhook::Sender;
-use crate::{BuildError, Config};
+use crate::{BuildError, Config, MediaConfig};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch};
@@ -81,6 +83,10 @@ pub(crate) struct App {
     pub(crate) provider: Arc<dyn Provider>,
     /// Wakes the reconciler.
     pub(crate) wake: Notify,
+    /// The buckets, and how assets are made.
+    pub(crate) media: MediaConfig,
+    /// Wakes the look for files that have arrived.
+    pub(crate) arrivals_wake: Notify,
     /// Wakes the loop of jobs.
     pub(crate) jobs_wake: Notify,
     /// Wakes the engine of operations.
@@ -106,7 +112,12 @@ pub(crate) struct App {
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
-pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<(App, Option<String>), BuildError> {
+pub(crate) async fn start(
+    config: Config,
+    media: MediaConfig,
+    db: Db,
+    clock: SharedClock,
+) -> Result<(App, Option<String>), BuildError> {
     let now_ms = clock.now_ms();
     let (tokens, first_token) = token::prepare(&db, config.admin_token.as_deref(), now_ms).await?;
     let key_group = db.key_group_ensure(DEFAULT_KEY_GROUP, now_ms).await?.id;
@@ -115,6 +126,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         key::first(&db, now_ms).await?;
     }
     db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
+    demand::prepare(&db, &media, now_ms).await.map_err(BuildError::Buckets)?;
     let shared = shared(&config, &db, &key_group, now_ms).await?;
     content::fill(&db, &key_group).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
@@ -137,6 +149,8 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         observed,
         provider,
         wake: Notify::new(),
+        media,
+        arrivals_wake: Notify::new(),
         jobs_wake: Notify::new(),
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),

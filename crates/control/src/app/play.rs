@@ -39,6 +39,15 @@ pub(crate) struct PlayUrlCreate {
     preview: bool,
 }
 
+/// What callers say of a signature that they want.
+pub(super) struct Wish<'a> {
+    pub(super) expires_in_seconds: Option<u64>,
+    pub(super) ip: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
+    pub(super) session: Option<&'a str>,
+    pub(super) preview: bool,
+}
+
 /// What a signature is bound to.
 pub(super) struct Bound {
     pub(super) expires: i64,
@@ -49,10 +58,10 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// A policy for `resource` with the claims that edges go by.
-    pub(super) fn policy(&self, resource: String, breakout: &BreakoutId, now_seconds: i64) -> Policy {
+    /// A policy for `resource` with the claims that edges go by; `subject` is the one that names what is played.
+    pub(super) fn policy(&self, resource: String, subject: (&'static str, &str), now_seconds: i64) -> Policy {
         let mut policy = Policy::new(resource, self.expires)
-            .claim("breakout", json!(breakout.as_str()))
+            .claim(subject.0, json!(subject.1))
             .claim("session", json!(self.session))
             .claim("iat", json!(now_seconds));
         if let Some(user) = &self.user {
@@ -114,13 +123,24 @@ impl App {
     }
 
     pub(super) fn bound(&self, request: &PlayUrlCreate) -> Result<Bound, Error> {
-        let session = match &request.session {
+        self.bind(&Wish {
+            expires_in_seconds: request.expires_in_seconds,
+            ip: request.ip.as_deref(),
+            user: request.user.as_deref(),
+            session: request.session.as_deref(),
+            preview: request.preview,
+        })
+    }
+
+    /// What a signature is to be bound to, within the limits.
+    pub(super) fn bind(&self, wish: &Wish<'_>) -> Result<Bound, Error> {
+        let session = match wish.session {
             Some(session) => claim("session", session)?,
             None => session(),
         };
-        let user = request.user.as_deref().map(|user| claim("user", user)).transpose()?;
-        let expires = expiry(&self.clock, request.expires_in_seconds.unwrap_or(PLAY_EXPIRES_DEFAULT))?;
-        Ok(Bound { expires, block: source_ip(request.ip.as_deref())?, user, session, preview: request.preview })
+        let user = wish.user.map(|user| claim("user", user)).transpose()?;
+        let expires = expiry(&self.clock, wish.expires_in_seconds.unwrap_or(PLAY_EXPIRES_DEFAULT))?;
+        Ok(Bound { expires, block: source_ip(wish.ip)?, user, session, preview: wish.preview })
     }
 
     /// The policies cover just this place, at whatever address the edge is reached.
@@ -133,9 +153,10 @@ impl App {
     ) -> Result<Signed, Error> {
         let now = self.clock.now_seconds();
         let (id, directory) = (&place.distribution.id, &place.directory);
-        let by_path = bound.policy(format!("*://*/d/{id}/{directory}/*"), breakout, now);
+        let subject = ("breakout", breakout.as_str());
+        let by_path = bound.policy(format!("*://*/d/{id}/{directory}/*"), subject, now);
         let url = key.sign(&self.play_address(id, directory), &SignSpec::Custom(by_path))?;
-        let by_host = SignSpec::Custom(bound.policy(format!("*://*/{directory}/*"), breakout, now));
+        let by_host = SignSpec::Custom(bound.policy(format!("*://*/{directory}/*"), subject, now));
         let host = &place.distribution.domain_name;
         let playlist = format!("http://{host}:{}/{directory}/index.m3u8", self.config.edge_port);
         let host_url = key.sign(&playlist, &by_host)?;
@@ -167,7 +188,7 @@ pub(super) fn channel_of(breakout: &BreakoutRow) -> Result<&ChannelId, Error> {
 }
 
 /// A session or user within its limits.
-fn claim(field: &'static str, text: &str) -> Result<String, Error> {
+pub(super) fn claim(field: &'static str, text: &str) -> Result<String, Error> {
     let length = text.chars().count();
     if length == 0 || length > CLAIM_MAX || text.chars().any(char::is_control) {
         return Err(Error::invalid(field, format!("a {field} has 1 to {CLAIM_MAX} printable characters: {length}")));

@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 
+use anabranch_store::{BucketError, StoreError};
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -110,6 +111,7 @@ impl From<Error> for Problem {
             Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
             Error::Db(db) if db.is_passing() => away(&error),
             Error::Db(db) => of_rows(db).unwrap_or_else(|| internal(&error)),
+            Error::Bucket(bucket) => of_bucket(bucket).unwrap_or_else(|| internal(&error)),
             Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
             Error::Busy(detail) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
@@ -150,6 +152,22 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
         Db::KeyReused { .. } => Problem::invalid(detail, Some("Idempotency-Key".to_owned())),
         // What is left has failed, and is no fault of the request.
         _ => return None,
+    })
+}
+
+/// What a bucket does not allow; none when the disk itself has failed.
+fn of_bucket(error: &BucketError) -> Option<Problem> {
+    let detail = error.to_string();
+    Some(match error {
+        BucketError::NoSuchBucket { .. } | BucketError::NoSuchKey { .. } | BucketError::NoSuchUpload { .. } => {
+            Problem::not_found(detail)
+        }
+        BucketError::BucketExists { .. } | BucketError::BucketNotEmpty { .. } => Problem::conflict(detail),
+        BucketError::Store(StoreError::Full { .. }) => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full", detail)
+        }
+        BucketError::Store(_) => return None,
+        _ => Problem::invalid(detail, None),
     })
 }
 

@@ -1,0 +1,100 @@
+//! The loop that notices files: told of them by the store, and looking for those that it was not told of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_net::Shutdown;
+use anabranch_store::{Event, ListQuery, MAX_PAGE, key};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::{App, Error, chain};
+
+/// Time between two looks through all buckets of whose files assets are made.
+const LOOK: Duration = Duration::from_secs(10 * 60);
+
+/// Time until the next look after one that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long an upload in parts may rest before it is given up.
+const UPLOAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Notices files until `shutdown`.
+pub(crate) async fn watch_arrivals(app: Arc<App>, mut events: mpsc::Receiver<Event>, shutdown: Shutdown) {
+    let mut next_look = Instant::now();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(event) = events.recv() => {
+                if let Err(error) = app.noticed(&event).await {
+                    tracing::error!(error = chain(&error), ?event, "an arrival cannot be noted; it is looked for again");
+                    next_look = Instant::now() + LOOK_AGAIN;
+                }
+            }
+            () = app.arrivals_wake.notified() => next_look = Instant::now(),
+            () = sleep_until(next_look) => {
+                let looked = app.look_for_arrivals().await;
+                if let Err(error) = &looked {
+                    tracing::error!(error = chain(error), "buckets cannot be looked through; tried again");
+                }
+                next_look = Instant::now() + if looked.is_ok() { LOOK } else { LOOK_AGAIN };
+            }
+        }
+    }
+}
+
+impl App {
+    async fn noticed(&self, event: &Event) -> Result<(), Error> {
+        match event {
+            // What the system writes itself is no news.
+            Event::ObjectCreated { bucket, .. } | Event::ObjectRemoved { bucket, .. }
+                if [key::VOD, key::RECORDINGS].contains(&bucket.as_str()) => {}
+            Event::ObjectCreated { bucket, key, size, etag } => self.arrived(bucket, key, etag, *size).await?,
+            Event::ObjectRemoved { bucket, key } => {
+                if let Some(asset) = self.db.arrival_gone(bucket, key, self.clock.now_ms()).await? {
+                    self.asset_purge(&asset.id).await?;
+                    self.jobs_wake.notify_one();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn arrived(&self, bucket: &str, key: &str, version: &str, size: u64) -> Result<(), Error> {
+        if self.db.arrival_note(bucket, key, version, size, self.clock.now_ms()).await? {
+            tracing::info!(bucket, key, size, "file arrived");
+            self.jobs_wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Compares what is in the buckets with what was noted of them.
+    async fn look_for_arrivals(&self) -> Result<(), Error> {
+        for bucket in self.db.buckets_watched().await? {
+            let mut after = None;
+            loop {
+                let query = ListQuery { after: after.take(), limit: MAX_PAGE, ..ListQuery::default() };
+                let page = self.media.buckets.list(&bucket.name, query).await?;
+                if let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) {
+                    let known = self.db.arrivals_between(&bucket.name, &first.key, &last.key).await?;
+                    for info in &page.objects {
+                        let row = known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
+                        if row.is_none_or(|row| row.version != info.etag) {
+                            self.arrived(&bucket.name, &info.key, &info.etag, info.size).await?;
+                        }
+                    }
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        let now = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or(0));
+        let ended = self.media.buckets.uploads_expire(now, UPLOAD_AGE).await?;
+        if ended > 0 {
+            tracing::info!(uploads = ended, "uploads that nobody went on with were given up");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! Buckets and their files.
+
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{ArrivalRow, BucketRow, Db, Idempotency, NewBucket};
+use anabranch_signing::SignSpec;
+use anabranch_store::{BucketError, Buckets, Condition, ListQuery, ObjectInfo, key};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::view::{Bucket, Link, ObjectEntry, ObjectList};
+use crate::app::page::{PageQuery, list};
+use crate::app::sign::expiry;
+use crate::app::view::{Distribution, List};
+use crate::app::{App, Error};
+use crate::{MediaConfig, time};
+
+/// Files of a page when the caller names no number.
+const LIMIT_DEFAULT: usize = 100;
+
+/// How long a link opens when the caller names no time, in seconds (D6).
+const LINK_EXPIRES_DEFAULT: u64 = 60 * 60;
+
+/// A bucket to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BucketCreate {
+    /// Unique name: 3 to 63 lower-case letters, digits, hyphens and dots.
+    name: String,
+    /// How assets are made of files that arrive; none are if it is missing.
+    preset: Option<String>,
+    /// Whether an asset goes when its file is replaced or removed.
+    #[serde(default)]
+    mirror: bool,
+}
+
+/// What of a bucket is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BucketPatch {
+    /// How assets are made of files that arrive; null: none are.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    preset: Option<Option<String>>,
+    /// Whether an asset goes when its file is replaced or removed.
+    mirror: Option<bool>,
+}
+
+/// Tells null from what is missing.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(from).map(Some)
+}
+
+/// Which files of a bucket.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ObjectQuery {
+    /// Files at most, 1 to 1000; 100 if it is missing.
+    limit: Option<usize>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Their keys begin with this.
+    prefix: Option<String>,
+    /// Keys that go on with something and then this are told once, as a prefix; usually a slash.
+    delimiter: Option<String>,
+}
+
+/// Which file of a bucket goes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Removal {
+    /// Its key.
+    key: String,
+}
+
+/// Which file a link is to open, and how long.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkCreate {
+    /// Key of the file.
+    key: String,
+    /// Seconds from now; 3600 if it is missing.
+    expires_in_seconds: Option<u64>,
+}
+
+/// Makes the buckets that are there from the start.
+pub(crate) async fn prepare(db: &Db, media: &MediaConfig, now_ms: i64) -> Result<(), PrepareError> {
+    for name in [key::RECORDINGS, key::LIBRARY, key::VOD] {
+        db.bucket_ensure(name, None, true, now_ms).await?;
+        ensure(&media.buckets, name).await?;
+    }
+    db.bucket_ensure(key::UPLOADS, media.presets.first().map(String::as_str), false, now_ms).await?;
+    Ok(ensure(&media.buckets, key::UPLOADS).await?)
+}
+
+/// Why the first buckets cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(transparent)]
+    Db(#[from] anabranch_db::Error),
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
+
+async fn ensure(buckets: &Buckets, name: &str) -> Result<(), BucketError> {
+    match buckets.bucket_create(name).await {
+        Err(BucketError::BucketExists { .. }) => Ok(()),
+        made => made,
+    }
+}
+
+impl App {
+    /// Makes a bucket, or answers the one of an earlier, equal request.
+    pub(crate) async fn bucket_create(
+        &self,
+        request: &BucketCreate,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Bucket, Error> {
+        self.check_preset(request.preset.as_deref())?;
+        if !anabranch_store::is_bucket_name(&request.name) {
+            let detail = format!("a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots: {:?}", request.name);
+            return Err(Error::invalid("name", detail));
+        }
+        let new = NewBucket {
+            name: request.name.clone(),
+            preset: request.preset.clone(),
+            mirror: request.mirror,
+            house: false,
+            idempotency,
+        };
+        let row = self.db.bucket_create(&new, self.clock.now_ms()).await?.into_inner();
+        // One that was left by an earlier failure is the same bucket.
+        ensure(&self.media.buckets, &row.name).await?;
+        self.changed();
+        self.bucket_view(row).await
+    }
+
+    pub(crate) async fn bucket_list(&self, query: &PageQuery) -> Result<List<Bucket>, Error> {
+        let page = list(self.db.bucket_page(&query.request()?).await?, |row| row);
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in page.items {
+            items.push(self.bucket_view(row).await?);
+        }
+        Ok(List { items, next: page.next })
+    }
+
+    pub(crate) async fn bucket_show(&self, wanted: &str) -> Result<Bucket, Error> {
+        self.bucket_view(self.db.bucket_find(wanted).await?).await
+    }
+
+    pub(crate) async fn bucket_update(&self, wanted: &str, patch: &BucketPatch) -> Result<Bucket, Error> {
+        let row = self.db.bucket_find(wanted).await?;
+        let preset = patch.preset.clone().unwrap_or(row.preset);
+        self.check_preset(preset.as_deref())?;
+        if row.house && preset.is_some() {
+            return Err(Error::Conflict(format!("bucket {wanted} is the system's own: no assets are made of its files")));
+        }
+        let mirror = patch.mirror.unwrap_or(row.mirror);
+        let row = self.db.bucket_update(wanted, preset.as_deref(), mirror, self.clock.now_ms()).await?;
+        self.changed();
+        self.arrivals_wake.notify_one();
+        self.bucket_view(row).await
+    }
+
+    /// Deletes an empty bucket.
+    pub(crate) async fn bucket_delete(&self, wanted: &str) -> Result<(), Error> {
+        let row = self.db.bucket_find(wanted).await?;
+        let listed = self.media.buckets.list(wanted, ListQuery { limit: 1, ..ListQuery::default() }).await;
+        if !row.house && listed.is_ok_and(|page| !page.objects.is_empty()) {
+            return Err(Error::Conflict(format!("bucket {wanted} has files; delete them first")));
+        }
+        self.db.bucket_delete(wanted, self.clock.now_ms()).await?;
+        match self.media.buckets.bucket_delete(wanted).await {
+            Err(BucketError::NoSuchBucket { .. }) => {}
+            removed => removed?,
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Makes the distribution by which single files of a bucket can be fetched, or answers the one that is there (D2).
+    pub(crate) async fn bucket_publish(&self, wanted: &str) -> Result<Distribution, Error> {
+        let row = self.db.bucket_find(wanted).await?;
+        if row.house {
+            return Err(Error::Conflict(format!("bucket {wanted} is the system's own; its files are served elsewhere")));
+        }
+        let reference = reference(&row.name);
+        if let Some(row) = self.db.distribution_by_reference(&reference).await? {
+            return self.distribution_show(row.id.as_str()).await;
+        }
+        let config = DistributionConfig::bucket(&reference, &row.name, &self.key_group);
+        self.distribution_create_from(&config).await
+    }
+
+    pub(crate) async fn object_list(&self, wanted: &str, query: &ObjectQuery) -> Result<ObjectList, Error> {
+        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=anabranch_store::MAX_PAGE).contains(&limit) {
+            let detail = format!("a page has 1 to {} files: {limit}", anabranch_store::MAX_PAGE);
+            return Err(Error::invalid("limit", detail));
+        }
+        let row = self.db.bucket_find(wanted).await?;
+        let page = ListQuery {
+            prefix: query.prefix.clone().unwrap_or_default(),
+            delimiter: query.delimiter.clone().unwrap_or_default(),
+            after: query.after.clone(),
+            limit,
+        };
+        let listing = self.media.buckets.list(wanted, page).await?;
+        let arrivals = match (row.preset, listing.objects.first(), listing.objects.last()) {
+            (Some(_), Some(first), Some(last)) => self.db.arrivals_between(wanted, &first.key, &last.key).await?,
+            _ => Vec::new(),
+        };
+        let items = listing.objects.into_iter().map(|info| {
+            let arrival = arrivals.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &arrivals[at]);
+            entry(info, arrival)
+        });
+        Ok(ObjectList { items: items.collect(), prefixes: listing.prefixes, next: listing.next })
+    }
+
+    /// Removes a file; what was made of it stays, unless the bucket is a mirror.
+    pub(crate) async fn object_delete(&self, wanted: &str, removal: &Removal) -> Result<(), Error> {
+        if self.db.bucket_find(wanted).await?.house {
+            return Err(Error::Conflict(format!("bucket {wanted} is the system's own: delete the asset or the recording")));
+        }
+        if !self.media.buckets.delete(wanted, &removal.key, Condition::None).await? {
+            return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", name: removal.key.clone() }));
+        }
+        Ok(())
+    }
+
+    /// A canned link to a file that is there (D6).
+    pub(crate) async fn object_link(&self, wanted: &str, request: &LinkCreate) -> Result<Link, Error> {
+        let row = self.db.bucket_find(wanted).await?;
+        let expires = expiry(&self.clock, request.expires_in_seconds.unwrap_or(LINK_EXPIRES_DEFAULT))?;
+        match self.media.buckets.head(wanted, &request.key).await {
+            Ok(_) => {}
+            Err(BucketError::NoSuchKey { .. }) => {
+                return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", name: request.key.clone() }));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let Some(distribution) = self.db.distribution_by_reference(&reference(&row.name)).await? else {
+            return Err(Error::Conflict(format!(
+                "no distribution serves single files of bucket {wanted}: make one with `anabranch bucket publish {wanted}`"
+            )));
+        };
+        let key = self.signing_key(&distribution.key_groups).await?;
+        let path = encode_path(&request.key);
+        let edge = self.config.edge_base_url.trim_end_matches('/');
+        let (host, port) = (&distribution.domain_name, self.config.edge_port);
+        let canned = SignSpec::Canned { expires };
+        Ok(Link {
+            url: key.sign(&format!("{edge}/d/{}/{path}", distribution.id), &canned)?,
+            host_url: key.sign(&format!("http://{host}:{port}/{path}"), &canned)?,
+            expires_at: time::render_seconds(expires),
+        })
+    }
+
+    /// Refuses a preset that workers do not know.
+    pub(super) fn check_preset(&self, preset: Option<&str>) -> Result<(), Error> {
+        match preset {
+            Some(name) if !self.media.presets.iter().any(|known| known == name) => {
+                let known = self.media.presets.join(", ");
+                Err(Error::invalid("preset", format!("no such preset: {name:?}; there are {known}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn bucket_view(&self, row: BucketRow) -> Result<Bucket, Error> {
+        let distribution = self.db.distribution_by_reference(&reference(&row.name)).await?;
+        Ok(Bucket {
+            name: row.name,
+            preset: row.preset,
+            mirror: row.mirror,
+            house: row.house,
+            distribution: distribution.map(|row| row.id.into()),
+            created_at: time::render_ms(row.created_at),
+        })
+    }
+}
+
+/// Caller reference of the distribution of a bucket.
+fn reference(bucket: &str) -> String {
+    format!("bucket-{bucket}")
+}
+
+fn entry(info: ObjectInfo, arrival: Option<&ArrivalRow>) -> ObjectEntry {
+    ObjectEntry {
+        size: info.size,
+        modified_at: time::render_system(info.modified),
+        arrival: arrival.map(|row| row.state.clone()),
+        asset: arrival.and_then(|row| row.asset.clone()).map(String::from),
+        problem: arrival.and_then(|row| row.problem.clone()),
+        key: info.key,
+        etag: info.etag,
+    }
+}
+
+/// A key as it stands in a URL's path: RFC 3986 §2.3's unreserved characters and slashes stay.
+pub(super) fn encode_path(key: &str) -> String {
+    key.bytes().fold(String::with_capacity(key.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_escaped_in_paths() {
+        assert_eq!(encode_path("a b/ü?.mp4"), "a%20b/%C3%BC%3F.mp4");
+        assert_eq!(encode_path("~x-1_2.ts"), "~x-1_2.ts");
+    }
+}

@@ -1,0 +1,19 @@
+//! On demand: buckets and what arrives in them, assets, collections, access keys.
+
+mod access_key;
+mod arrivals;
+mod asset;
+mod bucket;
+mod collection;
+mod play;
+mod view;
+
+pub(crate) use access_key::AccessKeyCreate;
+pub(crate) use arrivals::watch_arrivals;
+pub(crate) use asset::{AssetCreate, AssetPatch, AssetQuery, AssetRetry};
+pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
+pub(crate) use collection::CollectionPut;
+pub(crate) use play::AssetPlayCreate;
+pub(crate) use view::{
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectEntry, ObjectList,
+};

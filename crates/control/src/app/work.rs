@@ -1,0 +1,225 @@
+//! The desk of jobs: gives them to workers, and settles what came of them.
+
+use std::sync::Arc;
+
+use anabranch_db::{
+    ArrivalRow, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JobRow,
+};
+use anabranch_model::{
+    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, RecordingId,
+    Work,
+};
+
+use super::{App, Error, chain};
+use crate::jobs::{Desk, DeskError, Task};
+
+/// How long a worker may be silent before its job is another's, in milliseconds.
+const LEASE_MS: i64 = 30_000;
+
+/// First time between two tries, in milliseconds; it doubles.
+const BACKOFF_MS: i64 = 2_000;
+
+/// Longest time between two tries, in milliseconds.
+const BACKOFF_MAX_MS: i64 = 10 * 60_000;
+
+/// Longest reason that is kept, in characters.
+const REASON_MAX: usize = 4_000;
+
+/// Kinds of jobs that workers of this version do.
+const KINDS: [&str; 5] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_ASSET, JOB_REMOVE_ASSET];
+
+impl App {
+    /// Gives a job that is due to a worker.
+    pub(crate) async fn job_claim(&self, claim: &JobClaim) -> Result<Option<Claimed>, Error> {
+        loop {
+            let now = self.clock.now_ms();
+            let job = self.db.job_claim(&KINDS, &claim.worker(), now + LEASE_MS, now).await?;
+            let Some(job) = job else { return Ok(None) };
+            match self.work_of(&job).await? {
+                Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
+                Err(failure) => self.job_failed(&job, &failure).await?,
+            }
+        }
+    }
+
+    /// Renews a lease, and keeps what is told of an asset; false when the job is no longer this worker's.
+    pub(crate) async fn job_beat(&self, beat: &JobBeat) -> Result<bool, Error> {
+        let now = self.clock.now_ms();
+        let own = self.db.job_beat(&beat.id, &beat.worker, beat.progress.min(1000), now + LEASE_MS, now).await?;
+        if let Some(report) = beat.report.as_ref().filter(|_| own) {
+            let job = self.db.job_find(beat.id.as_str()).await?;
+            if let Ok(asset) = job.subject.parse::<AssetId>() {
+                self.db.asset_report(&asset, report, now).await?;
+                self.changed();
+            }
+        }
+        Ok(own)
+    }
+
+    /// Settles how a try ended. What a worker tells of a job that is no longer its own is passed over.
+    pub(crate) async fn job_end(&self, end: &JobEnd) -> Result<(), Error> {
+        let job = self.db.job_find(end.id.as_str()).await?;
+        if job.worker.as_deref() != Some(&end.worker) || job.attempts != end.attempt {
+            return Ok(());
+        }
+        match &end.outcome {
+            JobOutcome::Failed(failure) => self.job_failed(&job, failure).await?,
+            JobOutcome::Done(done) => match self.job_done(&job, done).await? {
+                Ok(()) => {
+                    let now = self.clock.now_ms();
+                    self.db.job_end(&job, JobEvent::Finish, None, now, now).await?;
+                    tracing::info!(job.id = %job.id, bytes = done.bytes, "job done");
+                }
+                Err(failure) => self.job_failed(&job, &failure).await?,
+            },
+        }
+        self.jobs_wake.notify_one();
+        self.changed();
+        Ok(())
+    }
+
+    async fn work_of(&self, job: &JobRow) -> Result<Result<Work, Failure>, Error> {
+        let unknown = || Failure {
+            reason: format!("the job is about something unknown: {:?}", job.subject),
+            again: false,
+        };
+        let found = match job.kind.as_str() {
+            JOB_REMOVE => {
+                let parts = job.subject.split_once('/').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?)));
+                parts.map(|(breakout, session)| Work::RemoveRecording { breakout, session })
+            }
+            JOB_REMOVE_ASSET => job.subject.parse().ok().map(|asset| Work::RemoveAsset { asset }),
+            JOB_INTAKE => {
+                job.subject.split_once('/').map(|(bucket, key)| Work::Intake { bucket: bucket.into(), key: key.into() })
+            }
+            JOB_ASSET => match gone(self.db.asset_find(&job.subject).await)? {
+                Some(row) => Some(Work::Asset(AssetWork {
+                    asset: row.id,
+                    bucket: row.bucket,
+                    key: row.key,
+                    preset: row.preset,
+                    generation: row.generation,
+                })),
+                None => return Ok(Err(deleted("asset"))),
+            },
+            _ => match gone(self.db.recording_find(&job.subject).await)? {
+                Some(row) => Some(Work::Mp4 { breakout: row.breakout, session: row.session }),
+                None => return Ok(Err(deleted("recording"))),
+            },
+        };
+        Ok(found.ok_or_else(unknown))
+    }
+
+    /// What follows of work that is done; a failure when it came to nothing after all.
+    async fn job_done(&self, job: &JobRow, done: &Done) -> Result<Result<(), Failure>, Error> {
+        let now = self.clock.now_ms();
+        match job.kind.as_str() {
+            JOB_MP4 => {
+                if let Ok(recording) = job.subject.parse::<RecordingId>() {
+                    self.db.recording_mp4_done(&recording, done.bytes, now).await?;
+                }
+            }
+            JOB_ASSET => {
+                if let (Ok(asset), Some(report)) = (job.subject.parse::<AssetId>(), &done.report) {
+                    self.db.asset_report(&asset, report, now).await?;
+                    self.asset_purge(&asset).await?;
+                }
+            }
+            JOB_REMOVE_ASSET => {
+                if let Ok(asset) = job.subject.parse::<AssetId>() {
+                    self.asset_purge(&asset).await?;
+                }
+            }
+            JOB_INTAKE => return self.recognise(job, done).await,
+            _ => {}
+        }
+        Ok(Ok(()))
+    }
+
+    /// A file that has arrived is an asset by its bytes.
+    async fn recognise(&self, job: &JobRow, done: &Done) -> Result<Result<(), Failure>, Error> {
+        let Some(seen) = self.arrival_of(job).await? else { return Ok(Ok(())) };
+        let Some(sha256) = &done.sha256 else {
+            return Ok(Err(Failure { reason: "the worker did not say what it has read".to_owned(), again: true }));
+        };
+        let known = self.db.arrival_recognised(&seen, &AssetId::of(sha256), self.clock.now_ms()).await?;
+        let Some(known) = known else {
+            return Ok(Err(Failure { reason: "the file was replaced while it was read".to_owned(), again: true }));
+        };
+        tracing::info!(asset.id = %known.asset.id, bucket = seen.bucket, key = seen.key, new = known.is_new, "file recognised");
+        Ok(Ok(()))
+    }
+
+    async fn arrival_of(&self, job: &JobRow) -> Result<Option<ArrivalRow>, Error> {
+        let Some((bucket, key)) = job.subject.split_once('/') else { return Ok(None) };
+        Ok(self.db.arrival_find(bucket, key).await?)
+    }
+
+    async fn job_failed(&self, job: &JobRow, failure: &Failure) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        let reason: String = failure.reason.chars().take(REASON_MAX).collect();
+        let again = failure.again && job.attempts < job.attempts_max;
+        let event = if again { JobEvent::Postpone } else { JobEvent::GiveUp };
+        if !again
+            && job.kind == JOB_INTAKE
+            && let Some(seen) = self.arrival_of(job).await?
+        {
+            self.db.arrival_failed(&seen, &reason, now).await?;
+        }
+        self.db.job_end(job, event, Some(&reason), now + backoff(job.attempts), now).await?;
+        Ok(())
+    }
+}
+
+/// The desk of this process.
+pub(crate) struct OwnDesk(pub(crate) Arc<App>);
+
+impl Desk for OwnDesk {
+    fn claim(&self, claim: JobClaim) -> Task<'_, Result<Option<Claimed>, DeskError>> {
+        Box::pin(async move { self.0.job_claim(&claim).await.map_err(|error| away(&error)) })
+    }
+
+    fn beat(&self, beat: JobBeat) -> Task<'_, Result<bool, DeskError>> {
+        Box::pin(async move { self.0.job_beat(&beat).await.map_err(|error| away(&error)) })
+    }
+
+    fn end(&self, end: JobEnd) -> Task<'_, Result<(), DeskError>> {
+        Box::pin(async move { self.0.job_end(&end).await.map_err(|error| away(&error)) })
+    }
+
+    fn news(&self) -> Task<'_, ()> {
+        Box::pin(self.0.jobs_wake.notified())
+    }
+}
+
+fn away(error: &Error) -> DeskError {
+    DeskError(chain(error))
+}
+
+fn deleted(what: &str) -> Failure {
+    Failure { reason: format!("the {what} was deleted"), again: false }
+}
+
+fn gone<T>(found: Result<T, DbError>) -> Result<Option<T>, DbError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(DbError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Milliseconds until the try after this one.
+fn backoff(attempts: u32) -> i64 {
+    BACKOFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_further_and_further_apart() {
+        assert_eq!([1, 2, 3].map(backoff), [2_000, 4_000, 8_000]);
+        assert_eq!([20, 1_000_000].map(backoff), [BACKOFF_MAX_MS; 2]);
+    }
+}
