@@ -9,6 +9,7 @@
 
 mod backup;
 mod breakout;
+mod breakout_page;
 mod channel;
 mod distribution;
 mod error;
@@ -30,6 +31,7 @@ mod phase;
 mod plan;
 mod recording;
 mod row;
+mod several;
 mod snapshot;
 mod sql;
 mod token;
@@ -57,6 +59,7 @@ pub use operation::{OperationRow, OperationState, Plan, StepRow};
 pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use phase::Retire;
 pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
+pub use several::ChannelDistribution;
 pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
 pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;

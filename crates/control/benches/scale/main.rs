@@ -40,11 +40,10 @@ fn main() {
     let memory = PathBuf::from("/dev/shm");
     let memory = if memory.is_dir() { memory } else { std::env::temp_dir() };
     let scratch = tempfile::tempdir_in(memory).expect("a scratch directory");
-    let dir = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
     let server = options.postgres.then(|| Database::create().expect("a server in ANABRANCH_TEST_POSTGRES"));
-    let place = match &server {
-        Some(server) => Place::Server(server.url()),
-        None => Place::File(dir.join("scale.sqlite")),
+    let place = match (&server, &options.keep) {
+        (Some(server), _) => Place::Server(server.url()),
+        (None, keep) => Place::File(keep.as_deref().unwrap_or(scratch.path()).join("scale.sqlite")),
     };
     // A process of its own makes the rows, so that this one's memory is what serving them takes.
     if !place.is_there() {
@@ -53,6 +52,14 @@ fn main() {
         let made = Command::new(own).args([LOAD, &place.to_string(), &channels]).status();
         assert!(made.expect("the program runs").success(), "the rows could not be made");
     }
+    let place = match place {
+        Place::File(kept) if options.keep.is_some() => {
+            let copy = scratch.path().join("copy.sqlite");
+            std::fs::copy(kept, &copy).expect("room for a copy");
+            Place::File(copy)
+        }
+        place => place,
+    };
     runtime.block_on(measure::measure(&place, options.channels));
 }
 

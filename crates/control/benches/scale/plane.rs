@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anabranch_control::{Config, Control, EventsConfig, SWEEP_EVERY};
 use anabranch_db::Db;
-use anabranch_model::{Report, Snapshot};
+use anabranch_model::{InputState, PackagingState, Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -151,11 +151,30 @@ impl Plane {
     /// Waits until nothing is being done.
     pub(crate) async fn settles(&self) {
         let waiting = async {
-            while !self.db.operations_open().await.expect("the database answers").is_empty() {
+            while !self.db.operations_due(i64::MAX).await.expect("the database answers").is_empty() {
                 tokio::time::sleep(LOOK).await;
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("everything settles");
+    }
+
+    /// Every channel on air has an encoder, and every breakout on air is packaged.
+    pub(crate) async fn encoders(&self) {
+        let snapshot = self.snapshots.borrow().clone();
+        for breakout in snapshot.breakouts.iter().filter(|one| one.on_air) {
+            let state = PackagingState::Live;
+            self.report(Report::Packaging { breakout: breakout.id.clone(), state }).await;
+        }
+        for channel in snapshot.channels.iter().filter(|one| one.running) {
+            let Some(input) = channel.inputs.first() else { continue };
+            let state =
+                InputState::Connected { remote: "192.0.2.1:5000".into(), encoder: "encoder".into(), bitrate: 6_000_000 };
+            self.report(Report::Input { channel: channel.id.clone(), input: input.id.clone(), state }).await;
+        }
+    }
+
+    pub(crate) async fn report(&self, report: Report) {
+        self.reports.send(report).await.expect("somebody listens");
     }
 
     fn url(&self, path: &str) -> String {

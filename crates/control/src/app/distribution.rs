@@ -184,7 +184,8 @@ impl App {
 
     pub(crate) async fn distribution_list(&self, query: &PageQuery) -> Result<List<Distribution>, Error> {
         let page = self.db.distribution_page(&query.request()?).await?;
-        let mut operations = self.operations_now().await?;
+        let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
+        let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
             // One that cannot be read must not hide the others.
             let comment = config_of(&row).map(|config| config.comment().to_owned()).unwrap_or_default();
