@@ -189,6 +189,18 @@ impl DistributionConfig {
         }
     }
 
+    /// The configuration of a distribution for single files of a bucket, under signature (D2).
+    #[must_use]
+    pub fn bucket(caller_reference: &str, bucket: &str, key_group: &KeyGroupId) -> Self {
+        Self {
+            comment: format!("files of bucket {bucket}"),
+            origins: vec![OriginConfig::house_bucket(bucket)],
+            default_behavior: BehaviorConfig { target: bucket.to_owned(), ..live_behavior(None, key_group) },
+            behaviors: Vec::new(),
+            ..Self::library(caller_reference, key_group)
+        }
+    }
+
     /// What edges are told. Invalidations are left empty.
     ///
     /// # Errors

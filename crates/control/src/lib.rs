@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::app::demand::watch_arrivals;
 use crate::app::work::OwnDesk;
 
 use crate::reconcile::{Engine, Reconciler};
@@ -225,6 +226,7 @@ impl Control {
             serve,
             release,
             jobs,
+            watch_arrivals(self.app.clone(), self.arrivals, shutdown.clone()),
             engine,
             sweeps,
             stream::follow(&self.app, &shutdown),

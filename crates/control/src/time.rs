@@ -16,6 +16,12 @@ pub(crate) fn render_ms(ms: i64) -> String {
     format!("{}.{:03}Z", text.trim_end_matches('Z'), ms.rem_euclid(1000))
 }
 
+/// The same of a time of the file system; what is before 1970 counts as then.
+pub(crate) fn render_system(time: std::time::SystemTime) -> String {
+    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    render_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Unix seconds of an RFC 3339 time; a fraction is cut off.
 pub(crate) fn parse_seconds(text: &str) -> Option<i64> {
     let digits = |range: std::ops::Range<usize>| -> Option<i64> {

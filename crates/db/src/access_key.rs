@@ -71,7 +71,7 @@ impl Db {
     pub async fn access_key_page(&self, page: &PageRequest) -> Result<Page<AccessKeyRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM access_keys WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+            "SELECT * FROM access_keys WHERE (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },

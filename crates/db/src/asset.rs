@@ -77,7 +77,7 @@ impl Db {
     pub async fn asset_page(&self, filter: &AssetFilter, page: &PageRequest) -> Result<Page<AssetRow>, Error> {
         let rows = sql::query(
             "SELECT * FROM assets
-             WHERE (CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2))
+             WHERE (created_at, id) > ($1, $2)
                AND (CAST($4 AS TEXT) IS NULL OR state = $4) AND (CAST($5 AS TEXT) IS NULL OR bucket = $5)
                AND (CAST($6 AS TEXT) IS NULL OR LOWER(name) LIKE $6 ESCAPE '!')
              ORDER BY created_at, id LIMIT $3",

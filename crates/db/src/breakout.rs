@@ -8,7 +8,7 @@ use crate::row::{
     self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
 };
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Exit, Idempotency, Page, PageRequest, channel, event, recording};
+use crate::{Created, Db, Error, Exit, Idempotency, channel, event, recording};
 
 /// What is kept of viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -264,33 +264,6 @@ impl Db {
     /// There is none, or the query fails.
     pub async fn breakout_find(&self, wanted: &str) -> Result<BreakoutRow, Error> {
         find(&mut self.readers.acquire().await?, wanted).await
-    }
-
-    /// A page of breakouts, of one channel or all.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn breakout_page(
-        &self,
-        channel: Option<&ChannelId>,
-        event: Option<&EventId>,
-        page: &PageRequest,
-    ) -> Result<Page<BreakoutRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM breakouts
-             WHERE (CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2))
-               AND (CAST($3 AS TEXT) IS NULL OR channel_id = $3) AND (CAST($5 AS TEXT) IS NULL OR event_id = $5)
-             ORDER BY created_at, id LIMIT $4",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(channel.map(ChannelId::as_str))
-        .bind(page.fetch())
-        .bind(event.map(EventId::as_str))
-        .fetch_all(&self.readers)
-        .await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
     /// Moves a breakout by an operator's event; its channel and its recording follow in the same transaction.

@@ -106,7 +106,7 @@ impl Db {
     pub async fn bucket_page(&self, page: &PageRequest) -> Result<Page<BucketRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM buckets WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, name) > ($1, $2)
+            "SELECT * FROM buckets WHERE (created_at, name) > ($1, $2)
              ORDER BY created_at, name LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.name.clone() },

@@ -164,7 +164,7 @@ impl Db {
     pub async fn channel_page(&self, page: &PageRequest) -> Result<Page<ChannelRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM channels WHERE $1 IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
+            "SELECT * FROM channels WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )

@@ -138,7 +138,7 @@ impl Db {
     pub async fn collection_page(&self, page: &PageRequest) -> Result<Page<CollectionRow>, Error> {
         let mut conn = self.readers.acquire().await?;
         let rows = sql::query(
-            "SELECT * FROM collections WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+            "SELECT * FROM collections WHERE (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
         )
         .bind(page.after_time())

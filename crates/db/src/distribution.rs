@@ -264,7 +264,7 @@ impl Db {
         page.select(
             &self.readers,
             select!(
-                "WHERE d.phase = 'stale' AND ($1 IS NULL OR (d.created_at, d.id) > ($1, $2))
+                "WHERE d.phase = 'stale' AND (d.created_at, d.id) > ($1, $2)
                  ORDER BY d.created_at, d.id LIMIT $3"
             ),
             read,
@@ -330,7 +330,7 @@ impl Db {
     pub async fn distribution_page(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE $1 IS NULL OR (d.created_at, d.id) > ($1, $2) ORDER BY d.created_at, d.id LIMIT $3"),
+            select!("WHERE (d.created_at, d.id) > ($1, $2) ORDER BY d.created_at, d.id LIMIT $3"),
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )

@@ -141,7 +141,7 @@ impl Db {
     pub async fn account_page(&self, page: &PageRequest) -> Result<Page<AccountRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM accounts WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+            "SELECT * FROM accounts WHERE (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
             read_account,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
@@ -261,7 +261,7 @@ impl Db {
     pub async fn event_page(&self, page: &PageRequest) -> Result<Page<EventRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM events WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+            "SELECT * FROM events WHERE (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
             read_event,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },

@@ -130,7 +130,7 @@ impl Db {
         let mut conn = self.readers.acquire().await?;
         let distribution = distribution::find(&mut conn, distribution).await?.id;
         let rows = sql::query(
-            "SELECT * FROM invalidations WHERE distribution_id = $4 AND ($1 IS NULL OR (created_at, id) > ($1, $2))
+            "SELECT * FROM invalidations WHERE distribution_id = $4 AND (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
         )
         .bind(page.after_time())

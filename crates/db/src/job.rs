@@ -78,38 +78,6 @@ impl Db {
         find(&mut self.readers.acquire().await?, wanted).await
     }
 
-    /// The newest job of a kind about a subject.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn job_about(&self, kind: &str, subject: &str) -> Result<Option<JobRow>, Error> {
-        let row =
-            sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
-                .bind(kind)
-                .bind(subject)
-                .fetch_optional(&self.readers)
-                .await?;
-        row.as_ref().map(read).transpose()
-    }
-
-    /// The newest job of a kind about each of these subjects, by subject.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn jobs_about(&self, kind: &str, subjects: &[&str]) -> Result<HashMap<String, JobRow>, Error> {
-        let subjects = serde_json::Value::from(subjects).to_string();
-        let rows = sql::query(if self.is_postgres() {
-            "SELECT * FROM jobs WHERE kind = $1 AND subject IN (SELECT jsonb_array_elements_text($2::jsonb)) ORDER BY created_at, id"
-        } else {
-            "SELECT * FROM jobs WHERE kind = $1 AND subject IN (SELECT value FROM json_each($2)) ORDER BY created_at, id"
-        })
-        .bind(kind)
-        .bind(subjects)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| read(row).map(|job| (job.subject.clone(), job))).collect()
-    }
-
     /// A page of jobs.
     ///
     /// # Errors
@@ -117,7 +85,7 @@ impl Db {
     pub async fn job_page(&self, page: &PageRequest) -> Result<Page<JobRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM jobs WHERE CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2)
+            "SELECT * FROM jobs WHERE (created_at, id) > ($1, $2)
              ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
@@ -332,7 +300,7 @@ async fn find(conn: &mut Conn, wanted: &str) -> Result<JobRow, Error> {
     row::find(conn, "SELECT * FROM jobs WHERE id = $1", "job", wanted, read).await
 }
 
-fn read(row: &Row) -> Result<JobRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<JobRow, Error> {
     Ok(JobRow {
         id: id(row, "id")?,
         kind: text(row, "kind")?,

@@ -161,7 +161,7 @@ impl Db {
     pub async fn key_page(&self, page: &PageRequest) -> Result<Page<KeyRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE $1 IS NULL OR (k.created_at, k.id) > ($1, $2) ORDER BY k.created_at, k.id LIMIT $3"),
+            select!("WHERE (k.created_at, k.id) > ($1, $2) ORDER BY k.created_at, k.id LIMIT $3"),
             read,
             |key| Cursor { created_at: key.created_at, id: key.id.to_string() },
         )

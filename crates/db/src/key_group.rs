@@ -161,7 +161,7 @@ impl Db {
     pub async fn key_group_page(&self, page: &PageRequest) -> Result<Page<KeyGroupRow>, Error> {
         page.select(
             &self.readers,
-            select!("WHERE $1 IS NULL OR (g.created_at, g.id) > ($1, $2) ORDER BY g.created_at, g.id LIMIT $3"),
+            select!("WHERE (g.created_at, g.id) > ($1, $2) ORDER BY g.created_at, g.id LIMIT $3"),
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )

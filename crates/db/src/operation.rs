@@ -1,6 +1,5 @@
 //! The journal: what is being done at the provider, step by step, so that a crash between any two loses nothing.
 
-use std::collections::HashMap;
 
 use crate::row::{integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
@@ -146,23 +145,6 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
-    /// Open operations by subject; the newest of each.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn operations_open(&self) -> Result<HashMap<String, OperationRow>, Error> {
-        let rows = sql::query("SELECT * FROM operations WHERE finished_at IS NULL ORDER BY number DESC LIMIT $1")
-            .bind(i64::from(OPEN_MAX))
-            .fetch_all(&self.readers)
-            .await?;
-        let mut open = HashMap::new();
-        for row in &rows {
-            let row = read(row)?;
-            open.entry(row.subject.clone()).or_insert(row);
-        }
-        Ok(open)
-    }
-
     /// The newest operation about a subject that is open, or that failed last.
     ///
     /// # Errors
@@ -196,17 +178,14 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn operation_page(&self, subject: Option<&str>, page: &PageRequest) -> Result<Page<OperationRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM operations
-             WHERE ($1 IS NULL OR (number, id) > ($1, $2)) AND ($4 IS NULL OR subject = $4)
-             ORDER BY number LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(subject)
-        .fetch_all(&self.readers)
-        .await?;
+        let query = match subject {
+            None => sql::query("SELECT * FROM operations WHERE (number, id) > ($1, $2) ORDER BY number LIMIT $3"),
+            Some(_) => sql::query(
+                "SELECT * FROM operations WHERE subject = $4 AND (number, id) > ($1, $2) ORDER BY number LIMIT $3",
+            ),
+        };
+        let query = query.bind(page.after_time()).bind(page.after_id()).bind(page.fetch());
+        let rows = subject.into_iter().fold(query, sql::Query::bind).fetch_all(&self.readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.number, id: row.id.clone() }))
     }
@@ -567,7 +546,7 @@ fn place(at: usize) -> i64 {
     signed(at as u64)
 }
 
-fn read(row: &Row) -> Result<OperationRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<OperationRow, Error> {
     Ok(OperationRow {
         id: text(row, "id")?,
         number: integer(row, "number")?,

@@ -51,12 +51,15 @@ impl PageRequest {
         i64::from(self.limit) + 1
     }
 
-    pub(crate) fn after_time(&self) -> Option<i64> {
-        self.after.as_ref().map(|cursor| cursor.created_at)
+    /// Time of the place behind which rows are wanted. The first page has one, too, before every row: a condition with a choice
+    /// in it is one that no index serves.
+    pub(crate) fn after_time(&self) -> i64 {
+        self.after.as_ref().map_or(i64::MIN, |cursor| cursor.created_at)
     }
 
-    pub(crate) fn after_id(&self) -> Option<&str> {
-        self.after.as_ref().map(|cursor| cursor.id.as_str())
+    /// Id of that place.
+    pub(crate) fn after_id(&self) -> &str {
+        self.after.as_ref().map_or("", |cursor| cursor.id.as_str())
     }
 
     /// The page of `query`, which has the place at `$1` and `$2`, the number of rows at `$3`, and the columns `id` and `created_at`.

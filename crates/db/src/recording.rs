@@ -114,18 +114,18 @@ impl Db {
         breakout: Option<&BreakoutId>,
         page: &PageRequest,
     ) -> Result<Page<RecordingRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM recordings
-             WHERE (CAST($1 AS BIGINT) IS NULL OR (created_at, id) > ($1, $2))
-               AND (CAST($4 AS TEXT) IS NULL OR breakout_id = $4)
-             ORDER BY created_at, id LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(breakout.map(BreakoutId::as_str))
-        .fetch_all(&self.readers)
-        .await?;
+        let query = match breakout {
+            None => sql::query(
+                "SELECT * FROM recordings WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
+            ),
+            Some(_) => sql::query(
+                "SELECT * FROM recordings WHERE breakout_id = $4 AND (created_at, id) > ($1, $2)
+                 ORDER BY created_at, id LIMIT $3",
+            ),
+        };
+        let query = query.bind(page.after_time()).bind(page.after_id()).bind(page.fetch());
+        let rows = breakout.map(BreakoutId::as_str).into_iter().fold(query, sql::Query::bind);
+        let rows = rows.fetch_all(&self.readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }

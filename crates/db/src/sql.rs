@@ -9,8 +9,10 @@
 mod conn;
 mod query;
 mod row;
+mod several;
 mod value;
 
 pub(crate) use conn::{Conn, Pool, Tx};
-pub(crate) use query::{query, scalar};
+pub(crate) use query::{Query, query, scalar};
 pub(crate) use row::Row;
+pub(crate) use several::{SEVERAL, several};

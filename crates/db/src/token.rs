@@ -166,7 +166,7 @@ impl Db {
     pub async fn token_page(&self, page: &PageRequest) -> Result<Page<TokenRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM tokens WHERE $1 IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
+            "SELECT * FROM tokens WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )

@@ -259,7 +259,7 @@ impl Db {
     pub async fn viewer_page(&self, breakout: &BreakoutId, page: &PageRequest) -> Result<Page<ViewerRow>, Error> {
         let rows = sql::query(
             "SELECT * FROM viewers
-             WHERE breakout_id = $4 AND (CAST($1 AS BIGINT) IS NULL OR (entered_at, session) > ($1, $2))
+             WHERE breakout_id = $4 AND (entered_at, session) > ($1, $2)
              ORDER BY entered_at, session LIMIT $3",
         )
         .bind(page.after_time())

@@ -281,7 +281,7 @@ impl Db {
     pub async fn webhook_page(&self, page: &PageRequest) -> Result<Page<WebhookRow>, Error> {
         page.select(
             &self.readers,
-            "SELECT * FROM webhooks WHERE $1 IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
+            "SELECT * FROM webhooks WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )

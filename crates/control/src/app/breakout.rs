@@ -243,7 +243,8 @@ impl App {
         };
         let page = PageQuery { limit: query.limit, after: query.after }.request()?;
         let page = self.db.breakout_page(channel.as_ref(), event.as_ref(), &page).await?;
-        let mut operations = self.operations_now().await?;
+        let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
+        let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
             let operation = operations.remove(row.id.as_str());
             self.breakout_seen(row, None, operation)

@@ -167,14 +167,16 @@ impl App {
 
     pub(crate) async fn channel_list(&self, query: &PageQuery) -> Result<List<Channel>, Error> {
         let page = self.db.channel_page(&query.request()?).await?;
-        let list = list(page, |row| row);
-        let mut operations = self.operations_now().await?;
-        let mut items = Vec::with_capacity(list.items.len());
-        for row in list.items {
+        let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
+        let mut operations = self.operations_now(&ids).await?;
+        let mut inputs = self.db.inputs_of(&ids).await?;
+        let mut distributions = self.db.distributions_of(&ids).await?;
+        Ok(list(page, |row| {
             let operation = operations.remove(row.id.as_str());
-            items.push(self.channel_view(row, operation).await?);
-        }
-        Ok(List { items, next: list.next })
+            let inputs = inputs.remove(&row.id).unwrap_or_default();
+            let distribution = distributions.remove(&row.id);
+            self.channel_view(row, operation, inputs, distribution)
+        }))
     }
 
     pub(crate) async fn channel_show(&self, wanted: &str) -> Result<Channel, Error> {
@@ -250,14 +252,20 @@ impl App {
 
     async fn channel_shown(&self, row: ChannelRow) -> Result<Channel, Error> {
         let operation = self.operation_now(row.id.as_str()).await?;
-        self.channel_view(row, operation).await
+        let inputs = self.db.channel_inputs(&row.id).await?;
+        let distribution = self.db.distributions_of(&[row.id.as_str()]).await?.remove(&row.id);
+        Ok(self.channel_view(row, operation, inputs, distribution))
     }
 
-    async fn channel_view(&self, row: ChannelRow, operation: Option<OperationNow>) -> Result<Channel, Error> {
-        let distribution = self.db.distribution_of_channel(&row.id).await?;
-        let inputs = self.db.channel_inputs(&row.id).await?;
+    fn channel_view(
+        &self,
+        row: ChannelRow,
+        operation: Option<OperationNow>,
+        inputs: Vec<InputRow>,
+        distribution: Option<anabranch_db::ChannelDistribution>,
+    ) -> Channel {
         let active = self.observed.active_input(&row.id);
-        Ok(Channel {
+        Channel {
             failover: Failover {
                 enabled: row.failover.enabled,
                 loss_ms: row.failover.loss_ms,
@@ -286,7 +294,7 @@ impl App {
             problem: row.problem,
             created_at: time::render_ms(row.created_at),
             updated_at: time::render_ms(row.updated_at),
-        })
+        }
     }
 
     fn input_view(&self, row: InputRow) -> Input {

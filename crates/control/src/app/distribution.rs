@@ -73,9 +73,19 @@ impl App {
         request: &DistributionPut,
         idempotency: Option<Idempotency>,
     ) -> Result<DistributionWhole, Error> {
-        let id = DistributionId::random();
-        let content = self.distribution_content(&request.parse()?, &id)?;
         let tags = names::tags(&request.tags)?;
+        self.distribution_create_from(&request.parse()?, tags, idempotency).await
+    }
+
+    /// The same of a configuration that was read.
+    pub(super) async fn distribution_create_from(
+        &self,
+        config: &DistributionConfig,
+        tags: BTreeMap<String, String>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<DistributionWhole, Error> {
+        let id = DistributionId::random();
+        let content = self.distribution_content(config, &id)?;
         let new = NewDistribution { domain_name: self.domain_name(&id), id, content, tags, idempotency };
         let row = self.db.distribution_create(&new, None, self.clock.now_ms()).await?.into_inner();
         self.changed();
@@ -184,7 +194,8 @@ impl App {
 
     pub(crate) async fn distribution_list(&self, query: &PageQuery) -> Result<List<Distribution>, Error> {
         let page = self.db.distribution_page(&query.request()?).await?;
-        let mut operations = self.operations_now().await?;
+        let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
+        let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
             // One that cannot be read must not hide the others.
             let comment = config_of(&row).map(|config| config.comment().to_owned()).unwrap_or_default();

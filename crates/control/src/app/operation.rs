@@ -76,9 +76,10 @@ impl App {
         Ok(self.db.operation_of(subject).await?.map(now))
     }
 
-    /// The same of every row, for lists.
-    pub(super) async fn operations_now(&self) -> Result<HashMap<String, OperationNow>, Error> {
-        Ok(self.db.operations_open().await?.into_iter().map(|(subject, row)| (subject, now(row))).collect())
+    /// What is being done about each of these rows, for lists.
+    pub(super) async fn operations_now(&self, subjects: &[&str]) -> Result<HashMap<String, OperationNow>, Error> {
+        let open = self.db.operations_about(subjects).await?;
+        Ok(open.into_iter().map(|(subject, row)| (subject, now(row))).collect())
     }
 
     /// Waits a little until what is being done about a row is over, fails, or waits for nodes.

@@ -34,17 +34,19 @@ impl App {
             None => None,
         };
         let page = PageQuery { limit: query.limit, after: query.after }.request()?;
-        let list = list(self.db.recording_page(breakout.as_ref(), &page).await?, |row| row);
-        let mut items = Vec::with_capacity(list.items.len());
-        for row in list.items {
-            items.push(self.recording_view(row).await?);
-        }
-        Ok(List { items, next: list.next })
+        let page = self.db.recording_page(breakout.as_ref(), &page).await?;
+        let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
+        let mut jobs = self.db.jobs_about(JOB_MP4, &ids).await?;
+        Ok(list(page, |row| {
+            let job = jobs.remove(row.id.as_str());
+            recording(row, job)
+        }))
     }
 
     pub(crate) async fn recording_show(&self, wanted: &str) -> Result<Recording, Error> {
         let row = self.db.recording_find(wanted).await?;
-        self.recording_view(row).await
+        let job = self.db.jobs_about(JOB_MP4, &[row.id.as_str()]).await?.remove(row.id.as_str());
+        Ok(recording(row, job))
     }
 
     pub(crate) async fn recording_delete(&self, wanted: &str) -> Result<(), Error> {
@@ -86,28 +88,6 @@ impl App {
         })
     }
 
-    async fn recording_view(&self, row: RecordingRow) -> Result<Recording, Error> {
-        let mp4_job = self.db.job_about(JOB_MP4, row.id.as_str()).await?.map(job);
-        let recorded = row.recorded;
-        Ok(Recording {
-            path: format!("{}/{}/index.m3u8", row.breakout, row.session),
-            id: row.id.into(),
-            breakout: row.breakout.into(),
-            session: row.session,
-            state: row.state,
-            duration_seconds: recorded.duration_ms as f64 / 1000.0,
-            segments: recorded.segments,
-            bytes: recorded.bytes,
-            gaps: recorded.gaps,
-            gap_seconds: recorded.gap_ms as f64 / 1000.0,
-            mp4_bytes: row.mp4_bytes,
-            mp4_job,
-            problem: row.problem,
-            started_at: time::render_ms(row.started_at),
-            ended_at: row.ended_at.map(time::render_ms),
-        })
-    }
-
     pub(crate) async fn job_list(&self, query: &PageQuery) -> Result<List<Job>, Error> {
         Ok(list(self.db.job_page(&query.request()?).await?, job))
     }
@@ -120,6 +100,27 @@ impl App {
         let row = self.db.job_event(wanted, event, self.clock.now_ms()).await?;
         self.jobs_wake.notify_one();
         Ok(job(row))
+    }
+}
+
+fn recording(row: RecordingRow, mp4_job: Option<JobRow>) -> Recording {
+    let recorded = row.recorded;
+    Recording {
+        path: format!("{}/{}/index.m3u8", row.breakout, row.session),
+        id: row.id.into(),
+        breakout: row.breakout.into(),
+        session: row.session,
+        state: row.state,
+        duration_seconds: recorded.duration_ms as f64 / 1000.0,
+        segments: recorded.segments,
+        bytes: recorded.bytes,
+        gaps: recorded.gaps,
+        gap_seconds: recorded.gap_ms as f64 / 1000.0,
+        mp4_bytes: row.mp4_bytes,
+        mp4_job: mp4_job.map(job),
+        problem: row.problem,
+        started_at: time::render_ms(row.started_at),
+        ended_at: row.ended_at.map(time::render_ms),
     }
 }
 

@@ -92,7 +92,7 @@ async fn an_asset_goes_along_with_its_job(engine: Engine) {
     assert_eq!((again.state, again.preset.as_str(), again.generation), (AssetState::Queued, "lms", 2));
     let cancelled = db.asset_cancel(id.as_str(), 11).await.unwrap();
     assert_eq!((cancelled.state, cancelled.playable), (AssetState::Cancelled, true));
-    assert_eq!(db.job_about(JOB_ASSET, id.as_str()).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert_eq!(db.jobs_about(JOB_ASSET, &[id.as_str()]).await.unwrap()[id.as_str()].state, JobState::Cancelled);
     db.asset_retry(id.as_str(), None, 12).await.unwrap();
     let job = claim(&db, JOB_ASSET).await;
     db.job_end(&job, JobEvent::GiveUp, Some("not a video"), 13, 13).await.unwrap();

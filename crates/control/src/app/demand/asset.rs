@@ -152,8 +152,9 @@ impl App {
     }
 
     async fn asset_view(&self, row: AssetRow) -> Result<Asset, Error> {
-        let job = self.db.job_about(JOB_ASSET, row.id.as_str()).await?;
-        Ok(view(row, job.as_ref(), self.clock.now_ms()))
+        let job = self.db.jobs_about(JOB_ASSET, &[row.id.as_str()]).await?;
+        let job = job.get(row.id.as_str());
+        Ok(view(row, job, self.clock.now_ms()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Buckets and their files.
 
+use std::collections::BTreeMap;
+
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{ArrivalRow, BucketRow, Db, Idempotency, NewBucket};
 use anabranch_signing::SignSpec;
@@ -10,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::view::{Bucket, Link, ObjectEntry, ObjectList};
 use crate::app::page::{PageQuery, list};
 use crate::app::sign::expiry;
-use crate::app::view::{Distribution, List};
+use crate::app::view::{DistributionWhole, List};
 use crate::app::{App, Error};
 use crate::{MediaConfig, time};
 
@@ -180,7 +182,7 @@ impl App {
     }
 
     /// Makes the distribution by which single files of a bucket can be fetched, or answers the one that is there (D2).
-    pub(crate) async fn bucket_publish(&self, wanted: &str) -> Result<Distribution, Error> {
+    pub(crate) async fn bucket_publish(&self, wanted: &str) -> Result<DistributionWhole, Error> {
         let row = self.db.bucket_find(wanted).await?;
         if row.house {
             return Err(Error::Conflict(format!("bucket {wanted} is the system's own; its files are served elsewhere")));
@@ -190,7 +192,7 @@ impl App {
             return self.distribution_show(row.id.as_str()).await;
         }
         let config = DistributionConfig::bucket(&reference, &row.name, &self.key_group);
-        self.distribution_create_from(&config).await
+        self.distribution_create_from(&config, BTreeMap::new(), None).await
     }
 
     pub(crate) async fn object_list(&self, wanted: &str, query: &ObjectQuery) -> Result<ObjectList, Error> {
