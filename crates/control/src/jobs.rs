@@ -50,6 +50,14 @@ impl Progress {
         self.0.news.notify_one();
     }
 
+    /// Takes back what could not be told, unless there is news.
+    fn keep(&self, report: Option<AssetReport>) {
+        let mut kept = self.0.report.lock();
+        if kept.is_none() {
+            *kept = report;
+        }
+    }
+
     fn get(&self) -> u32 {
         self.0.permille.load(Ordering::Relaxed)
     }
@@ -205,11 +213,7 @@ async fn beats(desk: &dyn Desk, job: &Claimed, worker: &str, progress: &Progress
             // A desk that is away for a moment costs no work; one that is away for long costs the lease.
             Err(error) => {
                 tracing::warn!(job.id = %job.id, %error, "the lease of a job cannot be renewed");
-                let mut kept = progress.0.report.lock();
-                if kept.is_none() {
-                    *kept = report;
-                }
-                drop(kept);
+                progress.keep(report);
                 sleep(BEAT).await;
             }
         }

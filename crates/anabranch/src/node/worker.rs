@@ -1,6 +1,7 @@
 //! What jobs of the control plane come to on this machine: files made by the transcode room, objects removed from the store.
 
-use anabranch_control::{Done, Execution, Executor, Failure, Progress, Work};
+use anabranch_control::{Executor, Progress, Task};
+use anabranch_model::{Done, Failure, Work};
 use anabranch_store::{LocalStore, StoreError, key};
 use anabranch_transcode::{CancellationToken, Config, Limits, Mp4Job, TranscodeError, Worker as Transcode};
 
@@ -36,7 +37,7 @@ impl Worker {
                 tracing::info!(
                     breakout.id = breakout, breakout.session = session, bytes = done.bytes, method = %done.method, "mp4 made"
                 );
-                Ok(Done { bytes: done.bytes })
+                Ok(Done { bytes: done.bytes, ..Done::default() })
             }
             Err(error) => Err(failure(&error)),
         }
@@ -44,7 +45,7 @@ impl Worker {
 }
 
 impl Executor for Worker {
-    fn execute(&self, work: Work, progress: Progress, cancel: CancellationToken) -> Execution<'_> {
+    fn execute(&self, work: Work, progress: Progress, cancel: CancellationToken) -> Task<'_, Result<Done, Failure>> {
         Box::pin(async move {
             match work {
                 Work::Mp4 { breakout, session } => self.mp4(breakout.as_str(), session, progress, cancel).await,

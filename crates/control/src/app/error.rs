@@ -8,7 +8,7 @@ pub(crate) enum Error {
     Db(#[from] anabranch_db::Error),
     /// A bucket or a file of it does not allow it, or the disk fails.
     #[error(transparent)]
-    Bucket(#[from] anabranch_store::BucketError),
+    Bucket(#[from] anabranch_store::buckets::BucketError),
     /// A value of the request is not acceptable.
     #[error("{detail}")]
     Invalid {

@@ -6,7 +6,7 @@ use anabranch_db::{
     ArrivalRow, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JobRow,
 };
 use anabranch_model::{
-    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, RecordingId,
+    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobOutcome, RecordingId,
     Work,
 };
 

@@ -1,7 +1,9 @@
 //! HTTP: decode, authorise, one call of the app, encode.
 
+mod asset;
 mod auth;
 mod breakout;
+mod bucket;
 mod channel;
 mod distribution;
 mod event;
@@ -110,6 +112,20 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recording::job_show))
         .routes(routes!(recording::job_cancel))
         .routes(routes!(recording::job_retry))
+        .routes(routes!(bucket::bucket_create, bucket::bucket_list))
+        .routes(routes!(bucket::bucket_show, bucket::bucket_update, bucket::bucket_delete))
+        .routes(routes!(bucket::bucket_publish))
+        .routes(routes!(bucket::object_list, bucket::object_delete))
+        .routes(routes!(bucket::object_link))
+        .routes(routes!(bucket::access_key_create, bucket::access_key_list))
+        .routes(routes!(bucket::access_key_delete))
+        .routes(routes!(asset::asset_create, asset::asset_list))
+        .routes(routes!(asset::asset_show, asset::asset_update, asset::asset_delete))
+        .routes(routes!(asset::asset_retry))
+        .routes(routes!(asset::asset_cancel))
+        .routes(routes!(asset::asset_play_url))
+        .routes(routes!(asset::collection_create, asset::collection_list))
+        .routes(routes!(asset::collection_show, asset::collection_update, asset::collection_delete))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_stream))
         .routes(routes!(webhook::webhook_create, webhook::webhook_list))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_model::{
-    Acknowledged, InstanceId, NODES_PATH, REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
+    Acknowledged, InstanceId, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, NODES_PATH, REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -26,6 +26,9 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route(SNAPSHOT_PATH, get(snapshot))
         .route(REPORTS_PATH, post(reports))
         .route(&format!("{NODES_PATH}/{{name}}"), delete(leave))
+        .route(JOB_CLAIM_PATH, post(job_claim))
+        .route(JOB_BEAT_PATH, post(job_beat))
+        .route(JOB_END_PATH, post(job_end))
         .layer(DefaultBodyLimit::max(REPORT_BYTES_MAX))
         .route_layer(from_fn_with_state(app.clone(), require))
 }
@@ -56,6 +59,22 @@ async fn snapshot(State(app): State<Arc<App>>, Query(query): Query<SnapshotQuery
 
 async fn reports(State(app): State<Arc<App>>, body: Body<ReportBatch>) -> Result<Answer<Acknowledged>, Problem> {
     Ok(ok(app.node_reports(&body.value).await?))
+}
+
+async fn job_claim(State(app): State<Arc<App>>, body: Body<JobClaim>) -> Result<Response, Problem> {
+    Ok(match app.job_claim(&body.value).await? {
+        Some(claimed) => ok(claimed).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn job_beat(State(app): State<Arc<App>>, body: Body<JobBeat>) -> Result<StatusCode, Problem> {
+    Ok(if app.job_beat(&body.value).await? { StatusCode::NO_CONTENT } else { StatusCode::GONE })
+}
+
+async fn job_end(State(app): State<Arc<App>>, body: Body<JobEnd>) -> Result<StatusCode, Problem> {
+    app.job_end(&body.value).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Query of a goodbye.

@@ -2,7 +2,8 @@
 
 use std::future::{Ready, ready};
 
-use anabranch_store::{BucketError, StoreError};
+use anabranch_store::StoreError;
+use anabranch_store::buckets::BucketError;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};

@@ -96,6 +96,11 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn media(dir: &std::path::Path) -> crate::MediaConfig {
+        let store = anabranch_store::LocalStore::open(&dir.join("media"), 0).unwrap();
+        crate::MediaConfig { buckets: anabranch_store::Buckets::new(store, None), presets: vec!["standard".into()] }
+    }
+
     #[tokio::test]
     async fn the_contract_is_kept() {
         let dir = tempfile::tempdir().unwrap();

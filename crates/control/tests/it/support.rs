@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control, EventsConfig};
+use anabranch_control::{Config, Control, EventsConfig, MediaConfig};
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
+use anabranch_store::{Buckets, LocalStore};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -68,8 +69,12 @@ impl Server {
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
+        let (told, arrivals) = mpsc::channel(64);
+        let store = LocalStore::open(&dir.path().join("media"), 0).unwrap();
+        let buckets = Buckets::new(store, Some(Arc::new(told)));
+        let media = MediaConfig { buckets, presets: vec!["standard".into(), "lms".into()] };
         let (reports, received) = mpsc::channel(64);
-        let (control, mut snapshots) = Control::build(config, db.clone(), clock.clone(), received).await.unwrap();
+        let (control, mut snapshots) = Control::build(config, media, db.clone(), clock.clone(), received, arrivals).await.unwrap();
         control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();

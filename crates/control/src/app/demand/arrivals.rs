@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_net::Shutdown;
-use anabranch_store::{Event, ListQuery, MAX_PAGE, key};
+use anabranch_store::buckets::{Event, ListQuery, MAX_PAGE};
+use anabranch_store::key;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 

@@ -2,7 +2,8 @@
 
 use anabranch_db::{AssetFilter, AssetRow, JOB_ASSET, JobRow, NewInvalidation};
 use anabranch_model::{AssetId, AssetState, InvalidationId, JobState};
-use anabranch_store::{BucketError, key};
+use anabranch_store::buckets::BucketError;
+use anabranch_store::key;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -65,7 +66,7 @@ impl App {
         }
         let info = match self.media.buckets.head(&request.bucket, &request.key).await {
             Err(BucketError::NoSuchKey { .. }) => {
-                return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", name: request.key.clone() }));
+                return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", wanted: request.key.clone() }));
             }
             found => found?,
         };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{ArrivalRow, BucketRow, Db, Idempotency, NewBucket};
 use anabranch_signing::SignSpec;
-use anabranch_store::{BucketError, Buckets, Condition, ListQuery, ObjectInfo, key};
+use anabranch_store::buckets::{BucketError, Buckets, Condition, ListQuery, MAX_PAGE, ObjectInfo, is_bucket_name};
+use anabranch_store::key;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -98,9 +99,11 @@ pub(crate) async fn prepare(db: &Db, media: &MediaConfig, now_ms: i64) -> Result
 
 /// Why the first buckets cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PrepareError {
+pub enum PrepareError {
+    /// The database fails.
     #[error(transparent)]
     Db(#[from] anabranch_db::Error),
+    /// The store fails.
     #[error(transparent)]
     Bucket(#[from] BucketError),
 }
@@ -120,7 +123,7 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<Bucket, Error> {
         self.check_preset(request.preset.as_deref())?;
-        if !anabranch_store::is_bucket_name(&request.name) {
+        if !is_bucket_name(&request.name) {
             let detail = format!("a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots: {:?}", request.name);
             return Err(Error::invalid("name", detail));
         }
@@ -197,8 +200,8 @@ impl App {
 
     pub(crate) async fn object_list(&self, wanted: &str, query: &ObjectQuery) -> Result<ObjectList, Error> {
         let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=anabranch_store::MAX_PAGE).contains(&limit) {
-            let detail = format!("a page has 1 to {} files: {limit}", anabranch_store::MAX_PAGE);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            let detail = format!("a page has 1 to {} files: {limit}", MAX_PAGE);
             return Err(Error::invalid("limit", detail));
         }
         let row = self.db.bucket_find(wanted).await?;
@@ -226,7 +229,7 @@ impl App {
             return Err(Error::Conflict(format!("bucket {wanted} is the system's own: delete the asset or the recording")));
         }
         if !self.media.buckets.delete(wanted, &removal.key, Condition::None).await? {
-            return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", name: removal.key.clone() }));
+            return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", wanted: removal.key.clone() }));
         }
         Ok(())
     }
@@ -238,7 +241,7 @@ impl App {
         match self.media.buckets.head(wanted, &request.key).await {
             Ok(_) => {}
             Err(BucketError::NoSuchKey { .. }) => {
-                return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", name: request.key.clone() }));
+                return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", wanted: request.key.clone() }));
             }
             Err(error) => return Err(error.into()),
         }

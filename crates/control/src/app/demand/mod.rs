@@ -11,9 +11,10 @@ mod view;
 pub(crate) use access_key::AccessKeyCreate;
 pub(crate) use arrivals::watch_arrivals;
 pub(crate) use asset::{AssetCreate, AssetPatch, AssetQuery, AssetRetry};
+pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
 pub(crate) use view::{
-    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectEntry, ObjectList,
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList,
 };
