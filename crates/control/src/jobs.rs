@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anabranch_model::{AssetReport, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, Work};
+use anabranch_model::{AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, Work};
 use anabranch_net::Shutdown;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::app::work::{HEAVY, LIGHT};
 
 /// Time between two renewals of a lease.
 const BEAT: Duration = Duration::from_secs(2);
@@ -74,8 +76,25 @@ pub trait Executor: Send + Sync {
 
 /// Why a desk cannot be asked now.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DeskError(pub String);
+#[error("{text}")]
+pub struct DeskError {
+    text: String,
+    /// Whether it was said already.
+    said: bool,
+}
+
+impl DeskError {
+    /// For this reason.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), said: false }
+    }
+
+    /// For a reason that somebody has said already.
+    pub(crate) fn said(text: impl Into<String>) -> Self {
+        Self { text: text.into(), said: true }
+    }
+}
 
 /// Where jobs are kept: the database of this process, or a control plane elsewhere.
 pub trait Desk: Send + Sync {
@@ -87,6 +106,15 @@ pub trait Desk: Send + Sync {
     fn end(&self, end: JobEnd) -> Task<'_, Result<(), DeskError>>;
     /// Returns when there may be a new job; never returning is allowed.
     fn news(&self) -> Task<'_, ()>;
+}
+
+/// Jobs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtOnce {
+    /// Those that take seconds or minutes.
+    pub light: usize,
+    /// Those that take the machine for hours.
+    pub heavy: usize,
 }
 
 /// The loop that gives jobs of a desk to an executor.
@@ -109,7 +137,22 @@ impl Jobs {
     /// So many jobs at once are done in the name of `who`.
     #[must_use]
     pub fn new(desk: Arc<dyn Desk>, executor: Arc<dyn Executor>, who: JobClaim, at_once: usize) -> Self {
-        Self { desk, executor, running: Arc::default(), who, at_once: at_once.max(1) }
+        Self { desk, executor, running: Arc::default(), who, at_once }
+    }
+
+    /// A loop of jobs that take seconds or minutes, and one of jobs that take the machine for hours, of which so many are done at once.
+    #[must_use]
+    pub fn pair(desk: &Arc<dyn Desk>, executor: &Arc<dyn Executor>, node: &str, at_once: AtOnce) -> [Self; 2] {
+        let instance = InstanceId::random();
+        let of = |kinds: &[&str], at_once| {
+            let who = JobClaim {
+                node: node.to_owned(),
+                instance: instance.to_string(),
+                kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
+            };
+            Self::new(desk.clone(), executor.clone(), who, at_once)
+        };
+        [of(&LIGHT, at_once.light), of(&HEAVY, at_once.heavy)]
     }
 
     /// Runs until `shutdown`; work that is cut off then begins again elsewhere.
@@ -126,7 +169,7 @@ impl Jobs {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        if !std::mem::replace(&mut failing, true) {
+                        if !error.said && !std::mem::replace(&mut failing, true) {
                             tracing::error!(%error, "jobs cannot be claimed");
                         }
                         break;
@@ -190,6 +233,7 @@ async fn tell(desk: &dyn Desk, end: JobEnd) {
     for tries in 1..=TELL_TRIES {
         match desk.end(end.clone()).await {
             Ok(()) => return,
+            Err(error) if error.said => {}
             Err(error) => tracing::error!(job.id = %end.id, %error, tries, "the end of a job cannot be told"),
         }
         sleep(TELL_AGAIN).await;
@@ -212,7 +256,9 @@ async fn beats(desk: &dyn Desk, job: &Claimed, worker: &str, progress: &Progress
             Ok(false) => return,
             // A desk that is away for a moment costs no work; one that is away for long costs the lease.
             Err(error) => {
-                tracing::warn!(job.id = %job.id, %error, "the lease of a job cannot be renewed");
+                if !error.said {
+                    tracing::warn!(job.id = %job.id, %error, "the lease of a job cannot be renewed");
+                }
                 progress.keep(report);
                 sleep(BEAT).await;
             }

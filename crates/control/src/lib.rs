@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_db::{Db, LogRetention};
-use anabranch_model::{InstanceId, JobClaim, Report, Snapshot};
+use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
 use anabranch_store::Buckets;
 use anabranch_store::buckets::Event as ObjectEvent;
@@ -116,7 +116,7 @@ impl std::fmt::Debug for Config {
     }
 }
 
-pub use crate::jobs::{Desk, DeskError, Executor, Jobs, Progress, Task};
+pub use crate::jobs::{AtOnce, Desk, DeskError, Executor, Jobs, Progress, Task};
 
 /// Files on demand: where they are, and how assets are made of them.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ pub enum BuildError {
 pub struct Control {
     app: Arc<App>,
     reconciler: Reconciler,
-    jobs: Option<Jobs>,
+    jobs: Option<[Jobs; 2]>,
     arrivals: mpsc::Receiver<ObjectEvent>,
     first_token: Option<String>,
 }
@@ -196,9 +196,9 @@ impl Control {
     }
 
     /// Has jobs done in this process by `executor`, so many at once, in the name of this node.
-    pub fn work_by(&mut self, executor: Arc<dyn Executor>, node: String, at_once: usize) {
-        let who = JobClaim { node, instance: InstanceId::random().to_string() };
-        self.jobs = Some(Jobs::new(Arc::new(OwnDesk(self.app.clone())), executor, who, at_once));
+    pub fn work_by(&mut self, executor: &Arc<dyn Executor>, node: &str, at_once: AtOnce) {
+        let desk: Arc<dyn Desk> = Arc::new(OwnDesk(self.app.clone()));
+        self.jobs = Some(Jobs::pair(&desk, executor, node, at_once));
     }
 
     /// Everything that is served: API, UI, health.
@@ -216,8 +216,8 @@ impl Control {
             self.app.nodes.stopping.cancel();
         };
         let jobs = async {
-            if let Some(jobs) = self.jobs {
-                jobs.run(shutdown.clone()).await;
+            if let Some([light, heavy]) = self.jobs {
+                tokio::join!(light.run(shutdown.clone()), heavy.run(shutdown.clone()));
             }
         };
         let engine = Engine::new(self.app.clone()).run(shutdown.clone());

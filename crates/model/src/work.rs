@@ -69,6 +69,8 @@ pub struct JobClaim {
     pub node: String,
     /// This life of its process: what an earlier one had is free at once.
     pub instance: String,
+    /// Kinds of jobs that it does, by their words.
+    pub kinds: Vec<String>,
 }
 
 impl JobClaim {

@@ -81,6 +81,8 @@ pub struct LocalStore {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    /// Folder of files that are being written by this process.
+    temporary: PathBuf,
     reserve: u64,
     serial: AtomicU64,
 }
@@ -91,12 +93,24 @@ impl LocalStore {
     /// # Errors
     /// The folder cannot be made or written to.
     pub fn open(root: &Path, reserve: u64) -> Result<Self, StoreError> {
-        let temporary = root.join(TEMPORARY);
+        Self::open_in(root, root.join(TEMPORARY), reserve)
+    }
+
+    /// Opens the store at `root` beside the process that it belongs to. `name`, of letters, digits and hyphens, is unique among those
+    /// who do so at one time.
+    ///
+    /// # Errors
+    /// As [`LocalStore::open`].
+    pub fn join(root: &Path, name: &str, reserve: u64) -> Result<Self, StoreError> {
+        Self::open_in(root, root.join(format!("{TEMPORARY}-{name}")), reserve)
+    }
+
+    fn open_in(root: &Path, temporary: PathBuf, reserve: u64) -> Result<Self, StoreError> {
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(io_error("empty", &temporary))?;
         }
         fs::create_dir_all(&temporary).map_err(io_error("create", &temporary))?;
-        Ok(Self { inner: Arc::new(Inner { root: root.to_owned(), reserve, serial: AtomicU64::new(0) }) })
+        Ok(Self { inner: Arc::new(Inner { root: root.to_owned(), temporary, reserve, serial: AtomicU64::new(0) }) })
     }
 
     /// Stores `body` under `key`, replacing what was there. When it returns the object is durable and whole; when it
@@ -238,7 +252,7 @@ impl Inner {
     }
 
     fn temporary(&self) -> PathBuf {
-        self.root.join(TEMPORARY).join(self.serial.fetch_add(1, Ordering::Relaxed).to_string())
+        self.temporary.join(self.serial.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     fn room(&self, size: u64) -> Result<(), StoreError> {

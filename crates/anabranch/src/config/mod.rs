@@ -9,11 +9,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+mod demand;
 mod edge;
 mod events;
 mod texts;
 mod units;
 
+pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
 pub(crate) use texts::Texts;
@@ -28,6 +30,8 @@ pub(crate) enum Role {
     All,
     /// An edge that a control plane elsewhere tells what to serve
     Edge,
+    /// A worker that makes assets for a control plane elsewhere
+    Worker,
 }
 
 /// Flags of `anabranch serve`.
@@ -54,6 +58,9 @@ pub(crate) struct ServeArguments {
     /// Address of the RTMP ingest, for encoders [default: 0.0.0.0:1935]
     #[arg(long, value_name = "ADDRESS")]
     rtmp: Option<SocketAddr>,
+    /// Folder of media that a worker of its own shares with the control plane's machine
+    #[arg(long, value_name = "DIR")]
+    media: Option<PathBuf>,
     /// Address of the Prometheus metrics [default: 127.0.0.1:9998]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -97,6 +104,11 @@ const KEYS: &[(&str, &str)] = &[
     ("rtmp.public_url", "ANABRANCH_RTMP_PUBLIC_URL"),
     ("rtmp.max_connections", "ANABRANCH_RTMP_MAX_CONNECTIONS"),
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
+    ("store.path", "ANABRANCH_STORE_PATH"),
+    ("demand.assets_at_once", "ANABRANCH_DEMAND_ASSETS_AT_ONCE"),
+    ("demand.video_list_bucket", "ANABRANCH_DEMAND_VIDEO_LIST_BUCKET"),
+    ("s3.listen", "ANABRANCH_S3_LISTEN"),
+    ("s3.domain", "ANABRANCH_S3_DOMAIN"),
     ("log.format", "ANABRANCH_LOG_FORMAT"),
     ("log.filter", "ANABRANCH_LOG_FILTER"),
     ("events.keep_days", "ANABRANCH_EVENTS_KEEP_DAYS"),
@@ -181,6 +193,23 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) origin: Origin,
     pub(crate) provider: Provider,
+    pub(crate) demand: Demand,
+    pub(crate) s3: S3,
+}
+
+/// The S3-compatible endpoint.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct S3 {
+    pub(crate) listen: Addresses,
+    /// Domain below which buckets are host names; without it they are the first part of the path.
+    pub(crate) domain: Option<String>,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        Self { listen: Addresses(vec![local(9995)]), domain: None }
+    }
 }
 
 /// What wishes are made real with.
@@ -255,6 +284,8 @@ pub(crate) struct Rtmp {
 pub(crate) struct Store {
     #[serde(deserialize_with = "size")]
     pub(crate) reserve: u64,
+    /// Folder of media; without it `media` in the data directory.
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -293,6 +324,8 @@ impl Default for Config {
             node: Node::default(),
             origin: Origin::default(),
             provider: Provider::default(),
+            demand: Demand::default(),
+            s3: S3::default(),
         }
     }
 }
@@ -317,7 +350,7 @@ impl Default for Rtmp {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { reserve: 256 << 20 }
+        Self { reserve: 256 << 20, path: None }
     }
 }
 
@@ -363,6 +396,9 @@ impl Config {
         config.role = arguments.role.unwrap_or(config.role);
         if let Some(url) = &arguments.control {
             config.control.url = Some(url.clone());
+        }
+        if let Some(media) = &arguments.media {
+            config.store.path = Some(media.clone());
         }
         config.api.listen = arguments.api.unwrap_or(config.api.listen);
         if let Some(edge) = arguments.edge {
@@ -410,6 +446,7 @@ impl Config {
         }
         self.check_node()?;
         self.events.check()?;
+        self.demand.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }
@@ -443,6 +480,11 @@ impl Config {
         Self::load(&arguments, &|name| std::env::var(name).ok())
     }
 
+    /// Folder of media.
+    pub(crate) fn media(&self) -> PathBuf {
+        self.store.path.clone().unwrap_or_else(|| self.data.join("media"))
+    }
+
     fn check_node(&self) -> Result<()> {
         for (key, authority) in [("origin.public", &self.origin.public), ("edge.origin", &self.edge.origin)] {
             let valid = |text: &str| {
@@ -462,8 +504,11 @@ impl Config {
                 bail!("{key} must have 16 to 512 visible characters without spaces");
             }
         }
-        if self.role == Role::Edge && self.control.url.is_none() {
-            bail!("an edge of its own needs --control URL or the key control.url");
+        if self.role != Role::All && self.control.url.is_none() {
+            bail!("an edge or worker of its own needs --control URL or the key control.url");
+        }
+        if self.role == Role::Worker && self.store.path.is_none() {
+            bail!("a worker of its own needs --media DIR or the key store.path: the media folder that it shares");
         }
         if self.edge.location.len() > 256 || self.edge.location.chars().any(char::is_control) {
             bail!("edge.location must have at most 256 printable bytes: {:?}", self.edge.location);

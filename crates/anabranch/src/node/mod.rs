@@ -3,6 +3,7 @@
 mod alone;
 mod backup;
 mod disk;
+mod drop;
 mod lock;
 mod metrics_help;
 mod metrics_page;
@@ -53,6 +54,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     let outcome = match config.role {
         Role::All => runtime.block_on(rooms::run(config)),
         Role::Edge => runtime.block_on(remote::run(config)),
+        Role::Worker => runtime.block_on(remote::work(config)),
     };
     // What still runs had its chance to drain.
     runtime.shutdown_timeout(drain.min(Duration::from_secs(2)));

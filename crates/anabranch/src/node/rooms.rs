@@ -11,14 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config as ControlConfig, Control, EventsConfig, PrivateAddresses, stand_by};
+use anabranch_control::{Config as ControlConfig, Control, EventsConfig, MediaConfig, PrivateAddresses, stand_by};
 use anabranch_db::Db;
 use anabranch_edge::{Edge, OriginRoom};
 use anabranch_ingest::{ChannelFeed, Feeds, Ingest};
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
-use anabranch_store::LocalStore;
+use anabranch_store::{Buckets, LocalStore};
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -26,7 +26,8 @@ use tokio::task::JoinSet;
 
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
-use super::worker::{AT_ONCE, Worker};
+use super::drop::DropFolders;
+use super::worker::{Worker, executor};
 use super::{DATABASE, alone, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
@@ -36,6 +37,9 @@ const REPORT_QUEUE: usize = 1024;
 
 /// Encoder sessions that wait for their channel, and channels that wait for the packager.
 const SESSION_QUEUE: usize = 64;
+
+/// Changes of buckets that wait to be noted; others are found by looking.
+const ARRIVAL_QUEUE: usize = 1024;
 
 /// Name of this process among the nodes, unless the configuration gives one.
 const NODE: &str = "local";
@@ -90,18 +94,30 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let api_address = reachable(api_listener.local_addr()?);
     let node = config.node.name.as_ref().map_or_else(|| NODE.to_owned(), ToString::to_string);
     let node_token = ensure_token(config)?;
-    let store = LocalStore::open(&config.data.join("media"), config.store.reserve)?;
+    let store = LocalStore::open(&config.media(), config.store.reserve)?;
+    let (told, arrivals) = mpsc::channel(ARRIVAL_QUEUE);
+    let buckets = Buckets::new(store.clone(), Some(Arc::new(told)));
+    let worker = Worker::new(store.clone(), buckets.clone(), config.store.reserve, &config.data);
+    let media = MediaConfig { buckets: buckets.clone(), presets: worker.presets() };
 
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
     let (mut control, snapshot) =
-        Control::build(control_config(config, api_address, &node_token), db.clone(), clock.clone(), reported)
-            .await
-            .context("cannot start the control plane")?;
+        Control::build(
+            control_config(config, api_address, &node_token),
+            media,
+            db.clone(),
+            clock.clone(),
+            reported,
+            arrivals,
+        )
+        .await
+        .context("cannot start the control plane")?;
 
-    let worker = Arc::new(Worker::new(store.clone(), config.store.reserve));
-    control.work_by(worker, node.clone(), AT_ONCE);
+    let (executor, at_once) = executor(worker, config.demand.assets_at_once);
+    control.work_by(&executor, &node, at_once);
+    let drop_folders = DropFolders::open(config, &buckets)?;
     let (sessions, sessions_out) = mpsc::channel(SESSION_QUEUE);
     let ingest = Ingest::bind(
         anabranch_ingest::Config {
@@ -147,6 +163,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     fronts.spawn(control.run(api_listener, front.clone()));
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(feeds.run());
+    fronts.spawn(drop_folders.run(front.clone()));
     fronts.spawn(carry(feeds_out, feed));
     backs.spawn(packager.run(back.clone()));
     backs.spawn(origin.run(front.clone(), back.clone()));

@@ -25,15 +25,20 @@ const BACKOFF_MAX_MS: i64 = 10 * 60_000;
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 4_000;
 
-/// Kinds of jobs that workers of this version do.
-const KINDS: [&str; 5] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_ASSET, JOB_REMOVE_ASSET];
+/// Kinds of jobs that take seconds or minutes.
+pub(crate) const LIGHT: [&str; 4] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_REMOVE_ASSET];
+
+/// Kinds of jobs that take the machine for hours.
+pub(crate) const HEAVY: [&str; 1] = [JOB_ASSET];
 
 impl App {
     /// Gives a job that is due to a worker.
     pub(crate) async fn job_claim(&self, claim: &JobClaim) -> Result<Option<Claimed>, Error> {
+        let known = LIGHT.into_iter().chain(HEAVY);
+        let kinds: Vec<&str> = known.filter(|kind| claim.kinds.iter().any(|wanted| wanted == kind)).collect();
         loop {
             let now = self.clock.now_ms();
-            let job = self.db.job_claim(&KINDS, &claim.worker(), now + LEASE_MS, now).await?;
+            let job = self.db.job_claim(&kinds, &claim.worker(), now + LEASE_MS, now).await?;
             let Some(job) = job else { return Ok(None) };
             match self.work_of(&job).await? {
                 Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
@@ -188,12 +193,16 @@ impl Desk for OwnDesk {
     }
 
     fn news(&self) -> Task<'_, ()> {
-        Box::pin(self.0.jobs_wake.notified())
+        Box::pin(async move {
+            self.0.jobs_wake.notified().await;
+            // There are two loops, and one is told.
+            self.0.jobs_wake.notify_waiters();
+        })
     }
 }
 
 fn away(error: &Error) -> DeskError {
-    DeskError(chain(error))
+    DeskError::new(chain(error))
 }
 
 fn deleted(what: &str) -> Failure {

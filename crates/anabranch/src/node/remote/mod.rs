@@ -14,6 +14,7 @@ mod relay;
 mod spool;
 mod uplink;
 mod viewers;
+mod work;
 
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ use super::rooms::{deliver, join};
 use super::{alone, stop_on_signal};
 use crate::config::Config;
 
+pub(super) use self::work::run as work;
+
 /// Reports that wait for the spool.
 const REPORT_QUEUE: usize = 1024;
 
@@ -47,7 +50,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let clock: SharedClock = Arc::new(SystemClock);
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
     let spool = Spool::open(&config.data.join(SPOOL_FOLDER))?;
-    let name = config.node.name.clone().unwrap_or_else(|| default_name(spool.id()));
+    let name = config.node.name.clone().unwrap_or_else(|| default_name("edge", spool.id()));
     let uplink = Arc::new(uplink(&config, name.clone())?);
     let (front, back) = (Shutdown::new(), Shutdown::new());
     let signals = tokio::spawn(stop_on_signal(front.clone()));
@@ -108,9 +111,9 @@ async fn starting_point(path: &std::path::Path, uplink: &Uplink, shutdown: &Shut
 }
 
 fn uplink(config: &Config, name: NodeName) -> Result<Uplink> {
-    let control = config.control.url.as_deref().context("an edge needs --control URL or the key control.url")?;
+    let control = config.control.url.as_deref().context("a node of its own needs --control URL or the key control.url")?;
     let token = config.node.token.as_ref().context(
-        "an edge needs the key node.token or ANABRANCH_NODE_TOKEN: `anabranch node token` shows it on the control plane's machine",
+        "a node of its own needs the key node.token or ANABRANCH_NODE_TOKEN: `anabranch node token` shows it on the control plane's machine",
     )?;
     let location = config.edge.location.clone();
     Uplink::new(control, token.0.clone(), name, location, config.edge.location_class)
@@ -121,18 +124,18 @@ fn origin_token(config: &Config) -> String {
     config.origin.token.as_ref().or(config.node.token.as_ref()).map_or_else(String::new, |token| token.0.clone())
 }
 
-/// `edge`, the host's name, and something that is kept with the reports: two edges of one machine differ.
-fn default_name(spool: &SpoolId) -> NodeName {
+/// The role, the host's name, and something that is kept in the data directory: two nodes of one machine differ.
+fn default_name(role: &str, spool: &SpoolId) -> NodeName {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name_of(host.trim(), spool)
+    name_of(role, host.trim(), spool)
 }
 
-fn name_of(host: &str, spool: &SpoolId) -> NodeName {
+fn name_of(role: &str, host: &str, spool: &SpoolId) -> NodeName {
     let host: String =
         host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let suffix: String = spool.as_str().chars().skip(1).take(6).collect();
     let host = if host.is_empty() { "node".to_owned() } else { host };
-    format!("edge-{host}-{suffix}").parse().expect("letters, digits and hyphens, few enough")
+    format!("{role}-{host}-{suffix}").parse().expect("letters, digits and hyphens, few enough")
 }
 
 #[cfg(test)]
@@ -142,8 +145,8 @@ mod tests {
     #[test]
     fn a_default_name_is_an_identifier_whatever_the_host_is_called() {
         let spool: SpoolId = "s0123456789abc".parse().unwrap();
-        assert_eq!(name_of("Basel.example.com", &spool).as_str(), "edge-basel-example-com-012345");
-        assert_eq!(name_of("", &spool).as_str(), "edge-node-012345");
-        assert!(name_of(&"é".repeat(500), &spool).as_str().len() <= 64);
+        assert_eq!(name_of("edge", "Basel.example.com", &spool).as_str(), "edge-basel-example-com-012345");
+        assert_eq!(name_of("edge", "", &spool).as_str(), "edge-node-012345");
+        assert!(name_of("edge", &"é".repeat(500), &spool).as_str().len() <= 64);
     }
 }

@@ -26,6 +26,9 @@ const SNAPSHOT_MAX_BYTES: usize = 64 << 20;
 /// Largest other answer, in bytes: a problem, an acknowledgement.
 const ANSWER_MAX_BYTES: usize = 64 << 10;
 
+/// Largest job that is taken, in bytes.
+const JOB_MAX_BYTES: usize = 64 << 10;
+
 /// Shortest and longest pause after a failure, before jitter.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -123,6 +126,18 @@ impl Uplink {
             }
             status @ (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY) => {
                 Ok(Sent::Refused(refusal(status, response).await.to_string()))
+            }
+            status => Err(refusal(status, response).await),
+        }
+    }
+
+    /// Asks or tells something about a job; 410 is an answer like any other.
+    pub(super) async fn job(&self, path: &str, body_of: &impl serde::Serialize) -> Result<(StatusCode, Vec<u8>)> {
+        let request = self.http.post(self.url(path)).bearer_auth(&self.token).timeout(TIMEOUT).json(body_of);
+        let response = request.send().await.map_err(|error| no_answer(&error))?;
+        match response.status() {
+            status @ (StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::GONE) => {
+                Ok((status, body(response, JOB_MAX_BYTES).await?))
             }
             status => Err(refusal(status, response).await),
         }

@@ -59,7 +59,7 @@ impl App {
         }
     }
 
-    pub(crate) async fn asset_play(&self, row: &AssetRow, bound: &Bound) -> Result<AssetPlay, Error> {
+    async fn asset_play(&self, row: &AssetRow, bound: &Bound) -> Result<AssetPlay, Error> {
         if !row.playable {
             let reason = row.problem.as_deref().map_or_else(String::new, |problem| format!(": {problem}"));
             let detail = format!("asset {} is {} and cannot be played yet{reason}", row.id, row.state.as_str());

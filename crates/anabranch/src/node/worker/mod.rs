@@ -1,0 +1,178 @@
+//! What jobs of the control plane come to on this machine: files made by the transcode and packager rooms, objects removed from the store.
+
+mod asset;
+mod intake;
+mod publish;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anabranch_control::{AtOnce, Executor, Progress, Task};
+use anabranch_model::{AssetId, AssetWork, Done, Failure, Work};
+use anabranch_store::buckets::{BucketError, Condition, ListQuery, MAX_PAGE};
+use anabranch_store::{Buckets, LocalStore, StoreError, key};
+use anabranch_transcode::vod::Preset;
+use anabranch_transcode::{CancellationToken, Config, Limits, Mp4Job, TranscodeError, Worker as Transcode};
+
+use self::asset::AssetRun;
+
+/// Jobs at once that take seconds or minutes.
+const LIGHT_AT_ONCE: usize = 2;
+
+/// Folder of unfinished work, in the data directory.
+const WORK: &str = "work";
+
+/// Does jobs with this machine's store and ffmpeg.
+pub(super) struct Worker {
+    store: LocalStore,
+    buckets: Buckets,
+    transcode: Transcode,
+    limits: Limits,
+    presets: Vec<Preset>,
+    work: PathBuf,
+}
+
+impl Worker {
+    /// `reserve_bytes` of the disk are never used; unfinished work is kept in the data directory `data`.
+    pub(super) fn new(store: LocalStore, buckets: Buckets, reserve_bytes: u64, data: &std::path::Path) -> Self {
+        let limits = Limits { reserve_bytes, ..Limits::default() };
+        let transcode = Transcode::new(Config::default());
+        Self { store, buckets, transcode, limits, presets: Preset::built_in(), work: data.join(WORK) }
+    }
+
+    /// Names of the presets, the usual one first.
+    pub(super) fn presets(&self) -> Vec<String> {
+        self.presets.iter().map(|preset| preset.name.clone()).collect()
+    }
+
+    async fn mp4(
+        &self,
+        breakout: &str,
+        session: u32,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<Done, Failure> {
+        let file = |name| self.store.file(&key::recording_object(breakout, session, name)).map_err(|e| lost(&e));
+        let job = Mp4Job { input_playlist: file(key::INDEX)?, output: file(key::MP4)?, limits: self.limits.clone() };
+        let done = self.transcode.mp4(job, move |permille| progress.set(permille.into()), &cancel).await;
+        match done {
+            Ok(done) => {
+                tracing::info!(
+                    breakout.id = breakout, breakout.session = session, bytes = done.bytes, method = %done.method, "mp4 made"
+                );
+                Ok(Done { bytes: done.bytes, ..Done::default() })
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    async fn asset(&self, work: AssetWork, progress: Progress, cancel: CancellationToken) -> Result<Done, Failure> {
+        let preset = self.presets.iter().find(|preset| preset.name == work.preset);
+        let preset = preset.ok_or_else(|| given_up(format!("this worker has no such preset: {:?}", work.preset)))?;
+        let run = AssetRun {
+            store: &self.store,
+            buckets: &self.buckets,
+            transcode: &self.transcode,
+            limits: &self.limits,
+            preset,
+            folder: self.work.join(format!("{}-{}", work.asset, work.generation)),
+            work,
+            progress,
+            cancel,
+        };
+        run.run().await
+    }
+
+    /// Removes what was made of an asset, and work on it that was not finished here.
+    async fn remove_asset(&self, asset: &AssetId) -> Result<Done, Failure> {
+        let prefix = key::asset_prefix(asset.as_str());
+        remove(&self.buckets, &prefix, |_| false).await?;
+        let (work, unfinished) = (self.work.clone(), format!("{asset}-"));
+        let removed = tokio::task::spawn_blocking(move || remove_folders(&work, &unfinished)).await;
+        removed.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
+        Ok(Done::default())
+    }
+}
+
+/// A worker, and how much it does at once.
+pub(super) fn executor(worker: Worker, assets: usize) -> (Arc<dyn Executor>, AtOnce) {
+    (Arc::new(worker), AtOnce { light: LIGHT_AT_ONCE, heavy: assets })
+}
+
+impl Executor for Worker {
+    fn execute(&self, work: Work, progress: Progress, cancel: CancellationToken) -> Task<'_, Result<Done, Failure>> {
+        Box::pin(async move {
+            match work {
+                Work::Mp4 { breakout, session } => self.mp4(breakout.as_str(), session, progress, cancel).await,
+                Work::RemoveRecording { breakout, session } => {
+                    let removed = self.store.delete_recording(breakout.as_str(), session).await;
+                    removed.map(|()| Done::default()).map_err(|error| lost(&error))
+                }
+                Work::Intake { bucket, key } => intake::read(&self.buckets, &bucket, &key, progress, cancel).await,
+                Work::Asset(work) => self.asset(work, progress, cancel).await,
+                Work::RemoveAsset { asset } => self.remove_asset(&asset).await,
+            }
+        })
+    }
+}
+
+/// Removes the objects of the bucket of assets whose keys begin with `prefix`, but for those that are to stay.
+async fn remove(buckets: &Buckets, prefix: &str, stays: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let query = ListQuery { prefix: prefix.to_owned(), after, limit: MAX_PAGE, ..ListQuery::default() };
+        let page = buckets.list(key::VOD, query).await.map_err(|error| lost(&error))?;
+        for object in page.objects.iter().filter(|object| !stays(&object.key)) {
+            buckets.delete(key::VOD, &object.key, Condition::None).await.map_err(|error| lost(&error))?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn remove_folders(work: &std::path::Path, beginning: &str) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(work) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(beginning)) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The reason with what ffmpeg said last.
+fn failure(error: &TranscodeError) -> Failure {
+    let mut reason = chain(error);
+    for line in error.log() {
+        reason.push('\n');
+        reason.push_str(line);
+    }
+    Failure { reason, again: error.may_pass() }
+}
+
+fn given_up(reason: impl Into<String>) -> Failure {
+    Failure { reason: reason.into(), again: false }
+}
+
+fn lost(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure { reason: chain(error), again: true }
+}
+
+fn of_bucket(error: &BucketError) -> Failure {
+    let gone = matches!(error, BucketError::NoSuchKey { .. } | BucketError::NoSuchBucket { .. });
+    Failure { reason: chain(error), again: !gone }
+}
+
+fn of_store(error: &StoreError) -> Failure {
+    lost(error)
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
