@@ -176,17 +176,27 @@ fn readable_since(now_ms: i64) -> i64 {
 }
 
 /// No more columns than nodes are told of: there may be thousands of rows, and each is read at each change.
+macro_rules! select {
+    ($from:literal) => {
+        concat!(
+            "SELECT b.id, b.channel_id, b.session, b.curtain_up, b.revoked_before, b.created_at,
+                    CASE WHEN b.attendance = 'off' AND b.device_limit = 0 THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END
+                        AS attendance
+             FROM ",
+            $from
+        )
+    };
+}
+
+/// Breakouts on air, and those that may still be read; oldest first.
 async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Error> {
     // On air is what a pipeline packages, whatever the breakout's own row says by now.
-    let rows = sql::query(
-        "SELECT b.id, b.channel_id, b.session, b.curtain_up, b.revoked_before,
-                CASE WHEN b.attendance = 'off' AND b.device_limit = 0 THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END
-                    AS attendance,
-                CASE WHEN p.id IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END AS on_air
-         FROM breakouts b LEFT JOIN local_pipelines p ON p.id = b.channel_id AND p.session = b.id
-         WHERE b.channel_id IS NOT NULL AND (p.id IS NOT NULL OR (b.state = 'COMPLETED' AND b.ended_at > $1))
-         ORDER BY b.created_at, b.id",
-    )
+    let on_air = sql::query(select!("local_pipelines p JOIN breakouts b ON b.id = p.session AND b.channel_id = p.id"))
+        .fetch_all(&mut *conn)
+        .await?;
+    let readable = sql::query(select!(
+        "breakouts b WHERE b.state = 'COMPLETED' AND b.ended_at > $1 AND b.channel_id IS NOT NULL"
+    ))
     .bind(readable_since(now_ms))
     .fetch_all(&mut *conn)
     .await?;
@@ -197,23 +207,30 @@ async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Er
             sessions.push(session);
         }
     }
-    let spec = |row: &Row| {
+    let spec = |row: &Row, on_air: bool| {
         let breakout: BreakoutId = id(row, "id")?;
         let audience = AudienceSpec {
             curtain_up: flag(row, "curtain_up")?,
             revoked_before: integer(row, "revoked_before")?,
-            expelled: shut_out.remove(&breakout).unwrap_or_default(),
+            expelled: shut_out.get(&breakout).cloned().unwrap_or_default(),
             attendance: flag(row, "attendance")?,
         };
-        Ok(BreakoutSpec {
-            on_air: flag(row, "on_air")?,
-            channel: id(row, "channel_id")?,
-            session: unsigned(row, "session")?,
-            id: breakout,
-            audience,
-        })
+        let (channel, session) = (id(row, "channel_id")?, unsigned(row, "session")?);
+        let spec = BreakoutSpec { on_air, channel, session, id: breakout, audience };
+        Ok::<_, Error>((integer(row, "created_at")?, spec))
     };
-    rows.iter().map(spec).collect()
+    let mut specs = Vec::with_capacity(on_air.len() + readable.len());
+    for (rows, on_air) in [(&on_air, true), (&readable, false)] {
+        for row in rows {
+            specs.push(spec(row, on_air)?);
+        }
+    }
+    // The same breakout twice is one that its pipeline has not left yet: that one counts, and comes first.
+    specs.sort_by(|(one_at, one), (other_at, other)| {
+        (one_at, one.id.as_str(), !one.on_air).cmp(&(other_at, other.id.as_str(), !other.on_air))
+    });
+    specs.dedup_by(|(_, later), (_, first)| later.id == first.id);
+    Ok(specs.into_iter().map(|(_, spec)| spec).collect())
 }
 
 async fn channels(conn: &mut Conn) -> Result<Vec<ChannelSpec>, Error> {
