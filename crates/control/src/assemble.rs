@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anabranch_cloudfront::DistributionConfig;
-use anabranch_db::{LocalDistributionRow, SnapshotRows};
+use anabranch_db::{SnapshotDistribution, SnapshotRows};
 use anabranch_model::{DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
@@ -21,6 +21,11 @@ struct Compiled {
 }
 
 impl Assembler {
+    /// Whether it has the configuration of this version, so that the row need not be read.
+    pub(crate) fn knows(&self, id: &DistributionId, changed_version: u64) -> bool {
+        self.compiled.get(id).is_some_and(|known| known.changed_version == changed_version)
+    }
+
     /// The snapshot of these rows. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
     pub(crate) fn snapshot(&mut self, rows: SnapshotRows) -> Snapshot {
@@ -39,15 +44,14 @@ impl Assembler {
         Snapshot { version, channels, breakouts, distributions, key_groups }
     }
 
-    fn spec(&mut self, row: &LocalDistributionRow) -> Option<DistributionSpec> {
+    fn spec(&mut self, row: &SnapshotDistribution) -> Option<DistributionSpec> {
         let known = self.compiled.get(&row.id);
-        if let Some(known) = known
-            && known.changed_version == row.changed_version
-        {
-            return known.spec.clone();
-        }
-        let parsed = DistributionConfig::parse(row.config.as_bytes());
-        let compiled = parsed.and_then(|config| config.compile(&row.id, &row.domain));
+        // Without a text it is one of those that were said to be known.
+        let Some((config, domain)) = row.text.as_ref().filter(|_| !self.knows(&row.id, row.changed_version)) else {
+            return known.and_then(|known| known.spec.clone());
+        };
+        let parsed = DistributionConfig::parse(config.as_bytes());
+        let compiled = parsed.and_then(|config| config.compile(&row.id, domain));
         let spec = match compiled {
             Ok(spec) => Some(spec),
             Err(error) => {
@@ -68,25 +72,15 @@ mod tests {
 
     use super::*;
 
-    fn row(config: String) -> LocalDistributionRow {
+    fn row(config: String) -> SnapshotDistribution {
         let id = DistributionId::random();
-        LocalDistributionRow {
-            reference: id.to_string(),
-            config,
-            revision: 1,
-            domain: format!("{}.cdn.localhost", id.as_str().to_ascii_lowercase()),
-            enabled: true,
-            tags: std::collections::BTreeMap::new(),
-            changed_version: 1,
-            invalidation_floor: 7,
-            id,
-        }
+        let domain = format!("{}.cdn.localhost", id.as_str().to_ascii_lowercase());
+        SnapshotDistribution { changed_version: 1, text: Some((config, domain)), id }
     }
 
-    fn rows(distributions: &[LocalDistributionRow]) -> SnapshotRows {
-        let log = |row: &LocalDistributionRow| {
-            (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() })
-        };
+    fn rows(distributions: &[SnapshotDistribution]) -> SnapshotRows {
+        let log =
+            |row: &SnapshotDistribution| (row.id.clone(), InvalidationLog { floor: 7, entries: Vec::new() });
         SnapshotRows {
             version: 1,
             channels: Vec::new(),
@@ -109,8 +103,13 @@ mod tests {
         assert_eq!(first.distributions.len(), 1);
         assert_eq!((&first.distributions[0].id, first.distributions[0].invalidations.floor), (&all[0].id, 7));
         // One that was good before serves on as it was.
-        all[0].config = "broken".into();
+        all[0].text = Some(("broken".into(), String::new()));
         all[0].changed_version = 2;
+        assert!(!assembler.knows(&all[0].id, 2));
+        assert_eq!(assembler.snapshot(rows(&all)), first);
+        // What is known need not be read again.
+        all.iter_mut().for_each(|row| row.text = None);
+        assert!(all.iter().all(|row| assembler.knows(&row.id, row.changed_version)));
         assert_eq!(assembler.snapshot(rows(&all)), first);
         assert!(assembler.snapshot(rows(&[])).distributions.is_empty());
         assert!(assembler.snapshot(rows(&all)).distributions.is_empty(), "what is gone is forgotten");

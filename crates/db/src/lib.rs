@@ -71,7 +71,7 @@ pub use page::{Cursor, CursorError, Page, PageRequest};
 pub use phase::Retire;
 pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use several::ChannelDistribution;
-pub use snapshot::{COMPLETED_READABLE, SnapshotRows};
+pub use snapshot::{COMPLETED_READABLE, Marks, SnapshotDistribution, SnapshotRows};
 pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;
 pub use upload::UploadRow;

@@ -402,22 +402,12 @@ async fn pipeline(conn: &mut Conn, wanted: &ChannelId) -> Result<Option<LocalPip
     row.as_ref().map(read_pipeline).transpose()
 }
 
-pub(crate) async fn pipelines(conn: &mut Conn) -> Result<Vec<LocalPipelineRow>, Error> {
-    let rows = sql::query("SELECT * FROM local_pipelines ORDER BY created_at, id").fetch_all(conn).await?;
-    rows.iter().map(read_pipeline).collect()
-}
-
 async fn distribution(conn: &mut Conn, wanted: &DistributionId) -> Result<Option<LocalDistributionRow>, Error> {
     let row = sql::query("SELECT * FROM local_distributions WHERE id = $1")
         .bind(wanted.as_str())
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(read_distribution).transpose()
-}
-
-pub(crate) async fn distributions(conn: &mut Conn) -> Result<Vec<LocalDistributionRow>, Error> {
-    let rows = sql::query("SELECT * FROM local_distributions ORDER BY created_at, id").fetch_all(conn).await?;
-    rows.iter().map(read_distribution).collect()
 }
 
 fn read_pipeline(row: &Row) -> Result<LocalPipelineRow, Error> {

@@ -6,7 +6,7 @@ use anabranch_model::{DistributionId, InvalidationId, InvalidationLog, Invalidat
 
 use crate::row::{id, json, signed, text, unsigned};
 use crate::sql::{self, Conn};
-use crate::{Change, Db, Error, LocalDistributionRow};
+use crate::{Change, Db, Error};
 
 /// Orders of a distribution that edges are told of; of older ones they hear only that everything before them is unusable.
 pub const LOG_MAX_ORDERS: u32 = 1000;
@@ -135,15 +135,13 @@ async fn shorten(conn: &mut Conn, distribution: &DistributionId, sequence: i64) 
     Ok(())
 }
 
-/// What edges are told of each of `distributions`.
+/// What edges are told of each distribution, of which they are not told what is not above its floor.
 pub(crate) async fn logs(
     conn: &mut Conn,
-    distributions: &[LocalDistributionRow],
+    floors: Vec<(DistributionId, u64)>,
 ) -> Result<BTreeMap<DistributionId, InvalidationLog>, Error> {
-    let mut logs: BTreeMap<DistributionId, InvalidationLog> = distributions
-        .iter()
-        .map(|row| (row.id.clone(), InvalidationLog { floor: row.invalidation_floor, entries: Vec::new() }))
-        .collect();
+    let mut logs: BTreeMap<DistributionId, InvalidationLog> =
+        floors.into_iter().map(|(id, floor)| (id, InvalidationLog { floor, entries: Vec::new() })).collect();
     let rows = sql::query(
         "SELECT i.distribution_id, i.sequence, i.paths, i.tags
          FROM local_invalidations i JOIN local_distributions d ON d.id = i.distribution_id

@@ -1,6 +1,5 @@
 //! The journal: what is being done at the provider, step by step, so that a crash between any two loses nothing.
 
-
 use crate::row::{integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};

@@ -8,6 +8,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_api_unauthorised_total", "requests to the API without a valid token"),
     ("anabranch_control_nodes_unauthorised_total", "requests of nodes without the nodes' token"),
     ("anabranch_control_report_batches_total", "batches of reports that nodes have sent, by what became of them"),
+    ("anabranch_db_rows_total", "rows that statements have answered or changed"),
+    ("anabranch_db_statements_total", "statements that the database was asked"),
     (
         "anabranch_edge_disk_abandoned_total",
         "bodies that were not kept on disk: it failed, fell behind or they broke off",

@@ -198,7 +198,7 @@ impl App {
         let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
             // One that cannot be read must not hide the others.
-            let comment = config_of(&row).map(|config| config.comment().to_owned()).unwrap_or_default();
+            let comment = comment(&row);
             let operation = operations.remove(row.id.as_str());
             self.distribution_view(row, comment, operation)
         }))
@@ -320,6 +320,19 @@ impl App {
             bytes_total: row.bytes_total.saturating_add(bytes),
             created_at: time::render_ms(row.created_at),
         }
+    }
+}
+
+/// The comment of a configuration, for lists: nothing else of it is looked at.
+fn comment(row: &DistributionRow) -> String {
+    #[derive(Default, Deserialize)]
+    struct Commented {
+        #[serde(rename = "Comment", default)]
+        comment: String,
+    }
+    match &row.config {
+        Some(config) => serde_json::from_str::<Commented>(config).unwrap_or_default().comment,
+        None => config_of(row).map(|config| config.comment().to_owned()).unwrap_or_default(),
     }
 }
 

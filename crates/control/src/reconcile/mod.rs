@@ -16,8 +16,8 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::OperationRow;
-use anabranch_model::{PackagingState, Report, Snapshot};
+use anabranch_db::{Marks, OperationRow};
+use anabranch_model::{DistributionId, PackagingState, Report, Snapshot};
 use anabranch_net::Shutdown;
 use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
@@ -137,14 +137,31 @@ impl Pace {
     }
 }
 
+/// A moment at which a snapshot was compared with the rows.
+struct Compared {
+    at: Instant,
+    /// The clock's time, by which breakouts were readable or not.
+    now_ms: i64,
+    /// What had been changed by then, or a little before.
+    marks: Marks,
+}
+
+impl Compared {
+    async fn begin(app: &App) -> Result<Self, anabranch_db::Error> {
+        Ok(Self { at: Instant::now(), now_ms: app.clock.now_ms(), marks: app.db.marks().await? })
+    }
+}
+
 /// The loop, ready to run.
 pub(crate) struct Reconciler {
     app: Arc<App>,
     reports: mpsc::Receiver<Report>,
     assembler: Assembler,
     audiences: Audiences,
-    /// When the published snapshot was last compared with the rows.
-    compared_at: Instant,
+    /// The moment at which the published snapshot was last known to be as the rows.
+    compared: Compared,
+    /// As of when what is only in memory was held against the rows.
+    forgotten: Marks,
     traffic_written_at: Instant,
     pruned_at: Instant,
     active: facts::Active,
@@ -158,7 +175,8 @@ impl Reconciler {
         reports: mpsc::Receiver<Report>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
         let mut assembler = Assembler::default();
-        let first = assembler.snapshot(app.db.snapshot(app.clock.now_ms()).await?);
+        let compared = Compared::begin(&app).await?;
+        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?);
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
@@ -167,7 +185,8 @@ impl Reconciler {
             reports,
             assembler,
             audiences: Audiences::default(),
-            compared_at: now,
+            compared,
+            forgotten: Marks::default(),
             traffic_written_at: now,
             pruned_at: now,
             active: facts::Active::default(),
@@ -242,8 +261,10 @@ impl Reconciler {
             self.write_traffic().await?;
             self.app.tokens_write().await?;
             self.traffic_written_at = Instant::now();
-            if self.app.observed.entries() > 0 {
+            let marks = self.app.db.marks().await?;
+            if self.app.observed.entries() > 0 && marks != self.forgotten {
                 self.app.observed.forget(&self.app.db.live_ids().await?);
+                self.forgotten = marks;
             }
         }
         if self.pruned_at.elapsed() >= PRUNE_EVERY {
@@ -265,25 +286,37 @@ impl Reconciler {
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
         let published = self.app.nodes.snapshots.borrow().clone();
-        if self.app.db.snapshot_version().await? == published.version {
-            if self.compared_at.elapsed() < RECHECK {
+        let now = Compared::begin(&self.app).await?;
+        if now.marks.snapshot == published.version {
+            if self.compared.at.elapsed() < RECHECK {
                 return Ok(());
             }
-            self.compared_at = Instant::now();
-            // Time alone makes a completed breakout unreadable; all else changes with the version.
-            if self.app.db.snapshot_breakouts(self.app.clock.now_ms()).await? == published.breakouts {
+            if self.is_as_before(&now, &published).await? {
+                self.compared = now;
                 return Ok(());
             }
             self.app.db.snapshot_bump().await?;
         }
-        let newest = self.assembler.snapshot(self.app.db.snapshot(self.app.clock.now_ms()).await?);
+        let known = |id: &DistributionId, version: u64| self.assembler.knows(id, version);
+        let rows = self.app.db.snapshot_beyond(now.now_ms, known).await?;
+        let newest = self.assembler.snapshot(rows);
         if newest.version == published.version {
             return Ok(());
         }
-        self.compared_at = Instant::now();
+        self.compared = now;
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
         self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())
+    }
+
+    /// Whether the rows say what was published, though its version is the newest: time alone makes a completed breakout
+    /// unreadable, and a wish may change what is readable. At rest no row is looked at.
+    async fn is_as_before(&self, now: &Compared, published: &Snapshot) -> Result<bool, anabranch_db::Error> {
+        let before = &self.compared;
+        if before.marks.wish == now.marks.wish && !self.app.db.snapshot_expires(before.now_ms, now.now_ms).await? {
+            return Ok(true);
+        }
+        Ok(self.app.db.snapshot_breakouts(now.now_ms).await? == published.breakouts)
     }
 
     async fn write_packaging(&self) -> Result<(), anabranch_db::Error> {

@@ -14,5 +14,6 @@ mod node;
 mod pages;
 mod play;
 mod provider;
+mod scale;
 mod support;
 mod webhook;

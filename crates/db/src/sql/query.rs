@@ -48,29 +48,33 @@ impl Query {
     pub(crate) async fn execute<'e>(self, on: impl Into<On<'e>>) -> Result<u64, sqlx::Error> {
         let mut held = None;
         match raw(on.into(), &mut held).await? {
-            Raw::Sqlite(conn) => Ok(self.sqlite()?.execute(conn).await?.rows_affected()),
-            Raw::Postgres(conn) => Ok(limited(self.postgres()?.execute(conn)).await?.rows_affected()),
+            Raw::Sqlite(conn) => Ok(counted(self.sqlite()?.execute(conn).await?.rows_affected())),
+            Raw::Postgres(conn) => Ok(counted(limited(self.postgres()?.execute(conn)).await?.rows_affected())),
         }
     }
 
     /// Its rows.
     pub(crate) async fn fetch_all<'e>(self, on: impl Into<On<'e>>) -> Result<Vec<Row>, sqlx::Error> {
         let mut held = None;
-        Ok(match raw(on.into(), &mut held).await? {
+        let rows: Vec<Row> = match raw(on.into(), &mut held).await? {
             Raw::Sqlite(conn) => self.sqlite()?.fetch_all(conn).await?.into_iter().map(Row::Sqlite).collect(),
             Raw::Postgres(conn) => {
                 limited(self.postgres()?.fetch_all(conn)).await?.into_iter().map(Row::Postgres).collect()
             }
-        })
+        };
+        counted(rows.len() as u64);
+        Ok(rows)
     }
 
     /// Its first row, if it has one.
     pub(crate) async fn fetch_optional<'e>(self, on: impl Into<On<'e>>) -> Result<Option<Row>, sqlx::Error> {
         let mut held = None;
-        Ok(match raw(on.into(), &mut held).await? {
+        let row = match raw(on.into(), &mut held).await? {
             Raw::Sqlite(conn) => self.sqlite()?.fetch_optional(conn).await?.map(Row::Sqlite),
             Raw::Postgres(conn) => limited(self.postgres()?.fetch_optional(conn)).await?.map(Row::Postgres),
-        })
+        };
+        counted(u64::from(row.is_some()));
+        Ok(row)
     }
 
     /// Its first row; [`sqlx::Error::RowNotFound`] without one.
@@ -107,6 +111,13 @@ impl<T: Field> Scalar<T> {
     pub(crate) async fn fetch_one<'e>(self, on: impl Into<On<'e>>) -> Result<T, sqlx::Error> {
         self.query.fetch_one(on).await?.first()
     }
+}
+
+/// Counts a statement and the rows that it has answered or changed.
+fn counted(rows: u64) -> u64 {
+    metrics::counter!("anabranch_db_statements_total").increment(1);
+    metrics::counter!("anabranch_db_rows_total").increment(rows);
+    rows
 }
 
 /// What the server answers, or an error when it says nothing: its machine may be gone, and TCP would hope for many minutes.

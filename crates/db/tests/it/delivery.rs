@@ -333,7 +333,11 @@ async fn rows_of_the_first_schema_are_taken_over() {
     assert_eq!((key.private_pem.as_deref(), key.groups.len()), (Some("private"), 1));
     assert_eq!(db.snapshot(2).await.unwrap().key_groups[0].keys.len(), 1);
     let told = db.snapshot(2).await.unwrap();
-    assert_eq!((told.distributions[0].id.as_str(), told.distributions[0].config.as_str()), ("E1", ""));
+    let config = told.distributions[0].text.as_ref().map(|(config, _)| config.as_str());
+    assert_eq!((told.distributions[0].id.as_str(), config), ("E1", Some("")));
+    let version = told.distributions[0].changed_version;
+    let told = db.snapshot_beyond(2, |id, known| id.as_str() == "E1" && known == version).await.unwrap();
+    assert_eq!((told.distributions.len(), &told.distributions[0].text), (1, &None), "what is known is not read again");
     assert_eq!(told.channels[0].inputs[0].stream_key, "secret");
     assert_eq!(db.local_distributions_empty().await.unwrap(), std::slice::from_ref(&row.id));
     db.local_distribution_fill(&row.id, "{}").await.unwrap();

@@ -1,0 +1,133 @@
+//! What many settled rows cost, counted in statements and rows rather than in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_model::{Recorded, Report, Snapshot};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use crate::support::{Server, text};
+
+/// Channels, each with a distribution and a breakout.
+const CHANNELS: u64 = 60;
+
+/// Breakouts that are over and readable.
+const COMPLETED: u64 = 20;
+
+/// What the loops may ask beside a request that is looked at: some statements a second.
+const LOOPS: u64 = 30;
+
+/// The database's statements and rows so far.
+fn counted(handle: &PrometheusHandle) -> (u64, u64) {
+    let text = handle.render();
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.trim().parse::<u64>().unwrap()
+    };
+    (of("anabranch_db_statements_total "), of("anabranch_db_rows_total "))
+}
+
+/// Applies every snapshot at once, for all nodes.
+async fn apply(mut snapshots: watch::Receiver<Arc<Snapshot>>, reports: mpsc::Sender<Report>) {
+    loop {
+        let version = snapshots.borrow_and_update().version;
+        for role in ["ingest", "packager", "edge"] {
+            let report = Report::Applied { role: role.into(), node: "n1".into(), version };
+            if reports.send(report).await.is_err() {
+                return;
+            }
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn fill(server: &Server) {
+    for number in 0..CHANNELS {
+        server.channel(&format!("c{number}")).await;
+        server.breakout(&format!("b{number}"), &format!("c{number}")).await;
+    }
+    for number in 0..COMPLETED {
+        let path = format!("/v1/breakouts/b{number}");
+        server.act(&format!("{path}/start")).await;
+        let running = server.until(&path, |found| found["state"] == "RUNNING").await;
+        server.act(&format!("{path}/stop")).await;
+        let recorded = Recorded { duration_ms: 1000, segments: 1, bytes: 1, gaps: 0, gap_ms: 0, complete: true };
+        let report = Report::Recorded { breakout: text(&running["id"]).parse().unwrap(), session: 1, recorded };
+        server.reports.send(report).await.unwrap();
+    }
+    let over = |one: &Value| !one["finished_at"].is_null();
+    let mut path = "/v1/operations?limit=200".to_owned();
+    loop {
+        let page = server.until(&path, |page| page["items"].as_array().unwrap().iter().all(over)).await;
+        let Some(next) = page["next"].as_str() else { return };
+        path = format!("/v1/operations?limit=200&after={next}");
+    }
+}
+
+#[tokio::test]
+async fn settled_rows_cost_little() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // Of this thread, on which everything of this test runs.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let server = Server::start().await;
+    let applying = tokio::spawn(apply(server.snapshots.clone(), server.reports.clone()));
+    fill(&server).await;
+
+    // At rest each look costs some statements that find nothing, whatever there is.
+    let (looks, _) = counted(&handle);
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while counted(&handle).0 < looks + 40 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the loops look");
+    let before = counted(&handle);
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while counted(&handle).0 < before.0 + 60 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the loops look");
+    let after = counted(&handle);
+    let (statements, rows) = (after.0 - before.0, after.1 - before.1);
+    assert!(rows <= statements, "{rows} rows by {statements} statements at rest");
+
+    // A list asks for what belongs to its rows together, and reads no more rows than it shows.
+    for (path, parts) in [("channels", 4), ("distributions", 1), ("breakouts", 1), ("recordings", 1)] {
+        let before = counted(&handle);
+        let page = server.get(&format!("/v1/{path}?limit=200")).await.body;
+        let shown = page["items"].as_array().unwrap().len() as u64;
+        assert!(shown >= COMPLETED, "{path}: {shown}");
+        let after = counted(&handle);
+        let (statements, rows) = (after.0 - before.0, after.1 - before.1);
+        assert!(statements <= LOOPS, "{path}: {statements} statements");
+        assert!(rows <= shown * parts + LOOPS, "{path}: {rows} rows for {shown}");
+    }
+
+    // A page reads no more than it shows, wherever it is.
+    let first = server.get("/v1/breakouts?limit=40").await.body;
+    let before = counted(&handle);
+    let rest = server.get(&format!("/v1/breakouts?limit=40&after={}", text(&first["next"]))).await.body;
+    assert_eq!(rest["items"].as_array().map(Vec::len), Some(20));
+    assert!(counted(&handle).1 - before.1 <= 20 + LOOPS);
+
+    // A round that looks at everything asks a bounded number of questions for each resource.
+    let before = counted(&handle);
+    let swept = server.post("/v1/distributions/sweep", json!({})).await;
+    assert_eq!(swept.status, StatusCode::OK, "{}", swept.body);
+    assert_eq!((&swept.body["orphans"], &swept.body["drifted"]), (&json!([]), &json!([])));
+    let after = counted(&handle);
+    let resources = 2 * CHANNELS + 1;
+    let (statements, rows) = (after.0 - before.0, after.1 - before.1);
+    assert!(statements <= 4 * resources + LOOPS, "{statements} statements for {resources}");
+    assert!(rows <= 4 * resources + LOOPS, "{rows} rows for {resources}");
+    applying.abort();
+}
