@@ -56,7 +56,8 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
-    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set.
+    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set. Distributions that are made for
+    /// channels name them, with credentials, beside any other.
     pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
@@ -119,6 +120,9 @@ pub enum BuildError {
     /// The database does not answer or holds what this code does not know.
     #[error("cannot read the control plane's state")]
     Db(#[from] anabranch_db::Error),
+    /// The origins of pages that play with cookies cannot be used.
+    #[error(transparent)]
+    Viewers(#[from] anabranch_cloudfront::ConfigError),
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),

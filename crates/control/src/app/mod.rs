@@ -26,7 +26,7 @@ mod webhook;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_cloudfront::DistributionConfig;
+use anabranch_cloudfront::{DistributionConfig, ViewerOrigins};
 use anabranch_db::{Db, NewDistribution};
 use anabranch_model::{DistributionId, KeyGroupId};
 use anabranch_net::SharedClock;
@@ -101,6 +101,8 @@ pub(crate) struct App {
     pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
+    /// Pages that play with cookies.
+    pub(crate) viewers: ViewerOrigins,
     /// The distribution that recordings and the media library share.
     pub(crate) shared: DistributionId,
 }
@@ -108,6 +110,7 @@ pub(crate) struct App {
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
 pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<(App, Option<String>), BuildError> {
     let now_ms = clock.now_ms();
+    let viewers = ViewerOrigins::parse(&config.viewer_origins)?;
     let (tokens, first_token) = token::prepare(&db, config.admin_token.as_deref(), now_ms).await?;
     let key_group = db.key_group_ensure(DEFAULT_KEY_GROUP, now_ms).await?.id;
     let signs = db.keys_of_group(&key_group).await?.iter().any(|key| key.private_pem.is_some());
@@ -115,8 +118,8 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         key::first(&db, now_ms).await?;
     }
     db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
-    let shared = shared(&config, &db, &key_group, now_ms).await?;
-    content::fill(&db, &key_group).await?;
+    let shared = shared(&config, &db, &key_group, &viewers, now_ms).await?;
+    content::fill(&db, &key_group, &viewers).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
     let observed = Arc::new(Observed::default());
     // Nodes that were there before count as there until they have been silent for long.
@@ -141,6 +144,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
         key_group,
+        viewers,
         shared,
         tokens,
         log_newest,
@@ -155,12 +159,18 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
 }
 
 /// The distribution that recordings and the media library share, made if there is none (V70).
-async fn shared(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
+async fn shared(
+    config: &Config,
+    db: &Db,
+    group: &KeyGroupId,
+    viewers: &ViewerOrigins,
+    now_ms: i64,
+) -> Result<DistributionId, BuildError> {
     if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
         return Ok(row.id);
     }
     let id = DistributionId::random();
-    let content = DistributionConfig::library(LIBRARY_REFERENCE, group);
+    let content = DistributionConfig::library(LIBRARY_REFERENCE, group, viewers);
     let new = NewDistribution {
         domain_name: format!("{}.{}", id.as_str().to_ascii_lowercase(), config.domain_suffix),
         content: content::of(&content),
