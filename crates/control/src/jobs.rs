@@ -118,6 +118,7 @@ impl Jobs {
                 match self.claim().await {
                     Ok(Some(job)) => {
                         failing = false;
+                        self.app.log_wake.notify_one();
                         under_way.spawn(self.attempt(job));
                     }
                     Ok(None) => break,
