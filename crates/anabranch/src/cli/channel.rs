@@ -4,8 +4,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::delivery::Deletion;
-use super::{Connection, One, act, list, output, patch, path, post, set, show};
+use super::{Connection, One, act, list, output, patch, path, post, set};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChannelVerb {
@@ -131,7 +132,13 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
             post(&connection, if dry_run { "/v1/channels?dry_run=true" } else { "/v1/channels" }, body).await
         }
         ChannelVerb::List(connection) => list(&connection, "/v1/channels", output::CHANNELS).await,
-        ChannelVerb::Show(one) => show(&one, "channels").await,
+        ChannelVerb::Show(one) => {
+            let channel = Client::new(&one.connection)?.get(&path(&["channels", &one.id])).await?;
+            if channel["inputs"].as_array().into_iter().flatten().any(|input| input["stream_key"].is_null()) {
+                output::remark("stream keys are not shown: they need a token with scope manage");
+            }
+            output::object(&one.connection, &channel)
+        }
         ChannelVerb::Update { one, name, description, failover, allow, allow_all } => {
             let mut body = json!({});
             set(&mut body, "name", name.map(Value::from));

@@ -43,7 +43,7 @@ use crate::webhook::Sender;
 use crate::{BuildError, Config};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
-pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch};
+pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Error, chain};
@@ -58,7 +58,7 @@ pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{
-    Admission, ApiTokens, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
+    Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
 };
 pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
