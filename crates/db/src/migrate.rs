@@ -35,6 +35,7 @@ const STEPS: &[Step] = steps![
     4 "provider" "0004_provider.sql",
     5 "log" "0005_log.sql",
     6 "sessions" "0006_sessions.sql",
+    7 "standing" "0007_standing.sql",
 ];
 
 /// Version of the newest schema that this binary knows.
