@@ -190,6 +190,16 @@ impl DistributionConfig {
         }
     }
 
+    /// Whether every behavior answers pages of `viewers` by name and with credentials.
+    #[must_use]
+    pub fn answers_with_credentials(&self, viewers: &ViewerOrigins) -> bool {
+        self.behaviors.iter().chain([&self.default_behavior]).all(|behavior| {
+            let policy = behavior.response_headers.as_ref().map(Policy::content);
+            viewers.are_none()
+                || policy.and_then(|policy| policy.cors.as_ref()).is_some_and(|cors| cors.trusts(viewers))
+        })
+    }
+
     /// What edges are told. Invalidations are left empty.
     ///
     /// # Errors

@@ -62,6 +62,9 @@ fn pages_that_play_with_cookies_are_named_beside_all_others() {
     let live = DistributionConfig::live("r", &"c1".parse().unwrap(), &group, &viewers);
     for config in [live, DistributionConfig::library("r", &group, &viewers)] {
         assert_eq!(config, parse(&config.to_json()).unwrap());
+        assert!(config.answers_with_credentials(&viewers));
+        let more = ViewerOrigins::parse(&["https://more.example.com".to_owned()]).unwrap();
+        assert!(!config.answers_with_credentials(&more));
         let spec = config.compile(&"E1".parse().unwrap(), "d1.example.com").unwrap();
         for behavior in spec.behaviors.iter().chain([&spec.default_behavior]) {
             let cors = behavior.response_headers.cors.as_ref().unwrap();

@@ -167,6 +167,13 @@ async fn shared(
     now_ms: i64,
 ) -> Result<DistributionId, BuildError> {
     if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
+        // Its configuration is the operator's since it was made: it is not changed behind their back.
+        if config_of(&row).is_ok_and(|known| !known.answers_with_credentials(viewers)) {
+            tracing::warn!(
+                distribution.id = %row.id,
+                "the distribution of recordings does not name every origin of api.viewer_origins with credentials: update it"
+            );
+        }
         return Ok(row.id);
     }
     let id = DistributionId::random();

@@ -3,10 +3,11 @@
 use anabranch_db::{
     Attendance, BacklogRow, Db, Error, EventContent, Exit, GaveUp, Idempotency, JOB_REMOVE, LogEntry, LogFilter,
     LogKind, LogOrder, LogRange, LogRetention, NewAccount, NewEntry, NewEvent, NewJob, NewToken, NewWebhook, Sighting,
-    WebhookChange, WebhookProgress, Wish, acting,
+    Standing, StandingChange, StandingRow, WebhookChange, WebhookProgress, Wish, acting,
 };
 use anabranch_model::{
-    AccountId, BreakoutEvent, ChannelEvent, EventId, JobEvent, NodeName, NodeState, TokenId, ViewerSeen, WebhookId,
+    AccountId, AlarmKind, BreakoutEvent, ChannelEvent, EventId, InputId, JobEvent, NodeName, NodeState, TokenId,
+    ViewerSeen, WebhookId,
 };
 
 use crate::scratch::{Engine, both, open_on};
@@ -257,6 +258,32 @@ async fn sessions_that_are_shut_out_are_written_as_far_as_they_may_be(engine: En
     }
 }
 
+async fn what_is_said_of_inputs_stands_until_it_is_taken_back(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let id = db.channel_find("c").await.unwrap().id;
+    let input = db.channel_inputs(&id).await.unwrap().remove(0).id;
+    let row = |input: &InputId, what| StandingRow { channel: id.clone(), input: input.clone(), what };
+    let say = async |change: StandingChange| {
+        let entry = NewEntry::stream("test.said", "input", "i");
+        db.log_observed(&[(entry, change)], 2).await.unwrap();
+        db.standing().await.unwrap().into_iter().map(|row| row.what).collect::<Vec<_>>()
+    };
+    let silence = Standing::Alarm(AlarmKind::Silence);
+    let gone = InputId::random();
+    assert_eq!(say(StandingChange::Holds(row(&gone, silence))).await, [], "of an input that is gone nothing stands");
+    assert_eq!(say(StandingChange::Holds(row(&input, silence))).await, [silence]);
+    assert_eq!(say(StandingChange::Holds(row(&input, silence))).await, [silence]);
+    say(StandingChange::Holds(row(&input, Standing::Connected))).await;
+    let all = [Standing::Active, Standing::Connected, silence];
+    assert_eq!(say(StandingChange::Holds(row(&input, Standing::Active))).await, all);
+    assert_eq!(say(StandingChange::Holds(row(&gone, Standing::Active))).await, all[1..], "another is in use");
+    say(StandingChange::Holds(row(&input, Standing::Active))).await;
+    assert_eq!(say(StandingChange::NoneActive(id.clone())).await, all[1..]);
+    assert_eq!(say(StandingChange::Over(row(&input, silence))).await, [Standing::Connected]);
+    assert_eq!(words(&db, &LogFilter { word: Some("test".into()), ..LogFilter::default() }).await.len(), 9);
+}
+
 async fn writers_at_once_leave_no_gap(engine: Engine) {
     let (_dir, db, group) = open_on(engine).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -483,6 +510,7 @@ both!(
     accounts_and_events_are_written,
     jobs_are_written_with_every_try,
     sessions_that_are_shut_out_are_written_as_far_as_they_may_be,
+    what_is_said_of_inputs_stands_until_it_is_taken_back,
     writers_at_once_leave_no_gap,
     filters_stack,
     pages_go_both_ways,

@@ -57,6 +57,12 @@ impl ViewerOrigins {
         Ok(Self(all))
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a page of this origin, as its browser says it, is one of them.
     #[must_use]
     pub fn has(&self, origin: &str) -> bool {
@@ -115,7 +121,7 @@ impl CorsConfig {
     /// Whoever plays: `viewers` with cookies, any other origin without.
     pub(crate) fn viewers(viewers: &ViewerOrigins) -> Self {
         let mut open = Self::open(&["GET", "HEAD", "OPTIONS"], &[], true);
-        if !viewers.0.is_empty() {
+        if !viewers.are_none() {
             open.0.allow_origins.splice(0..0, viewers.0.iter().cloned());
             open.0.allow_credentials = true;
         }
@@ -156,6 +162,12 @@ impl CorsConfig {
             "AccessControlMaxAgeSec": cors.max_age_seconds,
             "OriginOverride": cors.overrides,
         })
+    }
+
+    /// Whether all of `viewers` are named and get credentials.
+    pub(crate) fn trusts(&self, viewers: &ViewerOrigins) -> bool {
+        let named = self.compile().allow_origins;
+        self.0.allow_credentials && viewers.0.iter().all(|origin| named.contains(origin))
     }
 
     /// A bare host stands for both schemes.
