@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anabranch_testkit::{Encoder, Picture, Server, Viewer};
+use anabranch_testkit::{Encoder, Fetched, Picture, Server, Viewer};
 
 use crate::{play_url, push_url, text, wait_playing};
 
@@ -33,6 +33,51 @@ fn unsigned_expired_and_foreign_urls_are_refused() {
     });
     let elsewhere = text(&server.cli(&["breakout", "play-url", &id, "--ip", "192.0.2.1"])["url"]);
     assert_eq!(Viewer::new().get(&elsewhere).status, 403, "another address");
+}
+
+#[test]
+fn a_page_of_another_origin_plays_with_cookies() {
+    const APP: &str = "https://app.example.com";
+    let server = Server::start_with(&[("ANABRANCH_API_VIEWER_ORIGINS", APP)]);
+    let (channel, breakout) = server.on_air("cookies");
+    let _encoder = Encoder::push(&push_url(&channel), Picture::default());
+    let answer = server.cli(&["breakout", "play-url", &text(&breakout["id"])]);
+    wait_playing(&text(&answer["host_url"]));
+    let url = text(&answer["host_url"]).split_once('?').unwrap().0.to_owned();
+    let cookies: Vec<String> = answer["cookies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cookie| format!("{}={}", text(&cookie["name"]), text(&cookie["value"])))
+        .collect();
+    let page = Viewer::new().with("origin", APP);
+    let player = page.clone().with("cookie", &cookies.join("; "));
+    let named = |answer: &Fetched, status: u16| {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.header("access-control-allow-origin"), APP);
+        assert_eq!(answer.header("access-control-allow-credentials"), "true");
+        assert!(answer.header("vary").contains("Origin"), "{:?}", answer.headers);
+    };
+
+    // As a player with `credentials: include` goes: down to a segment, a piece of it, and the same again.
+    let multivariant = player.playlist(&url);
+    named(&player.get(&url), 200);
+    let media = player.playlist(&multivariant.uris()[0]);
+    let segment = media.uris()[0].clone();
+    let whole = player.get(&segment);
+    named(&whole, 200);
+    named(&player.clone().with("range", "bytes=0-9").get(&segment), 206);
+    named(&player.clone().with("if-none-match", whole.header("etag")).get(&segment), 304);
+    named(&page.get(&segment), 403);
+    let asked = page.with("access-control-request-method", "GET").with("access-control-request-headers", "range");
+    let preflight = asked.options(&segment);
+    named(&preflight, 204);
+    assert_eq!(preflight.header("access-control-allow-headers"), "range");
+
+    // Any other page has what signed URLs need, and no more.
+    let other = Viewer::new().with("origin", "https://elsewhere.example.com").get(&text(&answer["host_url"]));
+    assert_eq!((other.status, other.header("access-control-allow-origin")), (200, "*"));
+    assert_eq!(other.header("access-control-allow-credentials"), "");
 }
 
 #[test]

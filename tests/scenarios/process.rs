@@ -48,3 +48,42 @@ fn a_full_disk_stops_packaging_with_a_reason_and_loses_nothing() {
     assert!(encoder.is_running(), "the encoder is not punished: {}", encoder.log());
     assert_eq!(Viewer::new().get(&play_url(&server, &breakout)).status, 404);
 }
+
+#[test]
+fn who_waits_is_told_how_far_it_is() {
+    let server = Server::start();
+    let (channel, said) = server.cli_saying(&["channel", "create", "waits", "--wait"]);
+    let (id, distribution) = (text(&channel["id"]), text(&channel["distribution"]["id"]));
+    assert_eq!(channel["distribution"]["status"], "Deployed");
+    let last = |said: &str| said.lines().last().unwrap_or_default().to_owned();
+    assert!(last(&said).starts_with(&format!("channel {id}: ready (")), "{said}");
+    for (verb, state) in [("start", "Running"), ("stop", "Idle")] {
+        let (channel, said) = server.cli_saying(&["channel", verb, "waits", "--wait", "--timeout", "30"]);
+        assert_eq!(channel["state"], state);
+        assert!(last(&said).starts_with(&format!("channel {id}: {state} (")), "{said}");
+        // A line for each transition, and none twice.
+        let words: Vec<_> = said.lines().filter_map(|line| line.rsplit_once(" (").map(|(words, _)| words)).collect();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{said}");
+    }
+
+    let breakout = text(&server.cli(&["breakout", "create", "b", "--channel", "waits"])["id"]);
+    let (_, said) = server.cli_saying(&["breakout", "start", "b", "--wait-seconds", "30", "--wait"]);
+    assert!(last(&said).starts_with(&format!("breakout {breakout}: RUNNING (")), "{said}");
+    let (stopped, said) = server.cli_saying(&["breakout", "stop", "b", "--wait"]);
+    assert_eq!(stopped["state"], "COMPLETED");
+    assert!(last(&said).starts_with(&format!("channel {id}: Idle (")), "{said}");
+    let (_, said) = server.cli_saying(&["channel", "show", "waits"]);
+    assert_eq!(said, "", "nobody waits, nothing is said");
+
+    let order = ["invalidation", "create", &distribution, "--path", "/*", "--wait"];
+    let (order, said) = server.cli_saying(&order);
+    assert_eq!(order["status"], "Completed");
+    assert!(last(&said).contains(": Completed ("), "{said}");
+
+    let (_, said) = server.cli_saying(&["channel", "delete", "waits", "--wait"]);
+    assert!(last(&said).starts_with(&format!("distribution {distribution}: gone (")), "{said}");
+    assert!(server.cli_refused(&["channel", "show", &id]).contains("404"));
+    assert!(server.cli_refused(&["distribution", "show", &distribution]).contains("404"));
+    // What cannot be awaited ends with its reason.
+    assert!(server.cli_refused(&["channel", "start", "waits", "--wait"]).contains("404"));
+}

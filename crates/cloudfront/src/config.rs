@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 use crate::host;
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::policy::cache::CachePolicyConfig;
-use crate::policy::response_headers::{CorsConfig, ResponseHeadersPolicyConfig};
+use crate::policy::response_headers::{CorsConfig, ResponseHeadersPolicyConfig, ViewerOrigins};
 use crate::policy::{Label, Policy};
 use crate::read::INVALID_ARGUMENT;
 
@@ -140,9 +140,10 @@ impl DistributionConfig {
         self.origins.iter().filter_map(|origin| origin.channel().cloned())
     }
 
-    /// The configuration of a channel's own distribution: the live origin, one key group, CORS for any origin.
+    /// The configuration of a channel's own distribution: the live origin, one key group, CORS for any origin, with credentials for
+    /// pages of `viewers`.
     #[must_use]
-    pub fn live(caller_reference: &str, channel: &ChannelId, key_group: &KeyGroupId) -> Self {
+    pub fn live(caller_reference: &str, channel: &ChannelId, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> Self {
         Self {
             caller_reference: caller_reference.to_owned(),
             comment: String::new(),
@@ -156,19 +157,19 @@ impl DistributionConfig {
             cache_tag_header: None,
             origins: vec![OriginConfig::live(LIVE_ORIGIN, channel)],
             origin_groups: Vec::new(),
-            default_behavior: live_behavior(None, key_group),
-            behaviors: vec![live_behavior(Some(PLAYLISTS), key_group)],
+            default_behavior: live_behavior(None, key_group, viewers),
+            behaviors: vec![live_behavior(Some(PLAYLISTS), key_group, viewers)],
             error_responses: Vec::new(),
         }
     }
 
     /// The configuration of the distribution that all recordings and the media library share (V70): recordings by default, the
-    /// library below `/media-manager/`, one key group, CORS for any origin as on a channel's own.
+    /// library below `/media-manager/`, one key group, CORS as on a channel's own.
     #[must_use]
-    pub fn library(caller_reference: &str, key_group: &KeyGroupId) -> Self {
+    pub fn library(caller_reference: &str, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> Self {
         let behavior = |pattern: Option<&str>, target: &str| BehaviorConfig {
             target: target.to_owned(),
-            ..live_behavior(pattern, key_group)
+            ..live_behavior(pattern, key_group, viewers)
         };
         Self {
             caller_reference: caller_reference.to_owned(),
@@ -191,14 +192,24 @@ impl DistributionConfig {
 
     /// The configuration of a distribution for single files of a bucket, under signature (D2).
     #[must_use]
-    pub fn bucket(caller_reference: &str, bucket: &str, key_group: &KeyGroupId) -> Self {
+    pub fn bucket(caller_reference: &str, bucket: &str, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> Self {
         Self {
             comment: format!("files of bucket {bucket}"),
             origins: vec![OriginConfig::house_bucket(bucket)],
-            default_behavior: BehaviorConfig { target: bucket.to_owned(), ..live_behavior(None, key_group) },
+            default_behavior: BehaviorConfig { target: bucket.to_owned(), ..live_behavior(None, key_group, viewers) },
             behaviors: Vec::new(),
-            ..Self::library(caller_reference, key_group)
+            ..Self::library(caller_reference, key_group, viewers)
         }
+    }
+
+    /// Whether every behavior answers pages of `viewers` by name and with credentials.
+    #[must_use]
+    pub fn answers_with_credentials(&self, viewers: &ViewerOrigins) -> bool {
+        self.behaviors.iter().chain([&self.default_behavior]).all(|behavior| {
+            let policy = behavior.response_headers.as_ref().map(Policy::content);
+            viewers.are_none()
+                || policy.and_then(|policy| policy.cors.as_ref()).is_some_and(|cors| cors.trusts(viewers))
+        })
     }
 
     /// What edges are told. Invalidations are left empty.
@@ -234,11 +245,11 @@ impl DistributionConfig {
     }
 }
 
-fn live_behavior(pattern: Option<&str>, key_group: &KeyGroupId) -> BehaviorConfig {
+fn live_behavior(pattern: Option<&str>, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> BehaviorConfig {
     let label = || Label { name: LIVE_ORIGIN.to_owned(), comment: String::new() };
     let headers = ResponseHeadersPolicyConfig {
         label: label(),
-        cors: Some(CorsConfig::open(&["GET", "HEAD", "OPTIONS"], &[], true)),
+        cors: Some(CorsConfig::viewers(viewers)),
         ..ResponseHeadersPolicyConfig::default()
     };
     BehaviorConfig {

@@ -21,3 +21,4 @@ mod render;
 pub use config::DistributionConfig;
 pub use error::ConfigError;
 pub use managed::{ManagedPolicy, PolicyKind, managed_policies};
+pub use policy::response_headers::ViewerOrigins;

@@ -68,6 +68,7 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
+    use anabranch_cloudfront::ViewerOrigins;
     use anabranch_model::{ChannelId, InvalidationLog, KeyGroupId};
 
     use super::*;
@@ -92,7 +93,9 @@ mod tests {
     }
 
     fn live() -> String {
-        DistributionConfig::live("r", &ChannelId::random(), &KeyGroupId::random()).to_json().to_string()
+        DistributionConfig::live("r", &ChannelId::random(), &KeyGroupId::random(), &ViewerOrigins::default())
+            .to_json()
+            .to_string()
     }
 
     #[test]

@@ -61,7 +61,8 @@ pub struct Config {
     pub rtmp_public: String,
     /// Scheme, host and port under which viewers reach the watch page, such as `http://127.0.0.1:9997`.
     pub watch_base_url: String,
-    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set.
+    /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set. Distributions that are made for
+    /// channels name them, with credentials, beside any other.
     pub viewer_origins: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
@@ -136,6 +137,9 @@ pub enum BuildError {
     /// The first buckets cannot be made.
     #[error("cannot make the first buckets")]
     Buckets(#[source] PrepareError),
+    /// The origins of pages that play with cookies cannot be used.
+    #[error(transparent)]
+    Viewers(#[from] anabranch_cloudfront::ConfigError),
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),

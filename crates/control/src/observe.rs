@@ -77,6 +77,15 @@ impl Observed {
                     inner.applied.insert((role, node), version);
                 }
             }
+            Report::Begun { role, node } => {
+                // There is one ingest: all that is known of inputs is what it has said.
+                if role == "ingest" {
+                    inner.inputs.clear();
+                    inner.connected.clear();
+                    inner.active.clear();
+                    inner.fact(Report::Begun { role, node });
+                }
+            }
             Report::Input { channel, input, state } => {
                 let connected = |state: &InputState| matches!(state, InputState::Connected { .. });
                 let was = inner.inputs.get(&input).is_some_and(connected);

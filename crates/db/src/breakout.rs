@@ -477,7 +477,7 @@ fn event_word(event: BreakoutEvent) -> &'static str {
     }
 }
 
-fn about(entry: NewEntry, row: &BreakoutRow) -> NewEntry {
+pub(crate) fn about(entry: NewEntry, row: &BreakoutRow) -> NewEntry {
     let entry = match &row.channel {
         Some(channel) => entry.channel(channel),
         None => entry,
@@ -548,7 +548,7 @@ async fn leave(conn: &mut Conn, breakout: &BreakoutId, now_ms: i64) -> Result<()
     Ok(())
 }
 
-async fn find(conn: &mut Conn, wanted: &str) -> Result<BreakoutRow, Error> {
+pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<BreakoutRow, Error> {
     row::find(
         conn,
         "SELECT * FROM breakouts WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1",

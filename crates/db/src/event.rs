@@ -4,7 +4,7 @@ use anabranch_model::{AccountId, EventId};
 
 use crate::row::{self, id, integer, optional_integer, text};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::{Created, Cursor, Db, Error, Idempotency, NewEntry, Page, PageRequest, log};
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Db {
     /// The query fails.
     pub async fn account_ensure(&self, name: &str, now_ms: i64) -> Result<AccountRow, Error> {
         let mut tx = self.begin().await?;
-        sql::query(
+        let made = sql::query(
             "INSERT INTO accounts (id, name, created_at, updated_at) VALUES ($1, $2, $3, $3) ON CONFLICT (name) DO NOTHING",
         )
         .bind(AccountId::random().as_str())
@@ -89,6 +89,9 @@ impl Db {
         .execute(&mut tx)
         .await?;
         let row = account(&mut tx, name).await?;
+        if made == 1 {
+            log::append(&mut tx, &of_account("account.created", &row), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(row)
     }
@@ -122,6 +125,7 @@ impl Db {
         .await
         .map_err(|error| Error::on_insert(error, "account", &new.name))?;
         let row = account(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &of_account("account.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -153,7 +157,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, it has events, or the query fails.
-    pub async fn account_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn account_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         let row = account(&mut tx, wanted).await?;
         let event: Option<String> = sql::scalar("SELECT name FROM events WHERE account_id = $1 LIMIT 1")
@@ -165,6 +169,7 @@ impl Db {
             return Err(Error::InUse { subject: "account", name: row.name, remedy });
         }
         sql::query("DELETE FROM accounts WHERE id = $1").bind(row.id.as_str()).execute(&mut tx).await?;
+        log::append(&mut tx, &of_account("account.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -205,6 +210,7 @@ impl Db {
         .await
         .map_err(|error| Error::on_insert(error, "event", &content.name))?;
         let row = event(&mut tx, new.id.as_str()).await?;
+        log::append(&mut tx, &of_event("event.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
     }
@@ -241,7 +247,11 @@ impl Db {
         .execute(&mut tx)
         .await
         .map_err(|error| Error::on_insert(error, "event", &content.name))?;
-        let row = event(&mut tx, row.id.as_str()).await?;
+        let before = row;
+        let row = event(&mut tx, before.id.as_str()).await?;
+        if row != before {
+            log::append(&mut tx, &of_event("event.changed", &row), now_ms).await?;
+        }
         tx.commit().await?;
         Ok(row)
     }
@@ -273,7 +283,7 @@ impl Db {
     ///
     /// # Errors
     /// There is none, it has breakouts, or the query fails.
-    pub async fn event_delete(&self, wanted: &str) -> Result<(), Error> {
+    pub async fn event_delete(&self, wanted: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         let row = event(&mut tx, wanted).await?;
         let breakout: Option<String> = sql::scalar("SELECT name FROM breakouts WHERE event_id = $1 LIMIT 1")
@@ -285,9 +295,18 @@ impl Db {
             return Err(Error::InUse { subject: "event", name: row.name, remedy });
         }
         sql::query("DELETE FROM events WHERE id = $1").bind(row.id.as_str()).execute(&mut tx).await?;
+        log::append(&mut tx, &of_event("event.deleted", &row), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+fn of_account(word: &'static str, row: &AccountRow) -> NewEntry {
+    NewEntry::activity(word, "account", row.id.as_str()).account(&row.id).detail("name", row.name.as_str())
+}
+
+fn of_event(word: &'static str, row: &EventRow) -> NewEntry {
+    NewEntry::activity(word, "event", row.id.as_str()).account(&row.account).detail("name", row.name.as_str())
 }
 
 async fn account(conn: &mut Conn, wanted: &str) -> Result<AccountRow, Error> {

@@ -1,10 +1,10 @@
 //! Jobs: work that a worker takes, keeps alive by a lease, and finishes or loses to another.
 
-use anabranch_model::{JobEvent, JobId, JobState};
+use anabranch_model::{BreakoutId, JobEvent, JobId, JobState};
 
 use crate::row::{self, id, integer, optional_integer, optional_text, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Cursor, Db, Error, Page, PageRequest, asset};
+use crate::{Cursor, Db, Error, JOB_REMOVE, NewEntry, Page, PageRequest, asset, log};
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,10 @@ impl Db {
                 .execute(&mut tx)
                 .await?;
                 follow(&mut tx, &job, JobEvent::Claim, None, now_ms).await?;
-                taken = Some(find(&mut tx, job.id.as_str()).await?);
+                let now = find(&mut tx, job.id.as_str()).await?;
+                let entry = moved(&mut tx, &now, JobState::Queued).await?;
+                log::append(&mut tx, &entry.detail("attempt", now.attempts).detail("worker", worker), now_ms).await?;
+                taken = Some(now);
             }
         }
         tx.commit().await?;
@@ -220,7 +223,7 @@ impl Db {
 
 /// Makes a job within a transaction, or gives the unfinished one of the same kind and subject.
 pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result<JobRow, Error> {
-    sql::query(
+    let made = sql::query(
         "INSERT INTO jobs (id, kind, subject, arguments, state, priority, attempts_max, next_try_at, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8) ON CONFLICT DO NOTHING",
     )
@@ -238,9 +241,14 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result
         sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
             .bind(new.kind)
             .bind(new.subject.as_str())
-            .fetch_one(conn)
+            .fetch_one(&mut *conn)
             .await?;
-    read(&row)
+    let job = read(&row)?;
+    if made == 1 {
+        let entry = about(conn, "job.queued", &job).await?;
+        log::append(conn, &entry.detail("to", job.state.as_str()), now_ms).await?;
+    }
+    Ok(job)
 }
 
 /// The unfinished job of a kind about a subject.
@@ -293,7 +301,45 @@ pub(crate) async fn settle(
     .bind(job.id.as_str())
     .execute(&mut *conn)
     .await?;
+    let now = JobRow { state, ..job.clone() };
+    let entry = moved(conn, &now, job.state).await?.detail("attempt", job.attempts);
+    let entry = match problem {
+        Some(problem) => entry.detail("problem", problem),
+        None => entry,
+    };
+    log::append(conn, &entry, now_ms).await?;
     follow(conn, job, event, problem, now_ms).await
+}
+
+async fn moved(conn: &mut Conn, job: &JobRow, from: JobState) -> Result<NewEntry, Error> {
+    let word = match job.state {
+        JobState::Queued => "job.queued",
+        JobState::Running => "job.running",
+        JobState::Completed => "job.completed",
+        JobState::Failed => "job.failed",
+        JobState::Cancelled => "job.cancelled",
+    };
+    Ok(about(conn, word, job).await?.detail("from", from.as_str()).detail("to", job.state.as_str()))
+}
+
+/// An entry about a job, with the breakout that it concerns, directly or by a recording.
+async fn about(conn: &mut Conn, word: &'static str, job: &JobRow) -> Result<NewEntry, Error> {
+    let row = sql::query("SELECT breakout_id FROM recordings WHERE id = $1")
+        .bind(job.subject.as_str())
+        .fetch_optional(conn)
+        .await?;
+    let breakout: Option<BreakoutId> = match row {
+        Some(row) => Some(id(&row, "breakout_id")?),
+        None if job.kind == JOB_REMOVE => job.subject.split_once('/').and_then(|(breakout, _)| breakout.parse().ok()),
+        None => None,
+    };
+    let entry = NewEntry::transition(word, "job", job.id.as_str())
+        .detail("job", job.kind.as_str())
+        .detail("about", job.subject.as_str());
+    Ok(match breakout {
+        Some(breakout) => entry.breakout(&breakout),
+        None => entry,
+    })
 }
 
 async fn find(conn: &mut Conn, wanted: &str) -> Result<JobRow, Error> {

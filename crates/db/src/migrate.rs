@@ -37,6 +37,7 @@ const STEPS: &[Step] = steps![
     6 "sessions" "0006_sessions.sql",
     7 "size" "0007_size.sql",
     8 "assets" "0008_assets.sql",
+    9 "standing" "0009_standing.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

@@ -4,7 +4,7 @@ use anabranch_model::{BreakoutId, ViewerSeen};
 
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
-use crate::{Cursor, Db, Error, Page, PageRequest, snapshot};
+use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot};
 
 /// A viewer session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,8 @@ impl Db {
         unsigned(&row, "watching")
     }
 
-    /// Shuts sessions out: edges are told at once. Those that do not exist, or are shut out already, are passed over.
+    /// Shuts sessions out: edges are told at once. Those that do not exist, or are shut out already, are passed over. The log says
+    /// which, unless the breakout keeps nothing of its viewers; then it says how many.
     ///
     /// # Errors
     /// The query fails.
@@ -182,24 +183,30 @@ impl Db {
         now_ms: i64,
     ) -> Result<u64, Error> {
         let mut tx = self.begin().await?;
-        let mut expelled = 0;
+        let mut expelled = Vec::new();
         for session in sessions {
-            expelled += sql::query(
+            let row = sql::query(
                 "UPDATE viewers SET expelled = 1, exited_at = $1, exit_reason = $2
-                 WHERE breakout_id = $3 AND session = $4 AND expelled = 0",
+                 WHERE breakout_id = $3 AND session = $4 AND expelled = 0 RETURNING *",
             )
             .bind(now_ms)
             .bind(reason.as_str())
             .bind(breakout.as_str())
             .bind(session.as_str())
-            .execute(&mut tx)
+            .fetch_optional(&mut tx)
             .await?;
+            if let Some(row) = row {
+                expelled.push(read(&row)?);
+            }
         }
-        if expelled > 0 {
+        if !expelled.is_empty() {
             snapshot::bump(&mut tx).await?;
+            for entry in expulsions(&mut tx, breakout, &expelled, reason).await? {
+                log::append(&mut tx, &entry, now_ms).await?;
+            }
             tx.commit().await?;
         }
-        Ok(expelled)
+        Ok(expelled.len() as u64)
     }
 
     /// Notes that a session has left of its own will.
@@ -282,6 +289,33 @@ impl Db {
         tx.commit().await?;
         Ok(gone)
     }
+}
+
+/// What the log is told of sessions that were shut out.
+async fn expulsions(
+    conn: &mut Conn,
+    breakout: &BreakoutId,
+    expelled: &[ViewerRow],
+    reason: Exit,
+) -> Result<Vec<NewEntry>, Error> {
+    let row = breakout::find(conn, breakout.as_str()).await?;
+    let entry = || {
+        let entry = match reason {
+            Exit::Revoked => NewEntry::activity("viewer.expelled", "breakout", breakout.as_str()),
+            _ => NewEntry::transition("viewer.expelled", "breakout", breakout.as_str()),
+        };
+        breakout::about(entry, &row).detail("reason", reason.as_str())
+    };
+    Ok(match row.content.attendance {
+        Attendance::Full | Attendance::Anonymous => expelled
+            .iter()
+            .map(|viewer| {
+                let entry = entry().detail("session", viewer.session.as_str());
+                if viewer.user.is_empty() { entry } else { entry.detail("user", viewer.user.as_str()) }
+            })
+            .collect(),
+        Attendance::Off => vec![entry().detail("sessions", expelled.len())],
+    })
 }
 
 /// Sessions that are shut out of breakouts that may be watched, by breakout.

@@ -36,8 +36,10 @@ type Soft = (Box<str>, Box<[u8]>);
 /// A CORS policy, ready to be written.
 #[derive(Debug)]
 pub(crate) struct Cors {
-    /// `None` for any.
-    origins: Option<Box<[Box<str>]>>,
+    /// Those that are echoed.
+    named: Box<[Box<str>]>,
+    /// Whether any other may read, too.
+    any: bool,
     /// Lines of a preflight's answer besides the origin's.
     preflight_lines: Box<[u8]>,
     /// Line of answers that are none.
@@ -147,9 +149,15 @@ impl Cors {
         lines.push_str(&format!("access-control-max-age: {}\r\n", policy.max_age_seconds));
         let expose = joined(&policy.expose_headers);
         let expose = if expose.is_empty() { expose } else { format!("access-control-expose-headers: {expose}\r\n") };
-        let origins = policy.allow_origins.iter().map(|origin| origin.as_str().into());
+        let named = policy.allow_origins.iter().filter(|origin| *origin != "*").map(|origin| origin.as_str().into());
         Self {
-            origins: if any(&policy.allow_origins) { None } else { Some(origins.collect()) },
+            // Without credentials the star says all.
+            named: if any(&policy.allow_origins) && !policy.allow_credentials {
+                Box::default()
+            } else {
+                named.collect()
+            },
+            any: any(&policy.allow_origins),
             preflight_lines: lines.into_bytes().into(),
             expose_line: expose.into_bytes().into(),
             any_header,
@@ -177,18 +185,19 @@ impl Cors {
     }
 
     fn write_origin(&self, origin: Option<&str>, head: &mut Head) {
-        match (&self.origins, origin) {
-            (None, Some(origin)) if self.credentials => echo_origin(head, origin),
-            (None, _) => head.lines(b"access-control-allow-origin: *\r\n"),
-            (Some(allowed), Some(origin)) if allowed.iter().any(|one| wild(one.as_bytes(), origin.as_bytes())) => {
-                echo_origin(head, origin);
-            }
-            (Some(_), _) => {}
+        let is_named = |origin: &str| self.named.iter().any(|one| wild(one.as_bytes(), origin.as_bytes()));
+        // A star alone with credentials stands for each origin by name; beside names it is for all others, without credentials.
+        let all_named = self.any && self.credentials && self.named.is_empty();
+        let named = origin.filter(|origin| all_named || is_named(origin));
+        match named {
+            Some(origin) => echo_origin(head, origin),
+            None if self.any => head.lines(b"access-control-allow-origin: *\r\n"),
+            None => {}
         }
-        if self.origins.is_some() || self.credentials {
+        if !self.any || self.credentials {
             head.lines(b"vary: Origin\r\n");
         }
-        if self.credentials {
+        if self.credentials && named.is_some() {
             head.lines(b"access-control-allow-credentials: true\r\n");
         }
     }

@@ -98,6 +98,12 @@ impl Ingest {
         let Self { listener, address, config, mut snapshot, sessions, reports } = self;
         tracing::info!(%address, "rtmp ingest listens");
         snapshot.mark_changed();
+        let begun = Report::Begun { role: "ingest".to_owned(), node: config.node.clone() };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            // No report may come before this one. A reader that is gone is nobody to tell.
+            _ = reports.send(begun) => {}
+        }
         let shared = Arc::new(Shared {
             config,
             snapshot: snapshot.clone(),

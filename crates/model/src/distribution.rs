@@ -346,13 +346,15 @@ pub struct HeaderRule {
 /// CORS answer of a behavior (V60, V61).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorsPolicy {
-    /// `*`, or the origins that are echoed when they ask; `*` may stand for a label, as in `https://*.example.com`.
+    /// `*`, or the origins that are echoed when they ask; `*` may stand for a label, as in `https://*.example.com`. Both with
+    /// `allow_credentials`: the named get credentials, all others `*` without.
     pub allow_origins: Vec<String>,
     /// `*`, or header names.
     pub allow_headers: Vec<String>,
     /// `ALL`, `*`, or methods.
     pub allow_methods: Vec<String>,
-    /// Whether `Access-Control-Allow-Credentials: true` is sent; the asking origin is then echoed, never `*`.
+    /// Whether `Access-Control-Allow-Credentials: true` is sent to origins that are allowed by name, or by a `*` that stands alone:
+    /// they are then echoed.
     pub allow_credentials: bool,
     /// Headers that scripts may read; empty sends none.
     #[serde(default)]

@@ -16,6 +16,13 @@ pub enum Report {
         /// Snapshot version.
         version: u64,
     },
+    /// The node's role begins anew: what it said of inputs before holds no more. The first report of its life.
+    Begun {
+        /// `ingest`.
+        role: String,
+        /// Node name.
+        node: String,
+    },
     /// State of an encoder's connection changed.
     Input {
         /// Channel of the input.
@@ -95,6 +102,8 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
+    const ALL: [Self; 5] = [Self::Silence, Self::NoKeyframes, Self::Bitrate, Self::FrameRate, Self::NotAllowed];
+
     /// The one spelling for rows, API and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -105,6 +114,12 @@ impl AlarmKind {
             Self::FrameRate => "frame_rate",
             Self::NotAllowed => "not_allowed",
         }
+    }
+
+    /// The kind that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 

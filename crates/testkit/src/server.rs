@@ -159,6 +159,18 @@ impl Server {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
+    /// The same, with what it says on standard error meanwhile.
+    ///
+    /// # Panics
+    /// It fails or prints something else.
+    #[must_use]
+    pub fn cli_saying(&self, arguments: &[&str]) -> (Value, String) {
+        let output = self.command(arguments).output().expect("the command line to run");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "anabranch {arguments:?}: {said}\n{}", self.log());
+        (serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), said)
+    }
+
     /// Runs the command line against this server and gives the lines that it prints.
     ///
     /// # Panics

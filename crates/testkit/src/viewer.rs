@@ -96,9 +96,22 @@ impl Viewer {
         self.try_get(url).unwrap_or_else(|| panic!("no answer from {url}"))
     }
 
+    /// Asks as a browser does before a request of a script: OPTIONS.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[must_use]
+    pub fn options(&self, url: &str) -> Fetched {
+        self.ask("OPTIONS", url).unwrap_or_else(|| panic!("no answer from {url}"))
+    }
+
     /// Fetches `url`; nothing when there is no whole answer.
     #[must_use]
     pub fn try_get(&self, url: &str) -> Option<Fetched> {
+        self.ask("GET", url)
+    }
+
+    fn ask(&self, method: &str, url: &str) -> Option<Fetched> {
         let rest = url.strip_prefix("http://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
@@ -106,7 +119,7 @@ impl Viewer {
         let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
         let mut stream = TcpStream::connect(("127.0.0.1", port.parse().ok()?)).ok()?;
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -102,7 +102,9 @@ function inputRow(input: Input, label: string): HTMLElement {
     { class: 'input' },
     h('div', { class: 'card-title' }, h('span', { class: 'label' }, label), h('span', {}, inputWords(input.state))),
     copyRow('Push URL', input.push_url, `${input.id}/url`),
-    copyRow('Stream key', input.stream_key, `${input.id}/key`, input.id),
+    !input.stream_key
+      ? h('p', { class: 'label' }, 'Stream key: shown to tokens with scope manage')
+      : copyRow('Stream key', input.stream_key, `${input.id}/key`, input.id),
   );
 }
 

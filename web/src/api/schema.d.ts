@@ -1535,12 +1535,12 @@ export interface components {
             id: string;
             /** @description Server for encoders that ask for server and stream key apart. */
             push_url: string;
-            /** @description Both as one URL. */
-            push_url_with_key: string;
+            /** @description Both as one URL; null for tokens without scope `manage`. */
+            push_url_with_key?: string | null;
             /** @description What it receives now. */
             state: components["schemas"]["InputNow"];
-            /** @description Secret of the encoder. */
-            stream_key: string;
+            /** @description Secret of the encoder; null for tokens without scope `manage`. */
+            stream_key?: string | null;
         };
         /** @description What an input receives now. */
         InputNow: {

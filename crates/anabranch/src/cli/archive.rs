@@ -1,15 +1,17 @@
 //! Verbs of recordings, jobs, events and accounts.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::breakout::Viewer;
 use super::client::Client;
-use super::{Connection, One, POLL, act, delete, list, output, path, post, set, show};
+use super::wait::{Wait, job_done};
+use super::{Connection, One, act, delete, list, output, path, post, set, show, text};
+
+/// Longest wait for a job when the operator names none, in seconds.
+const JOB_TIMEOUT: u64 = 3600;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecordingVerb {
@@ -34,12 +36,8 @@ pub(crate) enum RecordingVerb {
     Mp4 {
         #[command(flatten)]
         one: One,
-        /// Return when it is done
-        #[arg(long)]
-        wait: bool,
-        /// Longest wait in seconds
-        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-        timeout: u64,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Delete a recording and its media
     Delete(One),
@@ -136,35 +134,17 @@ pub(super) async fn recording(verb: RecordingVerb) -> Result<()> {
         RecordingVerb::PlayUrl { one, viewer } => {
             post(&one.connection, &path(&["recordings", &one.id, "play-url"]), viewer.body()).await
         }
-        RecordingVerb::Mp4 { one, wait, timeout } => mp4(&one, wait.then(|| Duration::from_secs(timeout))).await,
+        RecordingVerb::Mp4 { one, wait } => mp4(&one, wait.or(JOB_TIMEOUT)).await,
         RecordingVerb::Delete(one) => delete(&one, "recordings").await,
     }
 }
 
-async fn mp4(one: &One, wait: Option<Duration>) -> Result<()> {
+async fn mp4(one: &One, wait: Wait) -> Result<()> {
     let client = Client::new(&one.connection)?;
-    let mut job = client.post(&path(&["recordings", &one.id, "mp4"]), json!({})).await?;
-    let id = job["id"].as_str().unwrap_or_default().to_owned();
-    let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
-    let mut told = Value::Null;
-    while let Some(deadline) = deadline {
-        match job["state"].as_str() {
-            Some("QUEUED" | "RUNNING") => {}
-            Some("COMPLETED") | None => break,
-            Some(other) => bail!("job {id} is {other}: {}", job["problem"].as_str().unwrap_or("no reason given")),
-        }
-        if tokio::time::Instant::now() >= deadline {
-            bail!("job {id} is still {}", job["state"].as_str().unwrap_or_default());
-        }
-        if job["progress_percent"] != told {
-            told = job["progress_percent"].clone();
-            output::progress(&one.connection, told.as_f64().unwrap_or(0.0));
-        }
-        tokio::time::sleep(POLL).await;
-        job = client.get(&path(&["jobs", &id])).await?;
-    }
-    output::progress_end(&one.connection);
-    output::object(&one.connection, &job)
+    let job = client.post(&path(&["recordings", &one.id, "mp4"]), json!({})).await?;
+    let id = text(&job, "id");
+    let done = wait.begin(&client).until(&format!("job {id}"), &path(&["jobs", &id]), job, job_done).await?;
+    output::object(&one.connection, &done)
 }
 
 pub(super) async fn job(verb: JobVerb) -> Result<()> {

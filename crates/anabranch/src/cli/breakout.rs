@@ -1,14 +1,13 @@
 //! Verbs of breakouts.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Connection, One, POLL, act, delete, list, output, patch, path, post, set, show};
+use super::wait::{Wait, breakout_ended, breakout_runs, channel_rests};
+use super::{Connection, One, act, delete, list, output, patch, path, post, set, show, text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakoutVerb {
@@ -41,15 +40,16 @@ pub(crate) enum BreakoutVerb {
     Start {
         #[command(flatten)]
         one: One,
-        /// Return when it is RUNNING
-        #[arg(long)]
-        wait: bool,
-        /// Longest wait in seconds
-        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-        timeout: u64,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// End a breakout
-    Stop(One),
+    Stop {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Take back a start that has not completed
     Abort(One),
     /// Make a completed breakout ready for another session
@@ -193,8 +193,8 @@ pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
             content.add_to(&mut body);
             patch(&one.connection, &path(&["breakouts", &one.id]), body).await
         }
-        BreakoutVerb::Start { one, wait, timeout } => start(&one, wait.then(|| Duration::from_secs(timeout))).await,
-        BreakoutVerb::Stop(one) => act(&one, "breakouts", "stop").await,
+        BreakoutVerb::Start { one, wait } => start(&one, &wait).await,
+        BreakoutVerb::Stop { one, wait } => stop(&one, &wait).await,
         BreakoutVerb::Abort(one) => act(&one, "breakouts", "abort").await,
         BreakoutVerb::Reset(one) => act(&one, "breakouts", "reset").await,
         BreakoutVerb::Curtain { one, curtain } => {
@@ -217,22 +217,29 @@ pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
     }
 }
 
-async fn start(one: &One, wait: Option<Duration>) -> Result<()> {
+async fn start(one: &One, wait: &Wait) -> Result<()> {
     let client = Client::new(&one.connection)?;
-    let mut breakout = client.post(&path(&["breakouts", &one.id, "start"]), json!({})).await?;
-    let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
-    while let Some(deadline) = deadline {
-        match breakout["state"].as_str() {
-            Some("STARTING") => {}
-            Some("RUNNING") | None => break,
-            Some(other) => bail!("breakout {} went to {other} instead of RUNNING", one.id),
-        }
-        if tokio::time::Instant::now() >= deadline {
-            let problem = breakout["problem"].as_str().unwrap_or("channel or distribution are not ready");
-            bail!("breakout {} is still STARTING: {problem}", one.id);
-        }
-        tokio::time::sleep(POLL).await;
-        breakout = client.get(&path(&["breakouts", &one.id])).await?;
+    let breakout = client.post(&path(&["breakouts", &one.id, "start"]), json!({})).await?;
+    let id = text(&breakout, "id");
+    let subject = format!("breakout {id}");
+    let done = wait.begin(&client).until(&subject, &path(&["breakouts", &id]), breakout, breakout_runs).await?;
+    output::object(&one.connection, &done)
+}
+
+/// Stops it; who waits has its playlists closed, and its channel at rest unless that is wanted without a breakout.
+async fn stop(one: &One, wait: &Wait) -> Result<()> {
+    let client = Client::new(&one.connection)?;
+    let breakout = client.post(&path(&["breakouts", &one.id, "stop"]), json!({})).await?;
+    let id = text(&breakout, "id");
+    let mut waiting = wait.begin(&client);
+    let subject = format!("breakout {id}");
+    let done = waiting.until(&subject, &path(&["breakouts", &id]), breakout, breakout_ended).await?;
+    if wait.waits()
+        && let Some(id) = done["channel"].as_str()
+    {
+        let address = path(&["channels", id]);
+        let channel = client.get(&address).await?;
+        waiting.until(&format!("channel {id}"), &address, channel, channel_rests).await?;
     }
-    output::object(&one.connection, &breakout)
+    output::object(&one.connection, &done)
 }

@@ -4,8 +4,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::delivery::Deletion;
-use super::{Connection, One, act, list, output, patch, path, post, set, show};
+use super::client::Client;
+use super::delivery::{self, Deletion};
+use super::wait::{Stage, Wait, channel_made, channel_rests, channel_runs};
+use super::{Connection, One, list, output, patch, path, post, set, text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChannelVerb {
@@ -32,6 +34,8 @@ pub(crate) enum ChannelVerb {
         /// Say what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        wait: Wait,
         #[command(flatten)]
         connection: Connection,
     },
@@ -67,9 +71,19 @@ pub(crate) enum ChannelVerb {
         input: String,
     },
     /// Start a channel, whether or not a breakout needs it
-    Start(One),
+    Start {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Stop a channel
-    Stop(One),
+    Stop {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Delete a channel that does not run, with its distribution; recordings stay
     Delete {
         #[command(flatten)]
@@ -78,7 +92,12 @@ pub(crate) enum ChannelVerb {
         deletion: Deletion,
     },
     /// Make a distribution for a channel that has none
-    CreateDistribution(One),
+    CreateDistribution {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        wait: Wait,
+    },
 }
 
 /// How one of two inputs is chosen.
@@ -120,7 +139,18 @@ impl Failover {
 
 pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
     match verb {
-        ChannelVerb::Create { name, description, segment, window, inputs, failover, allow, dry_run, connection } => {
+        ChannelVerb::Create {
+            name,
+            description,
+            segment,
+            window,
+            inputs,
+            failover,
+            allow,
+            dry_run,
+            wait,
+            connection,
+        } => {
             let mut body = json!({ "name": name });
             set(&mut body, "description", description.map(Value::from));
             set(&mut body, "segment_target_seconds", segment.map(Value::from));
@@ -128,10 +158,21 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
             set(&mut body, "inputs", inputs.map(Value::from));
             set(&mut body, "failover", failover.body());
             set(&mut body, "ingest_allow", (!allow.is_empty()).then(|| allow.into()));
-            post(&connection, if dry_run { "/v1/channels?dry_run=true" } else { "/v1/channels" }, body).await
+            if dry_run {
+                return post(&connection, "/v1/channels?dry_run=true", body).await;
+            }
+            let client = Client::new(&connection)?;
+            let made = client.post("/v1/channels", body).await?;
+            finished(&connection, &client, made, &wait, channel_made).await
         }
         ChannelVerb::List(connection) => list(&connection, "/v1/channels", output::CHANNELS).await,
-        ChannelVerb::Show(one) => show(&one, "channels").await,
+        ChannelVerb::Show(one) => {
+            let channel = Client::new(&one.connection)?.get(&path(&["channels", &one.id])).await?;
+            if channel["inputs"].as_array().into_iter().flatten().any(|input| input["stream_key"].is_null()) {
+                output::remark("stream keys are not shown: they need a token with scope manage");
+            }
+            output::object(&one.connection, &channel)
+        }
         ChannelVerb::Update { one, name, description, failover, allow, allow_all } => {
             let mut body = json!({});
             set(&mut body, "name", name.map(Value::from));
@@ -143,9 +184,31 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
         ChannelVerb::Switch { one, input } => {
             post(&one.connection, &path(&["channels", &one.id, "switch"]), json!({ "input": input })).await
         }
-        ChannelVerb::Start(one) => act(&one, "channels", "start").await,
-        ChannelVerb::Stop(one) => act(&one, "channels", "stop").await,
+        ChannelVerb::Start { one, wait } => moved(&one, "start", &wait, channel_runs).await,
+        ChannelVerb::Stop { one, wait } => moved(&one, "stop", &wait, channel_rests).await,
         ChannelVerb::Delete { one, deletion } => deletion.delete(&one, "channels", None).await,
-        ChannelVerb::CreateDistribution(one) => act(&one, "channels", "distribution").await,
+        ChannelVerb::CreateDistribution { one, wait } => {
+            let client = Client::new(&one.connection)?;
+            let made = client.post(&path(&["channels", &one.id, "distribution"]), json!({})).await?;
+            delivery::deployed(&one.connection, &client, made, &wait).await
+        }
     }
+}
+
+async fn moved(one: &One, verb: &str, wait: &Wait, judge: fn(&Value) -> Stage) -> Result<()> {
+    let client = Client::new(&one.connection)?;
+    let channel = client.post(&path(&["channels", &one.id, verb]), json!({})).await?;
+    finished(&one.connection, &client, channel, wait, judge).await
+}
+
+async fn finished(
+    connection: &Connection,
+    client: &Client,
+    channel: Value,
+    wait: &Wait,
+    judge: fn(&Value) -> Stage,
+) -> Result<()> {
+    let id = text(&channel, "id");
+    let done = wait.begin(client).until(&format!("channel {id}"), &path(&["channels", &id]), channel, judge).await?;
+    output::object(connection, &done)
 }

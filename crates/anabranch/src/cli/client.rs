@@ -50,6 +50,15 @@ impl Client {
         self.call(Method::GET, path, None, None).await
     }
 
+    /// The same; nothing when there is none.
+    pub(super) async fn find(&self, path: &str) -> Result<Option<Value>> {
+        match self.exchange(Method::GET, path, None, None).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, value) if status.is_success() => Ok(Some(value)),
+            (status, value) => Err(self.refusal(status, &value)),
+        }
+    }
+
     /// An event stream behind the sequence `after`, or from now on.
     pub(super) async fn stream(&self, path: &str, after: Option<u64>) -> Result<reqwest::Response> {
         let http = reqwest::Client::builder().connect_timeout(TIMEOUT).read_timeout(SILENCE).no_proxy().build()?;
@@ -105,6 +114,17 @@ impl Client {
         body: Option<Value>,
         etag: Option<&str>,
     ) -> Result<Value> {
+        let (status, value) = self.exchange(method, path, body, etag).await?;
+        if status.is_success() { Ok(value) } else { Err(self.refusal(status, &value)) }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        etag: Option<&str>,
+    ) -> Result<(StatusCode, Value)> {
         let url = format!("{}{path}", self.server);
         let mut request = self.http.request(method, &url);
         if let Some(token) = &self.token {
@@ -124,10 +144,7 @@ impl Client {
             Err(_) if text.is_empty() && status.is_success() => Value::Null,
             Err(_) => return Err(self.not_the_api(status)),
         };
-        if status.is_success() {
-            return Ok(value);
-        }
-        Err(self.refusal(status, &value))
+        Ok((status, value))
     }
 
     /// Of the chain of causes only the last one tells the operator something.

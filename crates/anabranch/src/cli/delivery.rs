@@ -1,15 +1,15 @@
 //! Verbs of distributions, invalidations, keys and key groups.
 
 use std::io::Read as _;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Connection, One, POLL, act, delete, list, node, output, path, post, set, show};
+use super::wait::{self, Wait};
+use super::{Connection, One, act, delete, list, node, output, path, post, set, show, text};
 
 /// Largest file that is read; the API takes no more.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -60,7 +60,12 @@ pub(crate) enum DistributionVerb {
         deletion: Deletion,
     },
     /// Disable a distribution and take it from its channel
-    Detach(One),
+    Detach {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Enable a distribution and give it to a channel that has none
     Attach {
         #[command(flatten)]
@@ -92,13 +97,32 @@ pub(crate) struct Deletion {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 impl Deletion {
     pub(super) async fn delete(&self, one: &One, noun: &str, etag: Option<&str>) -> Result<()> {
+        let client = Client::new(&one.connection)?;
         let address = format!("{}?force={}&dry_run={}", path(&[noun, &one.id]), self.force, self.dry_run);
-        let answer = Client::new(&one.connection)?.call(Method::DELETE, &address, None, etag).await?;
-        if self.dry_run { output::object(&one.connection, &answer) } else { Ok(()) }
+        // A name may soon be another's: what is awaited is asked for by id.
+        let waits = self.wait.waits() && !self.dry_run;
+        let found = if waits { client.get(&path(&[noun, &one.id])).await? } else { Value::Null };
+        let answer = client.call(Method::DELETE, &address, None, etag).await?;
+        if self.dry_run {
+            return output::object(&one.connection, &answer);
+        }
+        if waits {
+            let mut waiting = self.wait.begin(&client);
+            let id = text(&found, "id");
+            let subject = format!("{} {id}", noun.trim_end_matches('s'));
+            waiting.until_gone(&subject, &path(&[noun, &id])).await?;
+            // A channel takes its distribution with it, which goes by itself afterwards.
+            if let Some(id) = found["distribution"]["id"].as_str() {
+                waiting.until_gone(&format!("distribution {id}"), &path(&["distributions", id])).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -108,17 +132,6 @@ pub(crate) struct ConfigFile {
     /// DistributionConfig as JSON, as the AWS CLI's --distribution-config takes it; `-` for standard input
     #[arg(long = "config", value_name = "FILE")]
     file: String,
-}
-
-/// Whether the command returns before edges have confirmed.
-#[derive(Debug, Args)]
-pub(crate) struct Wait {
-    /// Return when every edge acts by it
-    #[arg(long)]
-    wait: bool,
-    /// Longest wait in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -252,7 +265,11 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
         DistributionVerb::Delete { one, if_match, deletion } => {
             deletion.delete(&one, "distributions", if_match.as_deref()).await
         }
-        DistributionVerb::Detach(one) => act(&one, "distributions", "detach").await,
+        DistributionVerb::Detach { one, wait } => {
+            let client = Client::new(&one.connection)?;
+            let detached = client.post(&path(&["distributions", &one.id, "detach"]), json!({})).await?;
+            deployed(&one.connection, &client, detached, &wait).await
+        }
         DistributionVerb::Attach { one, channel, wait } => {
             let client = Client::new(&one.connection)?;
             let address = path(&["distributions", &one.id, "attach"]);
@@ -275,7 +292,8 @@ pub(super) async fn invalidation(verb: InvalidationVerb) -> Result<()> {
             let made = client.post(&path(&["distributions", &distribution, "invalidations"]), body).await?;
             let id = text(&made, "id");
             let address = path(&["distributions", &distribution, "invalidations", &id]);
-            let done = wait.until(&client, &address, made, "Completed", &format!("invalidation {id}")).await?;
+            let subject = format!("invalidation {id}");
+            let done = wait.begin(&client).until(&subject, &address, made, wait::invalidated).await?;
             output::object(&connection, &done)
         }
         InvalidationVerb::List { distribution, connection } => {
@@ -324,34 +342,12 @@ pub(super) async fn key_group(verb: KeyGroupVerb) -> Result<()> {
     }
 }
 
-async fn deployed(connection: &Connection, client: &Client, distribution: Value, wait: &Wait) -> Result<()> {
+/// Prints a distribution, when every edge serves by it if somebody waits for that.
+pub(super) async fn deployed(connection: &Connection, client: &Client, distribution: Value, wait: &Wait) -> Result<()> {
     let id = text(&distribution, "id");
-    let address = path(&["distributions", &id]);
-    let done = wait.until(client, &address, distribution, "Deployed", &format!("distribution {id}")).await?;
+    let (subject, address) = (format!("distribution {id}"), path(&["distributions", &id]));
+    let done = wait.begin(client).until(&subject, &address, distribution, wait::deployed).await?;
     output::object(connection, &done)
-}
-
-impl Wait {
-    /// `value` as soon as its status is `wanted`, asked again at `address`; at once when nobody waits.
-    async fn until(
-        &self,
-        client: &Client,
-        address: &str,
-        mut value: Value,
-        wanted: &str,
-        subject: &str,
-    ) -> Result<Value> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.timeout);
-        while self.wait && value["status"] != wanted {
-            if tokio::time::Instant::now() >= deadline {
-                let waits = value["waiting_for"].as_str().unwrap_or("waiting for edges to confirm");
-                bail!("{subject} is still {} after {} s: {waits}", text(&value, "status"), self.timeout);
-            }
-            tokio::time::sleep(POLL).await;
-            value = client.get(address).await?;
-        }
-        Ok(value)
-    }
 }
 
 impl ConfigFile {
@@ -387,10 +383,6 @@ fn read(file: &str) -> Result<Vec<u8>> {
     done.with_context(|| format!("cannot read {file}"))?;
     ensure!(bytes.len() as u64 <= FILE_MAX_BYTES, "a file has at most {FILE_MAX_BYTES} bytes: {file}");
     Ok(bytes)
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ mod events;
 mod follow;
 mod node;
 mod output;
-
-use std::time::Duration;
+mod wait;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -22,9 +21,6 @@ use channel::ChannelVerb;
 use client::Client;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain, line};
-
-/// Time between two looks at a state that is awaited.
-const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -248,6 +244,10 @@ fn set(body: &mut Value, key: &str, value: Option<Value>) {
     if let (Some(object), Some(value)) = (body.as_object_mut(), value) {
         object.insert(key.to_owned(), value);
     }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
 }
 
 /// `/v1/` and the parts, escaped, since names may hold any character.

@@ -145,19 +145,14 @@ pub(crate) fn announce_first_token(token: &str) {
     println!("admin token (shown once, keep it): {token}");
 }
 
-/// Shows how far something is, on a terminal only.
-pub(super) fn progress(connection: &Connection, percent: f64) {
-    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
-        let filled = (percent / 5.0).clamp(0.0, 20.0) as usize;
-        eprint!("\r[{}{}] {percent:>5.1} %", "#".repeat(filled), " ".repeat(20 - filled));
-    }
+/// Whether complaints and progress go to a terminal.
+pub(super) fn has_terminal() -> bool {
+    std::io::stderr().is_terminal()
 }
 
-/// Leaves the line of [`progress`].
-pub(super) fn progress_end(connection: &Connection) {
-    if chosen(connection) == Output::Table && std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
+/// Puts a text in the place of the terminal's last line; it stays until the next.
+pub(super) fn transient(text: &str) {
+    eprint!("\r\x1b[K{text}");
 }
 
 /// Prints an entry of the log: a line of text, or of JSON.
@@ -201,6 +196,11 @@ fn human(entry: &Value, colours: bool) -> String {
         line.push_str(&format!("  {}{}", paint("2", &format!("{key}=")), one_line(value)));
     }
     line
+}
+
+/// A text that stays on its line and steers no terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect()
 }
 
 fn one_line(value: &Value) -> String {

@@ -13,6 +13,7 @@ mod cors;
 mod security;
 
 pub(crate) use cors::CorsConfig;
+pub use cors::ViewerOrigins;
 use security::SecurityHeaders;
 
 /// Headers of answers that policies may neither set nor remove: they frame the message or are the edge's own.

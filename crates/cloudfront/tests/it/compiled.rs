@@ -1,6 +1,6 @@
 //! What edges are told.
 
-use anabranch_cloudfront::DistributionConfig;
+use anabranch_cloudfront::{DistributionConfig, ViewerOrigins};
 use anabranch_model::{
     AllowedMethods, BucketOrigin, CachePolicy, CorsPolicy, Encodings, ErrorPage, ErrorResponse, HeaderRule, HttpOrigin,
     Origin, OriginGroup, OriginProtocol, OriginRequestPolicy, OriginTimeouts, ResponseHeadersPolicy, Selection,
@@ -17,7 +17,8 @@ fn words(words: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_channels_own_distribution() {
-    let config = DistributionConfig::live("r9", &"c1".parse().unwrap(), &"g1".parse().unwrap());
+    let config =
+        DistributionConfig::live("r9", &"c1".parse().unwrap(), &"g1".parse().unwrap(), &ViewerOrigins::default());
     assert_eq!(config, parse(&config.to_json()).unwrap());
     assert_eq!(config.caller_reference(), "r9");
     assert_eq!(config.live_channels().collect::<Vec<_>>(), ["c1".parse().unwrap()]);
@@ -50,6 +51,33 @@ fn a_channels_own_distribution() {
         assert_eq!(behavior.response_headers, headers);
     }
     assert!(config.compile(&"E1".parse().unwrap(), "no host").is_err());
+}
+
+#[test]
+fn pages_that_play_with_cookies_are_named_beside_all_others() {
+    let given = ["https://App.Example.com:443", "http://localhost:3000", "https://app.example.com"].map(str::to_owned);
+    let viewers = ViewerOrigins::parse(&given).unwrap();
+    assert!(viewers.has("https://app.example.com") && !viewers.has("https://other.example.com"));
+    let group = "g1".parse().unwrap();
+    let live = DistributionConfig::live("r", &"c1".parse().unwrap(), &group, &viewers);
+    for config in [live, DistributionConfig::library("r", &group, &viewers)] {
+        assert_eq!(config, parse(&config.to_json()).unwrap());
+        assert!(config.answers_with_credentials(&viewers));
+        let more = ViewerOrigins::parse(&["https://more.example.com".to_owned()]).unwrap();
+        assert!(!config.answers_with_credentials(&more));
+        let spec = config.compile(&"E1".parse().unwrap(), "d1.example.com").unwrap();
+        for behavior in spec.behaviors.iter().chain([&spec.default_behavior]) {
+            let cors = behavior.response_headers.cors.as_ref().unwrap();
+            assert_eq!(cors.allow_origins, words(&["https://app.example.com", "http://localhost:3000", "*"]));
+            assert!(cors.allow_credentials && cors.overrides);
+        }
+    }
+    for text in ["*", "app.example.com", "https://*.example.com", "https://a.test/", "https://a.test:x", "ftp://a.test"]
+    {
+        let error = ViewerOrigins::parse(&[text.to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("viewer_origins") && error.contains(text), "{error}");
+    }
+    assert!(ViewerOrigins::parse(&vec!["https://a.test".to_owned(); 100]).is_err());
 }
 
 #[test]

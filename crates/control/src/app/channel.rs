@@ -101,6 +101,15 @@ impl FailoverPatch {
     }
 }
 
+/// Whether an answer has stream keys: who has one can push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamKeys {
+    /// For those who may change channels.
+    Shown,
+    /// For all others.
+    Hidden,
+}
+
 /// How something is deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +134,7 @@ impl App {
         let row = self.db.channel_create(&new, self.clock.now_ms()).await?.into_inner();
         self.changed();
         self.operation_rests(row.id.as_str()).await?;
-        self.channel_show(row.id.as_str()).await
+        self.channel_show(row.id.as_str(), StreamKeys::Shown).await
     }
 
     /// What [`Self::channel_create`] would do.
@@ -165,7 +174,7 @@ impl App {
         })
     }
 
-    pub(crate) async fn channel_list(&self, query: &PageQuery) -> Result<List<Channel>, Error> {
+    pub(crate) async fn channel_list(&self, query: &PageQuery, keys: StreamKeys) -> Result<List<Channel>, Error> {
         let page = self.db.channel_page(&query.request()?).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let mut operations = self.operations_now(&ids).await?;
@@ -175,13 +184,13 @@ impl App {
             let operation = operations.remove(row.id.as_str());
             let inputs = inputs.remove(&row.id).unwrap_or_default();
             let distribution = distributions.remove(&row.id);
-            self.channel_view(row, operation, inputs, distribution)
+            self.channel_view(row, operation, inputs, distribution, keys)
         }))
     }
 
-    pub(crate) async fn channel_show(&self, wanted: &str) -> Result<Channel, Error> {
+    pub(crate) async fn channel_show(&self, wanted: &str, keys: StreamKeys) -> Result<Channel, Error> {
         let row = self.db.channel_find(wanted).await?;
-        self.channel_shown(row).await
+        self.channel_shown(row, keys).await
     }
 
     /// Changes what is named and leaves the rest.
@@ -196,11 +205,16 @@ impl App {
         };
         let row = self.db.channel_update(before.id.as_str(), &change, self.clock.now_ms()).await?;
         self.changed();
-        self.channel_shown(row).await
+        self.channel_shown(row, StreamKeys::Shown).await
     }
 
     /// Puts another input in use (V93).
-    pub(crate) async fn channel_switch(&self, wanted: &str, request: &InputSwitch) -> Result<Channel, Error> {
+    pub(crate) async fn channel_switch(
+        &self,
+        wanted: &str,
+        request: &InputSwitch,
+        keys: StreamKeys,
+    ) -> Result<Channel, Error> {
         let channel = self.db.channel_find(wanted).await?;
         let inputs = self.db.channel_inputs(&channel.id).await?;
         let by_number = request.input.parse::<usize>().ok().and_then(|number| inputs.get(number.checked_sub(1)?));
@@ -212,15 +226,15 @@ impl App {
         let row = self.db.channel_choose(channel.id.as_str(), input.id.as_str(), self.clock.now_ms()).await?;
         tracing::info!(channel.id = %row.id, input.id = %input.id, "input chosen");
         self.changed();
-        self.channel_shown(row).await
+        self.channel_shown(row, keys).await
     }
 
-    pub(crate) async fn channel_start(&self, wanted: &str) -> Result<Channel, Error> {
-        self.channel_wish(wanted, Wish::Run).await
+    pub(crate) async fn channel_start(&self, wanted: &str, keys: StreamKeys) -> Result<Channel, Error> {
+        self.channel_wish(wanted, Wish::Run, keys).await
     }
 
-    pub(crate) async fn channel_stop(&self, wanted: &str) -> Result<Channel, Error> {
-        self.channel_wish(wanted, Wish::Rest).await
+    pub(crate) async fn channel_stop(&self, wanted: &str, keys: StreamKeys) -> Result<Channel, Error> {
+        self.channel_wish(wanted, Wish::Rest, keys).await
     }
 
     /// Wants a channel gone, with its distribution and breakouts (V40, V45).
@@ -244,17 +258,17 @@ impl App {
         Ok(planned(CHANNEL_DELETE, also))
     }
 
-    async fn channel_wish(&self, wanted: &str, wish: Wish) -> Result<Channel, Error> {
+    async fn channel_wish(&self, wanted: &str, wish: Wish, keys: StreamKeys) -> Result<Channel, Error> {
         let row = self.db.channel_wish(wanted, wish, self.clock.now_ms()).await?;
         self.changed();
-        self.channel_shown(row).await
+        self.channel_shown(row, keys).await
     }
 
-    async fn channel_shown(&self, row: ChannelRow) -> Result<Channel, Error> {
+    async fn channel_shown(&self, row: ChannelRow, keys: StreamKeys) -> Result<Channel, Error> {
         let operation = self.operation_now(row.id.as_str()).await?;
         let inputs = self.db.channel_inputs(&row.id).await?;
         let distribution = self.db.distributions_of(&[row.id.as_str()]).await?.remove(&row.id);
-        Ok(self.channel_view(row, operation, inputs, distribution))
+        Ok(self.channel_view(row, operation, inputs, distribution, keys))
     }
 
     fn channel_view(
@@ -263,6 +277,7 @@ impl App {
         operation: Option<OperationNow>,
         inputs: Vec<InputRow>,
         distribution: Option<anabranch_db::ChannelDistribution>,
+        keys: StreamKeys,
     ) -> Channel {
         let active = self.observed.active_input(&row.id);
         Channel {
@@ -275,7 +290,7 @@ impl App {
                 reason: active.map(|(_, reason)| reason),
             },
             ingest_allow: row.ingest_allow,
-            inputs: inputs.into_iter().map(|input| self.input_view(input)).collect(),
+            inputs: inputs.into_iter().map(|input| self.input_view(input, keys)).collect(),
             distribution: distribution.map(|distribution| ChannelDistribution {
                 id: distribution.id.into(),
                 domain_name: distribution.domain_name,
@@ -297,7 +312,7 @@ impl App {
         }
     }
 
-    fn input_view(&self, row: InputRow) -> Input {
+    fn input_view(&self, row: InputRow, keys: StreamKeys) -> Input {
         let push_url = self.config.rtmp_public.trim_end_matches('/');
         let state = match self.observed.input(&row.id) {
             InputState::Disconnected => InputNow { connected: false, remote: None, encoder: None, bitrate_bps: None },
@@ -305,11 +320,12 @@ impl App {
                 InputNow { connected: true, remote: Some(remote), encoder: Some(encoder), bitrate_bps: Some(bitrate) }
             }
         };
+        let stream_key = (keys == StreamKeys::Shown).then_some(row.stream_key);
         Input {
-            push_url_with_key: format!("{push_url}/{}", row.stream_key),
+            push_url_with_key: stream_key.as_ref().map(|key| format!("{push_url}/{key}")),
             push_url: push_url.to_owned(),
             id: row.id.into(),
-            stream_key: row.stream_key,
+            stream_key,
             state,
         }
     }

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use anabranch_cloudfront::DistributionConfig;
+use anabranch_cloudfront::{DistributionConfig, ViewerOrigins};
 use anabranch_db::{Db, DistributionContent, DistributionRow};
 use anabranch_model::{DistributionId, KeyGroupId, PriceClass};
 
 use super::{App, Error};
 
 /// Fills in the configurations that a version which kept none has left to be guessed.
-pub(super) async fn fill(db: &Db, default: &KeyGroupId) -> Result<(), anabranch_db::Error> {
+pub(super) async fn fill(db: &Db, default: &KeyGroupId, viewers: &ViewerOrigins) -> Result<(), anabranch_db::Error> {
     for id in db.local_distributions_empty().await? {
         let row = db.distribution_find(id.as_str()).await?;
         let Some(channel) = &row.channel else { continue };
         let group = row.key_groups.first().unwrap_or(default);
-        let mut config = DistributionConfig::live(&row.caller_reference, channel, group).to_json();
+        let mut config = DistributionConfig::live(&row.caller_reference, channel, group, viewers).to_json();
         config["PriceClass"] = row.price_class.clone().into();
         config["Enabled"] = row.enabled.into();
         db.local_distribution_fill(&id, &config.to_string()).await?;
@@ -26,7 +26,9 @@ pub(super) async fn fill(db: &Db, default: &KeyGroupId) -> Result<(), anabranch_
 pub(crate) fn config_of(row: &DistributionRow) -> Result<DistributionConfig, Error> {
     match (&row.config, &row.channel, row.key_groups.first()) {
         (Some(config), _, _) => Ok(DistributionConfig::parse(config.as_bytes())?),
-        (None, Some(channel), Some(group)) => Ok(DistributionConfig::live(&row.caller_reference, channel, group)),
+        (None, Some(channel), Some(group)) => {
+            Ok(DistributionConfig::live(&row.caller_reference, channel, group, &ViewerOrigins::default()))
+        }
         (None, _, _) => Err(Error::Conflict(format!("distribution {} has no configuration", row.id))),
     }
 }

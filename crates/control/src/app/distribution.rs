@@ -235,7 +235,7 @@ impl App {
     /// The distribution that a channel is made with (V30 to V33).
     pub(crate) fn channel_distribution(&self, channel: &ChannelId) -> Result<NewDistribution, Error> {
         let id = DistributionId::random();
-        let config = DistributionConfig::live(id.as_str(), channel, &self.key_group);
+        let config = DistributionConfig::live(id.as_str(), channel, &self.key_group, &self.viewers);
         Ok(NewDistribution {
             domain_name: self.domain_name(&id),
             content: self.distribution_content(&config, &id)?,
@@ -268,7 +268,8 @@ impl App {
         }
         // The one origin is another channel's: behaviors name it by an id that stays.
         let name = json["Origins"]["Items"][0]["Id"].clone();
-        let fresh = DistributionConfig::live(config.caller_reference(), channel, &self.key_group).to_json();
+        let fresh =
+            DistributionConfig::live(config.caller_reference(), channel, &self.key_group, &self.viewers).to_json();
         json["Origins"] = fresh["Origins"].clone();
         json["Origins"]["Items"][0]["Id"] = name;
         Ok(DistributionConfig::parse(json.to_string().as_bytes())?)

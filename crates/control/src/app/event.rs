@@ -58,6 +58,7 @@ impl App {
     ) -> Result<Account, Error> {
         let new = NewAccount { id: AccountId::random(), name: names::name(&request.name)?, idempotency };
         let row = self.db.account_create(&new, self.clock.now_ms()).await?.into_inner();
+        self.log_wake.notify_one();
         Ok(account(row))
     }
 
@@ -76,7 +77,9 @@ impl App {
                 "the default account cannot be deleted: events without another belong to it".into(),
             ));
         }
-        Ok(self.db.account_delete(row.id.as_str()).await?)
+        self.db.account_delete(row.id.as_str(), self.clock.now_ms()).await?;
+        self.log_wake.notify_one();
+        Ok(())
     }
 
     /// Makes an event, or answers the one of an earlier, equal request.
@@ -88,6 +91,7 @@ impl App {
         let account = request.account.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
         let new = NewEvent { id: EventId::random(), account, content: request.content()?, idempotency };
         let row = self.db.event_create(&new, self.clock.now_ms()).await?.into_inner();
+        self.log_wake.notify_one();
         Ok(event(row))
     }
 
@@ -96,6 +100,7 @@ impl App {
             return Err(Error::invalid("account", "an event keeps its account"));
         }
         let row = self.db.event_update(wanted, &request.content()?, self.clock.now_ms()).await?;
+        self.log_wake.notify_one();
         Ok(event(row))
     }
 
@@ -108,7 +113,9 @@ impl App {
     }
 
     pub(crate) async fn event_delete(&self, wanted: &str) -> Result<(), Error> {
-        Ok(self.db.event_delete(wanted).await?)
+        self.db.event_delete(wanted, self.clock.now_ms()).await?;
+        self.log_wake.notify_one();
+        Ok(())
     }
 }
 

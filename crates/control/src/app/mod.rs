@@ -28,7 +28,7 @@ pub(crate) mod work;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_cloudfront::DistributionConfig;
+use anabranch_cloudfront::{DistributionConfig, ViewerOrigins};
 use anabranch_db::{Db, NewDistribution};
 use anabranch_model::{DistributionId, KeyGroupId};
 use anabranch_net::SharedClock;
@@ -45,7 +45,7 @@ use crate::webhook::Sender;
 use crate::{BuildError, Config, MediaConfig};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
-pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch};
+pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Error, chain};
@@ -60,7 +60,7 @@ pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{
-    Admission, ApiTokens, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
+    Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
 };
 pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
@@ -107,6 +107,8 @@ pub(crate) struct App {
     pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
     key_group: KeyGroupId,
+    /// Pages that play with cookies.
+    pub(crate) viewers: ViewerOrigins,
     /// The distribution that recordings and the media library share.
     pub(crate) shared: DistributionId,
 }
@@ -119,6 +121,7 @@ pub(crate) async fn start(
     clock: SharedClock,
 ) -> Result<(App, Option<String>), BuildError> {
     let now_ms = clock.now_ms();
+    let viewers = ViewerOrigins::parse(&config.viewer_origins)?;
     let (tokens, first_token) = token::prepare(&db, config.admin_token.as_deref(), now_ms).await?;
     let key_group = db.key_group_ensure(DEFAULT_KEY_GROUP, now_ms).await?.id;
     let signs = db.keys_of_group(&key_group).await?.iter().any(|key| key.private_pem.is_some());
@@ -127,8 +130,8 @@ pub(crate) async fn start(
     }
     db.account_ensure(DEFAULT_ACCOUNT, now_ms).await?;
     demand::prepare(&db, &media, now_ms).await.map_err(BuildError::Buckets)?;
-    let shared = shared(&config, &db, &key_group, now_ms).await?;
-    content::fill(&db, &key_group).await?;
+    let shared = shared(&config, &db, &key_group, &viewers, now_ms).await?;
+    content::fill(&db, &key_group, &viewers).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
     let observed = Arc::new(Observed::default());
     // Nodes that were there before count as there until they have been silent for long.
@@ -155,6 +158,7 @@ pub(crate) async fn start(
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
         key_group,
+        viewers,
         shared,
         tokens,
         log_newest,
@@ -169,12 +173,25 @@ pub(crate) async fn start(
 }
 
 /// The distribution that recordings and the media library share, made if there is none (V70).
-async fn shared(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Result<DistributionId, BuildError> {
+async fn shared(
+    config: &Config,
+    db: &Db,
+    group: &KeyGroupId,
+    viewers: &ViewerOrigins,
+    now_ms: i64,
+) -> Result<DistributionId, BuildError> {
     if let Some(row) = db.distribution_by_reference(LIBRARY_REFERENCE).await? {
+        // Its configuration is the operator's since it was made: it is not changed behind their back.
+        if config_of(&row).is_ok_and(|known| !known.answers_with_credentials(viewers)) {
+            tracing::warn!(
+                distribution.id = %row.id,
+                "the distribution of recordings does not name every origin of api.viewer_origins with credentials: update it"
+            );
+        }
         return Ok(row.id);
     }
     let id = DistributionId::random();
-    let content = DistributionConfig::library(LIBRARY_REFERENCE, group);
+    let content = DistributionConfig::library(LIBRARY_REFERENCE, group, viewers);
     let new = NewDistribution {
         domain_name: format!("{}.{}", id.as_str().to_ascii_lowercase(), config.domain_suffix),
         content: content::of(&content),

@@ -59,6 +59,7 @@ impl App {
     pub(crate) async fn recording_mp4(&self, wanted: &str) -> Result<Job, Error> {
         let row = self.db.recording_mp4(wanted, self.clock.now_ms()).await?;
         self.jobs_wake.notify_one();
+        self.log_wake.notify_one();
         Ok(job(row))
     }
 

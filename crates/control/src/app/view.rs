@@ -82,10 +82,10 @@ pub(crate) struct Input {
     pub(crate) id: String,
     /// Server for encoders that ask for server and stream key apart.
     pub(crate) push_url: String,
-    /// Secret of the encoder.
-    pub(crate) stream_key: String,
-    /// Both as one URL.
-    pub(crate) push_url_with_key: String,
+    /// Secret of the encoder; null for tokens without scope `manage`.
+    pub(crate) stream_key: Option<String>,
+    /// Both as one URL; null for tokens without scope `manage`.
+    pub(crate) push_url_with_key: Option<String>,
     /// What it receives now.
     pub(crate) state: InputNow,
 }

@@ -19,13 +19,14 @@ pub(super) struct Guard {
 }
 
 /// Lets requests pass whose token has the scope that the operation needs, and does them in its name.
-pub(super) async fn require(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn require(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let app = &guard.app;
     let shown = bearer(request.headers()).map(|token| app.tokens.admit(token, app.clock.now_ms()));
     let detail = match shown {
         Some(Admission::Granted(grant)) => {
             let needed = scope::needed(guard.operations.name(&request));
             if grant.may(needed) {
+                request.extensions_mut().insert(grant.clone());
                 return anabranch_db::acting(&grant.name, next.run(request)).await;
             }
             metrics::counter!("anabranch_api_forbidden_total").increment(1);

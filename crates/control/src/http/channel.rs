@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::extract::{Answer, Body, Query, Tagged, Wanted, created, deleted, ok};
 use super::problem::Problem;
 use crate::app::view::{Channel, DistributionWhole, List, Planned};
-use crate::app::{App, ChannelCreate, ChannelPatch, DeleteQuery, DryRun, InputSwitch, PageQuery};
+use crate::app::{App, ChannelCreate, ChannelPatch, DeleteQuery, DryRun, InputSwitch, PageQuery, StreamKeys};
 
 /// Makes a channel, with an input and a distribution.
 #[utoipa::path(
@@ -38,8 +38,9 @@ pub(super) async fn channel_create(
 pub(super) async fn channel_list(
     State(app): State<Arc<App>>,
     Query(query): Query<PageQuery>,
+    keys: StreamKeys,
 ) -> Result<Answer<List<Channel>>, Problem> {
-    Ok(ok(app.channel_list(&query).await?))
+    Ok(ok(app.channel_list(&query, keys).await?))
 }
 
 /// Shows a channel.
@@ -48,8 +49,12 @@ pub(super) async fn channel_list(
     params(("id" = String, Path, description = "Id or name")),
     responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn channel_show(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<Channel>, Problem> {
-    Ok(ok(app.channel_show(&id).await?))
+pub(super) async fn channel_show(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    keys: StreamKeys,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_show(&id, keys).await?))
 }
 
 /// Deletes a channel at rest, with its breakouts. Its distribution is disabled, and deleted when every edge has heard of it.
@@ -93,8 +98,12 @@ pub(super) async fn channel_distribution_create(
     params(("id" = String, Path, description = "Id or name")),
     responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn channel_start(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<Channel>, Problem> {
-    Ok(ok(app.channel_start(&id).await?))
+pub(super) async fn channel_start(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    keys: StreamKeys,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_start(&id, keys).await?))
 }
 
 /// Wants a channel at rest.
@@ -103,8 +112,12 @@ pub(super) async fn channel_start(State(app): State<Arc<App>>, Wanted(id): Wante
     params(("id" = String, Path, description = "Id or name")),
     responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn channel_stop(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<Channel>, Problem> {
-    Ok(ok(app.channel_stop(&id).await?))
+pub(super) async fn channel_stop(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    keys: StreamKeys,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_stop(&id, keys).await?))
 }
 
 /// Changes a channel; what is missing stays as it is.
@@ -130,7 +143,8 @@ pub(super) async fn channel_update(
 pub(super) async fn channel_switch(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
+    keys: StreamKeys,
     body: Body<InputSwitch>,
 ) -> Result<Answer<Channel>, Problem> {
-    Ok(ok(app.channel_switch(&id, &body.value).await?))
+    Ok(ok(app.channel_switch(&id, &body.value, keys).await?))
 }

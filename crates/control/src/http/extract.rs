@@ -1,5 +1,8 @@
 //! Reading requests, with problems instead of the framework's plain texts.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use anabranch_db::Idempotency;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -11,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::app::{Deleted, Error, idempotency};
+use crate::app::{Deleted, Error, Grant, Scope, StreamKeys, idempotency};
 
 /// A JSON body.
 pub(super) struct Body<T> {
@@ -61,6 +64,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             let text = rejection.body_text();
             Problem::invalid(text.clone(), named_field(&text))
         })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for StreamKeys {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        // Who may change a channel may have its keys; a request that nobody has judged has none.
+        let shown = parts.extensions.get::<Arc<Grant>>().is_some_and(|grant| grant.may(Scope::Manage));
+        Ok(if shown { Self::Shown } else { Self::Hidden })
     }
 }
 

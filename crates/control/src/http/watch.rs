@@ -152,7 +152,7 @@ fn with_cookies(app: &App, asked: &HeaderMap, cookies: impl IntoIterator<Item = 
         }
     }
     if let Some(origin) = asked.get(header::ORIGIN)
-        && app.config.viewer_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        && origin.to_str().is_ok_and(|origin| app.viewers.has(origin))
     {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));

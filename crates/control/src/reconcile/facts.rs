@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anabranch_db::{Error, NewEntry};
+use anabranch_db::{Error, NewEntry, Standing, StandingChange, StandingRow};
 use anabranch_model::{BreakoutId, ChannelId, InputId, InputState, Report};
 
 use super::audience::Audiences;
@@ -25,6 +25,12 @@ impl Active {
             Some(told) => told.clone(),
             None => self.written.get(channel).cloned(),
         }
+    }
+
+    /// None is in use, as far as anybody knows.
+    fn forget(&mut self) {
+        self.written.clear();
+        self.told.clear();
     }
 
     fn write(&mut self) {
@@ -64,9 +70,50 @@ pub(super) async fn write(app: &App, active: &mut Active, audiences: &mut Audien
 async fn write_streams(app: &App, active: &mut Active, facts: &[Report]) -> Result<(), Error> {
     let mut entries = Vec::new();
     for fact in facts {
-        entries.extend(entry(app, active, fact).await?);
+        if matches!(fact, Report::Begun { .. }) {
+            // What stands is read from rows, which must have what came before.
+            app.db.log_observed(&std::mem::take(&mut entries), app.clock.now_ms()).await?;
+            entries = endings(app).await?;
+            active.forget();
+        } else {
+            entries.extend(entry(app, active, fact).await?);
+        }
     }
-    if entries.is_empty() { Ok(()) } else { app.db.log_add(&entries, app.clock.now_ms()).await }
+    app.db.log_observed(&entries, app.clock.now_ms()).await
+}
+
+/// The ends of everything that an ingest has said which is no more.
+async fn endings(app: &App) -> Result<Vec<(NewEntry, StandingChange)>, Error> {
+    const REASON: &str = "ingest has started again";
+    let rows = app.db.standing().await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    // As it would have said it: alarms end before the input is left, and that before its encoder goes.
+    let order = |row: &StandingRow| match row.what {
+        Standing::Alarm(_) => 0,
+        Standing::Active => 1,
+        Standing::Connected => 2,
+    };
+    for turn in 0..=2 {
+        for row in rows.iter().filter(|row| order(row) == turn) {
+            let entry = match row.what {
+                Standing::Alarm(kind) => {
+                    let entry = of_input(app, "alarm.cleared", &row.channel, &row.input).await?;
+                    entry.detail("alarm", kind.as_str()).detail("detail", REASON)
+                }
+                Standing::Active => {
+                    let entry = NewEntry::stream("input.lost", "channel", row.channel.as_str());
+                    let entry = concerning(app, entry, &row.channel).detail("from", row.input.as_str());
+                    entry.detail("reason", REASON)
+                }
+                Standing::Connected => {
+                    let entry = of_input(app, "input.disconnected", &row.channel, &row.input).await?;
+                    entry.detail("reason", REASON)
+                }
+            };
+            entries.push((entry, StandingChange::Over(row.clone())));
+        }
+    }
+    Ok(entries)
 }
 
 async fn write_rows(app: &App, audiences: &mut Audiences, facts: Vec<Report>) -> Result<(), Error> {
@@ -87,16 +134,29 @@ async fn write_rows(app: &App, audiences: &mut Audiences, facts: Vec<Report>) ->
     if seen.is_empty() { Ok(()) } else { audiences.seen(app, seen).await }
 }
 
-async fn entry(app: &App, active: &mut Active, fact: &Report) -> Result<Option<NewEntry>, Error> {
+async fn entry(app: &App, active: &mut Active, fact: &Report) -> Result<Option<(NewEntry, StandingChange)>, Error> {
+    let change = |channel: &ChannelId, input: &InputId, what, holds| {
+        let row = StandingRow { channel: channel.clone(), input: input.clone(), what };
+        if holds { StandingChange::Holds(row) } else { StandingChange::Over(row) }
+    };
     Ok(match fact {
-        Report::Input { channel, input, state } => Some(connection(app, channel, input, state).await?),
+        Report::Input { channel, input, state } => {
+            let connected = matches!(state, InputState::Connected { .. });
+            let change = change(channel, input, Standing::Connected, connected);
+            Some((connection(app, channel, input, state).await?, change))
+        }
         Report::ActiveInput { channel, input, reason } => {
-            Some(used(app, active, channel, input.as_ref(), reason).await?)
+            let change = match input {
+                Some(input) => change(channel, input, Standing::Active, true),
+                None => StandingChange::NoneActive(channel.clone()),
+            };
+            Some((used(app, active, channel, input.as_ref(), reason).await?, change))
         }
         Report::Alarm { channel, input, kind, raised, detail } => {
             let word = if *raised { "alarm.raised" } else { "alarm.cleared" };
             let entry = of_input(app, word, channel, input).await?;
-            Some(entry.detail("alarm", kind.as_str()).detail("detail", detail.as_str()))
+            let entry = entry.detail("alarm", kind.as_str()).detail("detail", detail.as_str());
+            Some((entry, change(channel, input, Standing::Alarm(*kind), *raised)))
         }
         // The rest is no entry of the log.
         _ => None,

@@ -54,6 +54,43 @@ async fn every_operation_but_the_open_ones_needs_a_token() {
     assert_eq!(open, OPEN);
 }
 
+#[tokio::test]
+async fn stream_keys_are_for_who_may_change_channels() {
+    let server = Server::start().await;
+    let made = server.post("/v1/channels", serde_json::json!({ "name": "c", "inputs": 2 })).await.body;
+    let key = text(&made["inputs"][0]["stream_key"]).to_owned();
+    assert_eq!(made["inputs"][0]["push_url_with_key"], format!("rtmp://127.0.0.1:1935/live/{key}"));
+    let everything: &[&str] = &["read", "operate", "keys", "webhooks"];
+    let calls = [
+        (Method::GET, "/v1/channels", None),
+        (Method::GET, "/v1/channels/c", None),
+        (Method::POST, "/v1/channels/c/switch", Some(serde_json::json!({ "input": "2" }))),
+        (Method::POST, "/v1/channels/c/start", None),
+        (Method::POST, "/v1/channels/c/stop", None),
+    ];
+    server.patch("/v1/channels/c", serde_json::json!({ "failover": { "preference": "equal" } })).await;
+    for (scopes, shown) in [(everything, false), (&["read", "operate", "manage"], true), (&["admin"], true)] {
+        let body = serde_json::json!({ "name": format!("some {}", scopes.len()), "scopes": scopes });
+        let token = text(&server.post("/v1/tokens", body).await.body["secret"]).to_owned();
+        for (method, path, body) in &calls {
+            let request = server.client.request(method.clone(), format!("{}{path}", server.base)).bearer_auth(&token);
+            let request = match body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            let found = answer(request).await;
+            assert_eq!(found.status.as_u16(), 200, "{method} {path}: {}", found.body);
+            assert_eq!(found.body.to_string().contains(&key), shown, "{method} {path} for {scopes:?}");
+            let channel = if found.body["items"].is_array() { &found.body["items"][0] } else { &found.body };
+            let input = &channel["inputs"][1];
+            assert_eq!(input["push_url"], "rtmp://127.0.0.1:1935/live");
+            assert_eq!((input["stream_key"].is_null(), input["push_url_with_key"].is_null()), (!shown, !shown));
+        }
+    }
+    let log = server.get("/v1/log?limit=200").await.body.to_string();
+    assert!(!log.contains(&key), "the log has no secret");
+}
+
 /// The closed list.
 const SCOPES: [&str; 6] = ["read", "operate", "manage", "keys", "webhooks", "admin"];
 

@@ -28,6 +28,22 @@ async fn a_breakout_ends_before_its_event() {
     server.delete("/v1/accounts/acme").await.problem(409, "has events");
     assert_eq!(server.delete("/v1/events/f").await.status, StatusCode::NO_CONTENT);
     assert_eq!(server.delete("/v1/accounts/acme").await.status, StatusCode::NO_CONTENT);
+    let log = server.get("/v1/log?sort=asc&type=account").await.body;
+    let told: Vec<_> = log["items"].as_array().unwrap().iter().map(|entry| (&entry["type"], &entry["actor"])).collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("account.created"), &Value::Null),
+            (&json!("account.created"), &json!("admin")),
+            (&json!("account.deleted"), &json!("admin"))
+        ],
+        "the first is the system's own"
+    );
+    let log = server.get("/v1/log?sort=asc&type=event").await.body;
+    let told: Vec<_> =
+        log["items"].as_array().unwrap().iter().map(|entry| (&entry["type"], &entry["details"]["name"])).collect();
+    let (made, gone) = (json!("event.created"), json!("event.deleted"));
+    assert_eq!(told, [(&made, &json!("e")), (&made, &json!("f")), (&gone, &json!("f"))]);
     server.delete("/v1/accounts/default").await.problem(409, "default account");
     let found = server.get("/v1/breakouts?event=e").await.body;
     assert_eq!(found["items"].as_array().unwrap().len(), 1);
@@ -62,6 +78,9 @@ async fn a_recording_follows_its_breakout() {
     assert_eq!(server.post(&format!("{path}/mp4"), json!({})).await.body["id"], shown["mp4_job"]["id"]);
     assert_eq!(server.act(&format!("{job}/cancel")).await.body["state"], "CANCELLED");
     server.act(&format!("{job}/retry")).await.problem(409, "make another");
+    let log = server.get("/v1/log?sort=asc&type=job&breakout=b").await.body;
+    let told: Vec<_> = log["items"].as_array().unwrap().iter().map(|entry| (&entry["type"], &entry["actor"])).collect();
+    assert_eq!(told, [(&json!("job.queued"), &Value::Null), (&json!("job.cancelled"), &json!("admin"))]);
     let play = server.post(&format!("{path}/play-url"), json!({})).await.body;
     assert!(text(&play["url"]).contains(&format!("/{id}/1/index.m3u8?Policy=")), "{play}");
     let query = text(&play["url"]).split_once('?').unwrap().1;

@@ -45,6 +45,11 @@ async fn the_newest_session_of_a_user_expels_the_oldest() {
     assert_eq!((&of("three")["browser"], &of("three")["os"]), (&json!("Chrome"), &json!("Linux")));
     let snapshot = server.snapshot(|snapshot| !snapshot.breakouts[0].audience.expelled.is_empty()).await;
     assert_eq!(snapshot.breakouts[0].audience.expelled, ["one"]);
+    let log = server.get("/v1/log?type=viewer.expelled&breakout=b").await.body;
+    let [entry] = log["items"].as_array().unwrap().as_slice() else { panic!("one entry: {log}") };
+    assert_eq!((&entry["kind"], &entry["actor"]), (&json!("transition"), &Value::Null));
+    let details = json!({"name": "b", "reason": "device-limit", "session": "one", "user": "ann"});
+    assert_eq!(entry["details"], details);
     // A late report of the expelled does not bring it back.
     report(&server, &[seen(&id, "ann", "one", NOW_MS + 2000)]).await;
     assert_eq!(server.get("/v1/breakouts/b").await.body["viewers"], 2);

@@ -221,6 +221,80 @@ async fn a_stream_tells_what_happens_and_resumes() {
 }
 
 #[tokio::test]
+async fn what_an_ingest_has_said_ends_with_it() {
+    let server = Server::start().await;
+    let body = json!({"name": "c", "inputs": 2});
+    let channel = server.post("/v1/channels", body).await.body;
+    let input = |at: usize| -> InputId { text(&channel["inputs"][at]["id"]).parse().unwrap() };
+    let (one, two) = (input(0), input(1));
+    let id: ChannelId = text(&channel["id"]).parse().unwrap();
+    let connected = |input: &InputId| Report::Input {
+        channel: id.clone(),
+        input: input.clone(),
+        state: InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate: 0 },
+    };
+    let active = |input: &InputId| Report::ActiveInput {
+        channel: id.clone(),
+        input: Some(input.clone()),
+        reason: "it sends".into(),
+    };
+    let alarm = |input: &InputId, kind, raised| Report::Alarm {
+        channel: id.clone(),
+        input: input.clone(),
+        kind,
+        raised,
+        detail: "so it is".into(),
+    };
+    let begun = || Report::Begun { role: "ingest".into(), node: "local".into() };
+    let said = [
+        begun(),
+        connected(&one),
+        connected(&two),
+        active(&one),
+        active(&two),
+        alarm(&one, AlarmKind::Silence, true),
+        alarm(&one, AlarmKind::Bitrate, true),
+        alarm(&one, AlarmKind::Bitrate, false),
+        // Of an input that is gone: nothing stands.
+        alarm(&InputId::random(), AlarmKind::Silence, true),
+    ];
+    let said_count = said.len() - 1;
+    for report in said {
+        server.reports.send(report).await.unwrap();
+    }
+    let path = "/v1/log?kind=stream&sort=asc&limit=200";
+    let count = |log: &Value| log["items"].as_array().unwrap().len();
+    server.until(path, |log| count(log) == said_count).await;
+
+    // The process dies, and nobody takes anything back.
+    let server = Server::start_in(server.kill().await, Some(TOKEN)).await;
+    assert_eq!(server.get("/v1/channels/c").await.body["failover"]["active_input"], Value::Null);
+    server.reports.send(begun()).await.unwrap();
+    let ends = ["alarm.cleared", "input.lost", "input.disconnected", "input.disconnected"];
+    let log = server.until(path, |log| count(log) == said_count + ends.len()).await;
+    assert_eq!(words(&log)[said_count..], ends);
+    let entries = &log["items"].as_array().unwrap()[said_count..];
+    let why = "ingest has started again";
+    let alarm_details = json!({"alarm": "silence", "detail": why, "input": 1});
+    assert_eq!((&entries[0]["subject"]["id"], &entries[0]["details"]), (&json!(one.as_str()), &alarm_details));
+    assert_eq!(entries[1]["details"], json!({"from": two.as_str(), "reason": why}));
+    assert!(entries.iter().all(|entry| entry["channel"] == channel["id"]), "{log}");
+
+    // It happens without the control plane's end, too; what has ended does not end again.
+    for report in [begun(), connected(&one), active(&one)] {
+        server.reports.send(report).await.unwrap();
+    }
+    let shown = server.until("/v1/channels/c", |shown| shown["failover"]["active_input"] == one.as_str()).await;
+    assert_eq!(shown["inputs"][0]["state"]["connected"], true);
+    server.reports.send(begun()).await.unwrap();
+    let shown = server.until("/v1/channels/c", |shown| shown["failover"]["active_input"].is_null()).await;
+    assert_eq!(shown["inputs"][0]["state"]["connected"], false);
+    let log = server.until(path, |log| count(log) == said_count + ends.len() + 4).await;
+    let last = ["input.connected", "input.active", "input.lost", "input.disconnected"];
+    assert_eq!(words(&log)[said_count + ends.len()..], last);
+}
+
+#[tokio::test]
 async fn streams_are_counted_and_given_back() {
     let server = Server::start().await;
     let mut open = Vec::new();

@@ -1,10 +1,14 @@
 //! The log, webhooks and tokens.
 
 use anabranch_db::{
-    BacklogRow, Db, Error, GaveUp, Idempotency, LogEntry, LogFilter, LogKind, LogOrder, LogRange, LogRetention,
-    NewEntry, NewToken, NewWebhook, WebhookChange, WebhookProgress, Wish, acting,
+    Attendance, BacklogRow, Db, Error, EventContent, Exit, GaveUp, Idempotency, JOB_REMOVE, LogEntry, LogFilter,
+    LogKind, LogOrder, LogRange, LogRetention, NewAccount, NewEntry, NewEvent, NewJob, NewToken, NewWebhook, Sighting,
+    Standing, StandingChange, StandingRow, WebhookChange, WebhookProgress, Wish, acting,
 };
-use anabranch_model::{BreakoutEvent, ChannelEvent, NodeName, NodeState, TokenId, WebhookId};
+use anabranch_model::{
+    AccountId, AlarmKind, BreakoutEvent, ChannelEvent, EventId, InputId, JobEvent, NodeName, NodeState, TokenId,
+    ViewerSeen, WebhookId,
+};
 
 use crate::scratch::{Engine, both, open_on};
 use crate::{breakout, channel};
@@ -123,6 +127,161 @@ async fn what_is_refused_or_changes_nothing_is_not_written(engine: Engine) {
     db.channel_retire("nothing", 1).await.unwrap_err();
     db.key_group_update("default", &[], 1).await.unwrap();
     assert_eq!(db.log_newest().await.unwrap(), before, "and no number is used up");
+}
+
+async fn accounts_and_events_are_written(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    db.account_ensure("default", 1).await.unwrap();
+    db.account_ensure("default", 2).await.unwrap();
+    let account = NewAccount { id: AccountId::random(), name: "acme".into(), idempotency: None };
+    db.account_create(&account, 3).await.unwrap();
+    let content =
+        |name: &str| EventContent { name: name.into(), description: String::new(), starts_at: None, ends_at: None };
+    let event = NewEvent { id: EventId::random(), account: "acme".into(), content: content("e"), idempotency: None };
+    db.event_create(&event, 4).await.unwrap();
+    db.event_create(&event, 4).await.unwrap_err();
+    db.event_update("e", &content("e"), 5).await.unwrap();
+    db.account_delete("acme", 5).await.unwrap_err();
+    acting("anna", db.event_update("e", &content("f"), 6)).await.unwrap();
+    db.event_delete("f", 7).await.unwrap();
+    db.account_delete("acme", 8).await.unwrap();
+    let all = entries(&db, &LogFilter::default()).await;
+    let told: Vec<_> = all.iter().map(|entry| (entry.at, entry.word.as_str(), entry.actor.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (1, "account.created", None),
+            (3, "account.created", None),
+            (4, "event.created", None),
+            (6, "event.changed", Some("anna")),
+            (7, "event.deleted", None),
+            (8, "account.deleted", None),
+        ]
+    );
+    let acme = account.id.as_str();
+    assert!(all[1..].iter().all(|entry| entry.account.as_deref() == Some(acme) && entry.kind == LogKind::Activity));
+}
+
+async fn jobs_are_written_with_every_try(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let breakout = db.breakout_create(&breakout("b", "c"), 1).await.unwrap().into_inner().id;
+    let new = NewJob {
+        kind: JOB_REMOVE,
+        subject: format!("{breakout}/1"),
+        arguments: "{}".into(),
+        priority: 0,
+        attempts_max: 2,
+    };
+    let job = db.job_create(&new, 2).await.unwrap();
+    assert_eq!(db.job_create(&new, 2).await.unwrap().id, job.id);
+    let claim = async |now: i64| db.job_claim(&[JOB_REMOVE], "w", now + 10, now).await.unwrap();
+    let first = claim(3).await.unwrap();
+    assert!(claim(4).await.is_none());
+    db.job_end(&first, JobEvent::Postpone, Some("disk full"), 6, 5).await.unwrap();
+    // One whose worker dies has had its last try.
+    let second = claim(6).await.unwrap();
+    assert!(claim(17).await.is_none());
+    db.job_end(&second, JobEvent::Finish, None, 18, 18).await.unwrap();
+    acting("anna", db.job_event(job.id.as_str(), JobEvent::Retry, 19)).await.unwrap();
+    let third = claim(20).await.unwrap();
+    db.job_end(&third, JobEvent::Finish, None, 21, 21).await.unwrap();
+    acting("anna", db.job_event(job.id.as_str(), JobEvent::Cancel, 22)).await.unwrap_err();
+    let other = db.job_create(&NewJob { subject: "x".into(), ..new }, 23).await.unwrap();
+    acting("anna", db.job_event(other.id.as_str(), JobEvent::Cancel, 24)).await.unwrap();
+    let all = entries(&db, &LogFilter { word: Some("job".into()), ..LogFilter::default() }).await;
+    let told: Vec<_> = all.iter().map(|entry| (entry.at, entry.word.as_str(), entry.actor.as_deref())).collect();
+    let anna = Some("anna");
+    assert_eq!(
+        told,
+        [
+            (2, "job.queued", None),
+            (3, "job.running", None),
+            (5, "job.queued", None),
+            (6, "job.running", None),
+            (17, "job.failed", None),
+            (19, "job.queued", anna),
+            (20, "job.running", None),
+            (21, "job.completed", None),
+            (23, "job.queued", None),
+            (24, "job.cancelled", anna),
+        ]
+    );
+    assert_eq!((&all[2].details["problem"], &all[2].details["from"]), (&"disk full".into(), &"RUNNING".into()));
+    assert_eq!((&all[1].details["worker"], &all[1].details["attempt"]), (&"w".into(), &1.into()));
+    assert!(all[..8].iter().all(|entry| entry.breakout.as_deref() == Some(breakout.as_str())));
+}
+
+async fn sessions_that_are_shut_out_are_written_as_far_as_they_may_be(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    for attendance in [Attendance::Full, Attendance::Anonymous, Attendance::Off] {
+        let mut new = breakout(attendance.as_str(), "c");
+        new.content.attendance = attendance;
+        let id = db.breakout_create(&new, 1).await.unwrap().into_inner().id;
+        let sighting = |session: &str, user: &str| Sighting {
+            seen: ViewerSeen {
+                breakout: id.clone(),
+                session: session.into(),
+                user: user.into(),
+                address: "192.0.2.7".into(),
+                user_agent: "agent".into(),
+                first_ms: 1,
+                last_ms: 2,
+                bytes: 3,
+            },
+            browser: String::new(),
+            os: String::new(),
+        };
+        db.viewers_seen(&[sighting("one", "ann"), sighting("two", "ann"), sighting("three", "")]).await.unwrap();
+        let gone = ["one", "two", "nobody"].map(str::to_owned);
+        assert_eq!(db.viewers_expel(&id, &gone, Exit::DeviceLimit, 4).await.unwrap(), 2);
+        assert_eq!(db.viewers_expel(&id, &gone, Exit::DeviceLimit, 5).await.unwrap(), 0);
+        let order = acting("anna", db.viewers_expel(&id, &["three".to_owned()], Exit::Revoked, 6)).await;
+        assert_eq!(order.unwrap(), 1);
+        let filter = LogFilter { word: Some("viewer".into()), breakout: Some(id.to_string()), ..LogFilter::default() };
+        let all = entries(&db, &filter).await;
+        let told: Vec<_> =
+            all.iter().map(|entry| (entry.at, entry.kind, &entry.details["session"], &entry.details["user"])).collect();
+        let (one, two, three, ann) = ("one".into(), "two".into(), "three".into(), "ann".into());
+        let none = serde_json::Value::Null;
+        let (limit, order) = (LogKind::Transition, LogKind::Activity);
+        if attendance == Attendance::Off {
+            assert_eq!(told, [(4, limit, &none, &none), (6, order, &none, &none)]);
+            assert_eq!(all[0].details["sessions"], 2);
+        } else {
+            assert_eq!(told, [(4, limit, &one, &ann), (4, limit, &two, &ann), (6, order, &three, &none)]);
+        }
+        assert!(all.iter().all(|entry| entry.word == "viewer.expelled" && entry.channel.is_some()));
+        assert!(all.iter().all(|entry| !entry.details.to_string().contains("192.0.2")));
+        assert_eq!(all.last().unwrap().actor.as_deref(), Some("anna"));
+    }
+}
+
+async fn what_is_said_of_inputs_stands_until_it_is_taken_back(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let id = db.channel_find("c").await.unwrap().id;
+    let input = db.channel_inputs(&id).await.unwrap().remove(0).id;
+    let row = |input: &InputId, what| StandingRow { channel: id.clone(), input: input.clone(), what };
+    let say = async |change: StandingChange| {
+        let entry = NewEntry::stream("test.said", "input", "i");
+        db.log_observed(&[(entry, change)], 2).await.unwrap();
+        db.standing().await.unwrap().into_iter().map(|row| row.what).collect::<Vec<_>>()
+    };
+    let silence = Standing::Alarm(AlarmKind::Silence);
+    let gone = InputId::random();
+    assert_eq!(say(StandingChange::Holds(row(&gone, silence))).await, [], "of an input that is gone nothing stands");
+    assert_eq!(say(StandingChange::Holds(row(&input, silence))).await, [silence]);
+    assert_eq!(say(StandingChange::Holds(row(&input, silence))).await, [silence]);
+    say(StandingChange::Holds(row(&input, Standing::Connected))).await;
+    let all = [Standing::Active, Standing::Connected, silence];
+    assert_eq!(say(StandingChange::Holds(row(&input, Standing::Active))).await, all);
+    assert_eq!(say(StandingChange::Holds(row(&gone, Standing::Active))).await, all[1..], "another is in use");
+    say(StandingChange::Holds(row(&input, Standing::Active))).await;
+    assert_eq!(say(StandingChange::NoneActive(id.clone())).await, all[1..]);
+    assert_eq!(say(StandingChange::Over(row(&input, silence))).await, [Standing::Connected]);
+    assert_eq!(words(&db, &LogFilter { word: Some("test".into()), ..LogFilter::default() }).await.len(), 9);
 }
 
 async fn writers_at_once_leave_no_gap(engine: Engine) {
@@ -348,6 +507,10 @@ async fn nodes_come_and_go(engine: Engine) {
 both!(
     the_life_of_a_channel_is_written_as_it_happens,
     what_is_refused_or_changes_nothing_is_not_written,
+    accounts_and_events_are_written,
+    jobs_are_written_with_every_try,
+    sessions_that_are_shut_out_are_written_as_far_as_they_may_be,
+    what_is_said_of_inputs_stands_until_it_is_taken_back,
     writers_at_once_leave_no_gap,
     filters_stack,
     pages_go_both_ways,

@@ -204,6 +204,58 @@ async fn preflights_need_no_signature() {
 }
 
 #[tokio::test]
+async fn pages_with_cookies_are_named_beside_all_others() {
+    const APP: &str = "https://app.test";
+    let signed = signed(|site| {
+        let mut cors = any_origin();
+        cors.allow_origins.insert(0, APP.to_owned());
+        cors.allow_credentials = true;
+        site.default_behavior.response_headers.cors = Some(cors);
+    })
+    .await;
+    signed.origin.set("/b1/a", Script::ok("xyz", "max-age=60").with(|s| s.etag = Some("\"t\"")));
+    let query = signed.query(NOW + 60);
+    let cookies: Vec<_> = query.split('&').map(|parameter| format!("CloudFront-{parameter}")).collect();
+    let cookies = format!("Cookie: {}\r\n", cookies.join("; "));
+    let preflight = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n";
+    let asked = [
+        ("GET", cookies.clone(), 200),
+        ("GET", format!("{cookies}Range: bytes=0-1\r\n"), 206),
+        ("GET", format!("{cookies}If-None-Match: \"t\"\r\n"), 304),
+        ("GET", String::new(), 403),
+        ("POST", cookies.clone() + "Content-Length: 0\r\n", 405),
+        ("OPTIONS", preflight.to_owned(), 204),
+    ];
+    for (method, lines, status) in asked {
+        let from = async |origin: &str| {
+            let lines = if origin.is_empty() { lines.clone() } else { format!("Origin: {origin}\r\n{lines}") };
+            let reply = ask(signed.edge.address, method, "127.0.0.1", "/d/E1/b1/a", &lines).await;
+            assert_eq!(
+                (reply.status, reply.header("vary")),
+                (status, Some("Origin")),
+                "{method} {lines} {}",
+                reply.head
+            );
+            assert_eq!(reply.head.matches("access-control-allow-origin:").count(), 1, "{}", reply.head);
+            reply
+        };
+        let named = from(APP).await;
+        assert_eq!(named.header("access-control-allow-origin"), Some(APP), "{}", named.head);
+        assert_eq!(named.header("access-control-allow-credentials"), Some("true"), "{}", named.head);
+        for other in ["https://other.test", "https://app.test.other.test", "http://app.test", "null", ""] {
+            let reply = from(other).await;
+            assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{other} {}", reply.head);
+            assert_eq!(reply.header("access-control-allow-credentials"), None, "{other} {}", reply.head);
+        }
+        if method == "OPTIONS" {
+            // With credentials a star would be a name like any other.
+            assert_eq!(named.header("access-control-allow-headers"), Some("range"));
+            assert_eq!(named.header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_behaviors_cors_replaces_the_origins() {
     let origin = TestOrigin::start().await;
     let own = |s: &mut Script| s.headers.push(("access-control-allow-origin", "http://origin.test".to_owned()));

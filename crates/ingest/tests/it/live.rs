@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anabranch_model::InputState;
+use anabranch_model::{InputState, Report};
 
 use crate::encoder::{Encoder, hung_up};
 use crate::harness::{Count, KEY, Server, count, ffmpeg, finish, metrics, soon};
@@ -19,6 +19,8 @@ fn check_3_s(count: &Count) {
 #[tokio::test]
 async fn ffmpeg_publishes_and_everything_arrives() {
     let mut server = Server::start(|_| {});
+    let first = soon("report", server.reports.recv()).await;
+    assert_eq!(first, Some(Report::Begun { role: "ingest".into(), node: "node-1".into() }), "before all others");
     assert_eq!(server.applied().await, 1);
     let push = tokio::spawn(finish(ffmpeg(3, &[], &format!("{}/{KEY}", server.url()))));
     let mut session = server.session().await;

@@ -11,6 +11,9 @@ use crate::render;
 
 const LIMIT: Limit = Limit { items: MAX_NAMES, code: INVALID_ARGUMENT };
 
+/// What a list of viewers' origins is called where it is refused.
+const VIEWER_ORIGINS: &str = "viewer_origins";
+
 /// `AccessControlMaxAgeSec` when nothing is said, in seconds.
 const DEFAULT_MAX_AGE: u64 = 600;
 
@@ -25,6 +28,66 @@ const METHODS: &[(&str, &str)] = &[
     ("DELETE", "DELETE"),
     ("ALL", "ALL"),
 ];
+
+/// Origins of pages whose players send cookies to the edge: scheme, host and port as browsers write them (V61, X2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewerOrigins(Vec<String>);
+
+impl ViewerOrigins {
+    /// Reads origins such as `https://app.example.com`, at most 99. Case does not count, nor does the port of the scheme.
+    ///
+    /// # Errors
+    /// The first that is none. `*` is none: browsers send no cookies where it is answered.
+    pub fn parse(origins: &[String]) -> Result<Self, ConfigError> {
+        if origins.len() >= MAX_NAMES {
+            let problem = format!("at most {} origins", MAX_NAMES - 1);
+            return Err(ConfigError::new(INVALID_ARGUMENT, VIEWER_ORIGINS, problem).value(origins.len()));
+        }
+        let mut all = Vec::with_capacity(origins.len());
+        for text in origins {
+            let origin = viewer_origin(text).ok_or_else(|| {
+                ConfigError::new(INVALID_ARGUMENT, VIEWER_ORIGINS, "not an origin")
+                    .value(text)
+                    .fix("scheme, host and port, as https://app.example.com")
+            })?;
+            if !all.contains(&origin) {
+                all.push(origin);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a page of this origin, as its browser says it, is one of them.
+    #[must_use]
+    pub fn has(&self, origin: &str) -> bool {
+        self.0.iter().any(|one| one == origin)
+    }
+}
+
+fn viewer_origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, rest, port) = match text.strip_prefix("https://") {
+        Some(rest) => ("https", rest, ":443"),
+        None => ("http", text.strip_prefix("http://")?, ":80"),
+    };
+    let rest = rest.strip_suffix(port).unwrap_or(rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let port = port.map(|port| port.parse::<u16>().ok().map(|port| format!(":{port}")));
+    let port = match port {
+        Some(port) => port?,
+        None => String::new(),
+    };
+    host::host_or_address(host).map(|host| format!("{scheme}://{host}{port}"))
+}
 
 /// CORS of a policy, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +116,16 @@ impl CorsConfig {
             max_age_seconds: DEFAULT_MAX_AGE,
             overrides,
         })
+    }
+
+    /// Whoever plays: `viewers` with cookies, any other origin without.
+    pub(crate) fn viewers(viewers: &ViewerOrigins) -> Self {
+        let mut open = Self::open(&["GET", "HEAD", "OPTIONS"], &[], true);
+        if !viewers.are_none() {
+            open.0.allow_origins.splice(0..0, viewers.0.iter().cloned());
+            open.0.allow_credentials = true;
+        }
+        open
     }
 
     pub(crate) fn read(mut fields: Fields<'_>) -> Result<Self, ConfigError> {
@@ -89,6 +162,12 @@ impl CorsConfig {
             "AccessControlMaxAgeSec": cors.max_age_seconds,
             "OriginOverride": cors.overrides,
         })
+    }
+
+    /// Whether all of `viewers` are named and get credentials.
+    pub(crate) fn trusts(&self, viewers: &ViewerOrigins) -> bool {
+        let named = self.compile().allow_origins;
+        self.0.allow_credentials && viewers.0.iter().all(|origin| named.contains(origin))
     }
 
     /// A bare host stands for both schemes.
