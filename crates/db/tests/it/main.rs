@@ -19,7 +19,7 @@ use anabranch_model::{
     InputId, KeyGroupId, KeyId, Traffic,
 };
 
-use scratch::{Engine, both, open_on};
+use scratch::{Engine, Rows as _, both, open_on};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
