@@ -122,7 +122,7 @@ impl Jobs {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        if !std::mem::replace(&mut failing, true) {
+                        if !self.app.health.met(&error) && !std::mem::replace(&mut failing, true) {
                             tracing::error!(error = chain(&error), "jobs cannot be claimed");
                         }
                         break;
@@ -156,7 +156,9 @@ impl Jobs {
             running.lock().insert(job.id.clone(), cancel.clone());
             let ended = attempt(&app, &*executor, &job, &cancel).await;
             running.lock().remove(&job.id);
-            if let Err(error) = ended {
+            if let Err(error) = ended
+                && !app.health.met(&error)
+            {
                 // The lease ends, and the job is taken again.
                 tracing::error!(job.id = %job.id, error = chain(&error), "the end of a job cannot be noted");
             }

@@ -9,6 +9,7 @@
 
 mod app;
 mod assemble;
+mod health;
 mod http;
 mod jobs;
 mod local;
@@ -207,6 +208,7 @@ impl Control {
             jobs,
             engine,
             sweeps,
+            health::watch(&self.app, &shutdown),
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
             self.reconciler.run(shutdown.clone()),

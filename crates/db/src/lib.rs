@@ -13,6 +13,7 @@ mod channel;
 mod distribution;
 mod error;
 mod event;
+mod file;
 mod invalidation;
 mod job;
 mod key;
@@ -43,7 +44,7 @@ pub use backup::Backup;
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
-pub use error::Error;
+pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
 pub use invalidation::{InvalidationRow, NewInvalidation};
 pub use job::{JobRow, NewJob};
@@ -63,6 +64,7 @@ pub use traffic::Taken;
 pub use viewer::{Exit, Sighting, ViewerRow};
 pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
+use file::File;
 use lead::Lead;
 use sql::{Pool, Tx};
 
@@ -72,6 +74,8 @@ pub struct Db {
     writer: Pool,
     readers: Pool,
     lead: Arc<Lead>,
+    /// The file that is in use, if it is one.
+    file: Option<Arc<File>>,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -102,8 +106,8 @@ pub struct Idempotency {
 }
 
 impl Db {
-    fn new(writer: Pool, readers: Pool, lead: Lead) -> Self {
-        Self { writer, readers, lead: Arc::new(lead) }
+    fn new(writer: Pool, readers: Pool, lead: Lead, file: Option<File>) -> Self {
+        Self { writer, readers, lead: Arc::new(lead), file: file.map(Arc::new) }
     }
 
     /// Ends every connection; open queries finish first.
@@ -113,17 +117,25 @@ impl Db {
         self.writer.close().await;
     }
 
-    /// Asks the database for an answer.
+    /// Has the database take a change that means nothing, as a sign that it takes those that do.
     ///
     /// # Errors
-    /// It does not give one.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sql::query("SELECT value FROM meta LIMIT 1").fetch_one(&self.readers).await?;
-        Ok(())
+    /// It does not; [`Error::fault`] says why.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query(
+            "INSERT INTO meta (key, value) VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = meta.value + 1",
+        )
+        .execute(&mut tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 
     /// A transaction that changes rows without telling the data plane.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
         let mut tx = self.writer.write().await?;
         self.lead.check(&mut tx).await?;
         Ok(tx)

@@ -34,6 +34,7 @@ use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
 use tokio_util::task::TaskTracker;
 
+use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
@@ -77,6 +78,8 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) clock: SharedClock,
     pub(crate) observed: Arc<Observed>,
+    /// Whether the database takes what is wanted.
+    pub(crate) health: Health,
     /// Makes wishes real.
     pub(crate) provider: Arc<dyn Provider>,
     /// Wakes the reconciler.
@@ -135,6 +138,7 @@ pub(crate) async fn start(config: Config, db: Db, clock: SharedClock) -> Result<
         db,
         clock,
         observed,
+        health: Health::default(),
         provider,
         wake: Notify::new(),
         jobs_wake: Notify::new(),
@@ -173,7 +177,7 @@ async fn shared(config: &Config, db: &Db, group: &KeyGroupId, now_ms: i64) -> Re
 
 impl App {
     /// Says that rows have changed.
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.wake.notify_one();
         self.drive.notify_one();
         self.log_wake.notify_one();

@@ -79,7 +79,9 @@ pub(crate) async fn run(app: Arc<App>, shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             swept = sweep(&app, Round::Scheduled) => {
-                if let Err(error) = swept {
+                if let Err(error) = swept
+                    && !app.health.met(&error)
+                {
                     tracing::warn!(error = chain(&error), "a round could not be finished; the next one goes on");
                 }
             }

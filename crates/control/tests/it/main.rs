@@ -7,6 +7,7 @@ mod archive;
 mod audience;
 mod crud;
 mod delivery;
+mod faults;
 mod flow;
 mod keys;
 mod log;
