@@ -47,7 +47,7 @@ pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
 pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
 pub use invalidation::{InvalidationRow, NewInvalidation};
-pub use job::{JobRow, NewJob};
+pub use job::{Claim, JOB_WAIT_MAX_MS, JobRow, NewJob};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
@@ -115,6 +115,11 @@ impl Db {
         self.lead.close().await;
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// Whether other processes may have it open, too.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Has the database take a change that means nothing, as a sign that it takes those that do.

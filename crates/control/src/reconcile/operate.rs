@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE};
+use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE, RETRY_MAX_MS};
 use anabranch_db::{OperationRow, OperationState};
 use anabranch_net::Shutdown;
 use anabranch_provider::{Advice, Kind, ProviderError};
@@ -348,7 +348,8 @@ async fn failed(
         retry_seconds = seconds,
         "it is tried again"
     );
-    let next_try_at = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+    let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).min(RETRY_MAX_MS);
+    let next_try_at = now_ms.saturating_add(wait_ms);
     if row.state == OperationState::Running {
         tell(app, row, Some(&problem)).await?;
     }

@@ -146,7 +146,7 @@ async fn drift(app: &App, round: Round, swept: &mut Swept) -> Result<(), anabran
     let now_ms = app.clock.now_ms();
     let before_ms = if round == Round::Scheduled { now_ms - CHECK_AGAIN_MS } else { i64::MAX };
     let mut as_wanted = Vec::new();
-    for row in app.db.distributions_to_check(before_ms, CHECKED_MAX).await? {
+    for row in app.db.distributions_to_check(before_ms, now_ms, CHECKED_MAX).await? {
         match compare(app, &row).await {
             Ok(None) => as_wanted.push(row.id),
             Ok(Some(words)) => {

@@ -5,6 +5,7 @@
 mod api;
 mod archive;
 mod audience;
+mod clock;
 mod crud;
 mod delivery;
 mod faults;

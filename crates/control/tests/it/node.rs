@@ -163,6 +163,21 @@ async fn a_change_waits_for_every_node_that_is_there(engine: Engine) {
     assert_eq!(shown["newest_version"], json!(snapshot.version));
 }
 
+#[tokio::test]
+async fn a_node_that_was_heard_before_the_clock_was_set_back_is_lost_in_its_time() {
+    let server = Server::start_on(Engine::Sqlite).await;
+    server.clock.set_ms(NOW_MS + 365 * 24 * 3_600_000);
+    Node::new(&server, "a").first().await;
+    server.clock.set_ms(NOW_MS);
+    let heard_now = |list: &Value| {
+        let mut items = list["items"].as_array().unwrap().iter();
+        items.any(|item| item["name"] == "a" && item["seen_at"] == "2026-01-01T00:00:00.000Z")
+    };
+    server.until("/v1/nodes", heard_now).await;
+    server.clock.set_ms(NOW_MS + 601_000);
+    node_shown(&server, "a", "lost").await;
+}
+
 async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for(engine: Engine) {
     let mut server = Server::start_on(engine).await;
     for (name, how) in [("a", "left"), ("b", "lost"), ("c", "forgotten")] {
