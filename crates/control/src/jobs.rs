@@ -12,7 +12,7 @@ use anabranch_net::Shutdown;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::work::{HEAVY, LIGHT};
@@ -104,6 +104,8 @@ pub trait Desk: Send + Sync {
     fn beat(&self, beat: JobBeat) -> Task<'_, Result<bool, DeskError>>;
     /// Tells how a try ended.
     fn end(&self, end: JobEnd) -> Task<'_, Result<(), DeskError>>;
+    /// How long a lease lasts that others may take over; none when nobody else gives out these jobs.
+    fn lease(&self) -> Option<Duration>;
     /// Returns when there may be a new job; never returning is allowed.
     fn news(&self) -> Task<'_, ()>;
 }
@@ -193,9 +195,9 @@ impl Jobs {
     fn attempt(&self, job: Claimed) -> impl Future<Output = ()> + Send + 'static {
         let (desk, executor, running) = (self.desk.clone(), self.executor.clone(), self.running.clone());
         let worker = self.who.worker();
+        let cancel = CancellationToken::new();
+        running.lock().insert(job.id.clone(), cancel.clone());
         async move {
-            let cancel = CancellationToken::new();
-            running.lock().insert(job.id.clone(), cancel.clone());
             attempt(&*desk, &*executor, &job, &worker, &cancel).await;
             running.lock().remove(&job.id);
         }
@@ -243,25 +245,36 @@ async fn tell(desk: &dyn Desk, end: JobEnd) {
 
 /// Renews the lease until the job is no longer this worker's.
 async fn beats(desk: &dyn Desk, job: &Claimed, worker: &str, progress: &Progress) {
+    let mut renewed = Instant::now();
     loop {
         let _ = timeout(BEAT, progress.0.news.notified()).await;
         let report = progress.0.report.lock().take();
         let beat = JobBeat {
             id: job.id.clone(),
             worker: worker.to_owned(),
+            attempt: job.attempt,
             progress: progress.get(),
             report: report.clone(),
         };
-        match desk.beat(beat).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            // A desk that is away for a moment costs no work; one that is away for long costs the lease.
-            Err(error) => {
+        let asked = Instant::now();
+        // A desk that is away for a moment costs no work; what could not be renewed for as long as a lease lasts may be another's by now.
+        let ends = desk.lease().map(|lease| renewed + lease);
+        let answer = match ends {
+            Some(ends) => timeout_at(ends, desk.beat(beat)).await,
+            None => Ok(desk.beat(beat).await),
+        };
+        match answer {
+            Ok(Ok(true)) => renewed = asked,
+            Ok(Ok(false)) => return,
+            Err(_) => {
+                tracing::warn!(job.id = %job.id, "work stops: its lease could not be renewed for as long as it lasts");
+                return;
+            }
+            Ok(Err(error)) => {
                 if !error.said {
                     tracing::warn!(job.id = %job.id, %error, "the lease of a job cannot be renewed");
                 }
                 progress.keep(report);
-                sleep(BEAT).await;
             }
         }
     }

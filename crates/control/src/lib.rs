@@ -9,6 +9,7 @@
 
 mod app;
 mod assemble;
+mod health;
 mod http;
 mod jobs;
 mod local;
@@ -117,6 +118,7 @@ impl std::fmt::Debug for Config {
     }
 }
 
+pub use crate::app::work::LEASE as JOB_LEASE;
 pub use crate::jobs::{AtOnce, Desk, DeskError, Executor, Jobs, Progress, Task};
 
 /// Files on demand: where they are, and how assets are made of them.
@@ -234,6 +236,7 @@ impl Control {
             watch_arrivals(self.app.clone(), self.arrivals, shutdown.clone()),
             engine,
             sweeps,
+            health::watch(&self.app, &shutdown),
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
             self.reconciler.run(shutdown.clone()),

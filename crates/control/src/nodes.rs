@@ -237,8 +237,11 @@ impl Nodes {
     pub(crate) fn lose(&self) -> Vec<NodeRow> {
         let now_ms = self.clock.now_ms();
         let mut lost = Vec::new();
+        // A node that was heard later than now, by a clock that was set back, must not count as there until then.
+        self.known.lock().values_mut().for_each(|known| known.row.seen_at = known.row.seen_at.min(now_ms));
+        let started_ms = self.started_ms.min(now_ms);
         for known in self.known.lock().values_mut().filter(|known| known.row.state == NodeState::Present) {
-            let silent_ms = now_ms.saturating_sub(known.row.seen_at.max(self.started_ms));
+            let silent_ms = now_ms.saturating_sub(known.row.seen_at.max(started_ms));
             if known.held == 0 && silent_ms > LOST_MS {
                 known.row.state = NodeState::Lost;
                 tracing::warn!(

@@ -151,7 +151,9 @@ impl Feed {
             let page = match self.app.db.log_page(&self.filter, &range).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "an event stream ends: the log cannot be read");
+                    // Told once for all who meet it.
+                    let _ = self.app.health.met(&error);
+                    tracing::debug!(error = chain(&error), "an event stream ends: the log cannot be read");
                     return Err(End::Unread);
                 }
             };

@@ -223,17 +223,24 @@ impl Db {
         Ok(())
     }
 
-    /// Active distributions that are settled, the ones first that have not been looked at for longest.
+    /// Active distributions that are settled and were looked at before `before_ms`, or later than now by a clock that was set back;
+    /// the ones first that have not been looked at for longest.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn distributions_to_check(&self, before_ms: i64, limit: u32) -> Result<Vec<DistributionRow>, Error> {
+    pub async fn distributions_to_check(
+        &self,
+        before_ms: i64,
+        now_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<DistributionRow>, Error> {
         let rows = sql::query(select!(
-            "WHERE d.phase <> 'stale' AND d.status = 'Deployed' AND d.last_checked_at < $1
+            "WHERE d.phase <> 'stale' AND d.status = 'Deployed' AND (d.last_checked_at < $1 OR d.last_checked_at > $3)
              ORDER BY d.last_checked_at, d.id LIMIT $2"
         ))
         .bind(before_ms)
         .bind(i64::from(limit))
+        .bind(now_ms)
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(read).collect()

@@ -67,6 +67,12 @@ pub enum Error {
     /// A query failed: disk full, I/O, lock.
     #[error("a database query failed")]
     Query(#[from] sqlx::Error),
+    /// The file at the path is not the one that is in use: what is written would be gone with this process.
+    #[error("the database file was moved, removed or replaced while it was in use: {path}")]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Another process acts on the database.
     #[error("another controller acts on this database; this one stands by")]
     NotLeader,
@@ -192,17 +198,67 @@ pub enum Error {
     },
 }
 
+/// What may be wrong with a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Another process has locked it.
+    Locked,
+    /// It has no room to grow.
+    Full,
+    /// Its file is not where it was.
+    Moved,
+    /// Its disk fails, or takes no writes.
+    Disk,
+    /// Its server is away.
+    Away,
+    /// It did not answer in time; why is not known.
+    Slow,
+}
+
+impl Fault {
+    /// By what the engine calls it: five characters of PostgreSQL, or a number of SQLite whose last eight bits are the kind.
+    fn of_code(code: &str) -> Option<Self> {
+        if code.len() == 5 {
+            return match code {
+                "53100" => Some(Self::Full),
+                "55P03" => Some(Self::Locked),
+                "57014" => Some(Self::Slow),
+                "25006" => Some(Self::Disk),
+                // No connection, no room for one, not in a state to give one, shut down, trouble of its system.
+                _ => match &code[..2] {
+                    "08" | "55" | "57" => Some(Self::Away),
+                    "53" => Some(Self::Slow),
+                    "58" => Some(Self::Disk),
+                    _ => None,
+                },
+            };
+        }
+        match code.parse::<u32>().ok()? & 0xff {
+            // SQLITE_BUSY, SQLITE_LOCKED
+            5 | 6 => Some(Self::Locked),
+            // SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN
+            8 | 10 | 14 => Some(Self::Disk),
+            // SQLITE_FULL
+            13 => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+
 impl Error {
-    /// Whether the database was away or busy, so that the same may succeed in a moment.
+    /// Whether the database was away or busy, so that the same may succeed later.
     pub fn is_passing(&self) -> bool {
+        matches!(self, Self::NotLeader) || self.fault().is_some()
+    }
+
+    /// What is wrong with the database itself; none when the request, the rows or this code are to blame.
+    pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::NotLeader => true,
-            Self::Query(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
-            // SQLite: locked. PostgreSQL: no connection, no room, not in a state to do it or too late for a lock, interrupted.
-            Self::Query(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-                code == "5" || ["08", "53", "55", "57"].iter().any(|class| code.starts_with(class))
-            }),
-            _ => false,
+            Self::Moved { .. } => Some(Fault::Moved),
+            Self::Query(sqlx::Error::PoolTimedOut) => Some(Fault::Slow),
+            Self::Query(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => Some(Fault::Away),
+            Self::Query(sqlx::Error::Database(error)) => error.code().and_then(|code| Fault::of_code(&code)),
+            _ => None,
         }
     }
 
@@ -227,5 +283,32 @@ impl Error {
         };
         let taken = error.as_database_error().is_some_and(of_name);
         if taken { Self::NameTaken { subject, name: name.to_owned() } } else { Self::Query(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_say_what_is_wrong() {
+        for (code, fault) in [
+            ("5", Some(Fault::Locked)),
+            ("517", Some(Fault::Locked)),
+            ("13", Some(Fault::Full)),
+            ("778", Some(Fault::Disk)),
+            ("1032", Some(Fault::Disk)),
+            ("19", None),
+            ("531", None),
+            ("2067", None),
+            ("53100", Some(Fault::Full)),
+            ("53300", Some(Fault::Slow)),
+            ("55P03", Some(Fault::Locked)),
+            ("57P01", Some(Fault::Away)),
+            ("57014", Some(Fault::Slow)),
+            ("23505", None),
+        ] {
+            assert_eq!(Fault::of_code(code), fault, "{code}");
+        }
     }
 }

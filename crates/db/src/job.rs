@@ -58,6 +58,29 @@ pub struct NewJob {
     pub attempts_max: u32,
 }
 
+/// The newest job of a kind about a subject. The one that is not finished, if there is one, whatever the clock said when it was made.
+const NEWEST: &str = "SELECT * FROM jobs WHERE kind = $1 AND subject = $2
+     ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, created_at DESC, id DESC LIMIT 1";
+
+/// Longest time from a failed try of a job to the next, in milliseconds. One that is further away was set before the clock was
+/// set back, and is due.
+pub const JOB_WAIT_MAX_MS: i64 = 10 * 60_000;
+
+/// Who asks for a job, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Kinds that it can do.
+    pub kinds: &'a [&'a str],
+    /// Its name.
+    pub worker: &'a str,
+    /// Jobs that it has under way: they are its own, whatever the clock says of their leases.
+    pub held: &'a [JobId],
+    /// Whether leases of others end by the clock. Otherwise they do not end.
+    pub others_end: bool,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: i64,
+}
+
 impl Db {
     /// Makes a job, or gives the unfinished one of the same kind and subject.
     ///
@@ -93,28 +116,26 @@ impl Db {
         .await
     }
 
-    /// Gives the most urgent job of these kinds that is due, or whose worker has died, to `worker` until `lease_until`. A worker is
-    /// `<node>/<instance>`: another instance of its own node has died whatever its lease says.
+    /// Gives the most urgent job that is due, or whose worker has died, to whoever claims. A time that is further away than any
+    /// lease or pause lasts is one of before the clock was set back, and over. A worker is `<node>/<instance>`: another instance of the
+    /// node that claims has died, whatever its lease says.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn job_claim(
-        &self,
-        kinds: &[&str],
-        worker: &str,
-        lease_until: i64,
-        now_ms: i64,
-    ) -> Result<Option<JobRow>, Error> {
-        let node = worker.find('/').map_or(worker, |slash| &worker[..=slash]);
+    pub async fn job_claim(&self, claim: &Claim<'_>, now_ms: i64) -> Result<Option<JobRow>, Error> {
+        let node = claim.worker.find('/').map_or("", |slash| &claim.worker[..=slash]);
         let mut tx = self.begin().await?;
         let due = sql::query(
             "SELECT * FROM jobs
-             WHERE (state = 'QUEUED' AND next_try_at <= $1)
-                OR (state = 'RUNNING' AND (lease_until < $1 OR (worker <> $2 AND SUBSTR(worker, 1, $3) = $4)))
+             WHERE (state = 'QUEUED' AND (next_try_at <= $1 OR next_try_at > $2))
+                OR (state = 'RUNNING' AND (lease_until < $1 OR lease_until > $3
+                                            OR (worker <> $4 AND SUBSTR(worker, 1, $5) = $6)))
              ORDER BY priority DESC, next_try_at, id LIMIT 100",
         )
         .bind(now_ms)
-        .bind(worker)
+        .bind(now_ms.saturating_add(JOB_WAIT_MAX_MS))
+        .bind(now_ms.saturating_add(claim.lease_ms.saturating_mul(2)))
+        .bind(claim.worker)
         .bind(i64::try_from(node.chars().count()).unwrap_or(i64::MAX))
         .bind(node)
         .fetch_all(&mut tx)
@@ -123,6 +144,10 @@ impl Db {
         for row in &due {
             let job = read(row)?;
             if job.state == JobState::Running {
+                let succeeded = job.worker.as_deref().is_some_and(|worker| !node.is_empty() && worker.starts_with(node) && worker != claim.worker);
+                if !succeeded && (!claim.others_end || claim.held.contains(&job.id)) {
+                    continue;
+                }
                 // Its worker is dead: that try is spent.
                 let event = if job.attempts >= job.attempts_max { JobEvent::GiveUp } else { JobEvent::Postpone };
                 settle(&mut tx, &job, event, Some("its worker stopped without a word"), now_ms, now_ms).await?;
@@ -130,15 +155,15 @@ impl Db {
                     continue;
                 }
             }
-            if taken.is_none() && kinds.contains(&job.kind.as_str()) {
+            if taken.is_none() && claim.kinds.contains(&job.kind.as_str()) {
                 sql::query(
                     "UPDATE jobs SET state = $1, worker = $2, lease_until = $3, attempts = attempts + 1, progress = 0,
                                      started_at = $4, updated_at = $4
                      WHERE id = $5",
                 )
                 .bind(JobState::Queued.next(JobEvent::Claim)?.as_str())
-                .bind(worker)
-                .bind(lease_until)
+                .bind(claim.worker)
+                .bind(now_ms.saturating_add(claim.lease_ms))
                 .bind(now_ms)
                 .bind(job.id.as_str())
                 .execute(&mut tx)
@@ -154,28 +179,22 @@ impl Db {
         Ok(taken)
     }
 
-    /// Renews the lease and notes the progress; false when the worker no longer has the job.
+    /// Renews the lease of a try and notes its progress; false when its worker no longer has the job.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn job_beat(
-        &self,
-        job: &JobId,
-        worker: &str,
-        progress: u32,
-        lease_until: i64,
-        now_ms: i64,
-    ) -> Result<bool, Error> {
+    pub async fn job_beat(&self, job: &JobRow, progress: u32, lease_until: i64, now_ms: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let done = sql::query(
             "UPDATE jobs SET progress = $1, lease_until = $2, updated_at = $3
-             WHERE id = $4 AND worker = $5 AND state = 'RUNNING'",
+             WHERE id = $4 AND worker = $5 AND attempts = $6 AND state = 'RUNNING'",
         )
         .bind(i64::from(progress))
         .bind(lease_until)
         .bind(now_ms)
-        .bind(job.as_str())
-        .bind(worker)
+        .bind(job.id.as_str())
+        .bind(&job.worker)
+        .bind(i64::from(job.attempts))
         .execute(&mut tx)
         .await?;
         tx.commit().await?;
@@ -237,12 +256,7 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result
     .bind(now_ms)
     .execute(&mut *conn)
     .await?;
-    let row =
-        sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 ORDER BY created_at DESC, id DESC LIMIT 1")
-            .bind(new.kind)
-            .bind(new.subject.as_str())
-            .fetch_one(&mut *conn)
-            .await?;
+    let row = sql::query(NEWEST).bind(new.kind).bind(new.subject.as_str()).fetch_one(&mut *conn).await?;
     let job = read(&row)?;
     if made == 1 {
         let entry = about(conn, "job.queued", &job).await?;

@@ -19,6 +19,7 @@ mod collection;
 mod distribution;
 mod error;
 mod event;
+mod file;
 mod invalidation;
 mod job;
 mod key;
@@ -57,10 +58,10 @@ pub use bucket::{BucketRow, NewBucket};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use collection::{CollectionContent, CollectionRow, Entitlement, NewCollection};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
-pub use error::Error;
+pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
 pub use invalidation::{InvalidationRow, NewInvalidation};
-pub use job::{JobRow, NewJob};
+pub use job::{Claim, JOB_WAIT_MAX_MS, JobRow, NewJob};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
@@ -80,6 +81,7 @@ pub use upload::UploadRow;
 pub use viewer::{Exit, Sighting, ViewerRow};
 pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
+use file::File;
 use lead::Lead;
 use sql::{Pool, Tx};
 
@@ -89,6 +91,8 @@ pub struct Db {
     writer: Pool,
     readers: Pool,
     lead: Arc<Lead>,
+    /// The file that is in use, if it is one.
+    file: Option<Arc<File>>,
 }
 
 /// A row that was made, or that an earlier request with the same idempotency key had made.
@@ -119,8 +123,8 @@ pub struct Idempotency {
 }
 
 impl Db {
-    fn new(writer: Pool, readers: Pool, lead: Lead) -> Self {
-        Self { writer, readers, lead: Arc::new(lead) }
+    fn new(writer: Pool, readers: Pool, lead: Lead, file: Option<File>) -> Self {
+        Self { writer, readers, lead: Arc::new(lead), file: file.map(Arc::new) }
     }
 
     /// Ends every connection; open queries finish first.
@@ -130,17 +134,30 @@ impl Db {
         self.writer.close().await;
     }
 
-    /// Asks the database for an answer.
+    /// Whether other processes may have it open, too.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Has the database take a change that means nothing, as a sign that it takes those that do.
     ///
     /// # Errors
-    /// It does not give one.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sql::query("SELECT value FROM meta LIMIT 1").fetch_one(&self.readers).await?;
-        Ok(())
+    /// It does not; [`Error::fault`] says why.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sql::query(
+            "INSERT INTO meta (key, value) VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = meta.value + 1",
+        )
+        .execute(&mut tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 
     /// A transaction that changes rows without telling the data plane.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
         let mut tx = self.writer.write().await?;
         self.lead.check(&mut tx).await?;
         Ok(tx)

@@ -355,8 +355,15 @@ impl Db {
         let newest = mark(&mut reading, "log_sequence").await?;
         let floor = mark(&mut reading, "log_floor").await?;
         let young: Option<i64> =
-            sql::scalar("SELECT sequence FROM log WHERE created_at >= $1 ORDER BY sequence LIMIT 1")
+            // An entry of later than now, by a clock that was set back, keeps no old ones that come after it.
+            sql::scalar(
+                "SELECT l.sequence FROM log l WHERE l.created_at >= $1
+                   AND (l.created_at <= $2
+                        OR NOT EXISTS (SELECT 1 FROM log o WHERE o.sequence > l.sequence AND o.created_at < $1))
+                 ORDER BY l.sequence LIMIT 1",
+            )
                 .bind(now_ms.saturating_sub(retention.keep_ms))
+                .bind(now_ms)
                 .fetch_optional(&mut reading)
                 .await?;
         drop(reading);

@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Row as _};
 
+use crate::file::File;
 use crate::lead::{HELD, LEADER_LOCK, Lead};
 use crate::sql::Pool;
 use crate::{Db, Error, migrate};
@@ -59,11 +60,15 @@ impl Db {
             .busy_timeout(BUSY_TIMEOUT);
         let open = |source| Error::Open { path: path.to_owned(), source };
         let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).max_lifetime(None).idle_timeout(None);
+        let first = SqliteConnection::connect_with(&options).await.map_err(open)?;
+        // A connection that is made later must not make an empty database where one was taken away.
+        let options = options.create_if_missing(false);
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
+        first.close().await.map_err(open)?;
         migrate::sqlite(&writer).await?;
         let readers =
             pool().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await.map_err(open)?;
-        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers), Lead::alone()))
+        Ok(Self::new(Pool::Sqlite(writer), Pool::Sqlite(readers), Lead::alone(), Some(File::opened(path))))
     }
 
     /// Opens a database of a PostgreSQL server (14 or newer), `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`, and
@@ -85,7 +90,7 @@ impl Db {
         migrations.close().await;
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(connect)?;
         let readers = pool().max_connections(POSTGRES_READERS).connect_with(options.clone()).await.map_err(connect)?;
-        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options.options([LEAD_SETTING]))))
+        Ok(Self::new(Pool::Postgres(writer), Pool::Postgres(readers), Lead::of(options.options([LEAD_SETTING])), None))
     }
 }
 

@@ -9,6 +9,10 @@ pub use crate::plan::*;
 /// Operations answered at once to those who work on them, or who show rows with what is done about them.
 const OPEN_MAX: u32 = 1000;
 
+/// Longest time from a failed try to the next, in milliseconds. One that is further away was set before the clock was set back, and
+/// is due.
+pub const RETRY_MAX_MS: i64 = 60 * 60 * 1000;
+
 /// Finished operations forgotten in one pass.
 const FORGET_MAX: u32 = 1000;
 
@@ -135,10 +139,12 @@ impl Db {
     /// The query fails.
     pub async fn operations_due(&self, now_ms: i64) -> Result<Vec<OperationRow>, Error> {
         let rows = sql::query(
-            "SELECT * FROM operations WHERE finished_at IS NULL AND next_try_at <= $1 ORDER BY number LIMIT $2",
+            "SELECT * FROM operations WHERE finished_at IS NULL AND (next_try_at <= $1 OR next_try_at > $3)
+             ORDER BY number LIMIT $2",
         )
         .bind(now_ms)
         .bind(i64::from(OPEN_MAX))
+        .bind(now_ms.saturating_add(RETRY_MAX_MS))
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(read).collect()
@@ -404,12 +410,17 @@ impl Db {
     /// The query fails.
     pub async fn orphan_seen(&self, kind: &str, wanted: &str, now_ms: i64) -> Result<i64, Error> {
         let mut tx = self.begin().await?;
-        sql::query("INSERT INTO orphans (kind, id, seen_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(kind)
-            .bind(wanted)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
+        // Seen later than now it was before the clock was set back.
+        sql::query(
+            "INSERT INTO orphans (kind, id, seen_at) VALUES ($1, $2, $3)
+             ON CONFLICT (kind, id) DO UPDATE SET
+                 seen_at = CASE WHEN orphans.seen_at > excluded.seen_at THEN excluded.seen_at ELSE orphans.seen_at END",
+        )
+        .bind(kind)
+        .bind(wanted)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
         let seen_at = sql::scalar("SELECT seen_at FROM orphans WHERE kind = $1 AND id = $2")
             .bind(kind)
             .bind(wanted)

@@ -235,19 +235,30 @@ impl Db {
         Ok(())
     }
 
-    /// Closes sessions that have not been seen since `since_ms`, at the time when they were seen last.
+    /// Closes sessions that have not been seen since `since_ms`, at the time when they were seen last. Those that were seen later
+    /// than `until_ms`, by a clock that was set back, count as seen and entered then.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn viewers_close(&self, since_ms: i64) -> Result<u64, Error> {
-        let silent = sql::query("SELECT COUNT(*) AS silent FROM viewers WHERE exited_at IS NULL AND seen_at < $1")
-            .bind(since_ms)
-            .fetch_one(&self.readers)
-            .await?;
+    pub async fn viewers_close(&self, since_ms: i64, until_ms: i64) -> Result<u64, Error> {
+        let silent = sql::query(
+            "SELECT COUNT(*) AS silent FROM viewers WHERE exited_at IS NULL AND (seen_at < $1 OR seen_at > $2)",
+        )
+        .bind(since_ms)
+        .bind(until_ms)
+        .fetch_one(&self.readers)
+        .await?;
         if integer(&silent, "silent")? == 0 {
             return Ok(0);
         }
         let mut tx = self.begin().await?;
+        sql::query(
+            "UPDATE viewers SET seen_at = $1, entered_at = CASE WHEN entered_at > $1 THEN $1 ELSE entered_at END
+             WHERE exited_at IS NULL AND seen_at > $1",
+        )
+        .bind(until_ms)
+        .execute(&mut tx)
+        .await?;
         let closed = sql::query(
             "UPDATE viewers SET exited_at = seen_at, exit_reason = $1 WHERE exited_at IS NULL AND seen_at < $2",
         )

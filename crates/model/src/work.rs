@@ -99,6 +99,8 @@ pub struct JobBeat {
     pub id: JobId,
     /// [`JobClaim::worker`].
     pub worker: String,
+    /// Which try it is.
+    pub attempt: u32,
     /// Thousandths done.
     pub progress: u32,
     /// What there is of the asset, when that has changed.

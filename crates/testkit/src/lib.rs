@@ -7,12 +7,16 @@
 
 mod edge_node;
 mod encoder;
+mod engine;
+mod lock;
 mod postgres;
 mod server;
 mod viewer;
 
 pub use edge_node::EdgeNode;
 pub use encoder::{Encoder, Picture};
+pub use engine::{Engine, Scratch};
+pub use lock::HeldLock;
 pub use postgres::Database;
 pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};

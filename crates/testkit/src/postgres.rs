@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::{Command, Stdio};
 
 /// URL of a PostgreSQL server for tests, by a user who may make databases; `none` to go without.
-const VARIABLE: &str = "ANABRANCH_TEST_POSTGRES";
+pub(crate) const VARIABLE: &str = "ANABRANCH_TEST_POSTGRES";
 
 /// An empty database. Dropping it removes it.
 #[derive(Debug)]
@@ -62,9 +62,21 @@ impl Database {
         }
     }
 
+    /// Runs statements in it.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub fn run(&self, text: &str) {
+        Self::ask(&self.url(), text).expect("statements that the server takes");
+    }
+
     fn command(&self, text: &str) -> Result<(), String> {
+        Self::ask(&self.server, text)
+    }
+
+    fn ask(url: &str, text: &str) -> Result<(), String> {
         let mut psql = Command::new("psql");
-        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname"]).arg(&self.server);
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname"]).arg(url);
         let output = psql.args(["--command", text]).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }

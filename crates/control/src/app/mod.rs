@@ -36,6 +36,7 @@ use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
 use tokio_util::task::TaskTracker;
 
+use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
@@ -79,6 +80,8 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) clock: SharedClock,
     pub(crate) observed: Arc<Observed>,
+    /// Whether the database takes what is wanted.
+    pub(crate) health: Health,
     /// Makes wishes real.
     pub(crate) provider: Arc<dyn Provider>,
     /// Wakes the reconciler.
@@ -87,6 +90,8 @@ pub(crate) struct App {
     pub(crate) media: MediaConfig,
     /// Wakes the look for files that have arrived.
     pub(crate) arrivals_wake: Notify,
+    /// When workers were heard of last.
+    pub(crate) heard: work::Heard,
     /// Wakes the loop of jobs.
     pub(crate) jobs_wake: Notify,
     /// Wakes the engine of operations.
@@ -150,10 +155,12 @@ pub(crate) async fn start(
         db,
         clock,
         observed,
+        health: Health::default(),
         provider,
         wake: Notify::new(),
         media,
         arrivals_wake: Notify::new(),
+        heard: work::Heard::default(),
         jobs_wake: Notify::new(),
         drive: Notify::new(),
         sweeping: tokio::sync::Mutex::default(),
@@ -204,7 +211,7 @@ async fn shared(
 
 impl App {
     /// Says that rows have changed.
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.wake.notify_one();
         self.drive.notify_one();
         self.log_wake.notify_one();

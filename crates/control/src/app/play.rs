@@ -82,6 +82,8 @@ pub(super) struct Place<'a> {
     pub(super) distribution: &'a DistributionRow,
     /// Path of the directory without slashes around it, such as the id of a breakout.
     pub(super) directory: String,
+    /// Unix seconds. Signatures made before were revoked; one that is made now is not, even if the clock was set back since.
+    pub(super) revoked_before: i64,
 }
 
 /// A signature for every URL of a place.
@@ -107,7 +109,11 @@ impl App {
     pub(super) async fn play(&self, breakout: &BreakoutRow, bound: &Bound) -> Result<PlayUrl, Error> {
         let distribution = self.distribution_serving(channel_of(breakout)?).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
-        let place = Place { distribution: &distribution, directory: breakout.id.to_string() };
+        let place = Place {
+            distribution: &distribution,
+            directory: breakout.id.to_string(),
+            revoked_before: breakout.revoked_before,
+        };
         let signed = self.sign_place(&place, &breakout.id, &key, bound)?;
         let watch = self.config.watch_base_url.trim_end_matches('/');
         Ok(PlayUrl {
@@ -151,7 +157,7 @@ impl App {
         key: &SigningKey,
         bound: &Bound,
     ) -> Result<Signed, Error> {
-        let now = self.clock.now_seconds();
+        let now = self.clock.now_seconds().max(place.revoked_before);
         let (id, directory) = (&place.distribution.id, &place.directory);
         let subject = ("breakout", breakout.as_str());
         let by_path = bound.policy(format!("*://*/d/{id}/{directory}/*"), subject, now);

@@ -74,7 +74,11 @@ impl App {
         }
         let distribution = self.db.distribution_find(self.shared.as_str()).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
-        let place = Place { distribution: &distribution, directory: format!("{}/{}", row.breakout, row.session) };
+        let place = Place {
+            distribution: &distribution,
+            directory: format!("{}/{}", row.breakout, row.session),
+            revoked_before: 0,
+        };
         let signed = self.sign_place(&place, &row.breakout, &key, &bound)?;
         let watch = self.config.watch_base_url.trim_end_matches('/');
         Ok(PlayUrl {

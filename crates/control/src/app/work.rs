@@ -1,26 +1,31 @@
 //! The desk of jobs: gives them to workers, and settles what came of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_db::{
-    ArrivalRow, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JobRow,
+    ArrivalRow, Claim, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JOB_WAIT_MAX_MS, JobRow,
 };
 use anabranch_model::{
-    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobOutcome, RecordingId,
+    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, RecordingId,
     Work,
 };
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{App, Error, chain};
 use crate::jobs::{Desk, DeskError, Task};
 
-/// How long a worker may be silent before its job is another's, in milliseconds.
+/// How long a worker may be silent before its job is another's.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// The same in milliseconds.
 const LEASE_MS: i64 = 30_000;
 
 /// First time between two tries, in milliseconds; it doubles.
 const BACKOFF_MS: i64 = 2_000;
-
-/// Longest time between two tries, in milliseconds.
-const BACKOFF_MAX_MS: i64 = 10 * 60_000;
 
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 4_000;
@@ -38,8 +43,18 @@ impl App {
         let kinds: Vec<&str> = known.filter(|kind| claim.kinds.iter().any(|wanted| wanted == kind)).collect();
         loop {
             let now = self.clock.now_ms();
-            let job = self.db.job_claim(&kinds, &claim.worker(), now + LEASE_MS, now).await?;
-            let Some(job) = job else { return Ok(None) };
+            let (worker, held) = (claim.worker(), self.heard.held());
+            let wanted = Claim {
+                kinds: &kinds,
+                worker: &worker,
+                held: &held,
+                // Clocks of two machines differ. Whoever acted before stops work of its own accord when it could not renew a lease
+                // for as long as one lasts.
+                others_end: self.heard.has_listened() || !self.db.is_shared(),
+                lease_ms: LEASE_MS,
+            };
+            let Some(job) = self.db.job_claim(&wanted, now).await? else { return Ok(None) };
+            self.heard.of(&job.id);
             match self.work_of(&job).await? {
                 Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
                 Err(failure) => self.job_failed(&job, &failure).await?,
@@ -50,9 +65,15 @@ impl App {
     /// Renews a lease, and keeps what is told of an asset; false when the job is no longer this worker's.
     pub(crate) async fn job_beat(&self, beat: &JobBeat) -> Result<bool, Error> {
         let now = self.clock.now_ms();
-        let own = self.db.job_beat(&beat.id, &beat.worker, beat.progress.min(1000), now + LEASE_MS, now).await?;
+        let job = self.db.job_find(beat.id.as_str()).await?;
+        if job.worker.as_deref() != Some(&beat.worker) || job.attempts != beat.attempt {
+            return Ok(false);
+        }
+        let own = self.db.job_beat(&job, beat.progress.min(1000), now + LEASE_MS, now).await?;
+        if own {
+            self.heard.of(&job.id);
+        }
         if let Some(report) = beat.report.as_ref().filter(|_| own) {
-            let job = self.db.job_find(beat.id.as_str()).await?;
             if let Ok(asset) = job.subject.parse::<AssetId>() {
                 self.db.asset_report(&asset, report, now).await?;
                 self.changed();
@@ -176,20 +197,61 @@ impl App {
     }
 }
 
+/// When workers were heard of last, by a clock that does not jump.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    began: Instant,
+    last: Mutex<HashMap<JobId, Instant>>,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { began: Instant::now(), last: Mutex::default() }
+    }
+}
+
+impl Heard {
+    fn of(&self, job: &JobId) {
+        self.last.lock().insert(job.clone(), Instant::now());
+    }
+
+    /// Jobs whose workers are alive: their leases have not ended, whatever the clock says.
+    fn held(&self) -> Vec<JobId> {
+        let mut last = self.last.lock();
+        last.retain(|_, at| at.elapsed() < LEASE);
+        last.keys().cloned().collect()
+    }
+
+    /// Whether every worker that is alive has had the time to say so.
+    fn has_listened(&self) -> bool {
+        self.began.elapsed() >= LEASE
+    }
+}
+
 /// The desk of this process.
 pub(crate) struct OwnDesk(pub(crate) Arc<App>);
 
 impl Desk for OwnDesk {
     fn claim(&self, claim: JobClaim) -> Task<'_, Result<Option<Claimed>, DeskError>> {
-        Box::pin(async move { self.0.job_claim(&claim).await.map_err(|error| away(&error)) })
+        Box::pin(async move { self.0.job_claim(&claim).await.map_err(|error| self.away(&error)) })
     }
 
     fn beat(&self, beat: JobBeat) -> Task<'_, Result<bool, DeskError>> {
-        Box::pin(async move { self.0.job_beat(&beat).await.map_err(|error| away(&error)) })
+        Box::pin(async move {
+            match self.0.job_beat(&beat).await {
+                Err(Error::Db(DbError::NotLeader)) => Ok(false),
+                renewed => renewed.map_err(|error| self.away(&error)),
+            }
+        })
     }
 
     fn end(&self, end: JobEnd) -> Task<'_, Result<(), DeskError>> {
-        Box::pin(async move { self.0.job_end(&end).await.map_err(|error| away(&error)) })
+        Box::pin(async move { self.0.job_end(&end).await.map_err(|error| self.away(&error)) })
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        // Nobody else gives out the jobs of a file.
+        self.0.db.is_shared().then_some(LEASE)
     }
 
     fn news(&self) -> Task<'_, ()> {
@@ -201,8 +263,13 @@ impl Desk for OwnDesk {
     }
 }
 
-fn away(error: &Error) -> DeskError {
-    DeskError::new(chain(error))
+impl OwnDesk {
+    fn away(&self, error: &Error) -> DeskError {
+        match error {
+            Error::Db(db) if self.0.health.met(db) => DeskError::said(chain(error)),
+            _ => DeskError::new(chain(error)),
+        }
+    }
 }
 
 fn deleted(what: &str) -> Failure {
@@ -219,16 +286,109 @@ fn gone<T>(found: Result<T, DbError>) -> Result<Option<T>, DbError> {
 
 /// Milliseconds until the try after this one.
 fn backoff(attempts: u32) -> i64 {
-    BACKOFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS)
+    BACKOFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(JOB_WAIT_MAX_MS)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use anabranch_db::{Db, NewJob};
+    use anabranch_model::BreakoutId;
+    use anabranch_net::{ManualClock, Shutdown};
+    use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::jobs::{Executor, Jobs, Progress};
+
+    const NOW_MS: i64 = 1_767_225_600_000;
+
+    /// Works on each job until it is let go, and counts.
+    struct Slow {
+        begun: Mutex<Vec<u32>>,
+        at_once: AtomicUsize,
+        most: AtomicUsize,
+        go: Semaphore,
+    }
+
+    impl Executor for Slow {
+        fn execute(&self, work: Work, _progress: Progress, cancel: CancellationToken) -> Task<'_, Result<Done, Failure>> {
+            Box::pin(async move {
+                let Work::RemoveRecording { session, .. } = work else { panic!("no such work: {work:?}") };
+                self.begun.lock().push(session);
+                let same = self.begun.lock().iter().filter(|one| **one == session).count();
+                self.most.fetch_max(same, Ordering::SeqCst);
+                self.at_once.fetch_add(1, Ordering::SeqCst);
+                tokio::select! {
+                    permit = self.go.acquire() => permit.unwrap().forget(),
+                    () = cancel.cancelled() => {}
+                }
+                Ok(Done::default())
+            })
+        }
+    }
+
+    async fn order(db: &Db, session: u32) -> JobRow {
+        let subject = format!("{}/{session}", BreakoutId::random());
+        let arguments = String::new();
+        let new = NewJob { kind: JOB_REMOVE, subject, arguments, priority: 0, attempts_max: 5 };
+        db.job_create(&new, NOW_MS).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_has_no_job_done_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let (app, _) = crate::app::start(crate::local::tests::config(), crate::local::tests::media(dir.path()), db.clone(), clock.clone()).await.unwrap();
+        let app = Arc::new(app);
+        let slow = Arc::new(Slow {
+            begun: Mutex::default(),
+            at_once: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            go: Semaphore::new(0),
+        });
+        let shutdown = Shutdown::new();
+        let desk = Arc::new(OwnDesk(app.clone()));
+        let who = JobClaim { node: "w".into(), instance: "1".into(), kinds: vec![JOB_REMOVE.into()] };
+        let jobs = tokio::spawn(Jobs::new(desk, slow.clone(), who, 4).run(shutdown.clone()));
+        let begun = async |wanted: usize| {
+            let begun = async {
+                while slow.begun.lock().len() < wanted {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(LEASE, begun).await.expect("a job begins");
+        };
+        let first = order(&db, 1).await;
+        app.jobs_wake.notify_one();
+        begun(1).await;
+        // That the second and third are claimed shows that the loop has looked since.
+        for (session, now_ms) in [(2, NOW_MS + 365 * 24 * 3_600_000), (3, NOW_MS - 3_600_000)] {
+            clock.set_ms(now_ms);
+            order(&db, session).await;
+            app.jobs_wake.notify_one();
+            begun(session as usize).await;
+        }
+        assert_eq!((slow.most.load(Ordering::SeqCst), slow.at_once.load(Ordering::SeqCst)), (1, 3));
+        slow.go.add_permits(3);
+        let done = async {
+            while db.job_find(first.id.as_str()).await.unwrap().ended_at.is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LEASE, done).await.expect("the job is done");
+        let first = db.job_find(first.id.as_str()).await.unwrap();
+        assert_eq!((first.attempts, first.state.as_str()), (1, "COMPLETED"));
+        shutdown.cancel();
+        jobs.await.unwrap();
+        db.close().await;
+    }
 
     #[test]
     fn tries_come_further_and_further_apart() {
         assert_eq!([1, 2, 3].map(backoff), [2_000, 4_000, 8_000]);
-        assert_eq!([20, 1_000_000].map(backoff), [BACKOFF_MAX_MS; 2]);
+        assert_eq!([20, 1_000_000].map(backoff), [JOB_WAIT_MAX_MS; 2]);
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 
 use super::problem::Problem;
-use crate::app::{App, chain};
+use crate::app::App;
 
 /// The document never changes while the process lives.
 static DOCUMENT: LazyLock<String> = LazyLock::new(super::openapi_json);
@@ -18,7 +18,7 @@ pub(super) fn livez() -> Ready<&'static str> {
     ready("live\n")
 }
 
-/// Says whether the database answers. The first snapshot was published before anything was served.
+/// Says whether the database takes changes, by trials every few seconds, and if not, why. The first snapshot was published before anything was served.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -26,16 +26,17 @@ pub(super) fn livez() -> Ready<&'static str> {
         (status = 503, body = Problem, content_type = "application/problem+json")
     )
 )]
+#[expect(clippy::unused_async, reason = "the router wants a future")]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     if !app.db.is_leader() {
         return Err(Problem::standby());
     }
-    app.db.ping().await.map_err(|error| {
-        tracing::warn!(error = chain(&error), "not ready");
-        let detail = "the database does not answer; the log has the reason";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server is not ready", detail)
-    })?;
-    Ok("ready\n")
+    match app.health.problem() {
+        Some(detail) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server is not ready", detail))
+        }
+        None => Ok("ready\n"),
+    }
 }
 
 /// This document.

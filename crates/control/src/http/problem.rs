@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 
+use anabranch_db::Fault;
 use anabranch_store::StoreError;
 use anabranch_store::buckets::BucketError;
 use axum::Json;
@@ -11,9 +12,24 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::{Error, chain};
+use crate::health::remedy;
 
 /// When to ask again, in seconds: about as long as a takeover takes.
-const RETRY_SECONDS: u32 = 2;
+const TAKEOVER_SECONDS: u32 = 2;
+
+/// When to ask again after what mostly passes by itself, in seconds.
+const SOON_SECONDS: u32 = 5;
+
+/// When to ask again after what somebody must see to, in seconds.
+const LATER_SECONDS: u32 = 30;
+
+/// A failure of the database that a response tells of.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    pub(super) fault: Fault,
+    /// What it said.
+    pub(super) error: String,
+}
 
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,9 +49,12 @@ pub(crate) struct Problem {
     /// The same in CloudFront's words, such as `CNAMEAlreadyExists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
-    /// The same may succeed in a moment: `Retry-After`.
+    /// When the same may succeed, in seconds: `Retry-After`.
     #[serde(skip)]
-    passing: bool,
+    retry_seconds: Option<u32>,
+    /// What the database has failed with, for those who keep account of that.
+    #[serde(skip)]
+    met: Option<Met>,
 }
 
 impl Problem {
@@ -48,7 +67,8 @@ impl Problem {
             detail: detail.into(),
             field: None,
             code: None,
-            passing: false,
+            retry_seconds: None,
+            met: None,
         }
     }
 
@@ -69,7 +89,8 @@ impl Problem {
     pub(crate) fn standby() -> Self {
         let detail = "another controller acts on the same database; ask that one, or again after it is gone";
         let title = "Another controller acts";
-        Self { passing: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
+        let retry_seconds = Some(TAKEOVER_SECONDS);
+        Self { retry_seconds, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
     }
 
     fn about(self, field: &str) -> Self {
@@ -84,16 +105,19 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let passing = self.passing;
+        let (retry_seconds, met) = (self.retry_seconds, self.met.clone());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if passing {
-            headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
+        if let Some(seconds) = retry_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(met) = met {
+            response.extensions_mut().insert(met);
         }
         response
     }
@@ -110,8 +134,10 @@ impl From<Error> for Problem {
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
             Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
-            Error::Db(db) if db.is_passing() => away(&error),
-            Error::Db(db) => of_rows(db).unwrap_or_else(|| internal(&error)),
+            Error::Db(db) => match db.fault() {
+                Some(fault) => failed(fault, &error),
+                None => of_rows(db).unwrap_or_else(|| internal(&error)),
+            },
             Error::Bucket(bucket) => of_bucket(bucket).unwrap_or_else(|| internal(&error)),
             Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
             Error::Busy(detail) => {
@@ -172,12 +198,16 @@ fn of_bucket(error: &BucketError) -> Option<Problem> {
     })
 }
 
-/// The database was away or busy: nothing is wrong with the request.
-fn away(error: &Error) -> Problem {
-    tracing::error!(error = chain(error), "request failed");
-    let detail = "the database did not answer in time, so it is not known whether this was done: look, then try again";
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", "The database is away or busy", detail);
-    Problem { passing: true, ..problem }
+/// The database has failed: nothing is wrong with the request. One line for all who meet that is `health`'s.
+fn failed(fault: Fault, error: &Error) -> Problem {
+    let seconds = match fault {
+        Fault::Locked | Fault::Away | Fault::Slow => SOON_SECONDS,
+        Fault::Full | Fault::Moved | Fault::Disk => LATER_SECONDS,
+    };
+    let detail = format!("{}; a change is made whole or not at all, so look, then try again", remedy(fault));
+    let title = "The database does not take or give anything now";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", title, detail);
+    Problem { retry_seconds: Some(seconds), met: Some(Met { fault, error: chain(error) }), ..problem }
 }
 
 /// The caller cannot help it: the log has the reason, the answer has not.

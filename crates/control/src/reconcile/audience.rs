@@ -10,6 +10,9 @@ use crate::app::{App, agent};
 /// A session that has not asked for anything for so long has left, in milliseconds. Players ask at least once a segment.
 pub(crate) const LEFT_AFTER_MS: i64 = 30_000;
 
+/// How far ahead of ours the clock of an edge is believed, in milliseconds.
+const AHEAD_MS: i64 = 5_000;
+
 /// Time between two looks for those that have left, in milliseconds.
 const CLOSE_EVERY_MS: i64 = 5_000;
 
@@ -33,7 +36,11 @@ impl Audiences {
         let mut rules = HashMap::new();
         let mut sightings = Vec::with_capacity(seen.len());
         let mut entered: BTreeSet<(BreakoutId, String)> = BTreeSet::new();
-        for one in seen {
+        let now = app.clock.now_ms();
+        for mut one in seen {
+            // By an edge whose clock is ahead: who enters after it is right again must not count as the older one.
+            one.last_ms = one.last_ms.min(now + AHEAD_MS);
+            one.first_ms = one.first_ms.min(one.last_ms);
             if !rules.contains_key(&one.breakout) {
                 let rule = match app.db.breakout_find(one.breakout.as_str()).await {
                     Ok(row) => Some((row.content.attendance, row.content.device_limit)),
@@ -51,7 +58,6 @@ impl Audiences {
         for batch in sightings.chunks(BATCH) {
             app.db.viewers_seen(batch).await?;
         }
-        let now = app.clock.now_ms();
         for (breakout, user) in entered {
             let limit = rules.get(&breakout).copied().flatten().map_or(0, |(_, limit)| limit);
             let watching = app.db.viewers_watching(&breakout, &user, now - LEFT_AFTER_MS).await?;
@@ -72,7 +78,7 @@ impl Audiences {
             return Ok(());
         }
         self.closed_at = now;
-        app.db.viewers_close(now - LEFT_AFTER_MS).await.map(drop)
+        app.db.viewers_close(now - LEFT_AFTER_MS, now + AHEAD_MS).await.map(drop)
     }
 
     fn is_new(&mut self, seen: &ViewerSeen) -> bool {

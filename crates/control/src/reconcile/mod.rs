@@ -155,7 +155,8 @@ impl Compared {
 /// The loop, ready to run.
 pub(crate) struct Reconciler {
     app: Arc<App>,
-    reports: mpsc::Receiver<Report>,
+    /// What the data plane says; taken by the loop.
+    reports: Option<mpsc::Receiver<Report>>,
     assembler: Assembler,
     audiences: Audiences,
     /// The moment at which the published snapshot was last known to be as the rows.
@@ -182,7 +183,7 @@ impl Reconciler {
         let now = Instant::now();
         let reconciler = Self {
             app,
-            reports,
+            reports: Some(reports),
             assembler,
             audiences: Audiences::default(),
             compared,
@@ -198,15 +199,16 @@ impl Reconciler {
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut timer = tokio::time::interval(LOOK_AGAIN);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Some(mut reports) = self.reports.take() else { return };
         // When every node is gone the timer alone goes on.
         let mut listening = true;
         let mut pace = Pace { looked_at: Instant::now(), due: None };
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                report = self.reports.recv(), if listening => {
+                report = reports.recv(), if listening => {
                     match report {
-                        Some(report) => self.take(report),
+                        Some(report) => self.take(report, &mut reports),
                         None => listening = false,
                     }
                     pace.reported();
@@ -216,31 +218,57 @@ impl Reconciler {
                 () = self.app.wake.notified() => {}
                 _ = timer.tick() => {}
             }
-            let looked = self.look().await;
+            let (looked, heard) = self.look_and_listen(&mut reports).await;
             self.note(looked);
             // What it has written is news for readers of the log.
             self.app.log_wake.notify_one();
             pace.looked();
+            if heard {
+                pace.reported();
+            }
         }
-        while let Ok(report) = self.reports.try_recv() {
+        while let Ok(report) = reports.try_recv() {
             self.app.observed.take(report);
         }
-        let written = self.write_traffic().await;
-        self.note(written);
-        let written = facts::write(&self.app, &mut self.active, &mut self.audiences).await;
-        self.note(written);
-        let written = self.app.nodes_close().await;
-        self.note(written);
-        let written = self.app.tokens_write().await;
+        let written = self.write_last().await;
         self.note(written);
     }
 
-    fn take(&mut self, report: Report) {
+    fn take(&self, report: Report, reports: &mut mpsc::Receiver<Report>) {
         self.app.observed.take(report);
         for _ in 1..REPORTS_PER_LOOK {
-            let Ok(report) = self.reports.try_recv() else { return };
+            let Ok(report) = reports.try_recv() else { return };
             self.app.observed.take(report);
         }
+    }
+
+    /// A look, and whether there were reports meanwhile: the data plane must not wait for a database that is slow.
+    async fn look_and_listen(
+        &mut self,
+        reports: &mut mpsc::Receiver<Report>,
+    ) -> (Result<(), anabranch_db::Error>, bool) {
+        let app = self.app.clone();
+        let mut heard = false;
+        let look = self.look();
+        tokio::pin!(look);
+        loop {
+            tokio::select! {
+                biased;
+                looked = &mut look => return (looked, heard),
+                Some(report) = reports.recv() => {
+                    app.observed.take(report);
+                    heard = true;
+                }
+            }
+        }
+    }
+
+    /// What is only in memory. A database that fails is asked once, not for every part.
+    async fn write_last(&mut self) -> Result<(), anabranch_db::Error> {
+        self.write_traffic().await?;
+        facts::write(&self.app, &mut self.active, &mut self.audiences).await?;
+        self.app.nodes_close().await?;
+        self.app.tokens_write().await
     }
 
     /// One pass over everything. Repeating it changes nothing.
@@ -353,6 +381,8 @@ impl Reconciler {
                     tracing::info!("reconciling works again");
                 }
             }
+            // Told once for all who meet it.
+            Err(error) if self.app.health.met(&error) => {}
             Err(error) => {
                 let text = crate::app::chain(&error);
                 if self.failing.as_ref() != Some(&text) {

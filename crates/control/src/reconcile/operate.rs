@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE};
+use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE, RETRY_MAX_MS};
 use anabranch_db::{OperationRow, OperationState};
 use anabranch_net::Shutdown;
 use anabranch_provider::{Advice, Kind, ProviderError};
@@ -89,7 +89,7 @@ impl Engine {
                 healed = self.app.db.operations_heal(self.app.clock.now_ms()).await.is_ok();
             }
             let looked = self.look().await;
-            self.note(looked.map_err(|error| chain(&error)));
+            self.note(looked);
         }
         self.lanes.shutdown().await;
     }
@@ -138,7 +138,9 @@ impl Engine {
             self.invalidations_due = false;
             let app = self.app.clone();
             self.lanes.spawn(async move {
-                if let Err(error) = invalidate::invalidations(&app).await {
+                if let Err(error) = invalidate::invalidations(&app).await
+                    && !app.health.met(&error)
+                {
                     tracing::warn!(error = chain(&error), "invalidations cannot be looked at");
                 }
                 (INVALIDATIONS.to_owned(), Vec::new())
@@ -173,14 +175,17 @@ impl Engine {
     }
 
     /// Logs a failure when it begins and when it is over.
-    fn note(&mut self, result: Result<(), String>) {
+    fn note(&mut self, result: Result<(), anabranch_db::Error>) {
         match result {
             Ok(()) => {
                 if self.failing.take().is_some() {
                     tracing::info!("operations go on");
                 }
             }
-            Err(text) => {
+            // Told once for all who meet it.
+            Err(error) if self.app.health.met(&error) => {}
+            Err(error) => {
+                let text = chain(&error);
                 if self.failing.as_ref() != Some(&text) {
                     tracing::error!(error = text, "operations cannot go on; they are tried again");
                 }
@@ -214,7 +219,9 @@ async fn work(app: &App, mut row: OperationRow) -> Went {
             Ok(None) => begun = row.state == OperationState::Running,
             Err(error) => {
                 // The journal itself cannot be written: nothing is lost, and the next look tries again.
-                tracing::warn!(operation.id = row.id, error = chain(&error), "an operation cannot be recorded");
+                if !app.health.met(&error) {
+                    tracing::warn!(operation.id = row.id, error = chain(&error), "an operation cannot be recorded");
+                }
                 return Went::Waits;
             }
         }
@@ -307,6 +314,10 @@ async fn failed(
     step: &str,
     error: &StepError,
 ) -> Result<Option<Went>, anabranch_db::Error> {
+    if matches!(error, StepError::Db(error) if app.health.met(error)) || app.health.is_failing() {
+        // No fault of the step: its tries and waits are for those of the provider. The next look goes on with it.
+        return Ok(Some(Went::Waits));
+    }
     let now_ms = app.clock.now_ms();
     let problem = chain(error);
     let advice = error.advice();
@@ -337,7 +348,8 @@ async fn failed(
         retry_seconds = seconds,
         "it is tried again"
     );
-    let next_try_at = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+    let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).min(RETRY_MAX_MS);
+    let next_try_at = now_ms.saturating_add(wait_ms);
     if row.state == OperationState::Running {
         tell(app, row, Some(&problem)).await?;
     }

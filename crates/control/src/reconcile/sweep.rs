@@ -79,7 +79,9 @@ pub(crate) async fn run(app: Arc<App>, shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             swept = sweep(&app, Round::Scheduled) => {
-                if let Err(error) = swept {
+                if let Err(error) = swept
+                    && !app.health.met(&error)
+                {
                     tracing::warn!(error = chain(&error), "a round could not be finished; the next one goes on");
                 }
             }
@@ -144,7 +146,7 @@ async fn drift(app: &App, round: Round, swept: &mut Swept) -> Result<(), anabran
     let now_ms = app.clock.now_ms();
     let before_ms = if round == Round::Scheduled { now_ms - CHECK_AGAIN_MS } else { i64::MAX };
     let mut as_wanted = Vec::new();
-    for row in app.db.distributions_to_check(before_ms, CHECKED_MAX).await? {
+    for row in app.db.distributions_to_check(before_ms, now_ms, CHECKED_MAX).await? {
         match compare(app, &row).await {
             Ok(None) => as_wanted.push(row.id),
             Ok(Some(words)) => {

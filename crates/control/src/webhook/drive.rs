@@ -224,6 +224,8 @@ impl Driver {
                     tracing::info!("webhooks are told again");
                 }
             }
+            // Told once for all who meet it.
+            Err(error) if self.app.health.met(&error) => {}
             Err(error) => {
                 let text = chain(&error);
                 if self.failing.as_ref() != Some(&text) {

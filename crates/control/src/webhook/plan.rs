@@ -29,6 +29,10 @@ const BACKOFF_MAX_MS: i64 = 60 * 60 * 1000;
 /// Time from the first failure of an entry to giving its subject's backlog up, in milliseconds.
 pub(super) const GIVE_UP_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 
+/// Tries without which nothing is given up, however late it is: a clock that jumps must not make three days of a minute. By then
+/// the pauses have grown to an hour.
+pub(super) const GIVE_UP_TRIES: u64 = 12;
+
 /// An entry that is not settled.
 #[derive(Clone, Debug)]
 struct Pending {
@@ -185,11 +189,13 @@ impl Plan {
         let id = self.id.clone();
         let Some(pending) = self.pending.get_mut(&sequence) else { return };
         pending.attempts += 1;
-        let first = *pending.first_failed_at.get_or_insert(now_ms);
+        // Later than now it was before the clock was set back.
+        let first = pending.first_failed_at.map_or(now_ms, |first| first.min(now_ms));
+        pending.first_failed_at = Some(first);
         pending.next_try_at = now_ms.saturating_add(backoff_ms(&id, sequence, pending.attempts));
         pending.error = Some(error.to_owned());
         let subject = pending.subject.clone();
-        if now_ms.saturating_sub(first) >= GIVE_UP_MS {
+        if now_ms.saturating_sub(first) >= GIVE_UP_MS && pending.attempts >= GIVE_UP_TRIES {
             self.give_up(&subject, error);
             return;
         }

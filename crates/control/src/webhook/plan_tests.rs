@@ -194,3 +194,28 @@ fn gone_and_missing() {
     plan.delivered(9, 0);
     assert!(plan.take_changes(0).is_none(), "an outcome that nobody waits for is nothing");
 }
+
+#[test]
+fn a_clock_that_jumps_gives_nothing_up_and_holds_nothing_up() {
+    let year = 365 * 24 * 3_600_000;
+    let mut plan = plan(0);
+    load(&mut plan, &[(1, "a")]);
+    assert_eq!(plan.due(0), [1]);
+    plan.failed(1, "refused", 0);
+    // Forward: three days have passed for nobody but the clock.
+    assert_eq!(plan.due(year), [1]);
+    plan.failed(1, "refused", year);
+    assert!(!plan.urgent(), "two tries are not three days");
+    // Back: what was to be tried in a year is tried now, and what failed first then failed first now.
+    assert_eq!(plan.due(0), [1]);
+    plan.failed(1, "refused", 0);
+    let (mut now, mut tries) = (0, 3);
+    while !plan.urgent() {
+        now = plan.next_try_at(now).unwrap();
+        assert_eq!(plan.due(now), [1]);
+        plan.failed(1, "refused", now);
+        tries += 1;
+        assert!(tries < 200 && now < GIVE_UP_MS + 2 * BACKOFF_MAX_MS, "{tries} {now}");
+    }
+    assert!(tries >= GIVE_UP_TRIES && now >= GIVE_UP_MS, "{tries} {now}");
+}

@@ -2,10 +2,17 @@
 
 use std::path::Path;
 
+use anabranch_testkit::{Engine, both};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{NOW_MS, Server, TOKEN, answer, text};
+
+both!(
+    every_operation_but_the_open_ones_needs_a_token,
+    tokens_expire_and_are_revoked_at_once,
+    a_revocation_by_another_process_is_followed,
+);
 
 /// Operations that anybody may call.
 const OPEN: [&str; 8] =
@@ -22,9 +29,8 @@ fn operations(document: &Value) -> Vec<(Method, String, Value)> {
     operations
 }
 
-#[tokio::test]
-async fn every_operation_but_the_open_ones_needs_a_token() {
-    let server = Server::start().await;
+async fn every_operation_but_the_open_ones_needs_a_token(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let document = server.get("/openapi.json").await.body;
     assert!(text(&document["openapi"]).starts_with("3.1"));
     let operations = operations(&document);
@@ -96,7 +102,7 @@ const SCOPES: [&str; 6] = ["read", "operate", "manage", "keys", "webhooks", "adm
 
 #[tokio::test]
 async fn every_operation_names_its_scope_and_no_other_opens_it() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     // For each scope a token that has all the others but admin.
     let mut without = std::collections::BTreeMap::new();
     for scope in SCOPES {
@@ -125,9 +131,8 @@ async fn every_operation_names_its_scope_and_no_other_opens_it() {
     assert_eq!(seen.len(), SCOPES.len(), "{seen:?}");
 }
 
-#[tokio::test]
-async fn tokens_expire_and_are_revoked_at_once() {
-    let server = Server::start().await;
+async fn tokens_expire_and_are_revoked_at_once(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let body = serde_json::json!({ "name": "ci", "scopes": ["read"], "expires_at": "2026-01-01T00:01:00Z" });
     let made = server.post("/v1/tokens", body.clone()).await.body;
     let secret = text(&made["secret"]).to_owned();
@@ -166,11 +171,10 @@ async fn tokens_expire_and_are_revoked_at_once() {
     again.problem(401, "revoked");
 }
 
-#[tokio::test]
-async fn a_revocation_by_another_process_is_followed() {
-    let server = Server::start().await;
+async fn a_revocation_by_another_process_is_followed(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let made = server.post("/v1/tokens", serde_json::json!({ "name": "ci", "scopes": ["read"] })).await.body;
-    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let other = server.db();
     other.token_revoke("ci", NOW_MS).await.unwrap();
     let url = format!("{}/v1/channels", server.base);
     let refused = async {
@@ -179,12 +183,11 @@ async fn a_revocation_by_another_process_is_followed() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), refused).await.unwrap();
-    other.close().await;
 }
 
 #[tokio::test]
 async fn every_route_is_in_the_document() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let document = server.get("/openapi.json").await.body;
     let documented = operations(&document);
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -206,7 +209,7 @@ async fn every_route_is_in_the_document() {
 
 #[tokio::test]
 async fn health_is_open() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     for path in ["/livez", "/readyz"] {
         assert_eq!(answer(server.client.get(format!("{}{path}", server.base))).await.status.as_u16(), 200);
     }

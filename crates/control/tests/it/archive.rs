@@ -1,14 +1,16 @@
 //! Events, accounts, recordings and jobs.
 
 use anabranch_model::{Recorded, Report};
+use anabranch_testkit::{Engine, both};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, Server, text};
 
-#[tokio::test]
-async fn a_breakout_ends_before_its_event() {
-    let server = Server::start().await;
+both!(a_breakout_ends_before_its_event, a_recording_follows_its_breakout, two_inputs_and_who_may_push,);
+
+async fn a_breakout_ends_before_its_event(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("c").await;
     let event = json!({"name": "e", "starts_at": "2026-01-01T10:00:00Z", "ends_at": "2026-01-01T12:00:00Z"});
     let made = server.post("/v1/events", event).await;
@@ -49,9 +51,8 @@ async fn a_breakout_ends_before_its_event() {
     assert_eq!(found["items"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_recording_follows_its_breakout() {
-    let mut server = Server::start().await;
+async fn a_recording_follows_its_breakout(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     server.channel("c").await;
     let body = json!({"name": "b", "channel": "c", "mp4": true});
     let id = text(&server.post("/v1/breakouts", body).await.body["id"]).to_owned();
@@ -103,9 +104,8 @@ async fn a_recording_follows_its_breakout() {
     server.clock.set_ms(NOW_MS + 1);
 }
 
-#[tokio::test]
-async fn two_inputs_and_who_may_push() {
-    let mut server = Server::start().await;
+async fn two_inputs_and_who_may_push(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let body = json!({
         "name": "c", "inputs": 2, "failover": {"loss_ms": 1000, "preference": "equal"}, "ingest_allow": ["192.0.2.0/24"]
     });

@@ -1,10 +1,17 @@
 //! Who may watch: curtain, device limit, revocation, renewal, cookies, attendance.
 
 use anabranch_model::{Report, ViewerSeen};
+use anabranch_testkit::{Engine, both};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, Server, answer, text};
+
+both!(
+    the_newest_session_of_a_user_expels_the_oldest,
+    attendance_keeps_what_it_may,
+    curtain_and_revocation_reach_the_nodes,
+);
 
 fn seen(breakout: &str, user: &str, session: &str, first_ms: i64) -> ViewerSeen {
     ViewerSeen {
@@ -28,9 +35,8 @@ async fn viewers(server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Vec<Valu
     page["items"].as_array().unwrap().clone()
 }
 
-#[tokio::test]
-async fn the_newest_session_of_a_user_expels_the_oldest() {
-    let mut server = Server::start().await;
+async fn the_newest_session_of_a_user_expels_the_oldest(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     server.channel("c").await;
     let id = text(&server.breakout("b", "c").await["id"]).to_owned();
     server.act("/v1/breakouts/b/start").await;
@@ -62,9 +68,8 @@ async fn the_newest_session_of_a_user_expels_the_oldest() {
     viewers(&server, |items| items.iter().any(|one| one["session"] == "two" && one["exit_reason"] == "ended")).await;
 }
 
-#[tokio::test]
-async fn attendance_keeps_what_it_may() {
-    let server = Server::start().await;
+async fn attendance_keeps_what_it_may(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("c").await;
     let body = json!({"name": "b", "channel": "c", "attendance": "anonymous", "device_limit": 0});
     let id = text(&server.post("/v1/breakouts", body).await.body["id"]).to_owned();
@@ -85,9 +90,8 @@ async fn attendance_keeps_what_it_may() {
     assert!(kept.iter().all(|one| one["session"] != "two"), "{kept:?}");
 }
 
-#[tokio::test]
-async fn curtain_and_revocation_reach_the_nodes() {
-    let mut server = Server::start().await;
+async fn curtain_and_revocation_reach_the_nodes(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     server.channel("c").await;
     server.post("/v1/breakouts", json!({"name": "b", "channel": "c", "curtain": "down"})).await;
     server.act("/v1/breakouts/b/start").await;
@@ -114,7 +118,7 @@ async fn curtain_and_revocation_reach_the_nodes() {
 
 #[tokio::test]
 async fn cookies_are_for_every_host_of_the_distributions() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     server.channel("c").await;
     let id = text(&server.breakout("b", "c").await["id"]).to_owned();
     let play = server.act("/v1/breakouts/b/play-url").await.body;

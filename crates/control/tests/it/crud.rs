@@ -1,14 +1,24 @@
 //! Making, listing, showing, deleting; restart; idempotency; refusals.
 
+use anabranch_testkit::{Engine, Scratch, both};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::delivery::config;
 use crate::support::{Server, TOKEN, answer, own, text};
 
-#[tokio::test]
-async fn a_channel_comes_with_input_and_distribution() {
-    let mut server = Server::start().await;
+both!(
+    a_channel_comes_with_input_and_distribution,
+    state_survives_a_restart,
+    the_first_token_is_made_once,
+    lists_come_in_pages,
+    a_repeated_request_makes_one_thing,
+    a_key_shows_its_private_half_once,
+    deleting,
+);
+
+async fn a_channel_comes_with_input_and_distribution(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let channel = server.channel("  concert  ").await;
     assert_eq!(channel["name"], "concert");
     assert_eq!(channel["state"], "Idle");
@@ -41,9 +51,8 @@ async fn a_channel_comes_with_input_and_distribution() {
     assert!(!snapshot.key_groups[0].keys.is_empty());
 }
 
-#[tokio::test]
-async fn state_survives_a_restart() {
-    let server = Server::start().await;
+async fn state_survives_a_restart(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let channel = server.channel("durable").await;
     server.breakout("session", "durable").await;
     let keys = server.get("/v1/keys").await.body;
@@ -58,9 +67,8 @@ async fn state_survives_a_restart() {
     assert_eq!(snapshot.channels.len(), 1);
 }
 
-#[tokio::test]
-async fn the_first_token_is_made_once() {
-    let server = Server::start_in(tempfile::tempdir().unwrap(), None).await;
+async fn the_first_token_is_made_once(engine: Engine) {
+    let server = Server::start_in(Scratch::new(engine), None).await;
     let token = server.first_token.clone().expect("a token is made when there is none");
     let url = format!("{}/v1/channels", server.base);
     assert_eq!(answer(server.client.get(&url).bearer_auth(&token)).await.status, StatusCode::OK);
@@ -76,9 +84,8 @@ async fn the_first_token_is_made_once() {
     }
 }
 
-#[tokio::test]
-async fn lists_come_in_pages() {
-    let server = Server::start().await;
+async fn lists_come_in_pages(engine: Engine) {
+    let server = Server::start_on(engine).await;
     for name in ["a", "b", "c"] {
         server.channel(name).await;
     }
@@ -102,9 +109,8 @@ async fn lists_come_in_pages() {
     assert_eq!(of_a["items"][0]["name"], "x");
 }
 
-#[tokio::test]
-async fn a_repeated_request_makes_one_thing() {
-    let server = Server::start().await;
+async fn a_repeated_request_makes_one_thing(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let send = |path: &str, key: &str, body: serde_json::Value| {
         let request = server.client.post(format!("{}{path}", server.base)).bearer_auth(TOKEN);
         answer(request.header("Idempotency-Key", key).json(&body))
@@ -130,7 +136,7 @@ async fn a_repeated_request_makes_one_thing() {
 
 #[tokio::test]
 async fn bad_requests_are_problems() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let unknown = server.post("/v1/channels", json!({"nmae": "x"})).await;
     unknown.problem(422, "`name`, `description`, `segment_target_seconds`, `window_seconds`");
     assert_eq!(unknown.body["field"], "nmae");
@@ -161,9 +167,8 @@ async fn bad_requests_are_problems() {
     assert_eq!(twice.body["field"], "name");
 }
 
-#[tokio::test]
-async fn a_key_shows_its_private_half_once() {
-    let server = Server::start().await;
+async fn a_key_shows_its_private_half_once(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let made = server.post("/v1/keys", json!({"name": "partner"})).await.body;
     assert!(text(&made["private_key"]).starts_with("-----BEGIN PRIVATE KEY-----"));
     assert_eq!(made["signs"], true);
@@ -176,9 +181,8 @@ async fn a_key_shows_its_private_half_once() {
     server.post("/v1/keys", json!({"name": "bad", "public_key": "x"})).await.problem(422, "pem");
 }
 
-#[tokio::test]
-async fn deleting() {
-    let mut server = Server::start().await;
+async fn deleting(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     server.breakout("b", "c").await;
     server.act("/v1/breakouts/b/start").await;

@@ -1,9 +1,17 @@
 //! Distributions by CloudFront's configuration, and invalidations.
 
+use anabranch_testkit::{Engine, both};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, NOW_MS, Server, TOKEN, answer, own, text};
+
+both!(
+    a_distribution_lives_from_its_configuration,
+    a_channels_distribution_may_be_changed_and_goes_with_it,
+    configurations_survive_a_restart,
+    an_invalidation_is_completed_when_every_edge_acts_by_it,
+);
 
 /// A configuration as the AWS CLI takes it.
 pub(crate) fn config(reference: &str) -> Value {
@@ -43,9 +51,8 @@ async fn make(server: &Server, config: Value) -> Value {
     made.body
 }
 
-#[tokio::test]
-async fn a_distribution_lives_from_its_configuration() {
-    let mut server = Server::start().await;
+async fn a_distribution_lives_from_its_configuration(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let made = make(&server, with(config("r1"), "Aliases", json!({"Quantity": 1, "Items": ["www.example.com"]}))).await;
     let id = text(&made["id"]).to_owned();
     let path = format!("/v1/distributions/{id}");
@@ -98,7 +105,7 @@ async fn a_distribution_lives_from_its_configuration() {
 
 #[tokio::test]
 async fn etags_are_headers_too() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let made = make(&server, config("r")).await;
     let url = format!("{}/v1/distributions/{}", server.base, text(&made["id"]));
     let response = server.client.get(url).bearer_auth(TOKEN).send().await.unwrap();
@@ -107,7 +114,7 @@ async fn etags_are_headers_too() {
 
 #[tokio::test]
 async fn what_a_configuration_may_not_be() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let first =
         make(&server, with(config("r1"), "Aliases", json!({"Quantity": 1, "Items": ["www.example.com"]}))).await;
     let id = text(&first["id"]);
@@ -140,9 +147,8 @@ async fn what_a_configuration_may_not_be() {
     assert_eq!(server.get("/v1/distributions").await.body["items"].as_array().unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_channels_distribution_may_be_changed_and_goes_with_it() {
-    let mut server = Server::start().await;
+async fn a_channels_distribution_may_be_changed_and_goes_with_it(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     let path = format!("/v1/distributions/{}", text(&channel["distribution"]["id"]));
     let shown = server.get(&path).await.body;
@@ -163,9 +169,8 @@ async fn a_channels_distribution_may_be_changed_and_goes_with_it() {
     server.until(&path, |shown| shown["status"] == 404).await;
 }
 
-#[tokio::test]
-async fn configurations_survive_a_restart() {
-    let server = Server::start().await;
+async fn configurations_survive_a_restart(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let made = make(&server, config("r")).await;
     let server = Server::start_in(server.stop().await, Some(TOKEN)).await;
     let shown = server.get(&format!("/v1/distributions/{}", text(&made["id"]))).await.body;
@@ -173,9 +178,8 @@ async fn configurations_survive_a_restart() {
     assert_eq!(own(&server.snapshots.borrow()).len(), 1);
 }
 
-#[tokio::test]
-async fn an_invalidation_is_completed_when_every_edge_acts_by_it() {
-    let mut server = Server::start().await;
+async fn an_invalidation_is_completed_when_every_edge_acts_by_it(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let made = make(&server, config("r")).await;
     let path = format!("/v1/distributions/{}/invalidations", text(&made["id"]));
     server.snapshot(|snapshot| !own(snapshot).is_empty()).await;
@@ -223,7 +227,7 @@ fn text_or_empty(value: &Value) -> &str {
 
 #[tokio::test]
 async fn what_an_invalidation_may_not_name() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let made = make(&server, config("r")).await;
     let path = format!("/v1/distributions/{}/invalidations", text(&made["id"]));
     let many: Vec<String> = (0..3001).map(|number| format!("/{number}")).collect();

@@ -1,17 +1,26 @@
 //! Wishes, reports and the states between them.
 
 use anabranch_model::{InputState, PackagingState, Report, Traffic};
+use anabranch_testkit::{Engine, both};
 use serde_json::Value;
 
 use crate::support::{NOW_MS, Server, text};
+
+both!(
+    a_breakout_takes_its_channel_along,
+    an_operators_wish_outlives_a_breakout,
+    one_breakout_of_a_channel_is_on_air,
+    what_nodes_report_is_shown,
+    traffic_is_added_up_and_kept,
+    a_slow_start_says_what_it_waits_for,
+);
 
 fn state(is: &'static str) -> impl Fn(&Value) -> bool {
     move |row| row["state"] == is
 }
 
-#[tokio::test]
-async fn a_breakout_takes_its_channel_along() {
-    let mut server = Server::start().await;
+async fn a_breakout_takes_its_channel_along(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     server.channel("c").await;
     server.breakout("b", "c").await;
     let started = server.act("/v1/breakouts/b/start").await.body;
@@ -45,9 +54,8 @@ async fn a_breakout_takes_its_channel_along() {
     assert!(later.version > snapshot.version);
 }
 
-#[tokio::test]
-async fn an_operators_wish_outlives_a_breakout() {
-    let mut server = Server::start().await;
+async fn an_operators_wish_outlives_a_breakout(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     server.channel("c").await;
     assert_eq!(server.act("/v1/channels/c/start").await.body["state"], "Starting");
     server.snapshot(|snapshot| snapshot.channels.iter().any(|channel| channel.running)).await;
@@ -66,9 +74,8 @@ async fn an_operators_wish_outlives_a_breakout() {
     assert_eq!(server.act("/v1/channels/c/stop").await.body["state"], "Stopping");
 }
 
-#[tokio::test]
-async fn one_breakout_of_a_channel_is_on_air() {
-    let server = Server::start().await;
+async fn one_breakout_of_a_channel_is_on_air(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("c").await;
     server.breakout("one", "c").await;
     server.breakout("two", "c").await;
@@ -81,9 +88,8 @@ async fn one_breakout_of_a_channel_is_on_air() {
     server.act("/v1/breakouts/one/stop").await.problem(409, "never started");
 }
 
-#[tokio::test]
-async fn what_nodes_report_is_shown() {
-    let server = Server::start().await;
+async fn what_nodes_report_is_shown(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     let breakout = server.breakout("b", "c").await;
     server.act("/v1/breakouts/b/start").await;
@@ -109,9 +115,8 @@ async fn what_nodes_report_is_shown() {
     server.until("/v1/breakouts/b", |breakout| breakout["problem"].is_null()).await;
 }
 
-#[tokio::test]
-async fn traffic_is_added_up_and_kept() {
-    let server = Server::start().await;
+async fn traffic_is_added_up_and_kept(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     let id = text(&channel["distribution"]["id"]).to_owned();
     let path = format!("/v1/distributions/{id}");
@@ -125,9 +130,8 @@ async fn traffic_is_added_up_and_kept() {
     assert_eq!(server.get(&path).await.body["requests_total"], 6);
 }
 
-#[tokio::test]
-async fn a_slow_start_says_what_it_waits_for() {
-    let server = Server::start().await;
+async fn a_slow_start_says_what_it_waits_for(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("c").await;
     server.breakout("b", "c").await;
     server.act("/v1/breakouts/b/start").await;

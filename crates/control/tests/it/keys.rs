@@ -1,11 +1,14 @@
 //! Keys of others, and key groups.
 
 use anabranch_signing::PrivateKey;
+use anabranch_testkit::{Engine, both};
 use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::delivery::config;
 use crate::support::{Server, own, text};
+
+both!(a_public_key_is_taken_under_a_given_id, key_groups_open_distributions,);
 
 /// An ECDSA P-256 key, made for this test.
 const P256: &str = "-----BEGIN PUBLIC KEY-----
@@ -14,9 +17,8 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEhFRTi8ny5PqPV10EkgvDM93OY7QN
 -----END PUBLIC KEY-----
 ";
 
-#[tokio::test]
-async fn a_public_key_is_taken_under_a_given_id() {
-    let mut server = Server::start().await;
+async fn a_public_key_is_taken_under_a_given_id(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let rsa = PrivateKey::generate().unwrap().public_key_pem().unwrap();
     let made = server.post("/v1/keys", json!({"public_key": rsa, "id": "K2JCJMDEHXQW5F"})).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
@@ -35,9 +37,8 @@ async fn a_public_key_is_taken_under_a_given_id() {
     server.delete("/v1/keys/partner_1").await.problem(404, "no key");
 }
 
-#[tokio::test]
-async fn key_groups_open_distributions() {
-    let mut server = Server::start().await;
+async fn key_groups_open_distributions(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let default = server.get("/v1/key-groups/default").await.body;
     let first = text(&default["keys"][0]).to_owned();
     let made = server.post("/v1/key-groups", json!({"name": "partners", "keys": ["first"]})).await;

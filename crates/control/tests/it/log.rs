@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use anabranch_model::{AlarmKind, ChannelId, InputId, InputState, Report};
+use anabranch_testkit::{Engine, both};
 use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, Server, TOKEN, answer, text};
+
+both!(
+    what_happens_is_listed_with_who_did_it,
+    what_nodes_observe_of_streams_is_logged,
+    a_stream_tells_what_happens_and_resumes,
+    the_old_is_pruned_and_readers_are_told_of_the_gap,
+);
 
 /// Longest wait for an event.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,9 +66,8 @@ fn words(log: &Value) -> Vec<&str> {
     log["items"].as_array().unwrap().iter().map(|entry| text(&entry["type"])).collect()
 }
 
-#[tokio::test]
-async fn what_happens_is_listed_with_who_did_it() {
-    let mut server = Server::start().await;
+async fn what_happens_is_listed_with_who_did_it(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let before = server.get("/v1/log").await.body["newest"].as_u64().unwrap();
     let ci = json!({ "name": "ci", "scopes": ["manage", "operate"] });
     let secret = text(&server.post("/v1/tokens", ci).await.body["secret"]).to_owned();
@@ -127,12 +134,12 @@ async fn what_happens_is_listed_with_who_did_it() {
     }
 }
 
-#[tokio::test]
-async fn what_nodes_observe_of_streams_is_logged() {
-    let server = Server::start().await;
+async fn what_nodes_observe_of_streams_is_logged(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     let breakout = server.breakout("b", "c").await;
     server.act("/v1/breakouts/b/start").await;
+    server.snapshot(|snapshot| snapshot.breakouts.iter().any(|breakout| breakout.on_air)).await;
     let channel: ChannelId = text(&channel["id"]).parse().unwrap();
     let one: InputId = text(&server.get("/v1/channels/c").await.body["inputs"][0]["id"]).parse().unwrap();
     let two = InputId::random();
@@ -176,9 +183,8 @@ async fn what_nodes_observe_of_streams_is_logged() {
     assert_eq!(alarms["items"][0]["details"]["alarm"], "no_keyframes");
 }
 
-#[tokio::test]
-async fn a_stream_tells_what_happens_and_resumes() {
-    let mut server = Server::start().await;
+async fn a_stream_tells_what_happens_and_resumes(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let mut live = Reader::open(&server, "", None).await;
     let mut channels = Reader::open(&server, "?type=channel&after=0", None).await;
     server.channel("c").await;
@@ -206,10 +212,9 @@ async fn a_stream_tells_what_happens_and_resumes() {
     assert!(told.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{told:?}");
     assert!(told.iter().any(|(_, word)| word == "breakout.created"));
     // A stream shows what another process writes.
-    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let other = server.db();
     other.log_add(&[anabranch_db::NewEntry::stream("test.elsewhere", "test", "x")], NOW_MS).await.unwrap();
     while resumed.next().await.unwrap().1 != "test.elsewhere" {}
-    other.close().await;
 
     let bad = server.client.get(format!("{}/v1/log/stream", server.base)).bearer_auth(TOKEN);
     answer(bad.header("Last-Event-ID", "x")).await.problem(422, "Last-Event-ID");
@@ -296,7 +301,7 @@ async fn what_an_ingest_has_said_ends_with_it() {
 
 #[tokio::test]
 async fn streams_are_counted_and_given_back() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let mut open = Vec::new();
     for _ in 0..64 {
         open.push(Reader::open(&server, "?after=0", None).await);
@@ -315,15 +320,13 @@ async fn streams_are_counted_and_given_back() {
     tokio::time::timeout(PATIENCE, again).await.expect("a stream whose reader has gone is given back");
 }
 
-#[tokio::test]
-async fn the_old_is_pruned_and_readers_are_told_of_the_gap() {
-    let server = Server::start().await;
+async fn the_old_is_pruned_and_readers_are_told_of_the_gap(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("old").await;
     let newest = server.get("/v1/log").await.body["newest"].as_u64().unwrap();
-    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let other = server.db();
     let keep = anabranch_db::LogRetention { keep_ms: 1000, keep_entries: 100, hard_entries: 200 };
     assert_eq!(other.log_prune(&keep, NOW_MS + 5000).await.unwrap(), newest);
-    other.close().await;
     let log = server.get("/v1/log").await.body;
     assert_eq!((&log["items"], log["oldest"].as_u64()), (&json!([]), Some(newest + 1)));
     server.channel("new").await;
@@ -335,7 +338,7 @@ async fn the_old_is_pruned_and_readers_are_told_of_the_gap() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_keep_up_is_cut_and_resumes() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let mut slow = Reader::open(&server, "?after=0&type=test", None).await;
     let mut open = Vec::new();
     for _ in 1..64 {
@@ -343,14 +346,13 @@ async fn a_reader_that_does_not_keep_up_is_cut_and_resumes() {
     }
     // More than what lies between the two ends holds.
     let long = "x".repeat(900);
-    let other = anabranch_db::Db::open(&server.dir.path().join("control.sqlite")).await.unwrap();
+    let other = server.db();
     let batch: Vec<_> = (0..1000)
         .map(|_| anabranch_db::NewEntry::stream("test.filled", "test", "t").detail("long", long.as_str()))
         .collect();
     for _ in 0..30 {
         other.log_add(&batch, NOW_MS).await.unwrap();
     }
-    other.close().await;
     // The others read nothing either, but nothing is wanted of them: once the slow one is cut there is room for one more.
     let room = async {
         loop {

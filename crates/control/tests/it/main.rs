@@ -5,8 +5,10 @@
 mod api;
 mod archive;
 mod audience;
+mod clock;
 mod crud;
 mod delivery;
+mod faults;
 mod flow;
 mod keys;
 mod log;

@@ -6,10 +6,20 @@ use anabranch_model::{
     BreakoutId, Briefing, DistributionId, InstanceId, PlaneId, Report, ReportBatch, SpoolId, Traffic, VIEWERS_MAX,
     ViewerSeen,
 };
+use anabranch_testkit::{Engine, both};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, NODE_TOKEN, NOW_MS, ORIGIN, Server, TOKEN, answer, own, text};
+
+both!(
+    a_change_waits_for_every_node_that_is_there,
+    nodes_that_left_are_lost_or_forgotten_are_not_waited_for,
+    after_a_restart_known_nodes_are_waited_for_before_they_are_heard,
+    a_database_that_was_set_back_or_made_anew_is_believed,
+    a_batch_counts_once_however_often_it_arrives,
+    batches_of_viewers_are_taken_within_their_limits,
+);
 
 /// A node by hand.
 struct Node<'a> {
@@ -78,7 +88,7 @@ async fn distribution_status(server: &Server, id: &str, wanted: &'static str) {
 
 #[tokio::test]
 async fn only_nodes_that_know_the_token_are_served() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     for token in [None, Some("wrong"), Some(TOKEN)] {
         for (method, path) in [
@@ -100,7 +110,7 @@ async fn only_nodes_that_know_the_token_are_served() {
 
 #[tokio::test]
 async fn a_held_request_is_answered_when_something_changes() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     let first = node.first().await;
     assert_eq!(first.origin.as_deref(), Some(ORIGIN));
@@ -122,7 +132,7 @@ async fn a_held_request_is_answered_when_something_changes() {
 
 #[tokio::test]
 async fn held_requests_end_with_the_server() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     let first = node.first().await;
     let held = node.ask(Some(&first.plane), first.snapshot.version);
@@ -133,9 +143,8 @@ async fn held_requests_end_with_the_server() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
-#[tokio::test]
-async fn a_change_waits_for_every_node_that_is_there() {
-    let mut server = Server::start().await;
+async fn a_change_waits_for_every_node_that_is_there(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
     let snapshot = server.snapshot(|snapshot| own(snapshot).len() == 1).await;
     let server = &server;
@@ -155,8 +164,22 @@ async fn a_change_waits_for_every_node_that_is_there() {
 }
 
 #[tokio::test]
-async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for() {
-    let mut server = Server::start().await;
+async fn a_node_that_was_heard_before_the_clock_was_set_back_is_lost_in_its_time() {
+    let server = Server::start_on(Engine::Sqlite).await;
+    server.clock.set_ms(NOW_MS + 365 * 24 * 3_600_000);
+    Node::new(&server, "a").first().await;
+    server.clock.set_ms(NOW_MS);
+    let heard_now = |list: &Value| {
+        let mut items = list["items"].as_array().unwrap().iter();
+        items.any(|item| item["name"] == "a" && item["seen_at"] == "2026-01-01T00:00:00.000Z")
+    };
+    server.until("/v1/nodes", heard_now).await;
+    server.clock.set_ms(NOW_MS + 601_000);
+    node_shown(&server, "a", "lost").await;
+}
+
+async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     for (name, how) in [("a", "left"), ("b", "lost"), ("c", "forgotten")] {
         let node = Node::new(&server, name);
         node.first().await;
@@ -192,7 +215,7 @@ async fn nodes_that_left_are_lost_or_forgotten_are_not_waited_for() {
 
 #[tokio::test]
 async fn a_node_whose_held_request_is_cut_is_silent_within_seconds_and_still_waited_for() {
-    let mut server = Server::start().await;
+    let mut server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     let first = node.first().await;
     let held = node.ask(Some(&first.plane), first.snapshot.version);
@@ -216,9 +239,8 @@ async fn a_node_whose_held_request_is_cut_is_silent_within_seconds_and_still_wai
     distribution_status(&server, &distribution, "Deployed").await;
 }
 
-#[tokio::test]
-async fn after_a_restart_known_nodes_are_waited_for_before_they_are_heard() {
-    let server = Server::start().await;
+async fn after_a_restart_known_nodes_are_waited_for_before_they_are_heard(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let node = Node::new(&server, "edge-1");
     let plane = node.first().await.plane;
     let distribution = text(&server.channel("c").await["distribution"]["id"]).to_owned();
@@ -236,7 +258,7 @@ async fn after_a_restart_known_nodes_are_waited_for_before_they_are_heard() {
 
 #[tokio::test]
 async fn a_second_node_of_a_name_is_refused() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     let first = node.first().await;
     let held = node.ask(Some(&first.plane), first.snapshot.version);
@@ -260,9 +282,8 @@ async fn a_second_node_of_a_name_is_refused() {
     assert!(!held.is_finished());
 }
 
-#[tokio::test]
-async fn a_database_that_was_set_back_or_made_anew_is_believed() {
-    let server = Server::start().await;
+async fn a_database_that_was_set_back_or_made_anew_is_believed(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let node = Node::new(&server, "edge-1");
     let first = node.first().await;
     // A node that has more than the database: a backup was put in place.
@@ -277,9 +298,8 @@ async fn a_database_that_was_set_back_or_made_anew_is_believed() {
     assert_eq!(told.snapshot.version, raised.snapshot.version);
 }
 
-#[tokio::test]
-async fn a_batch_counts_once_however_often_it_arrives() {
-    let server = Server::start().await;
+async fn a_batch_counts_once_however_often_it_arrives(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let id: DistributionId = text(&server.channel("c").await["distribution"]["id"]).parse().unwrap();
     let breakout = BreakoutId::random();
     let one = Traffic {
@@ -317,7 +337,7 @@ async fn a_batch_counts_once_however_often_it_arrives() {
 
 #[tokio::test]
 async fn batches_beyond_the_limits_are_refused_whole() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let id: DistributionId = text(&server.channel("c").await["distribution"]["id"]).parse().unwrap();
     let spool = SpoolId::random();
     let one = Traffic { requests: 1, ..Traffic::none(id.clone()) };
@@ -340,9 +360,8 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     assert_eq!(server.get(&path).await.body["requests_total"], 1);
 }
 
-#[tokio::test]
-async fn batches_of_viewers_are_taken_within_their_limits() {
-    let server = Server::start().await;
+async fn batches_of_viewers_are_taken_within_their_limits(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let spool = SpoolId::random();
     let seen = ViewerSeen {
         breakout: BreakoutId::random(),
@@ -381,7 +400,7 @@ async fn batches_of_viewers_are_taken_within_their_limits() {
 
 #[tokio::test]
 async fn bad_questions_are_refused() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let node = Node::new(&server, "edge-1");
     for (from, to, words) in [
         ("role=edge", "role=ingest", "edge"),

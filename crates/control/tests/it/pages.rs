@@ -1,10 +1,12 @@
 //! The web pages, built or not.
 
+use anabranch_testkit::Engine;
+
 use crate::support::Server;
 
 #[tokio::test]
 async fn pages_have_their_headers() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     for path in ["/", "/watch/b0123?Policy=x"] {
         let response = server.client.get(format!("{}{path}", server.base)).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
@@ -19,7 +21,7 @@ async fn pages_have_their_headers() {
 
 #[tokio::test]
 async fn assets_are_immutable_and_stay_in_their_folder() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let page = server.client.get(&server.base).send().await.unwrap().text().await.unwrap();
     // A page without the built UI names no assets.
     for asset in page.split('"').filter(|part| part.starts_with("/assets/")) {

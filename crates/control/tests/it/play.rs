@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use anabranch_model::{PackagingState, Report};
 use anabranch_signing::{Credentials, Denied, KeySet, PublicKey, RequestUrl, verify};
+use anabranch_testkit::{Engine, both};
 use serde_json::json;
 
 use crate::support::{NOW_MS, Server, answer, text};
+
+both!(play_urls_open_just_their_breakout, a_watch_page_is_opened_by_the_play_url,);
 
 const NOW: i64 = NOW_MS / 1000;
 
@@ -27,9 +30,8 @@ fn judge(keys: &KeySet, url: &str, client: &str, now: i64) -> Result<(), Denied>
     verify(&credentials, keys, &url, client.parse::<IpAddr>().unwrap(), now).map(|_| ())
 }
 
-#[tokio::test]
-async fn play_urls_open_just_their_breakout() {
-    let server = Server::start().await;
+async fn play_urls_open_just_their_breakout(engine: Engine) {
+    let server = Server::start_on(engine).await;
     let channel = server.channel("c").await;
     let breakout = server.breakout("b", "c").await;
     let other = server.breakout("other", "c").await;
@@ -53,7 +55,7 @@ async fn play_urls_open_just_their_breakout() {
 
 #[tokio::test]
 async fn play_urls_for_one_network_and_time() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     server.channel("c").await;
     server.breakout("b", "c").await;
     let request = json!({"expires_in_seconds": 60, "ip": "192.0.2.0/24"});
@@ -69,7 +71,7 @@ async fn play_urls_for_one_network_and_time() {
 
 #[tokio::test]
 async fn any_url_can_be_signed() {
-    let mut server = Server::start().await;
+    let mut server = Server::start_on(Engine::Sqlite).await;
     let made = server.post("/v1/keys", json!({"name": "second"})).await.body;
     let count =
         |keys: usize| move |snapshot: &Arc<anabranch_model::Snapshot>| snapshot.key_groups[0].keys.len() == keys;
@@ -103,9 +105,8 @@ async fn any_url_can_be_signed() {
     server.post("/v1/sign", unknown).await.problem(404, "no key");
 }
 
-#[tokio::test]
-async fn a_watch_page_is_opened_by_the_play_url() {
-    let server = Server::start().await;
+async fn a_watch_page_is_opened_by_the_play_url(engine: Engine) {
+    let server = Server::start_on(engine).await;
     server.channel("c").await;
     let breakout = server.breakout("b", "c").await;
     server.breakout("other", "c").await;

@@ -1,17 +1,22 @@
 //! What is wanted and what there is: repair, drift, orphans, detaching, deleting, dry runs.
 
-use anabranch_db::Db;
 use anabranch_model::Traffic;
+use anabranch_testkit::{Engine, both};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::delivery::config;
 use crate::support::{NOW_MS, Server, own, text};
 
-/// Another hand on the same database: what somebody at the provider's console would do.
-async fn console(server: &Server) -> Db {
-    Db::open(&server.dir.path().join("control.sqlite")).await.unwrap()
-}
+both!(
+    a_distribution_deleted_behind_the_systems_back_is_repaired_at_the_next_start_with_the_reason,
+    a_breakout_without_a_distribution_gets_one,
+    a_detached_distribution_serves_another_channel,
+    what_differs_is_shown_and_set_right,
+    orphans_are_removed_after_a_grace_time,
+    what_is_watched_is_deleted_by_force_only,
+    a_dry_run_changes_nothing,
+);
 
 async fn deployed_channel(server: &mut Server, name: &str) -> (Value, String) {
     let channel = server.channel(name).await;
@@ -29,11 +34,10 @@ fn finished(kind: &'static str) -> impl Fn(&Value) -> bool {
     }
 }
 
-#[tokio::test]
-async fn a_distribution_deleted_behind_the_systems_back_is_repaired_at_the_next_start_with_the_reason() {
-    let mut server = Server::start().await;
+async fn a_distribution_deleted_behind_the_systems_back_is_repaired_at_the_next_start_with_the_reason(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (channel, id) = deployed_channel(&mut server, "c").await;
-    let console = console(&server).await;
+    let console = server.db();
     console.local_distribution_delete(&id.parse().unwrap(), None).await.unwrap();
     server.breakout("b", "c").await;
     server.act("/v1/breakouts/b/start").await;
@@ -41,8 +45,7 @@ async fn a_distribution_deleted_behind_the_systems_back_is_repaired_at_the_next_
     let reason = format!("distribution {id} was gone at the provider and was made again");
     let starting = server.until("/v1/breakouts/b", |breakout| !breakout["notice"].is_null()).await;
     assert_eq!((&starting["notice"], &starting["state"]), (&json!(reason), &json!("STARTING")));
-    server.apply().await;
-    server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
+    server.applied_until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
     let subject = format!("/v1/operations?subject={}", text(&starting["id"]));
     let listed = server.until(&subject, finished("breakout.start")).await;
     let whole = server.get(&format!("/v1/operations/{}", text(&listed["items"][0]["id"]))).await.body;
@@ -50,12 +53,10 @@ async fn a_distribution_deleted_behind_the_systems_back_is_repaired_at_the_next_
     assert_eq!(notes, [&Value::Null, &json!(reason), &Value::Null, &Value::Null, &Value::Null], "{whole}");
     let shown = server.get(&format!("/v1/distributions/{id}")).await.body;
     assert_eq!((&shown["status"], &shown["channel"]), (&json!("Deployed"), &channel["id"]));
-    console.close().await;
 }
 
-#[tokio::test]
-async fn a_breakout_without_a_distribution_gets_one() {
-    let mut server = Server::start().await;
+async fn a_breakout_without_a_distribution_gets_one(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (_, id) = deployed_channel(&mut server, "c").await;
     let path = format!("/v1/distributions/{id}");
     server.act("/v1/distributions/E0/detach").await.problem(404, "no distribution");
@@ -87,9 +88,8 @@ async fn a_breakout_without_a_distribution_gets_one() {
     server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
 }
 
-#[tokio::test]
-async fn a_detached_distribution_serves_another_channel() {
-    let mut server = Server::start().await;
+async fn a_detached_distribution_serves_another_channel(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (_, id) = deployed_channel(&mut server, "one").await;
     let (_, other) = deployed_channel(&mut server, "two").await;
     let path = format!("/v1/distributions/{id}");
@@ -110,11 +110,10 @@ async fn a_detached_distribution_serves_another_channel() {
     assert_eq!((manual.status, &manual.body["enabled"]), (StatusCode::CREATED, &json!(true)), "{}", manual.body);
 }
 
-#[tokio::test]
-async fn what_differs_is_shown_and_set_right() {
-    let mut server = Server::start().await;
+async fn what_differs_is_shown_and_set_right(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (_, id) = deployed_channel(&mut server, "c").await;
-    let console = console(&server).await;
+    let console = server.db();
     let row = console.local_distribution(&id.parse().unwrap()).await.unwrap().unwrap();
     let disabled = row.config.replace("\"Enabled\":true,\"HttpVersion\"", "\"Enabled\":false,\"HttpVersion\"");
     assert_ne!(disabled, row.config);
@@ -131,15 +130,13 @@ async fn what_differs_is_shown_and_set_right() {
     server.apply().await;
     let shown = server.until(&path, |shown| shown["status"] == "Deployed").await;
     assert_eq!((&shown["drift"], &shown["enabled"]), (&Value::Null, &json!(true)));
-    console.close().await;
 }
 
-#[tokio::test]
-async fn orphans_are_removed_after_a_grace_time() {
-    let mut server = Server::start().await;
+async fn orphans_are_removed_after_a_grace_time(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (_, id) = deployed_channel(&mut server, "c").await;
     let channel = server.get("/v1/channels/c").await.body;
-    let console = console(&server).await;
+    let console = server.db();
     // The rows are gone, as after a restored backup; what they made is not.
     console.channel_retire("c", 1).await.unwrap();
     console.channel_remove(&text(&channel["id"]).parse().unwrap(), NOW_MS).await.unwrap();
@@ -152,7 +149,6 @@ async fn orphans_are_removed_after_a_grace_time() {
     let dry = server.act("/v1/distributions/sweep?dry_run=true").await.body;
     if orphans(&dry) != ["distribution", "pipeline"] {
         // The engine was quicker, and has deleted the channel as it should.
-        console.close().await;
         return;
     }
     server.act("/v1/distributions/sweep").await;
@@ -173,12 +169,10 @@ async fn orphans_are_removed_after_a_grace_time() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
     assert!(orphans(&server.act("/v1/distributions/sweep?dry_run=true").await.body).is_empty());
-    console.close().await;
 }
 
-#[tokio::test]
-async fn what_is_watched_is_deleted_by_force_only() {
-    let mut server = Server::start().await;
+async fn what_is_watched_is_deleted_by_force_only(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let (_, id) = deployed_channel(&mut server, "c").await;
     let seen = Traffic { requests: 1, bytes: 9, ..Traffic::none(id.parse().unwrap()) };
     server.reports.send(anabranch_model::Report::Traffic(vec![seen])).await.unwrap();
@@ -187,9 +181,8 @@ async fn what_is_watched_is_deleted_by_force_only() {
     assert_eq!(server.delete("/v1/channels/c?force=true").await.status, StatusCode::NO_CONTENT);
 }
 
-#[tokio::test]
-async fn a_dry_run_changes_nothing() {
-    let mut server = Server::start().await;
+async fn a_dry_run_changes_nothing(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
     let planned = server.post("/v1/channels?dry_run=true", json!({"name": "c"})).await;
     let steps = [
         "channel.create/pipeline.ensure",

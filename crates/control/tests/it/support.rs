@@ -8,6 +8,7 @@ use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
 use anabranch_store::{Buckets, LocalStore};
+use anabranch_testkit::{Engine, Scratch};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,24 +34,44 @@ pub(crate) struct Server {
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) first_token: Option<String>,
-    pub(crate) dir: TempDir,
+    pub(crate) scratch: Scratch,
+    pub(crate) buckets: Buckets,
     db: Db,
+    _files: TempDir,
     shutdown: Shutdown,
     task: JoinHandle<()>,
 }
 
+/// The database in a scratch place, which this process leads as soon as nobody else does.
+pub(crate) async fn open(scratch: &Scratch) -> Db {
+    match scratch {
+        Scratch::File(dir) => Db::open(&dir.path().join("control.sqlite")).await.unwrap(),
+        Scratch::Server(database) => {
+            let db = Db::open_url(&database.url()).await.unwrap();
+            let lead = async {
+                while !db.try_lead().await.unwrap() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, lead).await.expect("nobody else leads");
+            db
+        }
+    }
+}
+
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<String>,
     pub(crate) content_type: String,
     pub(crate) body: Value,
 }
 
 impl Server {
-    pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), Some(TOKEN)).await
+    pub(crate) async fn start_on(engine: Engine) -> Self {
+        Self::start_in(Scratch::new(engine), Some(TOKEN)).await
     }
 
-    pub(crate) async fn start_in(dir: TempDir, token: Option<&str>) -> Self {
+    pub(crate) async fn start_in(scratch: Scratch, token: Option<&str>) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap(), Reuse::Exclusive).unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config {
@@ -68,11 +89,12 @@ impl Server {
             events: EventsConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(NOW_MS));
-        let db = Db::open(&dir.path().join("control.sqlite")).await.unwrap();
+        let db = open(&scratch).await;
+        let files = tempfile::tempdir().unwrap();
         let (told, arrivals) = mpsc::channel(64);
-        let store = LocalStore::open(&dir.path().join("media"), 0).unwrap();
+        let store = LocalStore::open(files.path(), 0).unwrap();
         let buckets = Buckets::new(store, Some(Arc::new(told)));
-        let media = MediaConfig { buckets, presets: vec!["standard".into(), "lms".into()] };
+        let media = MediaConfig { buckets: buckets.clone(), presets: vec!["standard".into(), "lms".into()] };
         let (reports, received) = mpsc::channel(64);
         let (control, mut snapshots) = Control::build(config, media, db.clone(), clock.clone(), received, arrivals).await.unwrap();
         control.origin_room_at(ORIGIN.into());
@@ -84,23 +106,28 @@ impl Server {
         tokio::time::timeout(PATIENCE, library).await.expect("the first distribution comes").unwrap();
         let client = reqwest::Client::new();
         let base = format!("http://{address}");
-        Self { base, client, clock, reports, snapshots, first_token, dir, db, shutdown, task }
+        Self { base, client, clock, reports, snapshots, first_token, scratch, buckets, db, _files: files, shutdown, task }
     }
 
-    pub(crate) async fn stop(self) -> TempDir {
+    /// The database under the server, for what somebody else would do to it.
+    pub(crate) fn db(&self) -> Db {
+        self.db.clone()
+    }
+
+    pub(crate) async fn stop(self) -> Scratch {
         self.shutdown.cancel();
         drop(self.client);
         self.task.await.unwrap();
         self.db.close().await;
-        self.dir
+        self.scratch
     }
 
     /// Ends it without a word, as a process that is killed: nothing is drained, nothing is written at the end.
-    pub(crate) async fn kill(self) -> TempDir {
+    pub(crate) async fn kill(self) -> Scratch {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
         self.db.close().await;
-        self.dir
+        self.scratch
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -166,6 +193,21 @@ impl Server {
         found.expect("the snapshot does not come").unwrap().clone()
     }
 
+    /// Lets every role apply whatever is newest until the answer is like this.
+    pub(crate) async fn applied_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asking = async {
+            loop {
+                self.apply().await;
+                let found = self.get(path).await.body;
+                if wanted(&found) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never became so"))
+    }
+
     /// Asks until the answer is like this.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let asking = async {
@@ -185,9 +227,10 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let status = response.status();
     let content_type = response.headers().get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Answer { status, content_type, body }
+    Answer { status, retry_after, content_type, body }
 }
 
 pub(crate) fn text(value: &Value) -> &str {

@@ -10,7 +10,7 @@ use anabranch_model::{
 };
 use sqlx::Connection as _;
 
-use crate::scratch::{Engine, both, open_on};
+use crate::scratch::{Engine, Rows as _, both, open_on};
 use crate::{channel, distribution};
 
 fn key(id: &str, groups: &[&str]) -> NewKey {

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
 
 use crate::channel;
-use crate::scratch::{Engine, Scratch, open_on};
+use crate::scratch::{Engine, Rows as _, Scratch, open_on};
 
 /// Table, column, type in PostgreSQL's words, whether NULL is refused, default.
 const SQLITE_COLUMNS: &str = "
@@ -118,7 +118,7 @@ async fn a_connection_that_was_cut_is_made_again() {
     let Scratch::Server(database) = &scratch else { unreachable!("a server") };
     for round in 0..3 {
         database.cut();
-        db.ping().await.unwrap();
+        db.probe().await.unwrap();
         db.channel_create(&channel(&format!("c{round}"), &group), 1).await.unwrap();
     }
     assert_eq!(db.operations_due(1).await.unwrap().len(), 3);

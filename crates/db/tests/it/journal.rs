@@ -7,7 +7,7 @@ use anabranch_model::{
     BreakoutEvent, ChannelId, ChannelSpec, ChosenInput, DistributionId, FailoverSpec, InputId, InputSpec,
 };
 
-use crate::scratch::{Engine, both, open_on};
+use crate::scratch::{Engine, Rows as _, both, open_on};
 use crate::{breakout, channel};
 
 pub(crate) fn spec(id: &ChannelId) -> ChannelSpec {

@@ -7,7 +7,7 @@ use anabranch_testkit::Database;
 use tokio::time::timeout;
 
 use crate::channel;
-use crate::scratch::{Engine, Scratch, open_on};
+use crate::scratch::{Engine, Rows as _, Scratch, open_on};
 
 /// Longer than any takeover may take.
 const LONG: Duration = Duration::from_secs(30);

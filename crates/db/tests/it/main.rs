@@ -4,6 +4,7 @@
 
 mod assets;
 mod backup;
+mod clock;
 mod delivery;
 mod engines;
 mod journal;
@@ -20,7 +21,7 @@ use anabranch_model::{
     InputId, KeyGroupId, KeyId, Traffic,
 };
 
-use scratch::{Engine, both, open_on};
+use scratch::{Engine, Rows as _, both, open_on};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 

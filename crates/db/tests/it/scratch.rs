@@ -2,66 +2,23 @@
 
 use anabranch_db::Db;
 use anabranch_model::KeyGroupId;
-use anabranch_testkit::Database;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tempfile::TempDir;
 
-/// What keeps the rows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
+pub(crate) use anabranch_testkit::{Engine, Scratch, both};
+
+/// What tests do with a place for rows.
+pub(crate) trait Rows {
+    /// The database, which this process then leads.
+    async fn open(&self) -> Result<Db, anabranch_db::Error>;
+
+    /// Runs statements that the room itself never would; their values are in them.
+    async fn run(&self, text: &str);
 }
 
-/// Where a test has its rows; gone when it is dropped.
-pub(crate) enum Scratch {
-    File(TempDir),
-    Server(Database),
-}
-
-/// Runs each test on both engines: `both!(one, other)`, where `one` is an `async fn(Engine)`.
-macro_rules! both {
-    ($($name:ident),+ $(,)?) => {
-        mod sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name($crate::scratch::Engine::Sqlite).await;
-                }
-            )+
-        }
-
-        mod postgres {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    if $crate::scratch::has_postgres() {
-                        super::$name($crate::scratch::Engine::Postgres).await;
-                    }
-                }
-            )+
-        }
-    };
-}
-
-pub(crate) use both;
-
-/// Whether the run has a server. A run that has none must have been told so: see [`Database::create`].
-pub(crate) fn has_postgres() -> bool {
-    std::env::var("ANABRANCH_TEST_POSTGRES").as_deref() != Ok("none")
-}
-
-impl Scratch {
-    pub(crate) fn new(engine: Engine) -> Self {
-        match engine {
-            Engine::Sqlite => Self::File(tempfile::tempdir().unwrap()),
-            Engine::Postgres => Self::Server(Database::create().unwrap()),
-        }
-    }
-
-    pub(crate) async fn open(&self) -> Result<Db, anabranch_db::Error> {
+impl Rows for Scratch {
+    async fn open(&self) -> Result<Db, anabranch_db::Error> {
         match self {
             Self::File(dir) => Db::open(&dir.path().join("db.sqlite")).await,
             Self::Server(database) => {
@@ -72,8 +29,7 @@ impl Scratch {
         }
     }
 
-    /// Runs statements that the room itself never would; their values are in them.
-    pub(crate) async fn run(&self, text: &str) {
+    async fn run(&self, text: &str) {
         let text = sqlx::AssertSqlSafe(text.to_owned());
         match self {
             Self::File(dir) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Desk, DeskError, Jobs, Task};
+use anabranch_control::{Desk, DeskError, JOB_LEASE, Jobs, Task};
 use anabranch_model::{
     Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, SpoolId,
 };
@@ -104,6 +104,10 @@ impl Desk for FarDesk {
             let answer = self.0.job(JOB_END_PATH, &end).await;
             answer.map(drop).map_err(|error| DeskError::new(format!("{error:#}")))
         })
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        Some(JOB_LEASE)
     }
 
     fn news(&self) -> Task<'_, ()> {

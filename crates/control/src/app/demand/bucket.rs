@@ -194,7 +194,7 @@ impl App {
         if let Some(row) = self.db.distribution_by_reference(&reference).await? {
             return self.distribution_show(row.id.as_str()).await;
         }
-        let config = DistributionConfig::bucket(&reference, &row.name, &self.key_group);
+        let config = DistributionConfig::bucket(&reference, &row.name, &self.key_group, &self.viewers);
         self.distribution_create_from(&config, BTreeMap::new(), None).await
     }
 
