@@ -247,6 +247,11 @@ impl ObjectHead {
         })
     }
 
+    /// Whether the body has no content coding.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.lines.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"content-encoding:"))
+    }
+
     /// The head of the body in another coding: a representation of its own (RFC 9110 §8.8.3.3), with a weak tag.
     pub(crate) fn coded(&self, coding: &str) -> Self {
         let mut lines = Vec::with_capacity(self.lines.len() + 64);

@@ -13,7 +13,7 @@ mod report;
 mod snapshot;
 
 pub use distribution::{
-    AllowedMethods, Behavior, BucketOrigin, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
+    AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
     ErrorResponse, HOLD_MAX_SECONDS, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup,
     OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection,
     Transform, ViewerProtocol,
