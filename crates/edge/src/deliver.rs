@@ -14,7 +14,7 @@ use metrics::counter;
 use crate::audience::Barred;
 use crate::compress::is_worth_compressing;
 use crate::fetch::{Fetched, Source};
-use crate::flight::{Begun, Follower};
+use crate::flight::Follower;
 use crate::head::Head;
 use crate::headers::ResponseHeaders;
 use crate::object::{Object, ObjectHead, bodyless};
