@@ -16,11 +16,11 @@ pub(crate) struct Copies {
 
 /// The queries of what a playlist names, as the viewer wrote the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Handed {
+pub(crate) struct Handed<'q> {
     /// Of playlists: the signature, and the copies for what they name in their turn.
-    pub(crate) playlists: String,
+    pub(crate) playlists: Cow<'q, str>,
     /// Of everything else: the signature.
-    pub(crate) others: String,
+    pub(crate) others: Cow<'q, str>,
 }
 
 impl Copies {
@@ -54,7 +54,7 @@ impl Copies {
     }
 
     /// The copies in a query, if they make a signature. Of a repeated one the first counts, and where there is a policy no expiry.
-    pub(crate) fn handed(&self, query: &str) -> Option<Handed> {
+    pub(crate) fn handed(&self, query: &str) -> Option<Handed<'static>> {
         if !query.contains(&*self.mark) {
             return None;
         }
@@ -77,7 +77,7 @@ impl Copies {
         let others =
             found.iter().map(|(original, _, value)| format!("{original}={value}")).collect::<Vec<_>>().join("&");
         let copies = found.iter().map(|(_, copy, _)| *copy).collect::<Vec<_>>().join("&");
-        Some(Handed { playlists: format!("{others}&{copies}"), others })
+        Some(Handed { playlists: format!("{others}&{copies}").into(), others: others.into() })
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
                 "-PREFIXPolicy=q&-PREFIXSignature=t&-PREFIXKey-Pair-Id=L",
             ),
         ] {
-            let handed = Handed { playlists: format!("{others}&{copied}"), others: others.to_owned() };
+            let handed = Handed { playlists: format!("{others}&{copied}").into(), others: others.into() };
             assert_eq!(copies.handed(query), Some(handed), "{query}");
         }
         for query in [
@@ -160,7 +160,7 @@ mod tests {
             let own = copies.strip(query.as_str().into()).into_owned();
             prop_assert_eq!(copies.handed(&own), None);
             if let Some(handed) = copies.handed(&query) {
-                prop_assert_eq!(copies.strip(handed.playlists.as_str().into()), handed.others.as_str());
+                prop_assert_eq!(copies.strip((&*handed.playlists).into()), &*handed.others);
                 // A playlist that got them hands on the same.
                 prop_assert_eq!(copies.handed(&handed.playlists), Some(handed));
             }

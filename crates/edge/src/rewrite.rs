@@ -28,7 +28,7 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// What the URIs of a playlist carry for this viewer: copies of a signature where the request has them, else the signature that
 /// opened it. Nothing where another edge asks, which does it itself.
-pub(crate) fn handed(authorised: &Authorised<'_, '_>, facts: &ObjectHead) -> Option<Handed> {
+pub(crate) fn handed<'a>(authorised: &'a Authorised<'_, '_>, facts: &ObjectHead) -> Option<Handed<'a>> {
     let (request, rule) = (authorised.routed.request, authorised.routed.rule);
     let wanted = rule.transform == Transform::SignedPlaylist && facts.playlist && facts.status == 200;
     if !wanted || authorised.for_edge || !facts.is_plain() {
@@ -37,7 +37,7 @@ pub(crate) fn handed(authorised: &Authorised<'_, '_>, facts: &ObjectHead) -> Opt
     let copies = || rule.copies.as_ref()?.handed(request.query?);
     copies().or_else(|| {
         let signature = authorised.pass.as_ref().map(|pass| pass.query.as_str()).filter(|query| !query.is_empty())?;
-        Some(Handed { playlists: signature.to_owned(), others: signature.to_owned() })
+        Some(Handed { playlists: signature.into(), others: signature.into() })
     })
 }
 
@@ -46,11 +46,14 @@ impl View<'_, '_> {
     pub(crate) async fn rewritten(
         &self,
         source: Source,
-        handed: &Handed,
+        handed: &Handed<'_>,
         head: &mut Head,
         context: &Context<'_>,
     ) -> Answer {
-        let facts = Arc::new(source.head().clone());
+        let facts = match &source {
+            Source::Whole(object) => object.head.clone(),
+            Source::Growing(facts, _) => facts.clone(),
+        };
         let facts = &facts;
         let etag = facts.etag.as_deref().map(|etag| viewer_etag(etag, handed));
         let lines = without_validators(&facts.lines);
@@ -168,7 +171,7 @@ impl Made {
             };
             let Some(ready) = ready else { return };
             flight.grow(ready);
-            flight.room().await;
+            flight.room(PIECE_BYTES as u64).await;
             if flight.is_deserted() {
                 return;
             }
@@ -201,7 +204,7 @@ impl Drop for Sending {
 }
 
 /// A weak tag of a body that depends on what the viewer is handed.
-fn viewer_etag(etag: &str, handed: &Handed) -> String {
+fn viewer_etag(etag: &str, handed: &Handed<'_>) -> String {
     /// FNV-1a, 64 bits: it tells signatures apart, nothing more.
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
