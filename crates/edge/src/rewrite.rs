@@ -19,6 +19,7 @@ use crate::key::accepted;
 use crate::object::{Object, ObjectHead};
 use crate::request::Method;
 use crate::river::Context;
+use crate::rule::Rule;
 
 /// Most bytes of a stored body that are read at once.
 const READ_BYTES: u64 = 64 << 10;
@@ -26,12 +27,15 @@ const READ_BYTES: u64 = 64 << 10;
 /// Bytes of a rewritten body that are made at once. What is shorter is whole before it is sent, so that its length can be told.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// How the names of playlists end.
+const PLAYLIST_END: &str = ".m3u8";
+
 /// What the URIs of a playlist carry for this viewer: copies of a signature where the request has them, else the signature that
 /// opened it. Nothing where another edge asks, which does it itself.
 pub(crate) fn handed<'a>(authorised: &'a Authorised<'_, '_>, facts: &ObjectHead) -> Option<Handed<'a>> {
     let (request, rule) = (authorised.routed.request, authorised.routed.rule);
-    let wanted = rule.transform == Transform::SignedPlaylist && facts.playlist && facts.status == 200;
-    if !wanted || authorised.for_edge || !facts.is_plain() {
+    let wanted = facts.status == 200 && facts.is_plain() && !authorised.for_edge;
+    if !wanted || !is_rewritten(rule, facts, authorised.routed.path) {
         return None;
     }
     let copies = || rule.copies.as_ref()?.handed(request.query?);
@@ -39,6 +43,12 @@ pub(crate) fn handed<'a>(authorised: &'a Authorised<'_, '_>, facts: &ObjectHead)
         let signature = authorised.pass.as_ref().map(|pass| pass.query.as_str()).filter(|query| !query.is_empty())?;
         Some(Handed { playlists: signature.into(), others: signature.into() })
     })
+}
+
+/// Whether an object is a playlist that the behavior rewrites: by its type, or by its name where nobody has told its type.
+pub(crate) fn is_rewritten(rule: &Rule, facts: &ObjectHead, path: &str) -> bool {
+    let named = || path.ends_with(PLAYLIST_END) && facts.is_untyped();
+    rule.transform == Transform::SignedPlaylist && (facts.playlist || named())
 }
 
 impl View<'_, '_> {

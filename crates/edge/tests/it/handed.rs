@@ -293,6 +293,24 @@ async fn rewritten_playlists_are_compressed_for_those_who_ask() {
 }
 
 #[tokio::test]
+async fn a_playlist_without_a_type_is_known_by_its_name() {
+    let library = Library::open(|_| {}).await;
+    let query = library.wildcard(NOW + 60);
+    for (content_type, path, rewritten) in [
+        ("binary/octet-stream", "/a/o.m3u8", true),
+        ("application/octet-stream", "/a/p.m3u8", true),
+        ("text/html", "/a/q.m3u8", false),
+        ("binary/octet-stream", "/a/o.bin", false),
+        ("audio/mpegurl", "/a/list", true),
+    ] {
+        let script = playlist("1.ts\n").with(|script| script.headers[1].1 = content_type.to_owned());
+        library.origin.set(path, script);
+        let expected = if rewritten { format!("1.ts?{query}\n") } else { "1.ts\n".to_owned() };
+        assert_eq!(library.get(&format!("/d/E1{path}?{query}")).await.text(), expected, "{content_type} {path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_coded_already_is_not_taken_for_text() {
     let library = Library::open(|_| {}).await;
     let coded = playlist("\u{1f}a\nb\n").with(|script| script.headers.push(("content-encoding", "gzip".to_owned())));
