@@ -6,7 +6,9 @@ use std::io::Read as _;
 use anabranch_edge::{Carried, Rewriting, Transforms};
 use anabranch_model::{Behavior, KeyGroupSpec, KeySpec, Selection, Transform};
 use anabranch_signing::{Policy, PrivateKey, SignSpec, sign_url};
+use tokio::io::AsyncWriteExt as _;
 
+use crate::raw_h2::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, WINDOW_UPDATE, block, frame};
 use crate::support::{NOW_MS, Reply, Script, TestEdge, TestOrigin, ask, behavior, distribution, get, start_with_keys};
 
 const NOW: i64 = NOW_MS / 1000;
@@ -231,6 +233,25 @@ async fn long_playlists_are_sent_while_they_are_made() {
     viewer.send(&old).await;
     let reply = viewer.reply(false).await.unwrap();
     assert!(reply.body == signed(&text, &query).as_bytes(), "for HTTP/1.0 up to the end of the connection");
+}
+
+#[tokio::test]
+async fn long_playlists_come_by_http2_too() {
+    let library = Library::open(|behavior| behavior.trusted_key_groups.clear()).await;
+    let text = long_playlist(10_000);
+    library.origin.set("/a/long.m3u8", playlist(&text));
+    let path = "/d/E1/a/long.m3u8?Policy-PREFIX=p&Signature-PREFIX=s&Key-Pair-Id-PREFIX=K";
+    let wide = 1_u32 << 24;
+    let mut frames = Frames::connect(library.edge.address, &[(4, wide)]).await;
+    let ask = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(path, &[(":authority", HOST)]));
+    let asked = [frame(WINDOW_UPDATE, 0, 0, &wide.to_be_bytes()), ask].concat();
+    frames.stream.write_all(&asked).await.unwrap();
+    let expected = signed(&text, "Policy=p&Signature=s&Key-Pair-Id=K");
+    let mut got = Vec::new();
+    while got.len() < expected.len() {
+        got.extend(frames.next(DATA).await.1);
+    }
+    assert!(got == expected.as_bytes());
 }
 
 #[tokio::test]
