@@ -27,6 +27,9 @@ const READ_BYTES: u64 = 64 << 10;
 /// Bytes of a rewritten body that are made at once. What is shorter is whole before it is sent, so that its length can be told.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// How many times longer a playlist becomes, likely: a line of 60 bytes gets a signature of 600.
+const LIKELY_GROWTH: usize = 12;
+
 /// How the names of playlists end.
 const PLAYLIST_END: &str = ".m3u8";
 
@@ -133,17 +136,24 @@ struct Made {
     /// Those of them that are not rewritten yet.
     rest: Bytes,
     rewriting: Box<dyn Rewriting>,
+    /// Bytes that the next piece is likely to have.
+    likely: usize,
     ended: bool,
 }
 
 impl Made {
     fn new(source: Source, rewriting: Box<dyn Rewriting>) -> Self {
-        Self { source, read: 0, rest: Bytes::new(), rewriting, ended: false }
+        let length = match &source {
+            Source::Whole(object) => object.body.length(),
+            Source::Growing(facts, _) => facts.length.unwrap_or(0),
+        };
+        let likely = usize::try_from(length).unwrap_or(PIECE_BYTES).saturating_mul(LIKELY_GROWTH).min(PIECE_BYTES);
+        Self { source, read: 0, rest: Bytes::new(), rewriting, likely, ended: false }
     }
 
     /// The next [`PIECE_BYTES`] of the new body, or what is left of it.
     async fn more(&mut self) -> Result<Bytes, Broken> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.likely);
         while !self.ended && out.len() < PIECE_BYTES {
             if self.rest.is_empty() {
                 match self.next().await? {
