@@ -69,7 +69,12 @@ impl View<'_, '_> {
         };
         let facts = &facts;
         let etag = facts.etag.as_deref().map(|etag| viewer_etag(etag, handed));
-        let lines = without_validators(&facts.lines);
+        let mut lines = without_validators(&facts.lines);
+        let may_be_coded =
+            self.rule.compress && facts.compressible && self.rule.keying.encodings != Encodings::default();
+        if may_be_coded && !facts.varies_by_coding() {
+            lines.extend_from_slice(b"vary: Accept-Encoding\r\n");
+        }
         // Other viewers get other bytes, so only the tag of these very bytes counts, and no date does.
         let known = self.request.fields.if_none_match;
         if evaluate_condition(known, None, etag.as_deref(), None) == Condition::NotModified {
@@ -85,12 +90,8 @@ impl View<'_, '_> {
             let made = Arc::new(Object::made(502, text, Begun::default(), context.now_ms()));
             return self.plain(Source::Whole(made), head, context);
         };
-        let codings = if self.rule.compress && facts.compressible {
-            accepted(self.rule, self.request)
-        } else {
-            Encodings::default()
-        };
-        let press = if first.len() as u64 >= MIN_BYTES { Press::begin(codings, Effort::EACH) } else { None };
+        let pays = may_be_coded && first.len() as u64 >= MIN_BYTES;
+        let press = if pays { Press::begin(accepted(self.rule, self.request), Effort::EACH) } else { None };
         head.start(200);
         self.origin_lines(&lines, head);
         if let Some(etag) = etag {
@@ -98,9 +99,6 @@ impl View<'_, '_> {
         }
         if let Some(press) = &press {
             head.field("content-encoding", press.name());
-        }
-        if self.may_be_coded(facts) && !facts.varies_by_coding() {
-            head.lines(b"vary: Accept-Encoding\r\n");
         }
         let sized = made.ended && press.is_none() && !bodyless;
         if sized {
@@ -119,11 +117,6 @@ impl View<'_, '_> {
             }
         };
         self.answer(200, sized || self.request.method == Method::Head, body, context)
-    }
-
-    /// Whether viewers who take a coding get another body.
-    fn may_be_coded(&self, facts: &ObjectHead) -> bool {
-        self.rule.compress && facts.compressible && self.rule.keying.encodings != Encodings::default()
     }
 }
 
@@ -164,7 +157,11 @@ impl Made {
                     }
                 }
             }
-            let taken = self.rewriting.push(&self.rest, &mut out, PIECE_BYTES).ok_or(Broken)?;
+            let Some(taken) = self.rewriting.push(&self.rest, &mut out, PIECE_BYTES) else {
+                // What an origin breaks off is told where it is fetched.
+                tracing::warn!("a playlist cannot be rewritten");
+                return Err(Broken);
+            };
             self.rest.advance(taken);
         }
         Ok(out.into())
@@ -200,10 +197,7 @@ impl Made {
             }
             // What is stored is made without waiting for anything.
             yield_now().await;
-            let Ok(next) = self.more().await else {
-                tracing::warn!("a playlist broke off while it was rewritten");
-                return;
-            };
+            let Ok(next) = self.more().await else { return };
             piece = next;
         }
         if let Some(press) = &mut press {
