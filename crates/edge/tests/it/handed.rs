@@ -282,6 +282,9 @@ async fn rewritten_playlists_are_compressed_for_those_who_ask() {
         let plain = library.get(&target).await;
         assert!(plain.text() == signed(&text, &query));
         assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("Accept-Encoding")));
+        let known = format!("If-None-Match: {}\r\n", plain.header("etag").unwrap());
+        let known = ask(library.edge.address, "GET", HOST, &target, &known).await;
+        assert_eq!((known.status, known.header("vary")), (304, Some("Accept-Encoding")));
         for (coding, limit) in [("gzip", 12), ("br", 25)] {
             let lines = format!("Accept-Encoding: {coding}\r\n");
             let reply = ask(library.edge.address, "GET", HOST, &target, &lines).await;
