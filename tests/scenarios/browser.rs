@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::{play_url, push_url, text, wait_playing};
 
 /// A browser that prints a JSON line a second, and one at its end.
-struct Browser {
+pub(crate) struct Browser {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Browser {
-    fn open(url: &str, seconds: u32, more: &[&str]) -> Self {
+    pub(crate) fn open(url: &str, seconds: u32, more: &[&str]) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/tests/play.mjs");
         let mut child = Command::new("node")
             .arg(script)
@@ -36,7 +36,7 @@ impl Browser {
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    fn result(mut self) -> Value {
+    pub(crate) fn result(mut self) -> Value {
         let mut last = Value::Null;
         while let Some(line) = self.next() {
             last = line;

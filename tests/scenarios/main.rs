@@ -11,6 +11,7 @@ mod herd;
 mod kill;
 mod kill_edge;
 mod live_to_viewer;
+mod on_demand;
 mod players;
 mod process;
 mod recording;

@@ -1,8 +1,8 @@
 //! Cache behaviors: rules for path patterns.
 
 use anabranch_model::{
-    AllowedMethods, Behavior, CachePolicy, KeyGroupId, OriginRequestPolicy, ResponseHeadersPolicy, Transform,
-    ViewerProtocol,
+    AllowedMethods, Behavior, COPY_MARK, CachePolicy, KeyGroupId, OriginRequestPolicy, ResponseHeadersPolicy,
+    Transform, ViewerProtocol,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +20,13 @@ const MAX_PATTERN: usize = 255;
 
 /// Characters of path patterns beside letters and digits.
 const PATTERN_CHARACTERS: &[u8] = b"_-.*$/~\"'@:+&?";
+
+/// Words of this house: CloudFront leaves playlists as they are.
+const SIGNED_PLAYLISTS: &str = "SignedPlaylists";
+const MARK: &str = "SignatureCopyMark";
+
+/// Longest mark of the copies of a signature, in bytes.
+const MAX_MARK: usize = 32;
 
 const KEY_GROUPS: Limit = Limit { items: 100, code: "TooManyKeyGroupsAssociatedToDistribution" };
 
@@ -52,6 +59,10 @@ pub(crate) struct BehaviorConfig {
     pub(crate) compress: bool,
     pub(crate) caching: Caching,
     pub(crate) response_headers: Option<Policy<ResponseHeadersPolicyConfig>>,
+    /// Whether playlists carry signatures on; without a word those of this house do, where a signature is needed.
+    pub(crate) signed_playlists: Option<bool>,
+    /// Of the copies of a signature, as in `Policy-PREFIX`.
+    pub(crate) copy_mark: String,
 }
 
 /// By policies, or as it was before them.
@@ -87,6 +98,8 @@ impl BehaviorConfig {
             compress: fields.flag("Compress", false)?,
             caching: caching(&mut fields)?,
             response_headers: Policy::read(&mut fields)?,
+            signed_playlists: fields.optional(SIGNED_PLAYLISTS).map(|node| node.flag()).transpose()?,
+            copy_mark: copy_mark(&mut fields)?,
         };
         fields.finish()?;
         Ok(behavior)
@@ -142,13 +155,19 @@ impl BehaviorConfig {
         if let Some(policy) = &self.response_headers {
             policy.put(&mut object);
         }
+        if let Some(signed) = self.signed_playlists {
+            render::put(&mut object, SIGNED_PLAYLISTS, signed);
+        }
+        if self.copy_mark != COPY_MARK {
+            render::put(&mut object, MARK, self.copy_mark.as_str());
+        }
         object
     }
 
-    /// What edges are told; playlists of this house carry the viewer's signature on.
+    /// What edges are told; without other word playlists of this house carry the viewer's signature on.
     pub(crate) fn compile(&self, has_playlists: bool) -> Behavior {
         let (cache, origin_request) = self.caching.compile();
-        let signed = has_playlists && !self.key_groups.is_empty();
+        let signed = self.signed_playlists.unwrap_or(has_playlists && !self.key_groups.is_empty());
         Behavior {
             path_pattern: self.pattern(),
             origin: self.target.clone(),
@@ -164,6 +183,7 @@ impl BehaviorConfig {
                 .map_or_else(ResponseHeadersPolicy::default, |policy| policy.content().compile()),
             compress: self.compress,
             transform: if signed { Transform::SignedPlaylist } else { Transform::None },
+            copy_mark: self.copy_mark.clone(),
         }
     }
 }
@@ -204,6 +224,16 @@ fn caching(fields: &mut Fields<'_>) -> Result<Caching, ConfigError> {
             Ok(Caching::Policies { cache: Box::new(cache), origin_request: origin_request.map(Box::new) })
         }
     }
+}
+
+fn copy_mark(fields: &mut Fields<'_>) -> Result<String, ConfigError> {
+    let Some(node) = fields.optional(MARK) else { return Ok(COPY_MARK.to_owned()) };
+    let text = node.text()?;
+    if text.len() <= MAX_MARK && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Ok(text.to_owned());
+    }
+    let fix = format!("at most {MAX_MARK} letters, digits and any of -._, or nothing for no copies");
+    Err(node.invalid("not a mark of copies").fix(fix))
 }
 
 fn path_pattern(node: &Node<'_>) -> Result<String, ConfigError> {

@@ -1,7 +1,7 @@
 //! A distribution's configuration, complete.
 
 use anabranch_model::{
-    AllowedMethods, ChannelId, DistributionId, DistributionSpec, ErrorResponse, InvalidationLog, KeyGroupId,
+    AllowedMethods, COPY_MARK, ChannelId, DistributionId, DistributionSpec, ErrorResponse, InvalidationLog, KeyGroupId,
     PriceClass, ViewerProtocol,
 };
 use serde_json::Value;
@@ -265,5 +265,7 @@ fn live_behavior(pattern: Option<&str>, key_group: &KeyGroupId, viewers: &Viewer
             origin_request: None,
         },
         response_headers: Some(Policy::Own(headers)),
+        signed_playlists: None,
+        copy_mark: COPY_MARK.to_owned(),
     }
 }

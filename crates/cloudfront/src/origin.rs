@@ -33,8 +33,8 @@ const LIVE: &str = ".live.anabranch.internal";
 /// End of a bucket's name.
 const BUCKET: &str = ".s3.anabranch.internal";
 
-/// The bucket in which breakouts that are over lie.
-const RECORDINGS: &str = "recordings.s3.anabranch.internal";
+/// The buckets in which breakouts that are over lie, and assets.
+const PLAYLISTS: [&str; 2] = ["recordings.s3.anabranch.internal", "vod.s3.anabranch.internal"];
 
 /// Headers that an origin cannot be given: they frame the request or are the edge's own to send.
 const NEVER_CUSTOM: &[&str] = &[
@@ -125,7 +125,7 @@ impl OriginConfig {
 
     /// Whether its playlists are this house's, so that edges may sign what they name.
     pub(crate) fn has_playlists(&self) -> bool {
-        matches!(self.kind, Kind::Live(_)) || self.domain_name.eq_ignore_ascii_case(RECORDINGS)
+        matches!(self.kind, Kind::Live(_)) || PLAYLISTS.iter().any(|name| self.domain_name.eq_ignore_ascii_case(name))
     }
 
     pub(crate) fn channel(&self) -> Option<&ChannelId> {

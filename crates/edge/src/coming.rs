@@ -7,7 +7,7 @@ use std::task::Poll;
 use anabranch_model::Encodings;
 use bytes::{Bytes, BytesMut};
 
-use crate::compress::{MIN_BYTES, Press};
+use crate::compress::{Effort, MIN_BYTES, Press};
 use crate::upstream::{Answer, Failure, Pool};
 
 /// A body on its way from an origin.
@@ -36,7 +36,7 @@ impl Coming {
     /// The body broke off before that.
     pub(crate) async fn coded(answer: Answer, codings: Encodings) -> Result<Self, Failure> {
         let mut coming = Self::plain(answer);
-        let Some(mut press) = Press::begin(codings) else { return Ok(coming) };
+        let Some(mut press) = Press::begin(codings, Effort::ONCE) else { return Ok(coming) };
         let mut first = BytesMut::new();
         while (first.len() as u64) < MIN_BYTES && !coming.ended {
             match coming.answer.next().await? {

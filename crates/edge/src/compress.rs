@@ -11,11 +11,24 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(crate) const MIN_BYTES: u64 = 1000;
 const MAX_BYTES: u64 = 10_000_000;
 
-/// Efforts: what a cache spends once for many viewers. A window of 512 KiB holds most texts, and a coder in a few MiB.
-const BROTLI_QUALITY: u32 = 5;
+/// A window of 512 KiB holds most texts, and a coder in a few MiB.
 const WINDOW_LOG: u32 = 19;
-const GZIP_LEVEL: u32 = 6;
-const ZSTD_LEVEL: i32 = 7;
+
+/// How much a coder tries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    brotli: u32,
+    gzip: u32,
+    zstd: i32,
+}
+
+impl Effort {
+    /// What a cache spends once for many viewers.
+    pub(crate) const ONCE: Self = Self { brotli: 5, gzip: 6, zstd: 7 };
+
+    /// What is spent for each viewer.
+    pub(crate) const EACH: Self = Self { brotli: 2, gzip: 3, zstd: 1 };
+}
 
 /// Bytes that a brotli coder puts out at once.
 const BROTLI_BUFFER_BYTES: usize = 16 << 10;
@@ -62,17 +75,19 @@ enum Coder {
 }
 
 impl Coder {
-    fn new(coding: Coding) -> io::Result<Self> {
+    fn new(coding: Coding, effort: Effort) -> io::Result<Self> {
         Ok(match coding {
             Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
                 Vec::new(),
                 BROTLI_BUFFER_BYTES,
-                BROTLI_QUALITY,
+                effort.brotli,
                 WINDOW_LOG,
             ))),
-            Coding::Gzip => Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
+            Coding::Gzip => {
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(effort.gzip)))
+            }
             Coding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), effort.zstd)?;
                 encoder.window_log(WINDOW_LOG)?;
                 Self::Zstd(encoder)
             }
@@ -141,10 +156,10 @@ impl fmt::Debug for Press {
 
 impl Press {
     /// A press for the best of `codings`; `None` if there is none, or too many are at work.
-    pub(crate) fn begin(codings: Encodings) -> Option<Self> {
+    pub(crate) fn begin(codings: Encodings, effort: Effort) -> Option<Self> {
         let coding = Coding::of(codings)?;
         let permit = PRESSES.try_acquire().ok()?;
-        let coder = told(coding, Coder::new(coding))?;
+        let coder = told(coding, Coder::new(coding, effort))?;
         Some(Self { coding, coder: Some(coder), dirty: false, _permit: permit })
     }
 
@@ -222,8 +237,10 @@ mod tests {
         for codings in
             [Encodings { brotli: true, ..none }, Encodings { gzip: true, ..none }, Encodings { zstd: true, ..none }]
         {
-            for (piece, flushes) in [(plain.len(), false), (7777, false), (7777, true)] {
-                let mut press = Press::begin(codings).unwrap();
+            for (piece, flushes, effort) in
+                [(plain.len(), false, Effort::ONCE), (7777, false, Effort::EACH), (7777, true, Effort::ONCE)]
+            {
+                let mut press = Press::begin(codings, effort).unwrap();
                 let mut coded = Vec::new();
                 for at in (0..plain.len()).step_by(piece) {
                     coded.extend(press.code(plain.slice(at..plain.len().min(at + piece))).await.unwrap());
@@ -238,6 +255,6 @@ mod tests {
                 assert!(press.code(plain.clone()).await.is_none());
             }
         }
-        assert!(Press::begin(none).is_none());
+        assert!(Press::begin(none, Effort::ONCE).is_none());
     }
 }

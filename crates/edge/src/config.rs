@@ -1,7 +1,7 @@
 //! What an edge is told once, at its start.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -230,12 +230,46 @@ pub enum AccessLogFormat {
 /// What is done to bodies between cache and viewer, given by the binary, so that the edge knows no media.
 #[derive(Clone, Copy, Debug)]
 pub struct Transforms {
-    /// Gives the playlist `body` with the signature parameters `query` (raw, without `?`) on each of its relative URIs.
-    pub signed_playlist: fn(body: &[u8], query: &str) -> Vec<u8>,
+    /// Begins a playlist whose URIs carry what it is told.
+    pub signed_playlist: fn(&Carried<'_>) -> Box<dyn Rewriting>,
+}
+
+/// What the URIs of a playlist carry: raw queries without `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried<'a> {
+    /// Of playlists.
+    pub playlists: &'a str,
+    /// Of everything else.
+    pub others: &'a str,
+    /// Host, perhaps with a port, that the viewer asked: its absolute URIs count too.
+    pub authority: &'a str,
+}
+
+/// A body that is rewritten as it comes.
+pub trait Rewriting: Debug + Send {
+    /// Takes more of the body, cut anywhere, and writes what is ready to `out`, until that has `enough` bytes. Returns how many bytes
+    /// it has taken: all, if `out` has not got enough; nothing if the body cannot be rewritten.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, enough: usize) -> Option<usize>;
+
+    /// The body has ended: writes the rest.
+    fn finish(&mut self, out: &mut Vec<u8>);
+}
+
+/// Leaves a body as it is.
+#[derive(Debug)]
+struct Unchanged;
+
+impl Rewriting for Unchanged {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, _: usize) -> Option<usize> {
+        out.extend_from_slice(bytes);
+        Some(bytes.len())
+    }
+
+    fn finish(&mut self, _: &mut Vec<u8>) {}
 }
 
 impl Default for Transforms {
     fn default() -> Self {
-        Self { signed_playlist: |body, _| body.to_vec() }
+        Self { signed_playlist: |_| Box::new(Unchanged) }
     }
 }

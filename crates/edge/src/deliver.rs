@@ -7,20 +7,20 @@ use anabranch_http_cache::{
 };
 use anabranch_model::{Encodings, Transform};
 use anabranch_signing::Denied;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderName;
 use metrics::counter;
 
 use crate::audience::Barred;
 use crate::compress::is_worth_compressing;
-use crate::config::Transforms;
 use crate::fetch::{Fetched, Source};
-use crate::flight::{Begun, Follower};
+use crate::flight::Follower;
 use crate::head::Head;
 use crate::headers::ResponseHeaders;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::record::{Outcome, Record};
 use crate::request::{Method, Request, Scheme, host_without_port};
+use crate::rewrite::handed;
 use crate::river::Context;
 use crate::route::Routed;
 use crate::rule::Rule;
@@ -28,9 +28,6 @@ use crate::table::Site;
 
 /// Name of this cache in `Cache-Status`.
 const CACHE_NAME: &str = "anabranch";
-
-/// Largest playlist that is rewritten for a viewer.
-const MAX_TRANSFORM_BYTES: u64 = 4 << 20;
 
 /// Lines of short answers in words.
 const PLAIN_LINES: &[u8] = b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n";
@@ -118,22 +115,18 @@ pub(crate) async fn deliver(
 ) -> Answer {
     let Fetched { authorised, source, served, revalidated } = fetched;
     let Routed { request, site, rule, path } = authorised.routed;
-    let signature = authorised.pass.as_deref().map_or("", |pass| pass.query.as_str());
+    let handed = if status.is_none() { handed(&authorised, source.head()) } else { None };
     let view = View { request, rule, site, path, served, revalidated, for_edge: authorised.for_edge, status };
-    let facts = match &source {
-        Source::Whole(object) => &object.head,
-        Source::Growing(facts, _) => facts,
-    };
-    if rule.transform == Transform::SignedPlaylist && !signature.is_empty() && facts.playlist && facts.status == 200 {
-        return view.transformed(source, signature, context.transforms(), head, context).await;
+    if let Some(handed) = handed {
+        return view.rewritten(source, &handed, head, context).await;
     }
     view.plain(source, head, context)
 }
 
 /// The parts of a request that its answer depends on.
-struct View<'t, 'r> {
-    request: &'r Request<'r>,
-    rule: &'t Rule,
+pub(crate) struct View<'t, 'r> {
+    pub(crate) request: &'r Request<'r>,
+    pub(crate) rule: &'t Rule,
     site: &'t Site,
     path: &'r str,
     served: Served,
@@ -143,7 +136,7 @@ struct View<'t, 'r> {
 }
 
 impl View<'_, '_> {
-    fn plain(&self, source: Source, head: &mut Head, context: &Context<'_>) -> Answer {
+    pub(crate) fn plain(&self, source: Source, head: &mut Head, context: &Context<'_>) -> Answer {
         let (facts, length) = match &source {
             Source::Whole(object) => (object.head.clone(), Some(object.body.length())),
             Source::Growing(facts, _) => (facts.clone(), facts.length),
@@ -223,7 +216,7 @@ impl View<'_, '_> {
         self.for_edge || self.rule.headers.keeps_all()
     }
 
-    fn origin_lines(&self, lines: &[u8], head: &mut Head) {
+    pub(crate) fn origin_lines(&self, lines: &[u8], head: &mut Head) {
         if self.keeps_all() { head.lines(lines) } else { self.rule.headers.filter(lines, head) }
     }
 
@@ -236,45 +229,8 @@ impl View<'_, '_> {
         self.answer(416, true, Body::Empty, context)
     }
 
-    /// A playlist with this viewer's signature on its URIs: made of the whole body, so it waits for the flight.
-    async fn transformed(
-        &self,
-        source: Source,
-        signature: &str,
-        transforms: Transforms,
-        head: &mut Head,
-        context: &Context<'_>,
-    ) -> Answer {
-        let Some((facts, plain)) = collect(source).await else {
-            let made = Arc::new(Object::made(
-                502,
-                "The origin's answer cannot be used.\n",
-                Begun::default(),
-                context.now_ms(),
-            ));
-            return self.plain(Source::Whole(made), head, context);
-        };
-        let facts = &facts;
-        let etag = facts.etag.as_deref().map(|etag| viewer_etag(etag, signature));
-        let fields = &self.request.fields;
-        // Other viewers get other bytes, so only the tag of these very bytes counts, and no date does.
-        if evaluate_condition(fields.if_none_match, None, etag.as_deref(), None) == Condition::NotModified {
-            return self.not_modified(&without_etag(&facts.lines), etag.as_deref(), facts, head, context);
-        }
-        let body = Bytes::from((transforms.signed_playlist)(&plain, signature));
-        head.start(200);
-        self.origin_lines(&without_etag(&facts.lines), head);
-        if let Some(etag) = etag {
-            head.field("etag", etag);
-        }
-        head.number(b"content-length", body.len() as u64);
-        self.tail(200, head, facts, context);
-        let body = if self.request.method == Method::Head { Body::Empty } else { Body::Bytes(body) };
-        self.answer(200, true, body, context)
-    }
-
     /// The fields that a `304` needs, without those of a representation that the viewer has (RFC 9110 §15.4.5).
-    fn not_modified(
+    pub(crate) fn not_modified(
         &self,
         lines: &[u8],
         etag: Option<&str>,
@@ -299,7 +255,7 @@ impl View<'_, '_> {
     }
 
     /// The lines that differ between requests.
-    fn tail(&self, status: u16, head: &mut Head, facts: &ObjectHead, context: &Context<'_>) {
+    pub(crate) fn tail(&self, status: u16, head: &mut Head, facts: &ObjectHead, context: &Context<'_>) {
         if !matches!(self.served, Served::Forwarded { collapsed: true, .. }) {
             head.lines(&facts.withheld);
         }
@@ -348,7 +304,7 @@ impl View<'_, '_> {
         }
     }
 
-    fn answer(&self, status: u16, sized: bool, body: Body, context: &Context<'_>) -> Answer {
+    pub(crate) fn answer(&self, status: u16, sized: bool, body: Body, context: &Context<'_>) -> Answer {
         let outcome = match self.served {
             _ if self.revalidated => Outcome::Revalidated,
             Served::Hit => Outcome::Hit,
@@ -481,42 +437,4 @@ fn write_location(head: &mut Head, request: &Request<'_>, port: u16) {
     } else {
         head.field("location", format_args!("https://{name}:{port}{}{query}", request.path));
     }
-}
-
-/// All of an answer that is to be rewritten; nothing if it is too long or broke off.
-async fn collect(source: Source) -> Option<(Arc<ObjectHead>, Bytes)> {
-    let (facts, mut follower) = match source {
-        Source::Whole(object) if object.body.length() > MAX_TRANSFORM_BYTES => return None,
-        Source::Whole(object) => return Some((object.head.clone(), object.body.contiguous().ok()?)),
-        Source::Growing(facts, follower) => (facts, follower),
-    };
-    let mut all = BytesMut::new();
-    while let Some(bytes) = follower.next(all.len() as u64, u64::MAX).await.ok()? {
-        if (all.len() + bytes.len()) as u64 > MAX_TRANSFORM_BYTES {
-            return None;
-        }
-        all.extend_from_slice(&bytes);
-    }
-    Some((facts, all.freeze()))
-}
-
-/// A weak tag of a body that depends on the viewer's signature.
-fn viewer_etag(etag: &str, signature: &str) -> String {
-    /// FNV-1a, 64 bits: it tells signatures apart, nothing more.
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = signature.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    let opaque = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
-    format!("W/\"{opaque}-{hash:016x}\"")
-}
-
-fn without_etag(lines: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(lines.len());
-    for line in lines.split_inclusive(|&byte| byte == b'\n') {
-        // Stored names are in lower case. The date of the bare body says nothing of the rewritten one.
-        if !line.starts_with(b"etag:") && !line.starts_with(b"last-modified:") && !line.starts_with(b"accept-ranges:") {
-            kept.extend_from_slice(line);
-        }
-    }
-    kept
 }

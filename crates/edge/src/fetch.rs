@@ -15,6 +15,7 @@ use crate::key::{Keyed, keyed_query};
 use crate::lookup::is_usable;
 use crate::object::{Object, ObjectHead};
 use crate::request::{Method, ReadBody};
+use crate::rewrite::is_rewritten;
 use crate::strikes::resource;
 use crate::task::Task;
 use crate::upstream::Failure;
@@ -105,14 +106,25 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
         Pass::Range | Pass::Head => Forward::Miss,
     };
     let served = Served::Forwarded { forward: why, stored: false, collapsed: false };
-    let source = match depart_alone(worker, &keyed, Alone::Pass(pass), body) {
-        Departure::Landed(object) => Source::Whole(object),
-        Departure::Refused(failure) => Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed))),
-        Departure::Following { mut follower, .. } => match follower.arrival().await {
+    let mut departure = depart_alone(worker, &keyed, Alone::Pass(pass), body);
+    let source = loop {
+        let mut follower = match departure {
+            Departure::Landed(object) => break Source::Whole(object),
+            Departure::Refused(failure) => {
+                break Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed)));
+            }
+            Departure::Following { follower, .. } => follower,
+        };
+        break match follower.arrival().await {
+            // What is rewritten is rewritten whole: a part of it is no part of what the viewer gets.
+            Ok(Arrival::Head(head)) if head.status == 206 && is_rewritten(routed.rule, &head, routed.path) => {
+                departure = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
+                continue;
+            }
             Ok(Arrival::Head(head)) => Source::Growing(head, follower),
             Ok(Arrival::Whole(object, _)) => Source::Whole(object),
             Err(_) => Source::Whole(Object::failed(&Failure::Broken, worker, begun(worker, &keyed))),
-        },
+        };
     };
     Fetched { authorised: keyed.authorised, source, served, revalidated: false }
 }

@@ -60,8 +60,8 @@ pub(crate) struct Flight {
     taking: Notify,
 }
 
-/// Bytes of a body that is not kept which wait for its viewer.
-const WINDOW_BYTES: u64 = 2 << 20;
+/// Bytes of an origin's body that is not kept which wait for its viewer.
+pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 
 impl Flight {
     fn new(begun: Begun, alone: bool) -> Arc<Self> {
@@ -86,8 +86,8 @@ impl Flight {
         self.alone.store(true, Ordering::Release);
     }
 
-    /// Waits until the only follower has taken enough, or is gone. What it has taken is given back.
-    pub(crate) async fn room(&self) {
+    /// Waits until no more than `window` bytes wait for the only follower, or it is gone. What it has taken is given back.
+    pub(crate) async fn room(&self, window: u64) {
         loop {
             let taking = self.taking.notified();
             let taken = self.taken.load(Ordering::Acquire);
@@ -98,7 +98,7 @@ impl Flight {
                 }
                 Phase::Waiting | Phase::Landed { .. } | Phase::Broken => 0,
             };
-            if waiting <= WINDOW_BYTES || self.is_deserted() {
+            if waiting <= window || self.is_deserted() {
                 return;
             }
             taking.await;

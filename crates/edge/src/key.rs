@@ -1,5 +1,7 @@
 //! Bend: the cache key.
 
+use std::borrow::Cow;
+
 use anabranch_http_cache::vary_key;
 use anabranch_model::{Encodings, Transform};
 use anabranch_signing::strip_reserved;
@@ -41,10 +43,18 @@ pub(crate) fn key<'t, 'r, 'k>(authorised: Authorised<'t, 'r>, buffer: &'k mut Ve
     Keyed { authorised, key: buffer, primary, codings }
 }
 
-/// The query as the behavior's policies see it: without a signature's parameters where one is needed.
-pub(crate) fn own_query<'q>(rule: &Rule, request: &Request<'q>) -> std::borrow::Cow<'q, str> {
-    let query = request.query.unwrap_or("");
-    if rule.gate.is_some() { strip_reserved(query) } else { query.into() }
+/// The query as the behavior's policies see it: without a signature's parameters where one is needed, and without copies of them
+/// that no policy names.
+pub(crate) fn own_query<'q>(rule: &Rule, request: &Request<'q>) -> Cow<'q, str> {
+    own(rule, request.query.unwrap_or(""))
+}
+
+fn own<'q>(rule: &Rule, query: &'q str) -> Cow<'q, str> {
+    let own = if rule.gate.is_some() { strip_reserved(query) } else { query.into() };
+    match &rule.copies {
+        Some(copies) => copies.strip(own),
+        None => own,
+    }
 }
 
 /// What stands for a resource of `site` in the keys of its objects, given its path and query.
@@ -52,7 +62,7 @@ pub(crate) fn resource_key(site: &Site, path_and_query: &str) -> Vec<u8> {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let path = site.root_or(path);
     let rule = site.rule(path);
-    let own = if rule.gate.is_some() { strip_reserved(query) } else { query.into() };
+    let own = own(rule, query);
     let selected = rule.keying.query.query(&own);
     let mut key = [site.id.as_str().as_bytes(), path.as_bytes()].concat();
     if !selected.is_empty() {
@@ -88,7 +98,7 @@ fn add_policy(rule: &Rule, request: &Request<'_>, key: &mut Vec<u8>) -> Encoding
         let cookies = keying.cookies.cookies(request.lines.all("cookie"), is_signature_cookie);
         key.extend_from_slice(cookies.as_bytes());
     }
-    let codings = accepted(rule, request);
+    let codings = stored(rule, request);
     for (named, mark) in [(codings.brotli, b"\n=br"), (codings.gzip, b"\n=gz"), (codings.zstd, b"\n=zs")] {
         if named {
             key.extend_from_slice(mark);
@@ -106,11 +116,16 @@ pub(crate) fn text_values<'q>(request: &Request<'q>, name: &str) -> Vec<&'q str>
     request.lines.all(name).filter_map(|value| std::str::from_utf8(value).ok()).collect()
 }
 
-/// The codings of the behavior that `Accept-Encoding` takes (RFC 9110 §12.5.3).
-fn accepted(rule: &Rule, request: &Request<'_>) -> Encodings {
-    let wanted = rule.keying.encodings;
+/// The codings that the object is stored under.
+fn stored(rule: &Rule, request: &Request<'_>) -> Encodings {
     // What is rewritten for each viewer has to be stored as plain text.
-    if wanted == Encodings::default() || rule.transform != Transform::None {
+    if rule.transform == Transform::None { accepted(rule, request) } else { Encodings::default() }
+}
+
+/// The codings of the behavior that `Accept-Encoding` takes (RFC 9110 §12.5.3).
+pub(crate) fn accepted(rule: &Rule, request: &Request<'_>) -> Encodings {
+    let wanted = rule.keying.encodings;
+    if wanted == Encodings::default() {
         return Encodings::default();
     }
     let (mut named, mut refused) = (Encodings::default(), Encodings::default());

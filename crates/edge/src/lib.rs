@@ -19,6 +19,7 @@ mod cache;
 mod coming;
 mod compress;
 mod config;
+mod copies;
 mod decide;
 mod deliver;
 mod disk;
@@ -43,6 +44,7 @@ mod pattern;
 mod record;
 mod request;
 mod request_id;
+mod rewrite;
 mod river;
 mod route;
 mod rule;
@@ -60,7 +62,10 @@ mod wire;
 mod worker;
 
 pub use access_log::AccessLogError;
-pub use config::{AccessLogConfig, AccessLogFormat, Config, DiskConfig, OriginRoom, S3Bucket, Shield, Tls, Transforms};
+pub use config::{
+    AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, OriginRoom, Rewriting, S3Bucket, Shield, Tls,
+    Transforms,
+};
 pub use edge::{Edge, Error};
 pub use upstream::TrustError;
 

@@ -247,6 +247,17 @@ impl ObjectHead {
         })
     }
 
+    /// Whether the body has no content coding.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.lines.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"content-encoding:"))
+    }
+
+    /// Whether its content type says nothing, as that of files which were uploaded without one.
+    pub(crate) fn is_untyped(&self) -> bool {
+        let mut lines = self.lines.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"content-type:"));
+        lines.all(|line| line.trim_ascii().ends_with(b"/octet-stream"))
+    }
+
     /// The head of the body in another coding: a representation of its own (RFC 9110 §8.8.3.3), with a weak tag.
     pub(crate) fn coded(&self, coding: &str) -> Self {
         let mut lines = Vec::with_capacity(self.lines.len() + 64);

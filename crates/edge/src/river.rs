@@ -64,6 +64,11 @@ impl<'w> Context<'w> {
         self.worker.config().transforms
     }
 
+    /// Runs `task` until it ends by itself; joined by the worker's drain.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.worker.tasks().spawn(task);
+    }
+
     pub(crate) fn node(&self) -> &str {
         &self.worker.config().node
     }

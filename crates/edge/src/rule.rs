@@ -11,6 +11,7 @@ use anabranch_model::{
 use anabranch_signing::{KeySet, PublicKey};
 
 use crate::config::Config;
+use crate::copies::Copies;
 use crate::headers::ResponseHeaders;
 use crate::object::ErrorTtl;
 use crate::pattern::Pattern;
@@ -49,6 +50,8 @@ pub(crate) struct Rule {
     pub(crate) headers: ResponseHeaders,
     pub(crate) compress: bool,
     pub(crate) transform: Transform,
+    /// Present if playlists may come with copies of a signature for what they name.
+    pub(crate) copies: Option<Copies>,
     /// The distribution's, about error statuses.
     errors: Arc<[ErrorResponse]>,
 }
@@ -192,6 +195,7 @@ impl Compiling<'_> {
             headers: ResponseHeaders::compile(&behavior.response_headers),
             compress: behavior.compress,
             transform: behavior.transform,
+            copies: Copies::compile(behavior),
             errors,
         }
     }

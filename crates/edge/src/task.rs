@@ -16,7 +16,7 @@ use crate::body::StoredBody;
 use crate::cache::Key;
 use crate::coming::Coming;
 use crate::compress::is_worth_compressing;
-use crate::flight::{Flight, Landing};
+use crate::flight::{Flight, Landing, WINDOW_BYTES};
 use crate::forward::{Forwarded, Passing};
 use crate::key::resource_key;
 use crate::object::{Making, Object, ObjectHead};
@@ -163,7 +163,7 @@ impl Task {
                 Ok(None) => break,
                 Ok(Some(bytes)) => {
                     self.flight.grow(bytes);
-                    self.flight.room().await;
+                    self.flight.room(WINDOW_BYTES).await;
                     if self.flight.is_deserted() {
                         return;
                     }
@@ -233,7 +233,7 @@ impl Task {
                         return self.report_here(&Failure::TooLarge(coming.length()));
                     }
                     if head.keep.is_err() {
-                        self.flight.room().await;
+                        self.flight.room(WINDOW_BYTES).await;
                     }
                     if !head.is_stored() && self.flight.is_deserted() {
                         return;

@@ -2,48 +2,135 @@
 
 use std::borrow::Cow;
 
+/// Longest line that is held until its end has come, in bytes; lines that are whole may be longer.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// Ends of paths that are playlists (RFC 8216 §4).
+const PLAYLIST_ENDS: [&[u8]; 2] = [b".m3u8", b".m3u"];
+
+/// Tags whose URI is a playlist, however it ends.
+const PLAYLIST_TAGS: [&[u8]; 4] =
+    [b"#EXT-X-MEDIA:", b"#EXT-X-I-FRAME-STREAM-INF:", b"#EXT-X-IMAGE-STREAM-INF:", b"#EXT-X-RENDITION-REPORT:"];
+
+/// The tag whose URI, a playlist, is the next URI line.
+const VARIANT_TAG: &[u8] = b"#EXT-X-STREAM-INF:";
+
+/// What URIs get, as queries without `?`. Bytes that would end a line or a quoted string are percent-encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queries<'a> {
+    /// Of playlists: their path ends with `.m3u8` or `.m3u`, or the tag that they belong to says so.
+    pub playlists: &'a str,
+    /// Of everything else: segments, parts, init sections, keys, session data.
+    pub others: &'a str,
+}
+
 /// Appends `query` (without `?`) to every URI of `playlist` that leads to where the playlist came from, and writes the result to
-/// `out`: URI lines, and `URI="…"` attributes of any tag. A URI counts if it is relative, begins with `/`, or names
-/// `own_authority` (`host` or `host:port`) over HTTP. Its own query stays before, its fragment after. All other bytes stay as
-/// they are.
-///
-/// One pass, linear; the result is longer by at most one `query` and a sign for each URI. Bytes of `query` that would end a
-/// line or a quoted string are percent-encoded.
+/// `out`. As [`Rewriter`], for a playlist that is all there.
 pub fn append_query(playlist: &[u8], query: &str, own_authority: Option<&str>, out: &mut Vec<u8>) {
-    if query.is_empty() {
-        out.extend_from_slice(playlist);
-        return;
-    }
     out.reserve(playlist.len() + query.len() * 16);
-    let query = contained(query);
-    let appender = Appender { query: query.as_bytes(), own_authority };
-    let body = playlist.strip_prefix(BOM).unwrap_or(playlist);
-    out.extend_from_slice(&playlist[..playlist.len() - body.len()]);
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        let text = line.trim_ascii();
-        if text.is_empty() {
-            out.extend_from_slice(line);
-        } else if text.starts_with(b"#") {
-            appender.tag(line, out);
-        } else {
-            let start = line.len() - line.trim_ascii_start().len();
-            out.extend_from_slice(&line[..start]);
-            appender.uri(text, out);
-            out.extend_from_slice(&line[start + text.len()..]);
+    let mut rewriter = Rewriter::new(&Queries { playlists: query, others: query }, own_authority);
+    playlist.split_inclusive(|byte| *byte == b'\n').for_each(|line| rewriter.line(line, out));
+}
+
+/// A line does not end within [`MAX_LINE_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a line of the playlist is longer than {MAX_LINE_BYTES} bytes")]
+pub struct LineTooLong;
+
+/// Appends queries to every URI of a playlist that leads to where the playlist came from: URI lines, and `URI="…"` attributes of any
+/// tag. A URI counts if it is relative, begins with `/`, or names the own authority over HTTP. Its own query stays before, its
+/// fragment after. All other bytes stay as they are.
+///
+/// The playlist comes in pieces of any length, cut anywhere; one pass, linear. The result is longer by at most one query and a sign
+/// for each URI, and what is held is a line that has not ended.
+#[derive(Debug)]
+pub struct Rewriter {
+    playlists: Box<[u8]>,
+    others: Box<[u8]>,
+    own_authority: Option<Box<str>>,
+    /// The beginning of a line.
+    held: Vec<u8>,
+    begun: bool,
+    /// A variant's tag waits for its URI.
+    variant: bool,
+}
+
+impl Rewriter {
+    /// A rewriter of one playlist. `own_authority` is `host` or `host:port`.
+    #[must_use]
+    pub fn new(queries: &Queries<'_>, own_authority: Option<&str>) -> Self {
+        let contained = |query| contained(query).as_bytes().into();
+        Self {
+            playlists: contained(queries.playlists),
+            others: contained(queries.others),
+            own_authority: own_authority.map(Into::into),
+            held: Vec::new(),
+            begun: false,
+            variant: false,
         }
     }
-}
 
-struct Appender<'a> {
-    query: &'a [u8],
-    own_authority: Option<&'a str>,
-}
+    /// Takes more of the playlist and writes the lines that have ended to `out`, until that has `enough` bytes. Returns how many bytes
+    /// it has taken: all, if `out` has not got enough.
+    ///
+    /// # Errors
+    /// A line is too long.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, enough: usize) -> Result<usize, LineTooLong> {
+        let mut taken = 0;
+        while taken < bytes.len() && out.len() < enough {
+            let rest = &bytes[taken..];
+            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                if self.held.len() + rest.len() > MAX_LINE_BYTES {
+                    return Err(LineTooLong);
+                }
+                self.held.extend_from_slice(rest);
+                return Ok(bytes.len());
+            };
+            let line = &rest[..=end];
+            taken += line.len();
+            if self.held.is_empty() {
+                self.line(line, out);
+            } else {
+                let mut held = std::mem::take(&mut self.held);
+                held.extend_from_slice(line);
+                self.line(&held, out);
+                held.clear();
+                self.held = held;
+            }
+        }
+        Ok(taken)
+    }
 
-impl Appender<'_> {
+    /// The playlist has ended: writes a last line that has no end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.held);
+        self.line(&held, out);
+    }
+
+    fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let begins = !std::mem::replace(&mut self.begun, true);
+        let body = if begins { line.strip_prefix(BOM).unwrap_or(line) } else { line };
+        out.extend_from_slice(&line[..line.len() - body.len()]);
+        let text = body.trim_ascii();
+        if text.is_empty() {
+            out.extend_from_slice(body);
+        } else if text.starts_with(b"#") {
+            self.variant |= body.starts_with(VARIANT_TAG);
+            let playlist = PLAYLIST_TAGS.iter().any(|tag| body.starts_with(tag));
+            self.tag(body, playlist, out);
+        } else {
+            let start = body.len() - body.trim_ascii_start().len();
+            out.extend_from_slice(&body[..start]);
+            let playlist = std::mem::take(&mut self.variant);
+            self.uri(text, playlist, out);
+            out.extend_from_slice(&body[start + text.len()..]);
+        }
+    }
+
     /// A line that begins with `#`: comments and the free text of `EXTINF` have no attributes.
-    fn tag(&self, line: &[u8], out: &mut Vec<u8>) {
+    fn tag(&self, line: &[u8], playlist: bool, out: &mut Vec<u8>) {
         let attributes = line.iter().position(|byte| *byte == b':').map_or(line.len(), |colon| colon + 1);
         if !line.starts_with(b"#EXT-X-") || attributes == line.len() {
             out.extend_from_slice(line);
@@ -63,7 +150,7 @@ impl Appender<'_> {
                 let Some(len) = line[start..].iter().position(|byte| *byte == b'"') else { break };
                 if name == b"URI" {
                     out.extend_from_slice(&line[done..start]);
-                    self.uri(&line[start..start + len], out);
+                    self.uri(&line[start..start + len], playlist, out);
                     done = start + len;
                 }
                 at = start + len + 1;
@@ -74,8 +161,9 @@ impl Appender<'_> {
         out.extend_from_slice(&line[done..]);
     }
 
-    fn uri(&self, uri: &[u8], out: &mut Vec<u8>) {
-        if !self.is_own(uri) {
+    fn uri(&self, uri: &[u8], playlist: bool, out: &mut Vec<u8>) {
+        let query = if playlist || is_playlist(uri) { &self.playlists } else { &self.others };
+        if query.is_empty() || !self.is_own(uri) {
             out.extend_from_slice(uri);
             return;
         }
@@ -87,7 +175,7 @@ impl Appender<'_> {
             Some(_) if base.ends_with(b"?") || base.ends_with(b"&") => {}
             Some(_) => out.push(b'&'),
         }
-        out.extend_from_slice(self.query);
+        out.extend_from_slice(query);
         out.extend_from_slice(fragment);
     }
 
@@ -111,8 +199,16 @@ impl Appender<'_> {
         let authority = &rest[2..];
         let end =
             authority.iter().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(authority.len());
-        self.own_authority.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(&authority[..end]))
+        self.own_authority.as_deref().is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(&authority[..end]))
     }
+}
+
+/// Whether the path says that it is a playlist.
+fn is_playlist(uri: &[u8]) -> bool {
+    let end = uri.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(uri.len());
+    let has =
+        |suffix: &[u8]| end.checked_sub(suffix.len()).is_some_and(|start| uri[start..end].eq_ignore_ascii_case(suffix));
+    PLAYLIST_ENDS.into_iter().any(has)
 }
 
 /// RFC 3986 §3.1: what stands before the first colon, if it can be a scheme.
@@ -239,7 +335,81 @@ mod tests {
         assert_eq!(out, b"kepta.ts\xff\n");
     }
 
+    const BOTH: Queries<'_> = Queries { playlists: "P=1&P-X=2", others: "P=2" };
+
+    fn rewritten(playlist: &str) -> String {
+        let (mut out, mut rewriter) = (Vec::new(), Rewriter::new(&BOTH, None));
+        assert_eq!(rewriter.push(playlist.as_bytes(), &mut out, usize::MAX), Ok(playlist.len()));
+        rewriter.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn playlists_and_others_get_their_own() {
+        for (text, expected) in [
+            ("a.m3u8", "a.m3u8?P=1&P-X=2"),
+            ("a.M3U8?x=1#t", "a.M3U8?x=1&P=1&P-X=2#t"),
+            ("a.m3u\r\n", "a.m3u?P=1&P-X=2\r\n"),
+            ("a.ts?x=.m3u8", "a.ts?x=.m3u8&P=2"),
+            ("m3u8", "m3u8?P=2"),
+            (
+                "#EXT-X-STREAM-INF:BANDWIDTH=1\n\n#c\nlow\nb.ts",
+                "#EXT-X-STREAM-INF:BANDWIDTH=1\n\n#c\nlow?P=1&P-X=2\nb.ts?P=2",
+            ),
+            (r#"#EXT-X-MEDIA:TYPE=AUDIO,URI="a""#, r#"#EXT-X-MEDIA:TYPE=AUDIO,URI="a?P=1&P-X=2""#),
+            (r#"#EXT-X-I-FRAME-STREAM-INF:URI="i.m3u8""#, r#"#EXT-X-I-FRAME-STREAM-INF:URI="i.m3u8?P=1&P-X=2""#),
+            (r#"#EXT-X-RENDITION-REPORT:URI="../a""#, r#"#EXT-X-RENDITION-REPORT:URI="../a?P=1&P-X=2""#),
+            (r#"#EXT-X-MAP:URI="i.mp4",BYTERANGE="8@0""#, r#"#EXT-X-MAP:URI="i.mp4?P=2",BYTERANGE="8@0""#),
+            (r#"#EXT-X-KEY:METHOD=AES-128,URI="k""#, r#"#EXT-X-KEY:METHOD=AES-128,URI="k?P=2""#),
+            (r#"#EXT-X-SESSION-DATA:DATA-ID="d",URI="d.json""#, r#"#EXT-X-SESSION-DATA:DATA-ID="d",URI="d.json?P=2""#),
+            (r#"#EXT-X-PART:DURATION=1,URI="p.m4s""#, r#"#EXT-X-PART:DURATION=1,URI="p.m4s?P=2""#),
+            ("#EXTINF:6,\n#EXT-X-BYTERANGE:99@7\nall.mp4\n", "#EXTINF:6,\n#EXT-X-BYTERANGE:99@7\nall.mp4?P=2\n"),
+        ] {
+            assert_eq!(rewritten(text), expected);
+        }
+    }
+
+    #[test]
+    fn it_stops_when_it_has_given_enough() {
+        let (mut out, mut rewriter) = (Vec::new(), Rewriter::new(&BOTH, None));
+        assert_eq!(rewriter.push(b"a\nb\nc\n", &mut out, 1), Ok(2));
+        assert_eq!(rewriter.push(b"b\nc\n", &mut out, 1), Ok(0));
+        assert_eq!(out, b"a?P=2\n");
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_held_for_ever() {
+        let mut rewriter = Rewriter::new(&BOTH, None);
+        let piece = vec![b'a'; MAX_LINE_BYTES];
+        assert_eq!(rewriter.push(&piece, &mut Vec::new(), usize::MAX), Ok(MAX_LINE_BYTES));
+        assert_eq!(rewriter.push(b"a", &mut Vec::new(), usize::MAX), Err(LineTooLong));
+        assert_eq!(rewriter.push(b"\n", &mut Vec::new(), usize::MAX), Ok(1));
+    }
+
     proptest! {
+        #[test]
+        fn cuts_make_no_difference(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("\u{feff}".to_owned()), "[a-z/.?&:# ]{0,12}(\\.m3u8)?", Just("#EXT-X-STREAM-INF:A=1".to_owned()),
+                    "#EXT-X-(MEDIA|KEY):(URI=|URI=\"|\"|,|[a-z?#/:]|NAME=\"){0,9}", Just("\r".to_owned()),
+                ], 0..12),
+            cuts in prop::collection::vec(0..40_usize, 0..20), enough in 1..200_usize,
+        ) {
+            let playlist = lines.join("\n");
+            let whole = rewritten(&playlist);
+            let (mut rewriter, mut all, mut rest) = (Rewriter::new(&BOTH, None), Vec::new(), playlist.as_bytes());
+            let mut cuts = cuts.into_iter();
+            while !rest.is_empty() {
+                let mut out = Vec::new();
+                let piece = &rest[..cuts.next().map_or(rest.len(), |cut| cut.min(rest.len()))];
+                rest = &rest[rewriter.push(piece, &mut out, enough).unwrap()..];
+                all.extend(out);
+            }
+            rewriter.finish(&mut all);
+            prop_assert_eq!(String::from_utf8(all).unwrap(), whole);
+        }
+
         #[test]
         fn only_the_query_is_added(lines in prop::collection::vec(
             prop_oneof![

@@ -212,7 +212,15 @@ pub struct Behavior {
     /// What is done to bodies on their way to the viewer.
     #[serde(default)]
     pub transform: Transform,
+    /// With [`Transform::SignedPlaylist`]: what makes the names of the copies of a signature, put after or before those of its
+    /// parameters, as in `Policy-PREFIX`. What a playlist names gets the parameters that the copies hold, instead of those that the
+    /// playlist was asked with. Empty for no copies.
+    #[serde(default = "copy_mark")]
+    pub copy_mark: String,
 }
+
+/// What makes the names of the copies of a signature's parameters, where nothing else is said (L11).
+pub const COPY_MARK: &str = "-PREFIX";
 
 /// Schemes that viewers may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -374,7 +382,8 @@ pub enum Transform {
     /// Bytes as they are.
     #[default]
     None,
-    /// HLS playlist: each relative URI gets the signature parameters that the viewer's own URL carried.
+    /// HLS playlist: each relative URI gets the signature parameters that the viewer's own URL carried, or copies of them
+    /// ([`Behavior::copy_mark`]).
     SignedPlaylist,
 }
 
@@ -442,6 +451,10 @@ fn http_port() -> u16 {
 
 fn https_port() -> u16 {
     443
+}
+
+fn copy_mark() -> String {
+    COPY_MARK.to_owned()
 }
 
 fn cors_max_age() -> u64 {

@@ -16,7 +16,7 @@ mod work;
 
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use distribution::{
-    AllowedMethods, Behavior, BucketOrigin, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
+    AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
     ErrorResponse, HOLD_MAX_SECONDS, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup,
     OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, ResponseHeadersPolicy, Selection,
     Transform, ViewerProtocol,

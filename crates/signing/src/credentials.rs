@@ -175,6 +175,12 @@ impl Credentials {
     }
 }
 
+/// Whether that is the name of a query parameter that belongs to a signature. Names are case-sensitive.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// The query without the parameters of the signature: what cache keys, origins and policies see. Own parameters keep their
 /// bytes and their order.
 #[must_use]

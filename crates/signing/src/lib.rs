@@ -24,7 +24,7 @@ mod sign;
 mod verify;
 
 pub use address::{Ipv4Block, Ipv4BlockError};
-pub use credentials::{Credentials, Grant, Source, strip_reserved};
+pub use credentials::{Credentials, Grant, Source, is_reserved, strip_reserved};
 pub use denied::{Denied, PolicyFault};
 pub use key::{Hash, KeyError, KeySet, PrivateKey, PublicKey};
 pub use parsed::ParsedPolicy;

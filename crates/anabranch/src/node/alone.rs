@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anabranch_edge::{AccessLogConfig, AccessLogFormat, DiskConfig, Edge, OriginRoom, S3Bucket, Shield, Transforms};
+use anabranch_edge::{
+    AccessLogConfig, AccessLogFormat, Carried, DiskConfig, Edge, OriginRoom, Rewriting, S3Bucket, Shield, Transforms,
+};
+use anabranch_hls::rewrite::{Queries, Rewriter};
 use anabranch_model::Snapshot;
 use anabranch_net::{Shutdown, SystemClock};
 use anyhow::{Context, Result};
@@ -54,7 +57,7 @@ fn workers(asked: usize) -> usize {
 
 /// What the edge may be told to do with bodies.
 fn transforms() -> Transforms {
-    Transforms { signed_playlist: sign_playlist }
+    Transforms { signed_playlist: |carried| Box::new(SignedPlaylist(playlist_rewriter(carried))) }
 }
 
 /// The edge room of a node.
@@ -124,10 +127,23 @@ fn cache_on_disk(config: &Config) -> Option<DiskConfig> {
     })
 }
 
-fn sign_playlist(body: &[u8], query: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() * 4);
-    anabranch_hls::rewrite::append_query(body, query, None, &mut out);
-    out
+/// Playlists whose URIs carry a viewer's signature, as the edge asks for them.
+#[derive(Debug)]
+struct SignedPlaylist(Rewriter);
+
+impl Rewriting for SignedPlaylist {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, enough: usize) -> Option<usize> {
+        self.0.push(bytes, out, enough).ok()
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.0.finish(out);
+    }
+}
+
+fn playlist_rewriter(carried: &Carried<'_>) -> Rewriter {
+    let queries = Queries { playlists: carried.playlists, others: carried.others };
+    Rewriter::new(&queries, Some(carried.authority))
 }
 
 /// Runs `anabranch edge` to its end.

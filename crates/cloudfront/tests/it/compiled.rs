@@ -94,8 +94,34 @@ fn playlists_of_recordings_are_signed_and_those_of_other_buckets_are_not() {
     config["DefaultCacheBehavior"]["TrustedKeyGroups"] = json!({ "Enabled": true, "Quantity": 1, "Items": ["g"] });
     config["DefaultCacheBehavior"]["TargetOriginId"] = json!("files");
     assert_eq!(compiled(&config).default_behavior.transform, Transform::None);
-    config["Origins"]["Items"][1]["DomainName"] = json!("recordings.s3.anabranch.internal");
-    assert_eq!(compiled(&config).default_behavior.transform, Transform::SignedPlaylist);
+    for bucket in ["recordings.s3.anabranch.internal", "VOD.s3.anabranch.internal"] {
+        config["Origins"]["Items"][1]["DomainName"] = json!(bucket);
+        assert_eq!(compiled(&config).default_behavior.transform, Transform::SignedPlaylist);
+    }
+}
+
+#[test]
+fn a_behavior_may_say_what_its_playlists_carry() {
+    let mut config = small();
+    assert_eq!(compiled(&config).default_behavior.copy_mark, "-PREFIX");
+    config["DefaultCacheBehavior"]["SignedPlaylists"] = json!(true);
+    config["DefaultCacheBehavior"]["SignatureCopyMark"] = json!("_copy");
+    let spec = compiled(&config).default_behavior;
+    assert_eq!((spec.transform, spec.copy_mark.as_str()), (Transform::SignedPlaylist, "_copy"));
+    let shown = parse(&config).unwrap().to_json();
+    for word in ["SignedPlaylists", "SignatureCopyMark"] {
+        assert_eq!(shown["DefaultCacheBehavior"][word], config["DefaultCacheBehavior"][word]);
+    }
+    config["DefaultCacheBehavior"]["SignatureCopyMark"] = json!("");
+    assert_eq!(compiled(&config).default_behavior.copy_mark, "");
+    for wrong in [json!("a&b"), json!("x".repeat(33)), json!("a=")] {
+        config["DefaultCacheBehavior"]["SignatureCopyMark"] = wrong;
+        assert_eq!(parse(&config).unwrap_err().field(), "DefaultCacheBehavior.SignatureCopyMark");
+    }
+    let mut live = with("Origins.Items.0", json!({ "Id": "web", "DomainName": "c1.live.anabranch.internal" }));
+    live["DefaultCacheBehavior"]["TrustedKeyGroups"] = json!({ "Enabled": true, "Quantity": 1, "Items": ["g"] });
+    live["DefaultCacheBehavior"]["SignedPlaylists"] = json!(false);
+    assert_eq!(compiled(&live).default_behavior.transform, Transform::None);
 }
 
 #[test]

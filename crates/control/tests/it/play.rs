@@ -8,7 +8,7 @@ use anabranch_signing::{Credentials, Denied, KeySet, PublicKey, RequestUrl, veri
 use anabranch_testkit::{Engine, both};
 use serde_json::json;
 
-use crate::support::{NOW_MS, Server, answer, text};
+use crate::support::{NOW_MS, Server, TOKEN, answer, text};
 
 both!(play_urls_open_just_their_breakout, a_watch_page_is_opened_by_the_play_url,);
 
@@ -67,6 +67,27 @@ async fn play_urls_for_one_network_and_time() {
     server.post("/v1/breakouts/b/play-url", json!({"ip": "x"})).await.problem(422, "ipv4");
     server.post("/v1/breakouts/b/play-url", json!({"expires_in_seconds": 0})).await.problem(422, "1 to");
     server.act("/v1/breakouts/nothing/play-url").await.problem(404, "no breakout");
+}
+
+#[tokio::test]
+async fn no_cache_keeps_what_holds_a_link() {
+    let server = Server::start().await;
+    server.channel("c").await;
+    server.breakout("b", "c").await;
+    let play = server.act("/v1/breakouts/b/play-url").await.body;
+    let query = text(&play["url"]).split_once('?').unwrap().1;
+    let at = |path: &str| format!("{}{path}", server.base);
+    for asked in [
+        server.client.post(at("/v1/breakouts/b/play-url")).bearer_auth(TOKEN).json(&json!({})),
+        server.client.post(at("/v1/sign")).bearer_auth(TOKEN).json(&json!({"url": "http://h/a"})),
+        server.client.get(at(&format!("/v1/watch/b?{query}"))),
+        server.client.post(at(&format!("/v1/watch/b/renew?{query}"))),
+        server.client.get(at(&format!("/public/b/stream-auth?{query}"))),
+        server.client.get(at("/v1/watch/b")),
+    ] {
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{} {}", answer.status(), answer.url());
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 /// Names whose values open doors, also as the ends of longer names (`CloudFront-Policy`, `X-Amz-Signature`).
 const SECRETS: [&[u8]; 2] = [b"signature", b"policy"];
 
+/// Longest rest of a name after one of [`SECRETS`].
+const MAX_MARK_BYTES: usize = 64;
+
 /// What stands in place of a value.
 const MASK: &[u8] = b"***";
 
@@ -25,11 +28,18 @@ fn secret(text: &[u8]) -> Option<(usize, usize)> {
     (0..text.len()).find_map(|at| {
         let word = SECRETS.iter().find(|word| starts_with(&text[at..], word))?;
         let begin = at + word.len();
+        // Copies of a signature have longer names, as `Signature-PREFIX`.
+        let mark = text[begin..].iter().take(MAX_MARK_BYTES).take_while(|byte| is_name(**byte)).count();
+        let begin = begin + mark;
         let begin = begin + encoded(&text[begin..], b'=', b"3d")?;
         let end = (begin..text.len())
             .find(|&at| matches!(text[at], b'#' | b';' | b' ' | b'"') || encoded(&text[at..], b'&', b"26").is_some());
         Some((begin, end.unwrap_or(text.len())))
     })
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
 fn starts_with(text: &[u8], word: &[u8]) -> bool {
@@ -69,6 +79,9 @@ mod tests {
             ("url=https%3A%2F%2Fa%3FPolicy%3DSECRET%26x%3D1", "url=https%3A%2F%2Fa%3FPolicy%3D***%26x%3D1"),
             ("url=%253FPolicy%253DSECRET%2526x", "url=%253FPolicy%253D***%2526x"),
             ("Signature=SECRET%2BSECRET%3D&x", "Signature=***&x"),
+            ("Policy-PREFIX=SECRET&x=1", "Policy-PREFIX=***&x=1"),
+            ("Signature-PREFIX%3DSECRET%26x", "Signature-PREFIX%3D***%26x"),
+            ("-PREFIXSignature_x.y=SECRET", "-PREFIXSignature_x.y=***"),
             ("policy", "policy"),
             ("policy=", "policy=***"),
             ("mypolicy.html", "mypolicy.html"),

@@ -10,6 +10,7 @@ mod disk;
 mod faults;
 mod fetching;
 mod groups;
+mod handed;
 mod held;
 mod http2;
 #[cfg(feature = "http3")]

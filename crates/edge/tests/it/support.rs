@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anabranch_edge::{Config, Edge, Transforms};
+use anabranch_edge::{Config, Edge, Rewriting, Transforms};
 use anabranch_model::{
-    AllowedMethods, Behavior, CachePolicy, DistributionSpec, HttpOrigin, InvalidationLog, KeyGroupSpec, Origin,
-    OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, Report, ResponseHeadersPolicy,
+    AllowedMethods, Behavior, COPY_MARK, CachePolicy, DistributionSpec, HttpOrigin, InvalidationLog, KeyGroupSpec,
+    Origin, OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass, Report, ResponseHeadersPolicy,
     Snapshot, Transform, ViewerProtocol,
 };
 use anabranch_net::{ManualClock, Shutdown};
@@ -185,6 +185,21 @@ async fn play(stream: &mut TcpStream, head: &str, script: Script) -> bool {
     true
 }
 
+/// Puts the query at the end.
+#[derive(Debug)]
+struct Appended(String);
+
+impl Rewriting for Appended {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, _: usize) -> Option<usize> {
+        out.extend_from_slice(bytes);
+        Some(bytes.len())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_bytes());
+    }
+}
+
 /// A running edge.
 pub struct TestEdge {
     pub address: SocketAddr,
@@ -211,7 +226,7 @@ pub fn start_with_keys(
     let mut config = Config {
         workers: 2,
         drain_timeout: Duration::from_secs(2),
-        transforms: Transforms { signed_playlist: |body, query| [body, b"?", query.as_bytes()].concat() },
+        transforms: Transforms { signed_playlist: |carried| Box::new(Appended(format!("?{}", carried.others))) },
         ..Config::default()
     };
     change(&mut config);
@@ -241,6 +256,7 @@ pub fn behavior(pattern: &str) -> Behavior {
         response_headers: ResponseHeadersPolicy::default(),
         compress: false,
         transform: Transform::None,
+        copy_mark: COPY_MARK.to_owned(),
     }
 }
 

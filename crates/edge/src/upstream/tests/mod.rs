@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anabranch_model::{
-    AllowedMethods, Behavior, BucketOrigin, CachePolicy, DistributionSpec, HOLD_MAX_SECONDS, HttpOrigin,
+    AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, DistributionSpec, HOLD_MAX_SECONDS, HttpOrigin,
     InvalidationLog, Origin, OriginProtocol, OriginRequestPolicy, OriginSpec, OriginTimeouts, PriceClass,
     ResponseHeadersPolicy, Transform, ViewerProtocol,
 };
@@ -71,6 +71,7 @@ pub(crate) fn distribution() -> DistributionSpec {
             response_headers: ResponseHeadersPolicy::default(),
             compress: false,
             transform: Transform::None,
+            copy_mark: COPY_MARK.to_owned(),
         },
         error_responses: vec![],
         invalidations: InvalidationLog::default(),
