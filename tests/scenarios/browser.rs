@@ -1,5 +1,7 @@
 //! Real Chromium on the watch page.
 
+mod inputs;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
