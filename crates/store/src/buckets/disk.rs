@@ -389,13 +389,13 @@ fn check(condition: &Condition, key: &str, current: Option<&Found>) -> Result<()
     }
 }
 
-/// Removes `folder` and those above it, up to the bucket's, as far as nothing is in them.
+/// Removes `folder` and those above it as far as nothing is in them; the bucket's own stays.
 fn prune(bucket: &Path, folder: &Path) {
     let mut at = folder;
-    while at != bucket && at.starts_with(bucket) {
+    while at.starts_with(bucket) {
         // Whatever is in it keeps it, and keeping it is never wrong.
         let _ = fs::remove_dir(at.join(record::FOLDER));
-        if fs::remove_dir(at).is_err() {
+        if at == bucket || fs::remove_dir(at).is_err() {
             return;
         }
         let Some(parent) = at.parent() else { return };
