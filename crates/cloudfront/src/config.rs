@@ -10,7 +10,7 @@ use crate::behavior::{BehaviorConfig, Caching};
 use crate::error::ConfigError;
 use crate::host;
 use crate::origin::{OriginConfig, OriginGroupConfig};
-use crate::policy::cache::CachePolicyConfig;
+use crate::policy::cache::{CachePolicyConfig, GZIP_BROTLI};
 use crate::policy::response_headers::{CorsConfig, ResponseHeadersPolicyConfig, ViewerOrigins};
 use crate::policy::{Label, Policy};
 use crate::read::INVALID_ARGUMENT;
@@ -32,9 +32,13 @@ const LIVE_MAX_TTL: u64 = 31_536_000;
 /// Ids of the origins of the shared distribution, and the buckets of this house behind them (V70).
 const RECORDINGS_ORIGIN: &str = "recordings";
 const LIBRARY_ORIGIN: &str = "media-manager";
+const ASSETS_ORIGIN: &str = "vod";
 
 /// Pattern of what the media library serves (V70).
 const LIBRARY: &str = "/media-manager/*";
+
+/// Pattern of what is made of uploaded files (L4).
+const ASSETS: &str = "/assets/*";
 
 /// A complete configuration: every default filled in, every reference among its parts resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +168,7 @@ impl DistributionConfig {
     }
 
     /// The configuration of the distribution that all recordings and the media library share (V70): recordings by default, the
-    /// library below `/media-manager/`, one key group, CORS as on a channel's own.
+    /// library below `/media-manager/`, assets below `/assets/`, one key group, CORS as on a channel's own.
     #[must_use]
     pub fn library(caller_reference: &str, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> Self {
         let behavior = |pattern: Option<&str>, target: &str| BehaviorConfig {
@@ -182,10 +186,10 @@ impl DistributionConfig {
             ipv6: true,
             certificate: Certificate::default(),
             cache_tag_header: None,
-            origins: [RECORDINGS_ORIGIN, LIBRARY_ORIGIN].map(OriginConfig::house_bucket).to_vec(),
+            origins: [RECORDINGS_ORIGIN, LIBRARY_ORIGIN, ASSETS_ORIGIN].map(OriginConfig::house_bucket).to_vec(),
             origin_groups: Vec::new(),
             default_behavior: behavior(None, RECORDINGS_ORIGIN),
-            behaviors: vec![behavior(Some(LIBRARY), LIBRARY_ORIGIN)],
+            behaviors: vec![behavior(Some(LIBRARY), LIBRARY_ORIGIN), assets_behavior(key_group, viewers)],
             error_responses: Vec::new(),
         }
     }
@@ -200,6 +204,20 @@ impl DistributionConfig {
             behaviors: Vec::new(),
             ..Self::library(caller_reference, key_group, viewers)
         }
+    }
+
+    /// The same with a behavior for assets, as [`DistributionConfig::library`] has one; none when there is one for their paths already.
+    #[must_use]
+    pub fn with_assets(&self, key_group: &KeyGroupId, viewers: &ViewerOrigins) -> Option<Self> {
+        if self.behaviors.iter().any(|behavior| behavior.path_pattern.as_deref() == Some(ASSETS)) {
+            return None;
+        }
+        let mut config = self.clone();
+        if !config.origins.iter().any(|origin| origin.id == ASSETS_ORIGIN) {
+            config.origins.push(OriginConfig::house_bucket(ASSETS_ORIGIN));
+        }
+        config.behaviors.push(assets_behavior(key_group, viewers));
+        Some(config)
     }
 
     /// Whether every behavior answers pages of `viewers` by name and with credentials.
@@ -242,6 +260,18 @@ impl DistributionConfig {
         let group = self.origin_groups.iter().find(|group| group.0.id == target);
         let is_member = |id: &str| group.is_some_and(|group| group.0.primary == id || group.0.secondary == id);
         self.origins.iter().any(|origin| origin.has_playlists() && (origin.id == target || is_member(&origin.id)))
+    }
+}
+
+/// The long playlists of assets, whose lines repeat a signature, are compressed.
+fn assets_behavior(key_group: &KeyGroupId, viewers: &ViewerOrigins) -> BehaviorConfig {
+    let label = Label { name: ASSETS_ORIGIN.to_owned(), comment: String::new() };
+    let cache = CachePolicyConfig { encodings: GZIP_BROTLI, ..CachePolicyConfig::plain(label, 0, 0, LIVE_MAX_TTL) };
+    BehaviorConfig {
+        target: ASSETS_ORIGIN.to_owned(),
+        compress: true,
+        caching: Caching::Policies { cache: Box::new(Policy::Own(cache)), origin_request: None },
+        ..live_behavior(Some(ASSETS), key_group, viewers)
     }
 }
 

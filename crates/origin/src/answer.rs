@@ -96,7 +96,7 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
     }
     let path = request.uri().path();
     let mut response = match (path.strip_prefix("/bucket/"), path::parse(path)) {
-        (Some(name), _) => bucket::answer(&shared.store, name, request.headers()).await,
+        (Some(name), _) => bucket::answer(&shared.buckets, name, request.headers()).await,
         (None, Some(asked)) => live(shared, &asked, request).await,
         (None, None) => return text(StatusCode::NOT_FOUND, "no such path\n"),
     };

@@ -3,7 +3,8 @@
 use std::io::{self, SeekFrom};
 use std::time::{Duration, SystemTime};
 
-use anabranch_store::{LocalStore, Object, StoreError, key};
+use anabranch_store::buckets::{BucketError, ObjectInfo, Opened};
+use anabranch_store::{Buckets, key};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE,
@@ -45,27 +46,31 @@ const TYPES: &[(&str, &str)] = &[
     ("xml", "application/xml"),
 ];
 
-/// What may come again under its name with other bytes, or be removed: playlists, gaps and MP4 of recordings.
+/// What may come again under its name with other bytes, or be removed: playlists, gaps and MP4 of recordings; pictures of assets.
 const CHANGING: &str = "max-age=10";
 
 /// What is said of a key that is not there.
 const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>\n";
 
-/// Answers for `name`, `<bucket>/<key>` as it stands in the path. Keys are plain names, so that nothing in them is ever escaped.
-pub(crate) async fn answer(store: &LocalStore, name: &str, asked: &HeaderMap) -> Response<Body> {
+/// Headers of an object's writer that viewers get.
+const KEPT: [&str; 4] = ["cache-control", "content-disposition", "content-encoding", "content-language"];
+
+/// Answers for `name`, `<bucket>/<key>` as it stands in the path.
+pub(crate) async fn answer(buckets: &Buckets, name: &str, asked: &HeaderMap) -> Response<Body> {
     let Some((bucket, name)) = name.split_once('/') else { return no_such_key() };
-    let key = key::bucket_object(bucket, name);
-    let object = match store.get(&key).await {
+    let Some(key) = decoded(name) else { return no_such_key() };
+    let object = match buckets.get(bucket, &key).await {
         Ok(object) => object,
-        Err(StoreError::NotFound { .. } | StoreError::InvalidKey { .. }) => return no_such_key(),
-        Err(error) => {
-            tracing::error!(object.key = %key, error = %error, "an object cannot be read");
+        Err(BucketError::Store(error)) => {
+            tracing::error!(bucket, object.key = %key, error = %error, "an object cannot be read");
             return unreadable();
         }
+        Err(_) => return no_such_key(),
     };
-    let version = Version::of(&object);
-    let (len, part) = (object.len, Part::asked(object.len, &version, asked));
+    let info = object.info.clone();
+    let version = Version::of(&info);
+    let (len, part) = (info.size, Part::asked(info.size, &version, asked));
     let made = if version.is_known(asked) { Ok(empty(StatusCode::NOT_MODIFIED)) } else { body(object, part).await };
     let mut response = match made {
         Ok(response) => response,
@@ -75,10 +80,15 @@ pub(crate) async fn answer(store: &LocalStore, name: &str, asked: &HeaderMap) ->
         }
     };
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind(&key)));
+    insert(headers, CONTENT_TYPE, info.attributes.content_type.as_deref().unwrap_or_else(|| kind(&key)));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(lifetime) = lifetime(bucket, name) {
+    if let Some(lifetime) = lifetime(bucket, &key) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(lifetime));
+    }
+    for name in KEPT {
+        if let Some(value) = info.attributes.headers.get(name) {
+            insert(headers, HeaderName::from_static(name), value);
+        }
     }
     insert(headers, ETAG, &version.tag);
     if let Some(modified) = version.modified {
@@ -163,10 +173,10 @@ struct Version {
 }
 
 impl Version {
-    fn of(object: &Object) -> Self {
-        let since = object.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
+    fn of(info: &ObjectInfo) -> Self {
+        let since = info.modified.duration_since(SystemTime::UNIX_EPOCH).ok();
         let modified = since.map(|since| SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
-        Self { tag: format!("\"{}\"", object.version), modified }
+        Self { tag: format!("\"{}\"", info.etag), modified }
     }
 
     fn modified_text(&self) -> Option<String> {
@@ -185,8 +195,9 @@ impl Version {
     }
 }
 
-async fn body(object: Object, part: Part) -> io::Result<Response<Body>> {
-    let Object { mut file, len, .. } = object;
+async fn body(object: Opened, part: Part) -> io::Result<Response<Body>> {
+    let Opened { info, mut file } = object;
+    let len = info.size;
     let (status, left) = match part {
         Part::Nothing => return Ok(empty(StatusCode::RANGE_NOT_SATISFIABLE)),
         Part::Whole => (StatusCode::OK, len),
@@ -213,11 +224,36 @@ fn kind(key: &str) -> &'static str {
     known.map_or("application/octet-stream", |(_, kind)| kind)
 }
 
-/// How long an answer may be kept, where the house knows: of recordings. What people put into other buckets says nothing, as in S3.
+/// A key as it stands in a path, without its escapes.
+fn decoded(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?);
+            rest = &after[2..];
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// How long an answer may be kept, where the house knows: of recordings and assets. What people put into other buckets says nothing, as
+/// in S3.
 fn lifetime(bucket: &str, name: &str) -> Option<&'static str> {
-    // `<breakout>/<session>/<rendition>/<file>` is named once for all.
-    let is_media = name.split('/').count() == 4;
-    (bucket == key::RECORDINGS).then_some(if is_media { IMMUTABLE } else { CHANGING })
+    let parts: Vec<&str> = name.split('/').collect();
+    match (bucket, parts.as_slice()) {
+        // `<breakout>/<session>/<rendition>/<file>` is named once for all.
+        (key::RECORDINGS, [_, _, _, _]) => Some(IMMUTABLE),
+        (key::RECORDINGS, _) => Some(CHANGING),
+        // So are the segments of an asset; a later making has others.
+        (key::VOD, ["assets", _, "HLS", file]) if !file.ends_with(".m3u8") => Some(IMMUTABLE),
+        (key::VOD, _) => Some(CHANGING),
+        _ => None,
+    }
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

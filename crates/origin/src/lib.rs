@@ -20,7 +20,7 @@ use std::sync::Arc;
 use anabranch_hls::timeline::Timeline;
 use anabranch_model::{BreakoutId, ChannelId};
 use anabranch_net::{BindError, Reuse, ServeConfig, SharedClock, Shutdown, bind, serve_http};
-use anabranch_store::LocalStore;
+use anabranch_store::{Buckets, LocalStore};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -58,6 +58,7 @@ pub struct Origin {
 struct Shared {
     token: String,
     store: LocalStore,
+    buckets: Buckets,
     timelines: watch::Receiver<Timelines>,
     clock: SharedClock,
     holds: Holds,
@@ -77,7 +78,9 @@ impl Origin {
         let listener = bind(config.listen, Reuse::Exclusive)?;
         let closing = Shutdown::new();
         let holds = Holds::new(MAX_HELD, closing.clone());
-        Ok(Self { listener, shared: Shared { token: config.token, store, timelines, clock, holds }, closing })
+        let buckets = Buckets::new(store.clone(), None);
+        let shared = Shared { token: config.token, store, buckets, timelines, clock, holds };
+        Ok(Self { listener, shared, closing })
     }
 
     /// The address that is listened on.

@@ -209,7 +209,7 @@ fn key_header(node: &Node<'_>) -> Result<String, ConfigError> {
 }
 
 const GZIP: Encodings = Encodings { gzip: true, brotli: false, zstd: false };
-const GZIP_BROTLI: Encodings = Encodings { gzip: true, brotli: true, zstd: false };
+pub(crate) const GZIP_BROTLI: Encodings = Encodings { gzip: true, brotli: true, zstd: false };
 
 fn only(names: &[&str]) -> Selection {
     Selection::Only(names.iter().map(|&name| name.to_owned()).collect())

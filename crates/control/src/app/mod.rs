@@ -195,6 +195,10 @@ async fn shared(
                 "the distribution of recordings does not name every origin of api.viewer_origins with credentials: update it"
             );
         }
+        // One that an earlier version has made knows no assets; nothing of what it had changes.
+        if let Some(config) = config_of(&row).ok().and_then(|known| known.with_assets(group, viewers)) {
+            db.distribution_update(row.id.as_str(), &content::of(&config), None, now_ms).await?;
+        }
         return Ok(row.id);
     }
     let id = DistributionId::random();
