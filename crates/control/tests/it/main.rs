@@ -7,6 +7,7 @@ mod archive;
 mod audience;
 mod clock;
 mod crud;
+mod demand;
 mod delivery;
 mod faults;
 mod flow;
