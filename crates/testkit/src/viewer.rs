@@ -99,6 +99,12 @@ impl Viewer {
     /// Fetches `url`; nothing when there is no whole answer.
     #[must_use]
     pub fn try_get(&self, url: &str) -> Option<Fetched> {
+        self.try_send("GET", url, "")
+    }
+
+    /// Sends a request with a JSON body, which may be empty; nothing when there is no whole answer.
+    #[must_use]
+    pub fn try_send(&self, method: &str, url: &str, body: &str) -> Option<Fetched> {
         let rest = url.strip_prefix("http://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
@@ -106,11 +112,15 @@ impl Viewer {
         let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
         let mut stream = TcpStream::connect(("127.0.0.1", port.parse().ok()?)).ok()?;
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
+        if !body.is_empty() {
+            request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+        }
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
+        request.push_str(body);
         stream.write_all(request.as_bytes()).ok()?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;
