@@ -15,9 +15,9 @@ impl Spread {
     }
 
     fn at(&self, share: f64) -> f64 {
-        let last = self.0.len().saturating_sub(1);
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let place = (last as f64 * share).ceil() as usize;
+        let place = (self.0.len() as f64 * share).ceil() as usize;
+        let place = place.saturating_sub(1);
         self.0.get(place).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     }
 }
