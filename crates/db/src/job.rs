@@ -171,7 +171,7 @@ impl Db {
                 follow(&mut tx, &job, JobEvent::Claim, None, now_ms).await?;
                 let now = find(&mut tx, job.id.as_str()).await?;
                 let entry = moved(&mut tx, &now, JobState::Queued).await?;
-                log::append(&mut tx, &entry.detail("attempt", now.attempts).detail("worker", worker), now_ms).await?;
+                log::append(&mut tx, &entry.detail("attempt", now.attempts).detail("worker", claim.worker), now_ms).await?;
                 taken = Some(now);
             }
         }

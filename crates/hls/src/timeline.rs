@@ -37,12 +37,23 @@ pub struct Timeline {
     pub renditions: Vec<Rendition>,
 }
 
+/// How much less than [`seconds_to_play`] is enough, in seconds: renditions are cut between frames, those of sound are up to a tenth
+/// of a second long and lie across the cuts of pictures.
+pub const FRAME_TOLERANCE_SECONDS: f64 = 0.1;
+
+/// Seconds of media with which playback may begin: what is played while the next segment of full length is made, published and
+/// found, one and a half target durations and a second.
+#[must_use]
+pub fn seconds_to_play(target_duration_seconds: u32) -> f64 {
+    1.5 * f64::from(target_duration_seconds) + 1.0
+}
+
 impl Timeline {
-    /// Whether a player that joins now can go on without a stall: there is enough to play while the next segment of full
-    /// length is made, published and found (one and a half target durations and a second), or nothing more will come.
+    /// Whether a player that joins now can go on without a stall: every rendition has [`seconds_to_play`], within
+    /// [`FRAME_TOLERANCE_SECONDS`], or nothing more will come.
     #[must_use]
     pub fn is_playable(&self) -> bool {
-        let needed = 1.5 * f64::from(self.target_duration_seconds) + 1.0;
+        let needed = seconds_to_play(self.target_duration_seconds) - FRAME_TOLERANCE_SECONDS;
         let shortest = self.renditions.iter().map(Rendition::seconds).min_by(f64::total_cmp);
         shortest.is_some_and(|seconds| seconds > 0.0 && (self.progress == Progress::Ended || seconds >= needed))
     }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use anabranch_hls::timeline::{FRAME_TOLERANCE_SECONDS, seconds_to_play};
 use anabranch_media::{Event, Sample, Track, TrackKind};
 
 use crate::lane::{Lane, Run};
@@ -31,6 +32,9 @@ const LARGEST_SEGMENT: u64 = 96 * 1024 * 1024;
 
 /// At the beginning of a period segments may be this short, so that playback begins, or goes on, soon. In milliseconds.
 const SHORT_SEGMENT_MS: i64 = 2_000;
+
+/// How much earlier than wanted a keyframe may come that ends such a segment, in milliseconds: encoders round their times.
+const KEYFRAME_EARLY_MS: i64 = 5;
 
 /// Wall-clock times of a period that would begin this much before the end of the one before it are moved behind it: encoders
 /// that take over from each other differ by their way here. A larger step back is a clock that was set. In milliseconds.
@@ -316,9 +320,10 @@ impl Period {
         if elapsed <= 0 {
             return;
         }
-        // Short ones until a player can start (`Timeline::is_playable`); a longer one then comes before it runs dry.
-        let beginning = start_ms - self.origin_ms < target_ms * 3 / 2;
-        let goal = if beginning { target_ms.min(SHORT_SEGMENT_MS) } else { target_ms };
+        // Short ones until a player can start; a longer one then comes before it runs dry.
+        let missing_ms = missing_to_play_ms(start_ms - self.origin_ms, target_ms);
+        let beginning = missing_ms.map(|missing| missing.min(target_ms).min(SHORT_SEGMENT_MS) - KEYFRAME_EARLY_MS);
+        let goal = beginning.unwrap_or(target_ms);
         let next_is_too_late = elapsed + self.keyframe_interval_ms > target_ms + TARGET_TOLERANCE_MS;
         let wanted = keyframe && (elapsed >= goal || next_is_too_late);
         let too_large = self.lanes.iter().map(Lane::pending_bytes).sum::<u64>() >= LARGEST_SEGMENT;
@@ -356,6 +361,13 @@ impl Period {
         self.end_ms = end_ms;
         flow
     }
+}
+
+/// What a period that is `length_ms` long lacks for players to start; none when they can.
+fn missing_to_play_ms(length_ms: i64, target_ms: i64) -> Option<i64> {
+    let target_seconds = u32::try_from(target_ms / 1000).unwrap_or(u32::MAX);
+    let missing_ms = (seconds_to_play(target_seconds) * 1000.0) as i64 - length_ms;
+    (missing_ms > (FRAME_TOLERANCE_SECONDS * 1000.0) as i64).then_some(missing_ms)
 }
 
 #[cfg(test)]

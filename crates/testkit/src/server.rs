@@ -194,6 +194,20 @@ impl Server {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Calls the API, and gives what it answers.
+    ///
+    /// # Panics
+    /// It does not answer with success.
+    #[must_use]
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let viewer = Viewer::new().with("authorization", &format!("Bearer {TOKEN}"));
+        let answer = viewer.try_send(method, &format!("{}{path}", self.api()), &body);
+        let answer = answer.unwrap_or_else(|| panic!("no answer to {method} {path}:\n{}", self.log()));
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+    }
+
     /// The token that edges of their own need.
     ///
     /// # Panics

@@ -102,16 +102,18 @@ impl Viewer {
     /// There is no answer.
     #[must_use]
     pub fn options(&self, url: &str) -> Fetched {
-        self.ask("OPTIONS", url).unwrap_or_else(|| panic!("no answer from {url}"))
+        self.try_send("OPTIONS", url, "").unwrap_or_else(|| panic!("no answer from {url}"))
     }
 
     /// Fetches `url`; nothing when there is no whole answer.
     #[must_use]
     pub fn try_get(&self, url: &str) -> Option<Fetched> {
-        self.ask("GET", url)
+        self.try_send("GET", url, "")
     }
 
-    fn ask(&self, method: &str, url: &str) -> Option<Fetched> {
+    /// Sends a request with a JSON body, which may be empty; nothing when there is no whole answer.
+    #[must_use]
+    pub fn try_send(&self, method: &str, url: &str, body: &str) -> Option<Fetched> {
         let rest = url.strip_prefix("http://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
@@ -120,10 +122,14 @@ impl Viewer {
         let mut stream = TcpStream::connect(("127.0.0.1", port.parse().ok()?)).ok()?;
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
+        if !body.is_empty() {
+            request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+        }
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
+        request.push_str(body);
         stream.write_all(request.as_bytes()).ok()?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;

@@ -311,3 +311,20 @@ proptest! {
         prop_assert!(MultivariantPlaylist::parse(multivariant(&timeline).as_bytes()).is_ok());
     }
 }
+
+#[test]
+fn a_timeline_is_playable_with_one_and_a_half_targets_and_a_second_of_every_rendition() {
+    let both = |pictures: f64, sound: f64| {
+        let video = rendition(RenditionKind::Video, vec![segment(0, pictures - 2.0), segment(1, 2.0)]);
+        timeline(vec![video, rendition(RenditionKind::Audio, vec![segment(0, sound)])])
+    };
+    // Sound that ends a frame before the pictures does not hold them up for a whole segment.
+    for (pictures, sound, playable) in
+        [(10.0, 10.0, true), (10.0, 9.979, true), (9.979, 10.0, true), (10.0, 8.0, false), (8.0, 10.0, false)]
+    {
+        assert_eq!(both(pictures, sound).is_playable(), playable, "{pictures} {sound}");
+    }
+    let ended = |segments| Timeline { progress: Progress::Ended, ..video(segments) };
+    assert!(ended(vec![segment(0, 1.0)]).is_playable());
+    assert!(!ended(Vec::new()).is_playable());
+}

@@ -99,6 +99,30 @@ fn cuts_fall_on_keyframes_at_the_target() {
 }
 
 #[test]
+fn short_segments_come_until_players_can_start_and_no_longer() {
+    for (target, gop_ms, wanted) in [
+        (6, 1_000, &[2.0, 2.0, 2.0, 2.0, 2.0, 6.0][..]),
+        (6, 3_000, &[3.0, 3.0, 3.0, 3.0, 6.0]),
+        (4, 1_000, &[2.0, 2.0, 2.0, 1.0, 4.0]),
+        (3, 400, &[2.0, 2.0, 1.6, 3.2]),
+        (2, 1_000, &[2.0, 2.0, 2.0, 2.0]),
+        (1, 1_000, &[1.0, 1.0, 1.0, 1.0]),
+    ] {
+        let mut segmenter = begin(target, &[video(b"a"), audio()]);
+        let closed = run(&mut segmenter, stream(0, 20_000, gop_ms, BOTH));
+        assert_eq!(seconds(&closed)[..wanted.len()], *wanted, "target {target}, a keyframe each {gop_ms} ms");
+    }
+}
+
+#[test]
+fn a_keyframe_that_is_a_millisecond_early_ends_a_short_segment() {
+    let mut segmenter = begin(6, &[video(b"a")]);
+    let pictures = (0..30_000).step_by(40).map(|ms| picture(ms - i64::from(ms > 0), ms % 2_000 == 0));
+    let closed = run(&mut segmenter, pictures);
+    assert!(closed.iter().take(5).all(|c| c.parts[0].run.duration_seconds < 2.1), "{:?}", seconds(&closed));
+}
+
+#[test]
 fn all_renditions_are_cut_at_the_same_time() {
     let mut segmenter = begin(6, &[video(b"a"), audio()]);
     let closed = run(&mut segmenter, stream(0, 26_000, 2000, BOTH));
