@@ -127,9 +127,9 @@ async fn settled_rows_cost_little() {
     let applying = tokio::spawn(apply(server.snapshots.clone(), server.reports.clone()));
     fill(&server).await;
     // At rest each look asks what finds next to nothing, whatever there is.
-    looks(&handle, 40).await;
+    looks(&handle, 15).await;
     let before = counted(&handle);
-    looks(&handle, 60).await;
+    looks(&handle, 30).await;
     let (statements, rows) = since(&handle, before);
     assert!(rows <= statements, "{rows} rows by {statements} statements at rest");
     lists(&server, &handle).await;
