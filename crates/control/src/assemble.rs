@@ -80,8 +80,7 @@ mod tests {
     }
 
     fn rows(distributions: &[SnapshotDistribution]) -> SnapshotRows {
-        let log =
-            |row: &SnapshotDistribution| (row.id.clone(), InvalidationLog { floor: 7, entries: Vec::new() });
+        let log = |row: &SnapshotDistribution| (row.id.clone(), InvalidationLog { floor: 7, entries: Vec::new() });
         SnapshotRows {
             version: 1,
             channels: Vec::new(),

@@ -95,12 +95,13 @@ impl Db {
     /// The query fails.
     pub async fn snapshot_expires(&self, from_ms: i64, until_ms: i64) -> Result<bool, Error> {
         let (from, until) = (readable_since(from_ms.min(until_ms)), readable_since(from_ms.max(until_ms)));
-        let found: Option<String> =
-            sql::scalar("SELECT id FROM breakouts WHERE state = 'COMPLETED' AND ended_at > $1 AND ended_at <= $2 LIMIT 1")
-                .bind(from)
-                .bind(until)
-                .fetch_optional(&self.readers)
-                .await?;
+        let found: Option<String> = sql::scalar(
+            "SELECT id FROM breakouts WHERE state = 'COMPLETED' AND ended_at > $1 AND ended_at <= $2 LIMIT 1",
+        )
+        .bind(from)
+        .bind(until)
+        .fetch_optional(&self.readers)
+        .await?;
         Ok(found.is_some())
     }
 
@@ -194,12 +195,11 @@ async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Er
     let on_air = sql::query(select!("local_pipelines p JOIN breakouts b ON b.id = p.session AND b.channel_id = p.id"))
         .fetch_all(&mut *conn)
         .await?;
-    let readable = sql::query(select!(
-        "breakouts b WHERE b.state = 'COMPLETED' AND b.ended_at > $1 AND b.channel_id IS NOT NULL"
-    ))
-    .bind(readable_since(now_ms))
-    .fetch_all(&mut *conn)
-    .await?;
+    let readable =
+        sql::query(select!("breakouts b WHERE b.state = 'COMPLETED' AND b.ended_at > $1 AND b.channel_id IS NOT NULL"))
+            .bind(readable_since(now_ms))
+            .fetch_all(&mut *conn)
+            .await?;
     let mut shut_out: BTreeMap<BreakoutId, Vec<String>> = BTreeMap::new();
     for (breakout, session) in viewer::expelled(&mut *conn).await? {
         let sessions = shut_out.entry(breakout).or_default();
@@ -253,9 +253,10 @@ async fn distributions(
     conn: &mut Conn,
     known: impl Fn(&DistributionId, u64) -> bool,
 ) -> Result<(Vec<SnapshotDistribution>, Vec<(DistributionId, u64)>), Error> {
-    let rows = sql::query("SELECT id, changed_version, invalidation_floor FROM local_distributions ORDER BY created_at, id")
-        .fetch_all(&mut *conn)
-        .await?;
+    let rows =
+        sql::query("SELECT id, changed_version, invalidation_floor FROM local_distributions ORDER BY created_at, id")
+            .fetch_all(&mut *conn)
+            .await?;
     let (mut found, mut floors) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in &rows {
         let id: DistributionId = id(row, "id")?;

@@ -123,8 +123,14 @@ async fn through(plane: &Plane, channel: usize, breakouts: std::ops::Range<usize
     for breakout in breakouts {
         let id = air(plane, &name(channel, breakout)).await;
         plane.act(&format!("/v1/breakouts/{id}/stop")).await;
-        let recorded =
-            Recorded { duration_ms: 3_600_000, segments: 900, bytes: 2_700_000_000, gaps: 0, gap_ms: 0, complete: true };
+        let recorded = Recorded {
+            duration_ms: 3_600_000,
+            segments: 900,
+            bytes: 2_700_000_000,
+            gaps: 0,
+            gap_ms: 0,
+            complete: true,
+        };
         let report = Report::Recorded { breakout: id.parse().expect("an id"), session: 1, recorded };
         plane.report(report).await;
     }

@@ -167,8 +167,11 @@ impl Plane {
         }
         for channel in snapshot.channels.iter().filter(|one| one.running) {
             let Some(input) = channel.inputs.first() else { continue };
-            let state =
-                InputState::Connected { remote: "192.0.2.1:5000".into(), encoder: "encoder".into(), bitrate: 6_000_000 };
+            let state = InputState::Connected {
+                remote: "192.0.2.1:5000".into(),
+                encoder: "encoder".into(),
+                bitrate: 6_000_000,
+            };
             self.report(Report::Input { channel: channel.id.clone(), input: input.id.clone(), state }).await;
         }
     }
