@@ -266,8 +266,8 @@ async fn three_days_later_a_subject_is_given_up_visibly(engine: Engine) {
     let mut hours = 0;
     let shown = loop {
         hours += 1;
-        server.clock.set_ms(NOW_MS + hours * 3_600_000);
         let failed = receiver.got.lock().iter().filter(|one| one.answered == 500).count();
+        server.clock.set_ms(NOW_MS + hours * 3_600_000);
         let again = |got: &[Got]| got.iter().filter(|one| one.answered == 500).count() > failed;
         if hours <= 12 {
             receiver.until(again).await;
