@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod browser;
 mod crash;
+mod database;
 mod distributions;
 mod edge_role;
 mod held;

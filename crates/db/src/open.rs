@@ -142,3 +142,38 @@ fn pool() -> PgPoolOptions {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fault, NewEntry};
+
+    /// Lets the file of the database have so many pages, or as many as it has.
+    async fn limit(db: &Db, pages: u32) {
+        let Pool::Sqlite(writer) = &db.writer else { panic!("a file") };
+        let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(pragma).fetch_one(writer).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_grow_takes_nothing_half_and_goes_on_when_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
+        limit(&db, 1).await;
+        let mut written = db.log_newest().await.unwrap();
+        let entry = || NewEntry::stream("input.alarm", "input", "i").detail("why", "x".repeat(1000));
+        let entries = [entry(), entry(), entry()];
+        let error = loop {
+            match db.log_add(&entries, 1).await {
+                Ok(()) => written += 3,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.fault(), Some(Fault::Full), "{error:?}");
+        assert_eq!(db.log_newest().await.unwrap(), written, "all of a change or nothing");
+        // The limit was that of the connection, which SQLite has left in a state of its own: the next change has another one.
+        db.log_add(&entries, 1).await.unwrap();
+        assert_eq!(db.log_newest().await.unwrap(), written + 3);
+        db.close().await;
+    }
+}

@@ -26,7 +26,6 @@ pub(super) fn livez() -> Ready<&'static str> {
         (status = 503, body = Problem, content_type = "application/problem+json")
     )
 )]
-#[expect(clippy::unused_async, reason = "the router wants a future")]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     if !app.db.is_leader() {
         return Err(Problem::standby());

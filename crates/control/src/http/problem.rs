@@ -54,7 +54,7 @@ pub(crate) struct Problem {
     retry_seconds: Option<u32>,
     /// What the database has failed with, for those who keep account of that.
     #[serde(skip)]
-    met: Option<Met>,
+    met: Option<Box<Met>>,
 }
 
 impl Problem {
@@ -117,7 +117,7 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(met) = met {
-            response.extensions_mut().insert(met);
+            response.extensions_mut().insert(*met);
         }
         response
     }
@@ -207,7 +207,7 @@ fn failed(fault: Fault, error: &Error) -> Problem {
     let detail = format!("{}; a change is made whole or not at all, so look, then try again", remedy(fault));
     let title = "The database does not take or give anything now";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", title, detail);
-    Problem { retry_seconds: Some(seconds), met: Some(Met { fault, error: chain(error) }), ..problem }
+    Problem { retry_seconds: Some(seconds), met: Some(Box::new(Met { fault, error: chain(error) })), ..problem }
 }
 
 /// The caller cannot help it: the log has the reason, the answer has not.

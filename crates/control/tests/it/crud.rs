@@ -121,6 +121,8 @@ async fn a_repeated_request_makes_one_thing(engine: Engine) {
         ("/v1/keys", json!({"name": "k"}), json!({"name": "l"})),
         ("/v1/key-groups", json!({"name": "g"}), json!({"name": "h"})),
         ("/v1/distributions", json!({"config": config("one")}), json!({"config": config("two")})),
+        ("/v1/accounts", json!({"name": "acme"}), json!({"name": "other"})),
+        ("/v1/events", json!({"name": "ev", "account": "acme"}), json!({"name": "ex"})),
     ] {
         let first = send(path, "key-1", body.clone()).await;
         assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
@@ -132,6 +134,9 @@ async fn a_repeated_request_makes_one_thing(engine: Engine) {
         send(path, "key-2", body).await.problem(409, "lready");
     }
     send("/v1/channels", "a b", json!({"name": "x"})).await.problem(422, "visible");
+    let changed = server.put("/v1/events/ev", json!({"name": "ev", "description": "longer"})).await;
+    assert_eq!((changed.status, &changed.body["description"]), (StatusCode::OK, &json!("longer")));
+    assert_eq!(server.delete("/v1/breakouts/b").await.status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ pub(crate) struct Server {
     _files: TempDir,
     shutdown: Shutdown,
     task: JoinHandle<()>,
+    /// Keeps the lead of a PostgreSQL database, as whoever runs a control room does.
+    lead: JoinHandle<()>,
 }
 
 /// The database in a scratch place, which this process leads as soon as nobody else does.
@@ -100,13 +102,15 @@ impl Server {
         control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
+        let led = db.clone();
+        let lead = tokio::spawn(async move { led.lost().await });
         let task = tokio::spawn(control.run(listener, shutdown.clone()));
         // The distribution of recordings comes by itself; tests begin after it.
         let library = snapshots.wait_for(|snapshot| !snapshot.distributions.is_empty());
         tokio::time::timeout(PATIENCE, library).await.expect("the first distribution comes").unwrap();
         let client = reqwest::Client::new();
         let base = format!("http://{address}");
-        Self { base, client, clock, reports, snapshots, first_token, scratch, buckets, db, _files: files, shutdown, task }
+        Self { base, client, clock, reports, snapshots, first_token, scratch, buckets, db, _files: files, shutdown, task, lead }
     }
 
     /// The database under the server, for what somebody else would do to it.
@@ -118,6 +122,8 @@ impl Server {
         self.shutdown.cancel();
         drop(self.client);
         self.task.await.unwrap();
+        self.lead.abort();
+        let _ = self.lead.await;
         self.db.close().await;
         self.scratch
     }
@@ -126,6 +132,8 @@ impl Server {
     pub(crate) async fn kill(self) -> Scratch {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
+        self.lead.abort();
+        let _ = self.lead.await;
         self.db.close().await;
         self.scratch
     }

@@ -75,7 +75,15 @@ impl Pool {
     pub(crate) async fn write(&self) -> Result<Tx, sqlx::Error> {
         Ok(Tx(match self {
             // Asking for the lock at once: a deferred transaction that turns writer late can fail without a retry.
-            Self::Sqlite(pool) => Conn::SqliteTx(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool) => Conn::SqliteTx(match pool.begin_with("BEGIN IMMEDIATE").await {
+                // When the disk is full or fails SQLite ends the transaction by itself, which the connection does not know: it
+                // would refuse every later one. Another one takes its place.
+                Err(sqlx::Error::InvalidSavePointStatement) => {
+                    pool.acquire().await?.close().await?;
+                    pool.begin_with("BEGIN IMMEDIATE").await?
+                }
+                begun => begun?,
+            }),
             Self::Postgres(pool) => {
                 // Each statement after the lock must see what the writer before has committed, whatever default is set.
                 let mut tx = limited(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
