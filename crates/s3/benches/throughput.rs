@@ -49,14 +49,20 @@ fn main() {
     let disk_get = time(mib, &format!("cat '{path}' > /dev/null"));
     let pipe_get = time(mib, &format!("cat '{path}' | cat > /dev/null"));
     let ours_get = time(mib, &format!("curl -sS --fail -o /dev/null '{get}'"));
-    let parts = time(mib, &format!(
-        "AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1 '{}' --endpoint-url {url} s3 cp --quiet '{path}' s3://in/parts",
-        python("aws")
-    ));
+    let parts = time(
+        mib,
+        &format!(
+            "AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1 '{}' --endpoint-url {url} s3 cp --quiet '{path}' s3://in/parts",
+            python("aws")
+        ),
+    );
     println!("{mib} MiB, median of {RUNS}, MiB/s");
     println!("put: dd conv=fsync {disk_put:.0}, endpoint {ours_put:.0} ({:.2})", ours_put / disk_put);
     println!("put in parts by the AWS CLI: {parts:.0} ({:.2})", parts / disk_put);
-    println!("get: cat {disk_get:.0}, through a pipe {pipe_get:.0}, endpoint {ours_get:.0} ({:.2})", ours_get / disk_get);
+    println!(
+        "get: cat {disk_get:.0}, through a pipe {pipe_get:.0}, endpoint {ours_get:.0} ({:.2})",
+        ours_get / disk_get
+    );
     let status = std::fs::read_to_string("/proc/self/status").expect("the process's state");
     println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM is not told"));
     shutdown.cancel();

@@ -264,6 +264,7 @@ pub(crate) fn refuse_unknown(headers: &HeaderMap) -> S3Result<()> {
         "x-amz-server-side-encryption-customer-algorithm",
         "x-amz-object-lock-mode",
         "x-amz-object-lock-legal-hold",
+        "x-amz-tagging",
         "x-amz-website-redirect-location",
         "x-amz-write-offset-bytes",
     ] {
