@@ -35,6 +35,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "ingest", uses: These(&["media", "model", "net"]) },
     Room { name: "packager", uses: These(&["media", "hls", "model", "store", "net"]) },
     Room { name: "origin", uses: These(&["hls", "model", "store", "net"]) },
+    Room { name: "s3", uses: These(&["model", "store", "net"]) },
     Room { name: "transcode", uses: These(&["media", "hls", "model"]) },
     Room { name: "edge", uses: These(&["http-cache", "signing", "model", "net"]) },
     Room { name: "control", uses: These(&["model", "cloudfront", "db", "provider", "signing", "store", "net"]) },

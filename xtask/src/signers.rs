@@ -1,5 +1,5 @@
 //! The signers that the edge is held against in `tests/scenarios/signers.rs`: packages of npm, and a Python environment with
-//! botocore and the AWS CLI. Both are pinned by lock files in `tests/signers` and live beside them.
+//! botocore and the AWS CLI, which the tests of the S3 endpoint (`crates/s3/tests`) use as well, with boto3. Both are pinned by lock files in `tests/signers` and live beside them.
 
 use std::fs;
 

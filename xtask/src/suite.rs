@@ -21,6 +21,9 @@ pub(crate) fn run() -> Result<()> {
         tools::OPENSSL,
         tools::PYTHON,
         tools::POSTGRES,
+        tools::CURL,
+        tools::RCLONE,
+        tools::S3CMD,
     ])?;
     let mut steps = Steps::default();
     let web = steps.step("web: install", || ui::install(&tree))?

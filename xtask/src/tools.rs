@@ -35,6 +35,9 @@ pub(crate) const PYTHON: Tool = Tool {
     },
 };
 pub(crate) const MPV: Tool = Tool { name: "mpv", packages: &["mpv"], present: || on_path("mpv") };
+pub(crate) const CURL: Tool = Tool { name: "curl", packages: &["curl"], present: || on_path("curl") };
+pub(crate) const RCLONE: Tool = Tool { name: "rclone", packages: &["rclone"], present: || on_path("rclone") };
+pub(crate) const S3CMD: Tool = Tool { name: "s3cmd", packages: &["s3cmd"], present: || on_path("s3cmd") };
 pub(crate) const POSTGRES: Tool =
     Tool { name: "postgresql", packages: &["postgresql"], present: postgres::is_installed };
 pub(crate) const GSTREAMER: Tool = Tool {
