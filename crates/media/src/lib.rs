@@ -9,6 +9,7 @@ mod bits;
 mod codec;
 pub mod flv;
 pub mod fmp4;
+pub mod mp4;
 mod sample;
 pub mod silence;
 pub mod time;
