@@ -49,7 +49,7 @@ impl Defaults {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentTime {
     /// Decoding time as it is stored, in the track's timescale.
-    next: i64,
+    pub(super) next: i64,
 }
 
 /// A track fragment that is being read.
