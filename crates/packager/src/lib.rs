@@ -11,6 +11,7 @@ mod publisher;
 mod record;
 mod recording;
 pub mod segmenter;
+pub mod vod;
 
 pub use live::{Packager, Session, Timelines};
 pub use publisher::{PublishError, Publisher};
