@@ -123,7 +123,10 @@ impl Producer {
     /// Makes all of it. Ends early when nobody listens any more.
     pub(super) fn run(mut self, out: &mpsc::Sender<Result<Step, VodError>>) {
         let opening = self.opening();
-        let Ok(()) = out.blocking_send(opening.map(Step::Opening)) else { return };
+        let is_open = opening.is_ok();
+        if out.blocking_send(opening.map(Step::Opening)).is_err() || !is_open {
+            return;
+        }
         loop {
             let step = match self.next() {
                 Ok(Some(produced)) => Ok(Step::Segment(produced)),
