@@ -118,7 +118,7 @@ pub struct Plan {
 }
 
 /// Subtitles to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TextPlan {
     /// Part of all its names, such as `text_1_de`.
     pub name: String,
