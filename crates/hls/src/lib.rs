@@ -1,6 +1,6 @@
-//! The hls room: multivariant and media playlists, the live timeline, and the rewriting of URIs.
+//! The hls room: multivariant and media playlists, the live timeline, playlists on demand, and the rewriting of URIs.
 //!
-//! In: playlist text, or the [`timeline::Timeline`] that a packager publishes.
+//! In: playlist text, the [`timeline::Timeline`] that a packager publishes, or what it knows of an asset.
 //! Out: playlist text, byte for byte what a player gets; [`playlist`] models of text from elsewhere.
 //! Never: I/O, clocks, HTTP. Serving lives in `origin`, signing in `signing`.
 //! Spec: RFC 8216 and draft-pantos-hls-rfc8216bis.
@@ -10,3 +10,4 @@ pub mod render;
 pub mod rewrite;
 pub mod time;
 pub mod timeline;
+pub mod vod;

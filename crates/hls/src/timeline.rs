@@ -98,31 +98,9 @@ impl Rendition {
 /// The peak segment bit rate of a whole media playlist, in bits per second: the highest of any segments in a row that last between half
 /// and one and a half target durations (rfc8216bis §4.1). What is shorter than that in all counts as it is.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "sizes of segments are far below 2^52")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and rates are not negative")]
 pub fn peak_bandwidth(segments: &[Arc<Segment>]) -> u64 {
-    let target = segments.iter().map(|segment| segment.duration_seconds.round()).fold(1.0, f64::max);
-    let mut peak = 0.0_f64;
-    let (mut all_bytes, mut all_seconds) = (0_u64, 0.0);
-    for (first, segment) in segments.iter().enumerate() {
-        all_bytes += segment.bytes;
-        all_seconds += segment.duration_seconds;
-        let (mut bytes, mut seconds) = (0_u64, 0.0);
-        for segment in &segments[first..] {
-            bytes += segment.bytes;
-            seconds += segment.duration_seconds;
-            if seconds > 1.5 * target {
-                break;
-            }
-            if seconds >= 0.5 * target {
-                peak = peak.max(bytes as f64 * 8.0 / seconds);
-            }
-        }
-    }
-    if peak == 0.0 && all_seconds > 0.0 {
-        peak = all_bytes as f64 * 8.0 / all_seconds;
-    }
-    peak.ceil() as u64
+    let rates: Vec<_> = segments.iter().map(|segment| (segment.bytes, segment.duration_seconds)).collect();
+    crate::vod::peak_bandwidth(&rates)
 }
 
 /// One media playlist.

@@ -26,6 +26,10 @@ pub enum Codec {
     Aac(Bytes),
     /// The body of an `OpusHead` or of a `dOps` box, normalised to `dOps` (big endian, version 0); samples are packets.
     Opus(Bytes),
+    /// `dac3` (ETSI TS 102 366 §F.4), samples are sync frames.
+    Ac3(Bytes),
+    /// `dec3` (ETSI TS 102 366 §F.6), samples are the sync frames of one presentation time.
+    Eac3(Bytes),
 }
 
 /// One elementary stream and what a player must know to decode it.

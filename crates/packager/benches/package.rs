@@ -1,6 +1,7 @@
-//! CPU time of packaging against `ffmpeg -c copy -f hls`, on the same minute of 1080p in one run.
+//! CPU time of packaging against `ffmpeg -c copy -f hls`, on the same minute of 1080p in one run: live from an FLV file, and on demand
+//! from an MP4 file, as CMAF and as MPEG-TS.
 //!
-//! `cargo bench -p anabranch-packager`. Prints medians and their ratio; needs ffmpeg. Both read the same FLV file and
+//! `cargo bench -p anabranch-packager`. Prints medians and their ratio; needs ffmpeg. Both read the same file and
 //! write to the same memory file system where there is one.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
@@ -10,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anabranch_media::flv::{Demuxer, FileReader};
+use anabranch_packager::vod::{self, Container, Cuts, Input, Kind, Label, Output, Plan};
 use anabranch_packager::{Publisher, segmenter::Segmenter};
 use anabranch_store::LocalStore;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -23,39 +25,68 @@ fn main() {
     let dir = tempfile::tempdir_in(scratch).expect("a scratch directory");
     let input = dir.path().join("input.flv");
     generate(&input);
-    let (mut ours, mut theirs, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        ours.push(package(&input, &dir.path().join(format!("ours-{round}"))));
-        let out = dir.path().join(format!("theirs-{round}"));
+    let mp4 = dir.path().join("input.mp4");
+    assert!(ffmpeg(&["-i", path(&input), "-c", "copy", path(&mp4)]).status().expect("ffmpeg to start").success());
+    let size = std::fs::metadata(&input).expect("the input").len() as f64 / 1e6;
+    println!("input: 60 s of 1080p30 H.264 + AAC, {size:.1} MB; median of {ROUNDS}; CPU time, user + system");
+    // The first one, so that the memory is its own.
+    compare("on demand, cmaf", &mp4, "fmp4", dir.path(), |out| on_demand(&mp4, out, Container::Cmaf));
+    let memory = getrusage(UsageWho::RUSAGE_SELF).expect("this process's usage").max_rss() / 1024;
+    println!("memory at most           {memory:>8} MiB");
+    compare("on demand, mpeg-ts", &mp4, "mpegts", dir.path(), |out| on_demand(&mp4, out, Container::Ts));
+    compare("live, cmaf", &input, "fmp4", dir.path(), |out| package(&input, out));
+}
+
+/// Runs `ours` and ffmpeg on the same file in turn, and prints how they compare.
+fn compare(name: &str, input: &Path, segments: &str, dir: &Path, ours: impl Fn(&Path) -> Duration) {
+    let (mut own, mut theirs, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        own.push(ours(&dir.join("ours")));
+        let out = dir.join("theirs");
         std::fs::create_dir(&out).expect("a folder");
-        theirs.push(child(&[
-            "-i",
-            path(&input),
-            "-c",
-            "copy",
-            "-f",
-            "hls",
-            "-hls_time",
-            &SEGMENT_SECONDS.to_string(),
-            "-hls_list_size",
-            "0",
-            "-hls_segment_type",
-            "fmp4",
-            path(&out.join("index.m3u8")),
-        ]));
+        let seconds = SEGMENT_SECONDS.to_string();
+        let hls = ["-c", "copy", "-f", "hls", "-hls_time", &seconds, "-hls_list_size", "0", "-hls_segment_type", segments];
+        theirs.push(child(&[&["-i", path(input)][..], &hls, &[path(&out.join("index.m3u8"))]].concat()));
         bare.push(child(&["-version"]));
         let _ = std::fs::remove_dir_all(&out);
     }
-    let size = std::fs::metadata(&input).expect("the input").len() as f64 / 1e6;
-    let (ours, theirs, bare) = (median(ours), median(theirs), median(bare));
-    println!("input: 60 s of 1080p30 H.264 + AAC, {size:.1} MB; median of {ROUNDS}; CPU time, user + system");
-    println!("anabranch packager       {:>8.1} ms   {:.2} CPU s per stream-hour", ms(ours), ms(ours) * 60.0 / 1000.0);
-    println!("ffmpeg -c copy -f hls    {:>8.1} ms   of which start {:.1} ms", ms(theirs), ms(bare));
+    let (own, theirs, bare) = (median(own), median(theirs), median(bare));
+    println!("{name}");
+    println!("  anabranch packager     {:>8.1} ms   {:.2} CPU s per stream-hour", ms(own), ms(own) * 60.0 / 1000.0);
+    println!("  ffmpeg -c copy -f hls  {:>8.1} ms   of which start {:.1} ms", ms(theirs), ms(bare));
     println!(
-        "ratio                    {:>8.2}      without ffmpeg's start {:.2}",
-        ms(ours) / ms(theirs),
-        ms(ours) / (ms(theirs) - ms(bare))
+        "  ratio                  {:>8.2}      without ffmpeg's start {:.2}",
+        ms(own) / ms(theirs),
+        ms(own) / (ms(theirs) - ms(bare))
     );
+}
+
+/// Packages picture and sound of an MP4 file and publishes them, indexes, keyframe playlists and rates included.
+fn on_demand(input: &Path, out: &Path, container: Container) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let before = cpu(UsageWho::RUSAGE_SELF);
+    runtime.block_on(async {
+        let store = LocalStore::open(out, 0).expect("a store");
+        let output = Output { store, prefix: "bucket/vod/assets/m/HLS/".to_owned(), stem: "m".to_owned(), container };
+        let track = || Input { chunks: vec![input.to_owned()], track: 0 };
+        let others = [(Kind::Audio, track())];
+        let cuts = Cuts::decide(Kind::Video, &track(), &others, SEGMENT_SECONDS).await.expect("cuts");
+        let plan = |name: &str, kind| Plan { name: name.to_owned(), kind, input: track(), label: Label::default(), sound: None };
+        let mut summaries = Vec::new();
+        if container == Container::Ts {
+            let muxed = Plan { sound: Some((track(), Label::default())), ..plan("1080", Kind::Video) };
+            summaries.push(vod::package(&output, &muxed, &cuts).await.expect("a rung"));
+        } else {
+            for plan in [plan("1080", Kind::Video), plan("audio_1_und", Kind::Audio)] {
+                summaries.push(vod::package(&output, &plan, &cuts).await.expect("a rendition"));
+            }
+        }
+        vod::publish(&output, &summaries, None).await.expect("a playlist");
+    });
+    drop(runtime);
+    let used = cpu(UsageWho::RUSAGE_SELF) - before;
+    let _ = std::fs::remove_dir_all(out);
+    used
 }
 
 fn path(path: &Path) -> &str {

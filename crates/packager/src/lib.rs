@@ -1,9 +1,10 @@
-//! The packager room: samples become CMAF segments, and a timeline that names only what is durable.
+//! The packager room: samples become segments, and a timeline or playlists that name only what is durable.
 //!
-//! In: [`Session`]s of media events, the snapshot's breakouts.
-//! Out: objects in the store, a [`Timelines`] table of what has been published, recordings of what has ended, reports.
-//! Never: RTMP (`ingest`), HTTP and playlist text (`origin`, `hls`), box layouts (`media`).
-//! Spec: ISO/IEC 23000-19; systems.md V22, V73; `docs/adr/0004`, `0005` and `0017`.
+//! In: [`Session`]s of media events, the snapshot's breakouts; on demand ([`vod`]) MP4 files.
+//! Out: objects in the store, a [`Timelines`] table of what has been published, recordings of what has ended, reports; on demand whole
+//! renditions with their playlists, and summaries of them.
+//! Never: RTMP (`ingest`), HTTP and playlist text (`origin`, `hls`), box layouts (`media`), encoding (`transcode`).
+//! Spec: ISO/IEC 23000-19, rfc8216bis; systems.md V22, V73, L4, L5; `docs/adr/0004`, `0005`, `0017` and `0022`.
 
 pub mod lane;
 mod live;
@@ -11,6 +12,7 @@ mod publisher;
 mod record;
 mod recording;
 pub mod segmenter;
+pub mod vod;
 
 pub use live::{Packager, Session, Timelines};
 pub use publisher::{PublishError, Publisher};

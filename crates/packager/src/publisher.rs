@@ -390,7 +390,8 @@ fn rendition_of<'a>(record: &'a mut Record, part: &Part) -> &'a mut RenditionRec
     rendition
 }
 
-fn frame_rate(measured: f64) -> f64 {
+/// The common frame rate that a measured one is taken for, or itself with three decimals.
+pub(crate) fn frame_rate(measured: f64) -> f64 {
     let nearest =
         COMMON_FRAME_RATES.iter().copied().min_by(|a, b| (a - measured).abs().total_cmp(&(b - measured).abs()));
     match nearest {

@@ -75,19 +75,19 @@ impl<'a> Attributes<'a> {
 }
 
 /// Writes an attribute list piece by piece.
-pub(super) struct AttributeWriter<'a> {
+pub(crate) struct AttributeWriter<'a> {
     out: &'a mut String,
     joint: char,
 }
 
 impl<'a> AttributeWriter<'a> {
     /// Begins a tag, such as `#EXT-X-MAP`.
-    pub(super) fn new(out: &'a mut String, tag: &str) -> Self {
+    pub(crate) fn new(out: &'a mut String, tag: &str) -> Self {
         out.push_str(tag);
         Self { out, joint: ':' }
     }
 
-    pub(super) fn raw(&mut self, name: &str, value: &str) {
+    pub(crate) fn raw(&mut self, name: &str, value: &str) {
         self.out.push(self.joint);
         self.out.push_str(name);
         self.out.push('=');
@@ -96,12 +96,12 @@ impl<'a> AttributeWriter<'a> {
     }
 
     /// A quoted string cannot hold quotes or line ends: they are left out.
-    pub(super) fn quoted(&mut self, name: &str, value: &str) {
+    pub(crate) fn quoted(&mut self, name: &str, value: &str) {
         let plain: String = value.chars().filter(|c| !matches!(c, '"' | '\r' | '\n')).collect();
         self.raw(name, &format!("\"{plain}\""));
     }
 
-    pub(super) fn end(self) {
+    pub(crate) fn end(self) {
         self.out.push('\n');
     }
 }

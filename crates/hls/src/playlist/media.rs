@@ -197,7 +197,7 @@ impl ByteRange {
         Ok(Self { length: integer(length)?, offset: offset.map(integer).transpose()? })
     }
 
-    fn render(self) -> String {
+    pub(crate) fn render(self) -> String {
         self.offset.map_or_else(|| self.length.to_string(), |offset| format!("{}@{offset}", self.length))
     }
 }

@@ -1,6 +1,6 @@
 //! Models of playlists, read from text and written to it.
 
-mod attributes;
+pub(crate) mod attributes;
 mod lines;
 mod media;
 mod multivariant;

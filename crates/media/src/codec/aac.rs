@@ -25,6 +25,11 @@ pub(crate) fn object_type(config: &[u8]) -> Option<u32> {
     read_object_type(&mut BitReader::new(config)).ok()
 }
 
+/// The index by which heads of frames tell a rate.
+pub(crate) fn rate_index(sample_rate: u32) -> Option<u8> {
+    RATES.iter().position(|rate| *rate == sample_rate).map(|index| index as u8)
+}
+
 fn read(config: &[u8]) -> Result<Audio, ConfigFault> {
     check_length(config)?;
     let mut bits = BitReader::new(config);

@@ -1,6 +1,7 @@
 //! Decoder configurations: what each record says of its track.
 
 pub(crate) mod aac;
+pub(crate) mod ac3;
 pub(crate) mod av1;
 pub(crate) mod avc;
 pub(crate) mod hevc;

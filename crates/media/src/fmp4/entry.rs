@@ -7,13 +7,23 @@ use crate::{Codec, Track};
 const OBJECT_MPEG4_AUDIO: u8 = 0x40;
 
 /// Writes the sample entry of a track whose fields were checked.
-pub(super) fn sample_entry(w: &mut Writer, track: &Track) {
+///
+/// `extensions` are whole boxes that follow the configuration of a picture.
+pub(super) fn sample_entry(w: &mut Writer, track: &Track, extensions: &[u8]) {
+    let picture = |w: &mut Writer, kind, config: (&[u8; 4], &[u8])| {
+        visual(w, kind, track, |w| {
+            w.plain(config.0, |w| w.put(config.1));
+            w.put(extensions);
+        });
+    };
     match &track.codec {
-        Codec::H264(config) => visual(w, b"avc1", track, |w| w.plain(b"avcC", |w| w.put(config))),
-        Codec::H265(config) => visual(w, b"hvc1", track, |w| w.plain(b"hvcC", |w| w.put(&complete_arrays(config)))),
-        Codec::Av1(config) => visual(w, b"av01", track, |w| w.plain(b"av1C", |w| w.put(config))),
+        Codec::H264(config) => picture(w, b"avc1", (b"avcC", config)),
+        Codec::H265(config) => picture(w, b"hvc1", (b"hvcC", &complete_arrays(config))),
+        Codec::Av1(config) => picture(w, b"av01", (b"av1C", config)),
         Codec::Aac(config) => audio(w, b"mp4a", track, |w| esds(w, config)),
         Codec::Opus(config) => audio(w, b"Opus", track, |w| w.plain(b"dOps", |w| w.put(config))),
+        Codec::Ac3(config) => audio(w, b"ac-3", track, |w| w.plain(b"dac3", |w| w.put(config))),
+        Codec::Eac3(config) => audio(w, b"ec-3", track, |w| w.plain(b"dec3", |w| w.put(config))),
     }
 }
 

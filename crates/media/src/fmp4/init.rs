@@ -1,5 +1,7 @@
 //! Init sections: `ftyp` and `moov`.
 
+use bytes::Bytes;
+
 use super::boxes::Writer;
 use super::entry::sample_entry;
 use super::{TRACK_ID, WriteError};
@@ -14,12 +16,52 @@ const UNDETERMINED: u16 = 0x55c4;
 /// `track_enabled | track_in_movie` of `tkhd`.
 const TRACK_FLAGS: u32 = 3;
 
+/// What an init section says of a track beyond its coding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presentation {
+    /// Three lower-case letters of ISO 639-2; anything else is written as `und`.
+    pub language: String,
+    /// Transformation of the picture (`tkhd` §8.3.2).
+    pub matrix: [u32; 9],
+    /// Whole boxes for the end of a picture's sample entry, such as `colr` and `pasp`; at most [`MAX_CONFIG_BYTES`].
+    pub extensions: Bytes,
+}
+
+impl Default for Presentation {
+    fn default() -> Self {
+        Self { language: "und".to_owned(), matrix: IDENTITY, extensions: Bytes::new() }
+    }
+}
+
+impl Presentation {
+    /// Three letters of five bits each.
+    fn packed_language(&self) -> u16 {
+        match self.language.as_bytes() {
+            letters @ [_, _, _] if letters.iter().all(u8::is_ascii_lowercase) => {
+                letters.iter().fold(0, |packed, letter| packed << 5 | u16::from(letter - 0x60))
+            }
+            _ => UNDETERMINED,
+        }
+    }
+}
+
 /// The CMAF header of one track (ISO/IEC 23000-19 §7.3.1), whose segments count in `timescale` units per second.
 ///
 /// # Errors
 /// On a track that no sample entry can describe.
 pub fn init_section(track: &Track, timescale: u32) -> Result<Vec<u8>, WriteError> {
+    init_section_with(track, timescale, &Presentation::default())
+}
+
+/// [`init_section`] with what is known of the presentation.
+///
+/// # Errors
+/// On a track that no sample entry can describe.
+pub fn init_section_with(track: &Track, timescale: u32, shown: &Presentation) -> Result<Vec<u8>, WriteError> {
     check(track, timescale)?;
+    if shown.extensions.len() > MAX_CONFIG_BYTES {
+        return Err(WriteError::ConfigLength { bytes: shown.extensions.len() });
+    }
     let mut w = Writer::default();
     w.plain(b"ftyp", |w| {
         w.put(b"cmfc"); // major_brand
@@ -29,8 +71,8 @@ pub fn init_section(track: &Track, timescale: u32) -> Result<Vec<u8>, WriteError
     w.plain(b"moov", |w| {
         movie_header(w, timescale);
         w.plain(b"trak", |w| {
-            track_header(w, track);
-            w.plain(b"mdia", |w| media(w, track, timescale));
+            track_header(w, track, &shown.matrix);
+            w.plain(b"mdia", |w| media(w, track, timescale, shown));
         });
         w.plain(b"mvex", track_extends);
     });
@@ -40,7 +82,9 @@ pub fn init_section(track: &Track, timescale: u32) -> Result<Vec<u8>, WriteError
 fn check(track: &Track, timescale: u32) -> Result<(), WriteError> {
     let (kind, config) = match &track.codec {
         Codec::H264(config) | Codec::H265(config) | Codec::Av1(config) => (TrackKind::Video, config),
-        Codec::Aac(config) | Codec::Opus(config) => (TrackKind::Audio, config),
+        Codec::Aac(config) | Codec::Opus(config) | Codec::Ac3(config) | Codec::Eac3(config) => {
+            (TrackKind::Audio, config)
+        }
     };
     if kind != track.kind {
         return Err(WriteError::Kind { codecs: track.codecs.clone() });
@@ -79,7 +123,7 @@ fn movie_header(w: &mut Writer, timescale: u32) {
 }
 
 /// `TrackHeaderBox` (§8.3.2), version 0.
-fn track_header(w: &mut Writer, track: &Track) {
+fn track_header(w: &mut Writer, track: &Track, matrix: &[u32; 9]) {
     w.full(b"tkhd", 0, TRACK_FLAGS, |w| {
         w.u32(0); // creation_time
         w.u32(0); // modification_time
@@ -91,8 +135,8 @@ fn track_header(w: &mut Writer, track: &Track) {
         w.u16(0); // alternate_group
         w.u16(if track.kind == TrackKind::Audio { 0x0100 } else { 0 }); // volume
         w.u16(0); // reserved
-        for value in IDENTITY {
-            w.u32(value);
+        for value in matrix {
+            w.u32(*value);
         }
         w.u32(track.width << 16); // width, 16.16
         w.u32(track.height << 16); // height, 16.16
@@ -100,13 +144,13 @@ fn track_header(w: &mut Writer, track: &Track) {
 }
 
 /// Body of the `MediaBox` (§8.4).
-fn media(w: &mut Writer, track: &Track, timescale: u32) {
+fn media(w: &mut Writer, track: &Track, timescale: u32, shown: &Presentation) {
     w.full(b"mdhd", 0, 0, |w| {
         w.u32(0); // creation_time
         w.u32(0); // modification_time
         w.u32(timescale);
         w.u32(0); // duration
-        w.u16(UNDETERMINED);
+        w.u16(shown.packed_language());
         w.u16(0); // pre_defined
     });
     let (handler, name): (_, &[u8]) = match track.kind {
@@ -130,15 +174,15 @@ fn media(w: &mut Writer, track: &Track, timescale: u32) {
                 w.full(b"url ", 0, 1, |_| ()); // flag: media is in this file
             });
         });
-        w.plain(b"stbl", |w| sample_table(w, track));
+        w.plain(b"stbl", |w| sample_table(w, track, shown));
     });
 }
 
 /// Body of the `SampleTableBox` (§8.5): the sample entry, and tables that are empty because samples are in fragments.
-fn sample_table(w: &mut Writer, track: &Track) {
+fn sample_table(w: &mut Writer, track: &Track, shown: &Presentation) {
     w.full(b"stsd", 0, 0, |w| {
         w.u32(1); // entry_count
-        sample_entry(w, track);
+        sample_entry(w, track, &shown.extensions);
     });
     for table in [b"stts", b"stsc"] {
         w.full(table, 0, 0, |w| w.u32(0)); // entry_count

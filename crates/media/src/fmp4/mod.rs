@@ -6,8 +6,8 @@ mod init;
 mod segment;
 
 pub use crate::time::rescale;
-pub use init::init_section;
-pub use segment::{FragmentSample, segment_head};
+pub use init::{Presentation, init_section, init_section_with};
+pub use segment::{FragmentSample, SEGMENT_TYPE_BYTES, fragment_head, segment_head};
 
 /// Largest `mdat` body of a segment, in bytes (1 GiB): its size fits 32 bits and `data_offset` fits 31.
 pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;

@@ -38,6 +38,9 @@ const NON_SYNC: u32 = 0x0101_0000;
 /// Bytes of a box header.
 const BOX_HEADER: u32 = 8;
 
+/// Bytes of `styp`, which a segment begins with.
+pub const SEGMENT_TYPE_BYTES: usize = 24;
+
 /// Everything of a CMAF segment before its sample data: the segment is this head and the data of `samples`, joined in order.
 ///
 /// The segment holds one fragment. `sequence` is the number of the fragment in the file that segments make, going up;
@@ -52,6 +55,39 @@ pub fn segment_head(
     samples: &[FragmentSample],
     track: &Track,
 ) -> Result<Vec<u8>, WriteError> {
+    let mut w = Writer::default();
+    // `msix` would promise a segment index, which segments that begin with their only fragment do without.
+    w.plain(b"styp", |w| {
+        w.put(b"msdh"); // major_brand
+        w.u32(0); // minor_version
+        w.put(b"msdhcmfs"); // compatible_brands
+    });
+    fragment(&mut w, sequence, base_decode_time, samples, track)?;
+    Ok(w.into_bytes())
+}
+
+/// The head of a further fragment of the same segment (a CMAF chunk): as [`segment_head`], without `styp`.
+///
+/// # Errors
+/// As [`segment_head`].
+pub fn fragment_head(
+    sequence: u32,
+    base_decode_time: u64,
+    samples: &[FragmentSample],
+    track: &Track,
+) -> Result<Vec<u8>, WriteError> {
+    let mut w = Writer::default();
+    fragment(&mut w, sequence, base_decode_time, samples, track)?;
+    Ok(w.into_bytes())
+}
+
+fn fragment(
+    w: &mut Writer,
+    sequence: u32,
+    base_decode_time: u64,
+    samples: &[FragmentSample],
+    track: &Track,
+) -> Result<(), WriteError> {
     if samples.is_empty() {
         return Err(WriteError::Empty);
     }
@@ -62,13 +98,6 @@ pub fn segment_head(
     if bytes > MAX_SEGMENT_BYTES {
         return Err(WriteError::SegmentLength { bytes });
     }
-    let mut w = Writer::default();
-    // `msix` would promise a segment index, which live segments of one fragment do without.
-    w.plain(b"styp", |w| {
-        w.put(b"msdh"); // major_brand
-        w.u32(0); // minor_version
-        w.put(b"msdhcmfs"); // compatible_brands
-    });
     let moof_at = w.len();
     let mut offset_at = 0;
     w.plain(b"moof", |w| {
@@ -85,7 +114,7 @@ pub fn segment_head(
     w.patch(offset_at, offset);
     w.u32(bytes as u32 + BOX_HEADER);
     w.put(b"mdat");
-    Ok(w.into_bytes())
+    Ok(())
 }
 
 /// How flags are told.

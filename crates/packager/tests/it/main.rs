@@ -3,6 +3,7 @@
 mod live;
 mod recording;
 mod support;
+mod vod;
 
 use std::process::Command;
 
