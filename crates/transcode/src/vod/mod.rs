@@ -6,7 +6,10 @@
 //! whose first entry is empty, and its movie timescale is that of its track, so that nothing is rounded.
 
 mod captions;
+mod check;
+mod command;
 mod cut;
+mod folder;
 mod ladder;
 mod pictures;
 mod plan;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Size;
 
 /// Most rungs of a ladder.
-pub const RUNGS_MAX: usize = 12;
+const RUNGS_MAX: usize = 12;
 
 /// A ladder from which the rungs of a file are chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
