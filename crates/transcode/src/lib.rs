@@ -9,6 +9,7 @@ mod arguments;
 mod output;
 mod plan;
 mod process;
+pub mod vod;
 mod work;
 
 use std::fmt;

@@ -53,14 +53,7 @@ impl Work {
 
     /// Refuses when a file as large as the input would not fit.
     pub(crate) fn check_space(&self, input_bytes: u64, reserve_bytes: u64) -> Result<(), TranscodeError> {
-        let stat = rustix::fs::statvfs(&self.folder)
-            .map_err(|error| TranscodeError::io("measure", &self.folder)(error.into()))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let needed = input_bytes.saturating_add(input_bytes / MARGIN).saturating_add(reserve_bytes);
-        if free < needed {
-            return Err(TranscodeError::Space { free, needed, folder: self.folder.clone() });
-        }
-        Ok(())
+        check_space(&self.folder, input_bytes.saturating_add(input_bytes / MARGIN), reserve_bytes)
     }
 
     /// Writes what ffmpeg reads: a playlist for each stretch, a list of stretches for each group.
@@ -84,12 +77,6 @@ impl Work {
             self.put(&group_name(at), &list)?;
         }
         Ok(())
-    }
-
-    /// Notes which process works here, so that it can be found after a `kill -9` of this one.
-    pub(crate) fn note_process(&self, pid: u32) {
-        // Without the note an orphan only runs longer than it should.
-        let _ = fs::write(self.folder.join(PID), pid.to_string());
     }
 
     /// Makes the file durable and gives it its name.
@@ -158,8 +145,25 @@ fn media_playlist(run: &Run) -> Result<String, TranscodeError> {
     Ok(out)
 }
 
-/// Ends the process that an earlier job noted in `folder`, if it is still that one.
-fn end_earlier(folder: &Path) {
+/// Refuses when so many bytes would not fit in a folder.
+pub(crate) fn check_space(folder: &Path, bytes: u64, reserve_bytes: u64) -> Result<(), TranscodeError> {
+    let stat = rustix::fs::statvfs(folder).map_err(|error| TranscodeError::io("measure", folder)(error.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let needed = bytes.saturating_add(reserve_bytes);
+    if free < needed {
+        return Err(TranscodeError::Space { free, needed, folder: folder.to_owned() });
+    }
+    Ok(())
+}
+
+/// Notes which process works in a folder, so that it can be found after a `kill -9` of this one.
+pub(crate) fn note_process(folder: &Path, pid: u32) {
+    // Without the note an orphan only runs longer than it should.
+    let _ = fs::write(folder.join(PID), pid.to_string());
+}
+
+/// Ends the process that an earlier job noted in `folder`, if it is still that one: it was told of this folder.
+pub(crate) fn end_earlier(folder: &Path) {
     let Ok(text) = fs::read_to_string(folder.join(PID)) else { return };
     let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return };
     let Ok(folder) = folder.canonicalize() else { return };

@@ -2,6 +2,7 @@
 
 mod misbehaving;
 mod support;
+mod vod;
 
 use anabranch_transcode::{CancellationToken, Method, Mp4Done, TranscodeError, Worker};
 

@@ -105,8 +105,12 @@ async fn what_a_killed_process_left_is_removed() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("out.mp4"), "half").unwrap();
     // Two commands: a shell with one may become it, and would lose the words it was started with.
-    let mut orphan =
-        Command::new("sh").args(["-c", "sleep 1000; exit"]).arg(folder.join("out.mp4")).process_group(0).spawn().unwrap();
+    let mut orphan = Command::new("sh")
+        .args(["-c", "sleep 1000; exit"])
+        .arg(folder.join("out.mp4"))
+        .process_group(0)
+        .spawn()
+        .unwrap();
     fs::write(folder.join("pid"), orphan.id().to_string()).unwrap();
     let done = Worker::default().mp4(recording.job(), |_| {}, &CancellationToken::new()).await.unwrap();
     assert_eq!(fs::metadata(recording.output()).unwrap().len(), done.bytes);

@@ -1,0 +1,110 @@
+//! Chunks that join without a seam.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anabranch_transcode::vod::{Plan, Preset, Rate, UnitKind};
+
+use super::{Bench, asked, options, small};
+
+/// A ladder whose pictures are those of the source, bit for bit.
+fn lossless() -> Preset {
+    let mut preset = small();
+    preset.rungs.iter_mut().for_each(|rung| rung.rate = Rate::Quality { crf: 0, max_kbps: 200_000 });
+    preset.rungs.iter_mut().for_each(|rung| rung.profile = anabranch_transcode::vod::Profile::High);
+    preset
+}
+
+/// Times of all frames in ticks, and whether each is a keyframe, in the order in which they are shown.
+fn times(files: &[PathBuf]) -> Vec<(i64, bool)> {
+    let mut times: Vec<(i64, bool)> = Vec::new();
+    for file in files {
+        let packets = asked(file, "v:0", "packet=pts,flags");
+        let mut chunk: Vec<(i64, bool)> = packets
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                let (pts, flags) = line.split_once(',').expect("two fields");
+                (pts.parse().expect("a time"), flags.starts_with('K'))
+            })
+            .collect();
+        assert!(chunk[0].1, "{} begins with a keyframe", file.display());
+        chunk.sort_unstable();
+        assert!(times.last().is_none_or(|last| last.0 < chunk[0].0), "{} follows", file.display());
+        times.extend(chunk);
+    }
+    times
+}
+
+/// Sums of all decoded frames.
+fn pictures(files: &[PathBuf]) -> Vec<String> {
+    let mut sums = Vec::new();
+    for file in files {
+        let output =
+            Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(file).args(["-f", "framemd5", "-"]).output();
+        let text = String::from_utf8(output.expect("ffmpeg to start").stdout).expect("text");
+        let sum = |line: &str| line.rsplit(',').next().unwrap_or_default().trim().to_owned();
+        sums.extend(text.lines().filter(|line| !line.starts_with('#')).map(sum));
+    }
+    sums
+}
+
+fn chunks(plan: &Plan) -> usize {
+    plan.units.iter().filter(|unit| matches!(unit.kind, UnitKind::Video { .. })).count()
+}
+
+async fn compare(bench: &Bench, source: &Path, least_chunks: usize) {
+    let name = source.file_name().expect("a name").to_string_lossy().into_owned();
+    let preset = lossless();
+    let (whole, cut) =
+        (bench.plan(source, &preset, &options(60)).await, bench.plan(source, &preset, &options(4)).await);
+    assert_eq!(chunks(&whole), 1, "{name}");
+    assert!(chunks(&cut) >= least_chunks, "{name}: {} chunks", chunks(&cut));
+    let (one, many) = (bench.work().join(format!("{name}-1")), bench.work().join(format!("{name}-n")));
+    bench.run(&whole, &one).await;
+    bench.run(&cut, &many).await;
+    for rung in &whole.rungs {
+        let (one, many) = (whole.files_of(&rung.name, &one), cut.files_of(&rung.name, &many));
+        let (one_times, many_times) = (times(&one), times(&many));
+        assert_eq!(one_times.len() as u64, whole.frames, "{name} {}", rung.name);
+        assert_eq!(one_times, many_times, "{name} {}", rung.name);
+        assert!(pictures(&one) == pictures(&many), "{name} {}: other pictures", rung.name);
+        let keys: Vec<u64> = one_times.iter().enumerate().filter(|(_, time)| time.1).map(|(at, _)| at as u64).collect();
+        assert_eq!(keys, whole.keyframes(0, whole.frames), "{name} {}", rung.name);
+    }
+    let joined = |plan: &Plan, work: &Path| {
+        let Some(UnitKind::Mp4 { rung }) = plan.units.last().map(|unit| &unit.kind) else { panic!("an MP4 is last") };
+        vec![work.join("mp4").join(format!("{rung}.mp4"))]
+    };
+    let (one, many) = (joined(&whole, &one), joined(&cut, &many));
+    assert_eq!(times(&one), times(&many), "{name}: MP4");
+    assert!(pictures(&one) == pictures(&many), "{name}: MP4");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_are_those_of_one_piece() {
+    let bench = Bench::new();
+    let sound = "-f lavfi -i sine=d=13 -c:a aac";
+    let x264 = "-c:v libx264 -preset veryfast -bf 3";
+    let source = |arguments: &str, name: &str| bench.make(&format!("-f lavfi -i testsrc2=s=320x180:{arguments}"), name);
+    let ntsc = source(&format!("r=30000/1001:d=13 {sound} {x264} -g 75 -x264-params open-gop=1 -f mp4"), "ntsc.mp4");
+    compare(&bench, &ntsc, 3).await;
+    // Whole milliseconds; then no index, a start that is not 0, and B-frames.
+    let mkv = bench.make("-i ntsc.mp4 -c copy -f matroska", "ntsc.mkv");
+    compare(&bench, &mkv, 3).await;
+    let ts = bench.make("-i ntsc.mp4 -c copy -output_ts_offset 3600 -f mpegts", "ntsc.ts");
+    compare(&bench, &ts, 3).await;
+    let uneven = bench.make(
+        &format!("-i ntsc.mp4 -an -vf select=not(eq(mod(n\\,7)\\,3)) -fps_mode vfr {x264} -g 50 -f matroska"),
+        "uneven.mkv",
+    );
+    compare(&bench, &uneven, 3).await;
+    let fields = source(&format!("r=25:d=13 -vf interlace -flags +ildct+ilme {x264} -g 50 -f mp4"), "fields.mp4");
+    compare(&bench, &fields, 3).await;
+    // Pictures that end long before the sound does: the last one stands.
+    let short = bench.make(
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=3 -f lavfi -i sine=d=13 -c:v libx264 -preset ultrafast -c:a aac -f mp4",
+        "short.mp4",
+    );
+    compare(&bench, &short, 3).await;
+}
