@@ -167,7 +167,6 @@ impl Jobs {
                 match self.desk.claim(self.who.clone()).await {
                     Ok(Some(job)) => {
                         failing = false;
-                        self.app.log_wake.notify_one();
                         under_way.spawn(self.attempt(job));
                     }
                     Ok(None) => break,

@@ -1,5 +1,7 @@
 //! Buckets: what is done with files that arrive in them. The files themselves are in the store.
 
+use std::collections::HashSet;
+
 use crate::log::{self, NewEntry};
 use crate::row::{self, flag, integer, optional_text, text};
 use crate::sql::{self, Conn, Row};
@@ -112,6 +114,15 @@ impl Db {
             |row| Cursor { created_at: row.created_at, id: row.name.clone() },
         )
         .await
+    }
+
+    /// Names of all buckets.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn bucket_names(&self) -> Result<HashSet<String>, Error> {
+        let rows = sql::query("SELECT name FROM buckets").fetch_all(&self.readers).await?;
+        rows.iter().map(|row| text(row, "name")).collect()
     }
 
     /// The buckets of whose files assets are made.

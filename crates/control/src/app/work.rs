@@ -55,6 +55,7 @@ impl App {
             };
             let Some(job) = self.db.job_claim(&wanted, now).await? else { return Ok(None) };
             self.heard.of(&job.id);
+            self.log_wake.notify_one();
             match self.work_of(&job).await? {
                 Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
                 Err(failure) => self.job_failed(&job, &failure).await?,

@@ -86,9 +86,10 @@ impl AssetRun<'_> {
             return Ok(plan);
         }
         let source = self.source().await?;
+        let limits = ProbeLimits::default();
         let probed = tokio::select! {
             () = self.cancel.cancelled() => return Err(given_up("cancelled")),
-            probed = self.transcode.probe(&source, &ProbeLimits::default()) => probed,
+            probed = self.transcode.probe(&source, &limits) => probed,
         };
         let probed = probed.map_err(|error| match &error {
             ProbeError::Rejected(rejected) => given_up(rejected.text.clone()),

@@ -142,6 +142,7 @@ impl App {
     }
 
     pub(crate) async fn bucket_list(&self, query: &PageQuery) -> Result<List<Bucket>, Error> {
+        self.buckets_agree().await?;
         let page = list(self.db.bucket_page(&query.request()?).await?, |row| row);
         let mut items = Vec::with_capacity(page.items.len());
         for row in page.items {
