@@ -177,8 +177,10 @@ impl Db {
         if let Some(asset) = asset {
             return in_use(format!("assets were made of its files; delete them first, such as {asset}"));
         }
-        let upload: Option<String> =
-            sql::scalar("SELECT id FROM uploads WHERE bucket = $1 LIMIT 1").bind(wanted).fetch_optional(&mut tx).await?;
+        let upload: Option<String> = sql::scalar("SELECT id FROM uploads WHERE bucket = $1 LIMIT 1")
+            .bind(wanted)
+            .fetch_optional(&mut tx)
+            .await?;
         if let Some(upload) = upload {
             return in_use(format!("an upload to it is under way; end it first: {upload}"));
         }

@@ -24,9 +24,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
-use super::drop::DropFolders;
 use super::worker::{Worker, executor};
 use super::{DATABASE, alone, s3, stop_on_signal};
 use crate::cli;
@@ -103,17 +103,16 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
-    let (mut control, snapshot) =
-        Control::build(
-            control_config(config, api_address, &node_token),
-            media,
-            db.clone(),
-            clock.clone(),
-            reported,
-            arrivals,
-        )
-        .await
-        .context("cannot start the control plane")?;
+    let (mut control, snapshot) = Control::build(
+        control_config(config, api_address, &node_token),
+        media,
+        db.clone(),
+        clock.clone(),
+        reported,
+        arrivals,
+    )
+    .await
+    .context("cannot start the control plane")?;
 
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     control.work_by(&executor, &node, at_once);

@@ -107,9 +107,8 @@ impl AssetRun<'_> {
         let source = self.folder.join(SOURCE);
         remove_if_there(&source).map_err(|error| lost(&error))?;
         let (from, to) = (found.path, source.clone());
-        let linked = tokio::task::spawn_blocking(move || {
-            fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop))
-        });
+        let linked =
+            tokio::task::spawn_blocking(move || fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)));
         linked.await.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
         let sha256 = intake::digest(&source, found.info.size, self.cancel.clone(), |_| {}).await?;
         if AssetId::of(&sha256) != self.work.asset {

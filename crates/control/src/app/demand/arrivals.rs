@@ -98,7 +98,8 @@ impl App {
                 if let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) {
                     let known = self.db.arrivals_between(&bucket.name, &first.key, &last.key).await?;
                     for info in &page.objects {
-                        let row = known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
+                        let row =
+                            known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
                         if row.is_none_or(|row| row.version != info.etag) {
                             self.arrived(&bucket.name, &info.key, &info.etag, info.size).await?;
                         }

@@ -15,6 +15,4 @@ pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
-pub(crate) use view::{
-    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList,
-};
+pub(crate) use view::{AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList};
