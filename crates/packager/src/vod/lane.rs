@@ -91,3 +91,13 @@ impl Lane {
 pub(super) fn end(samples: &[Placed]) -> i64 {
     samples.iter().map(|sample| sample.pts.saturating_add(sample.duration)).max().unwrap_or(0)
 }
+
+/// By how much the pictures of an input are decoded ahead of being shown, in units of their timescale. Reads indexes only.
+pub(super) fn delay(input: &Input, cuts: &Cuts) -> Result<i64, VodError> {
+    let mut track = Joined::open(input, Kind::Video, Some(cuts))?;
+    let mut delay = 0;
+    while let Some(sample) = track.next()? {
+        delay = delay.max(sample.dts.saturating_sub(sample.pts));
+    }
+    Ok(delay)
+}
