@@ -42,8 +42,7 @@ impl Lane {
         let (is_picture, timescale) = (self.track.kind() == TrackKind::Video, self.track.timescale());
         let mut samples = Vec::new();
         let mut bytes = 0;
-        loop {
-            let Some(next) = self.track.peek()? else { break };
+        while let Some(next) = self.track.peek()? {
             if !is_picture || next.keyframe {
                 let passed = self.cuts.before(next.pts, timescale, is_picture);
                 let is_start = passed > self.passed;
