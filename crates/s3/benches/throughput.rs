@@ -3,6 +3,8 @@
 //! `curl` sends and fetches it by presigned URLs; `dd conv=fsync` and `cat` do the same without us. What the process needed of memory is
 //! told at the end. Clients are those of `cargo xtask test`.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
