@@ -66,9 +66,9 @@ pub(super) fn inside(display: Size, room: Size) -> Size {
         return Size { width: even(width), height: even(height) };
     }
     if width * room_height >= height * room_width {
-        Size { width: even(room_width), height: even((height * room_width + width / 2) / width) }
+        Size { width: even(room_width), height: nearest_even(height * room_width, width) }
     } else {
-        Size { width: even((width * room_height + height / 2) / height), height: even(room_height) }
+        Size { width: nearest_even(width * room_height, height), height: even(room_height) }
     }
 }
 
@@ -78,6 +78,10 @@ fn aspect(display: Size, room: Size) -> Rational {
         (u64::from(display.width) * u64::from(room.height), u64::from(display.height) * u64::from(room.width));
     let (num, den) = (u32::try_from(num).unwrap_or(1), u32::try_from(den).unwrap_or(1));
     Rational::new(num, den).unwrap_or(Rational::ONE)
+}
+
+fn nearest_even(num: u64, den: u64) -> u32 {
+    even((num + den) / (2 * den) * 2)
 }
 
 /// Sides of 4:2:0 pictures are even.
@@ -138,7 +142,7 @@ mod tests {
             (&standard, 1920, 804, "1080:1920x804<=6000 720:1280x536<=3200 540:960x402<=1800 360:640x268<=900"),
             (&standard, 1912, 1072, "1080:1912x1072<=6000 720:1280x718<=3200 540:960x538<=1800 360:640x358<=900"),
             (&standard, 852, 480, "480:852x480<=1502 360:640x360<=900"),
-            (&standard, 1706, 720, "960:1706x720<=4037 720:1280x540<=3200 540:960x404<=1800 360:640x270<=900"),
+            (&standard, 1706, 720, "960:1706x720<=4037 720:1280x540<=3200 540:960x406<=1800 360:640x270<=900"),
             (&standard, 320, 240, "240:320x240<=390"),
             (
                 &standard,
