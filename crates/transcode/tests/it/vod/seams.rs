@@ -121,7 +121,7 @@ async fn chunks_are_those_of_one_piece() {
         "uneven.mkv",
     );
     compare(&bench, &uneven, 3).await;
-    let fields = source(&format!("r=25:d=13 -vf interlace -flags +ildct+ilme {x264} -g 24 -f mp4"), "fields.mp4");
+    let fields = source(&format!("r=25:d=13 -vf interlace -flags +ildct+ilme {x264} -g 12 -f mp4"), "fields.mp4");
     compare(&bench, &fields, 3).await;
     // Pictures that end long before the sound does: the last one stands.
     let short = bench.make(
