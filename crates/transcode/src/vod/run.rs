@@ -138,7 +138,7 @@ impl Worker {
                 };
                 let log = self.ffmpeg(&arguments, &part, &limits, goal, progress).await?;
                 let (kind, plan, folder) = (kind.clone(), plan.clone(), part.folder().to_owned());
-                let (made, more) = blocking(move || look(&kind, &plan, &folder, log)).await?;
+                let (made, more) = blocking(move || look(&kind, &plan, &folder, &log)).await?;
                 notes.extend(more);
                 made
             }
@@ -316,10 +316,10 @@ fn look(
     kind: &UnitKind,
     plan: &Plan,
     folder: &Path,
-    log: Vec<String>,
+    log: &[String],
 ) -> Result<(Vec<Made>, Vec<String>), TranscodeError> {
     let mut notes = Vec::new();
-    let fault = |reason: String| Err(TranscodeError::Output { reason, log: log.clone() });
+    let fault = |reason: String| Err(TranscodeError::Output { reason, log: log.to_vec() });
     let one = |name: &str| {
         let path = folder.join(name);
         let tracks = check::tracks(&path).map_err(TranscodeError::io("read", &path))?;
