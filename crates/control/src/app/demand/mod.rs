@@ -7,6 +7,7 @@ mod bucket;
 mod collection;
 mod play;
 mod view;
+mod watch;
 
 pub(crate) use access_key::AccessKeyCreate;
 pub(crate) use arrivals::watch_arrivals;
@@ -16,5 +17,5 @@ pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Remo
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
 pub(crate) use view::{
-    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList,
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset, WatchCollection,
 };
