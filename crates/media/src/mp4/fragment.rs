@@ -116,9 +116,11 @@ impl Movie {
         if flags & TFHD_DESCRIPTION != 0 {
             fields.u32()?;
         }
-        for (flag, field) in
-            [(TFHD_DURATION, &mut defaults.duration), (TFHD_SIZE, &mut defaults.size), (TFHD_FLAGS, &mut defaults.flags)]
-        {
+        for (flag, field) in [
+            (TFHD_DURATION, &mut defaults.duration),
+            (TFHD_SIZE, &mut defaults.size),
+            (TFHD_FLAGS, &mut defaults.flags),
+        ] {
             if flags & flag != 0 {
                 *field = fields.u32()?;
             }

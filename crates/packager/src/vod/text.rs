@@ -81,7 +81,10 @@ fn with_map(text: &str, start: i64, origin: i64) -> String {
         let (media, local) = (start.saturating_add((-origin).max(0)), origin.max(0));
         let ms = local / 90;
         let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        out.push_str(&format!("X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}\n", ms % 1000));
+        out.push_str(&format!(
+            "X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}\n",
+            ms % 1000
+        ));
     }
     let mut in_head = true;
     for line in rest.lines() {
@@ -101,7 +104,8 @@ mod tests {
 
     #[test]
     fn maps_of_time() {
-        let text = "WEBVTT - words\r\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\r\n\r\n00:01.000 --> 00:02.000\r\nHello\r\n";
+        let text =
+            "WEBVTT - words\r\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\r\n\r\n00:01.000 --> 00:02.000\r\nHello\r\n";
         assert_eq!(with_map(text, 0, 0), "WEBVTT - words\n\n00:01.000 --> 00:02.000\nHello\n");
         let map = |start, origin| with_map("WEBVTT\n", start, origin);
         assert_eq!(map(START, 0), "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n");

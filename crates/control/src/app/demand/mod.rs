@@ -17,5 +17,6 @@ pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Remo
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
 pub(crate) use view::{
-    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset, WatchCollection,
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset,
+    WatchCollection,
 };

@@ -31,7 +31,9 @@ async fn chunks_join_without_a_seam_and_rungs_agree() {
     let cuts = Cuts::decide(Kind::Video, &low, &[(Kind::Audio, sound.clone())], TARGET).await.unwrap();
     assert_eq!((cuts.segments(), cuts.target_duration_seconds()), (6, 2));
     let mut summaries = Vec::new();
-    for (name, kind, input) in [("90", Kind::Video, &low), ("180", Kind::Video, &high), ("audio_1_und", Kind::Audio, &sound)] {
+    for (name, kind, input) in
+        [("90", Kind::Video, &low), ("180", Kind::Video, &high), ("audio_1_und", Kind::Audio, &sound)]
+    {
         let summary = package(&bench.output, &plan(name, kind, input.clone()), &cuts).await.unwrap();
         assert_eq!((summary.segments, summary.misaligned, summary.target_duration_seconds), (6, 0, 2), "{name}");
         summaries.push(summary);

@@ -60,7 +60,10 @@ async fn playlists_and_boxes_satisfy_other_parsers() {
     assert!(variant.codecs.as_ref().unwrap().starts_with("avc1."), "{variant:?}");
     assert_eq!((variant.resolution, variant.frame_rate), (Some((320, 180)), Some(25.0)));
     let sound = &multivariant.media[0];
-    assert_eq!((sound.name.as_str(), sound.uri.as_deref(), sound.is_default), ("Sound", Some("m1_audio_1_en.m3u8"), true));
+    assert_eq!(
+        (sound.name.as_str(), sound.uri.as_deref(), sound.is_default),
+        ("Sound", Some("m1_audio_1_en.m3u8"), true)
+    );
     assert_eq!(sound.channels.as_deref(), Some("1"));
     assert!(multivariant.other.iter().any(|line| line.contains("m1_source_iframes.m3u8")), "{multivariant:?}");
 }
