@@ -1,5 +1,6 @@
 //! What many settled rows cost, counted in statements and rows rather than in time.
 
+use anabranch_testkit::Engine;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -220,8 +220,11 @@ fn elementary_stream(mut fields: Fields<'_>) -> Option<(u8, &[u8])> {
     }
 }
 
-/// A descriptor (ISO/IEC 14496-1 §8.3.3): its tag and body, and what comes after it.
-fn descriptor(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+/// Tag and body of a descriptor.
+type Descriptor<'a> = (u8, &'a [u8]);
+
+/// The first descriptor (ISO/IEC 14496-1 §8.3.3), and what comes after it.
+fn descriptor(bytes: &[u8]) -> Option<(Descriptor<'_>, &[u8])> {
     let (&tag, mut rest) = bytes.split_first()?;
     let mut length = 0_usize;
     for _ in 0..4 {

@@ -43,7 +43,6 @@ async fn forms_of_the_file() {
         ("plain.mp4", ""),
         ("fragmented.mp4", "-movflags +frag_keyframe+empty_moov"),
         ("delayed.mp4", "-movflags +frag_keyframe+delay_moov"),
-        ("tiny.mp4", "-movflags +frag_every_frame+empty_moov+default_base_moof"),
         ("hybrid.mp4", "-movflags +frag_keyframe"),
         ("negative.mp4", "-movflags +negative_cts_offsets"),
         ("late.mp4", "-output_ts_offset 5"),
@@ -52,6 +51,9 @@ async fn forms_of_the_file() {
     ] {
         check(name, &format!("{PICTURE} {SOUND} -t 4.2 {H264} -c:a aac {more}"), true, true).await;
     }
+    // A fragment for each picture.
+    let tiny = "-movflags +frag_every_frame+empty_moov+default_base_moof";
+    check("tiny.mp4", &format!("{PICTURE} -t 4.2 {H264} {tiny}"), true, false).await;
 }
 
 #[tokio::test]
