@@ -183,6 +183,10 @@ pub(super) async fn collection_delete(State(app): State<Arc<App>>, Wanted(id): W
     params(("id" = String, Path, description = "Id or name")), request_body = Option<AssetPlayCreate>,
     responses((status = 200, body = CollectionPlay), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn collection_play_url(State(app): State<Arc<App>>, Wanted(id): Wanted, OptionalBody(request): OptionalBody<AssetPlayCreate>) -> Result<Answer<CollectionPlay>, Problem> {
+pub(super) async fn collection_play_url(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    OptionalBody(request): OptionalBody<AssetPlayCreate>,
+) -> Result<Answer<CollectionPlay>, Problem> {
     Ok(ok(app.collection_play_url(&id, &request).await?))
 }

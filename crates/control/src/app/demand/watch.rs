@@ -69,7 +69,12 @@ impl App {
 
     /// Another signature for a viewer whose own has not ended yet and who still may watch: for the same session, and for as long
     /// again.
-    pub(crate) async fn asset_watch_renew(&self, wanted: &str, query: &str, client: IpAddr) -> Result<AssetPlay, Error> {
+    pub(crate) async fn asset_watch_renew(
+        &self,
+        wanted: &str,
+        query: &str,
+        client: IpAddr,
+    ) -> Result<AssetPlay, Error> {
         let (opened, row) = self.asset_opened(wanted, query, client).await?;
         let (bound, _) = bound_again(&opened.policy, self.clock.now_seconds())?;
         self.asset_play(&row, &bound).await
