@@ -65,7 +65,7 @@ export function speedMenu(speed: number): Menu {
 
 /** The next speed up or down. */
 export function nextSpeed(speed: number, up: boolean): number {
-  const next = up ? SPEEDS.find((value) => value > speed) : SPEEDS.findLast((value) => value < speed);
+  const next = up ? SPEEDS.find((value) => value > speed) : SPEEDS.filter((value) => value < speed).at(-1);
   return next ?? speed;
 }
 

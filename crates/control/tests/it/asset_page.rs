@@ -159,8 +159,9 @@ async fn who_is_let_in_no_longer_is_not_renewed(engine: Engine) {
 
 async fn a_collection_opens_each_of_its_assets_and_no_other(engine: Engine) {
     let server = Server::start_on(engine).await;
-    let (first, second) = (server.asset("1.mp4", 1).await, server.asset("2.mp4", 2).await);
+    let first = server.asset("1.mp4", 1).await;
     server.made(&first).await;
+    let second = server.asset("2.mp4", 2).await;
     server.made(&second).await;
     let outside = server.asset("3.mp4", 3).await;
     let course =
