@@ -161,6 +161,7 @@ class CollectionPage {
       id: item.id,
       query: queryOf(item.watch_url),
       autoplay: play,
+      embedded: true,
       onMark: () => this.refresh(),
       onEnded: () => this.ended(),
     });

@@ -26,6 +26,8 @@ export interface Options {
   query: string;
   /** Plays as soon as it can, and from where the viewer was, without a question. */
   autoplay?: boolean;
+  /** It is a part of a page that has a title of its own. */
+  embedded?: boolean;
   /** The signature was renewed. */
   onQuery?: (query: string) => void;
   /** The position was noted. */
@@ -42,7 +44,7 @@ export class Screen {
   private readonly gone = new AbortController();
   private readonly controls: Controls;
   private readonly badge = h('span', { class: 'badge' });
-  private readonly title = h('h1');
+  private readonly title: HTMLElement;
   private readonly headline = h('p', { class: 'headline' });
   private readonly hint = h('p', { class: 'hint' });
   private readonly status = h('div', { class: 'status', role: 'status', 'aria-live': 'polite' }, this.headline, this.hint);
@@ -65,6 +67,7 @@ export class Screen {
   constructor(private readonly options: Options) {
     const { signal } = this.gone;
     this.query = options.query;
+    this.title = h(options.embedded ? 'h2' : 'h1', { class: 'screen-title' });
     this.big.append(icon('play'));
     const listener = {
       tell: (event: Event) => this.tell(event),
