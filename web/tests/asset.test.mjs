@@ -63,7 +63,7 @@ describe('pages of assets', () => {
   test('an asset plays, with menus of qualities, sound, captions and speed', async () => {
     await page.goto(server.origin + PAGE);
     await page.locator('.big-play').waitFor();
-    await until(() => window.__anabranch.hls?.levels.length === 2);
+    await until(() => window.__anabranch?.hls?.levels.length === 2);
     await picture('asset-poster');
     await play();
     await playedBeyond(1);
@@ -115,7 +115,7 @@ describe('pages of assets', () => {
 
   test('the keyboard does it all', async () => {
     await page.goto(server.origin + PAGE);
-    await until(() => window.__anabranch.hls?.levels.length === 2);
+    await until(() => window.__anabranch?.hls?.levels.length === 2);
     await page.keyboard.press('Space');
     await playedBeyond(0.5);
     await page.keyboard.press('l');

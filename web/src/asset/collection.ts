@@ -103,12 +103,13 @@ class CollectionPage {
     setText(this.words, body.description);
     if (!this.screen) document.title = body.name;
     this.marks = new Marks(browserShelf(), body.user ?? '');
-    window.clearTimeout(this.renewing);
-    this.renewing = window.setTimeout(() => void this.renew(), renewDelay(body.expires_in_seconds));
+    // Once: what is asked again and again would put it off until the end.
+    this.renewing ??= window.setTimeout(() => void this.renew(), renewDelay(body.expires_in_seconds));
   }
 
   private async renew(): Promise<void> {
     const answer = await renew('collections', this.id, this.query);
+    this.renewing = undefined;
     if (answer.kind === 'unreachable') this.renewing = window.setTimeout(() => void this.renew(), AGAIN_MS);
     if (answer.kind !== 'answer') return;
     this.query = queryOf(answer.body.watch_url);

@@ -142,6 +142,8 @@ export class Screen {
   /** Keeps the position; before anything was played there is none. */
   private note(): void {
     if (this.opened === null || this.recorder.stats.startTimeMs === null || this.video.ended) return;
+    // While the playlist is read anew the video is nowhere.
+    if (this.video.readyState < HTMLMediaElement.HAVE_METADATA) return;
     this.noted = performance.now();
     this.marks.keep(this.options.id, this.video.currentTime, this.expected(), Date.now());
     this.options.onMark?.();
@@ -170,7 +172,8 @@ export class Screen {
     this.asking = false;
     if (this.gone.signal.aborted) return;
     this.tell({ type: 'told', answer });
-    if (answer.kind === 'answer') this.renewIn(renewDelay(answer.body.expires_in_seconds));
+    // Once: what is asked again and again would put it off until the end.
+    if (answer.kind === 'answer' && this.renewing === undefined) this.renewIn(renewDelay(answer.body.expires_in_seconds));
     const delay = pollDelay(this.model);
     if (delay !== null) this.polling = window.setTimeout(() => void this.ask(), delay);
   }

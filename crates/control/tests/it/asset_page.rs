@@ -90,6 +90,7 @@ async fn a_page_says_how_far_an_asset_is(engine: Engine) {
     let path = format!("/v1/watch/assets/{id}?{}", query(&list["items"][0]["watch_url"]));
     let watch = server.ask(&path).await.body;
     assert_eq!((&watch["state"], &watch["playlist_url"]), (&json!("waiting"), &Value::Null));
+    assert_eq!(server.renew(&path.replacen('?', "/renew?", 1)).await.status, StatusCode::OK);
 
     let job = server.claim("asset", "1").await;
     assert_eq!(server.ask(&path).await.body["state"], "processing");

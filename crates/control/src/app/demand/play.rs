@@ -97,6 +97,11 @@ impl App {
         if !request.preview {
             self.entitled(&row.id, bound.user.as_deref()).await?;
         }
+        if !row.playable {
+            let reason = row.problem.as_deref().map_or_else(String::new, |problem| format!(": {problem}"));
+            let detail = format!("asset {} is {} and cannot be played yet{reason}", row.id, row.state.as_str());
+            return Err(Error::Conflict(detail));
+        }
         self.asset_play(&row, &bound).await
     }
 
@@ -111,12 +116,8 @@ impl App {
         }
     }
 
+    /// Signs whatever there is; before there is anything it opens the page that waits for it.
     pub(super) async fn asset_play(&self, row: &AssetRow, bound: &Bound) -> Result<AssetPlay, Error> {
-        if !row.playable {
-            let reason = row.problem.as_deref().map_or_else(String::new, |problem| format!(": {problem}"));
-            let detail = format!("asset {} is {} and cannot be played yet{reason}", row.id, row.state.as_str());
-            return Err(Error::Conflict(detail));
-        }
         let distribution = self.db.distribution_find(self.shared.as_str()).await?;
         let signer = self.signing_key(&distribution.key_groups).await?;
         let now = self.clock.now_seconds();
