@@ -15,8 +15,20 @@ both!(
 );
 
 /// Operations that anybody may call.
-const OPEN: [&str; 8] =
-    ["livez", "openapi", "readyz", "recordings_auth", "stream_auth", "stream_signout", "watch_renew", "watch_show"];
+const OPEN: [&str; 12] = [
+    "asset_watch",
+    "asset_watch_renew",
+    "collection_watch",
+    "collection_watch_renew",
+    "livez",
+    "openapi",
+    "readyz",
+    "recordings_auth",
+    "stream_auth",
+    "stream_signout",
+    "watch_renew",
+    "watch_show",
+];
 
 /// Method, path, operation.
 fn operations(document: &Value) -> Vec<(Method, String, Value)> {

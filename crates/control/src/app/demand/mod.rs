@@ -7,6 +7,7 @@ mod bucket;
 mod collection;
 mod play;
 mod view;
+mod watch;
 
 pub(crate) use access_key::AccessKeyCreate;
 pub(crate) use arrivals::watch_arrivals;
@@ -15,4 +16,7 @@ pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
-pub(crate) use view::{AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList};
+pub(crate) use view::{
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset,
+    WatchCollection,
+};
