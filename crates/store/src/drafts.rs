@@ -227,7 +227,7 @@ impl Draft {
     ///
     /// # Errors
     /// [`DraftError::Bucket`].
-    pub async fn room(&self, size: u64) -> Result<(), DraftError> {
+    pub async fn room(&mut self, size: u64) -> Result<(), DraftError> {
         let store = self.store.clone();
         Ok(blocking(move || store.room(size)).await?)
     }
@@ -271,7 +271,7 @@ impl Draft {
         self.flush().await?;
         let inspector = self.inspector.take();
         let is_inspected = inspector.is_some();
-        if let Some(Err(error)) = inspector.map(Inspector::finish) {
+        if let Some(Err(error)) = inspector.map(|inspector| inspector.finish()) {
             self.rewind().await?;
             return Err(error.into());
         }
@@ -362,7 +362,7 @@ impl Draft {
     }
 
     /// What was written up to here counts.
-    async fn checked(&self) -> Result<(), DraftError> {
+    async fn checked(&mut self) -> Result<(), DraftError> {
         let path = beside(&self.path, "from");
         let removed = blocking(move || {
             let removed = match fs::remove_file(&path) {

@@ -19,4 +19,6 @@ mod play;
 mod provider;
 mod scale;
 mod support;
+mod upload;
+mod video;
 mod webhook;

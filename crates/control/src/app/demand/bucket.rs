@@ -87,6 +87,13 @@ pub(crate) struct LinkCreate {
     expires_in_seconds: Option<u64>,
 }
 
+impl LinkCreate {
+    /// For the usual time.
+    pub(super) fn of(key: &str) -> Self {
+        Self { key: key.to_owned(), expires_in_seconds: None }
+    }
+}
+
 /// Makes the buckets that are there from the start.
 pub(crate) async fn prepare(db: &Db, media: &MediaConfig, now_ms: i64) -> Result<(), PrepareError> {
     for name in [key::RECORDINGS, key::LIBRARY, key::VOD] {
