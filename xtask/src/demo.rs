@@ -115,6 +115,7 @@ impl Cast {
 fn play(binary: &Path, options: &Options, scratch: &Path, cast: &mut Cast) -> Result<()> {
     let api = listener("API", options.api, LOOPBACK, 9997)?;
     let metrics = listener("metrics", None, LOOPBACK, 9998)?;
+    let s3 = listener("S3", None, LOOPBACK, 9995)?;
     let edge = listener("edge", options.edge, ANY, 8888)?;
     let tls = listener("edge with TLS", None, edge.ip(), 8443)?;
     let rtmp = listener("RTMP", options.rtmp, ANY, 1935)?;
@@ -125,7 +126,10 @@ fn play(binary: &Path, options: &Options, scratch: &Path, cast: &mut Cast) -> Re
     for (flag, address) in [("--api", api), ("--edge", edge), ("--rtmp", rtmp)] {
         serve.args([flag, &address.to_string()]);
     }
-    serve.env("ANABRANCH_METRICS_LISTEN", metrics.to_string()).env("ANABRANCH_TOKEN", &token);
+    serve
+        .env("ANABRANCH_METRICS_LISTEN", metrics.to_string())
+        .env("ANABRANCH_S3_LISTEN", s3.to_string())
+        .env("ANABRANCH_TOKEN", &token);
     serve.env("ANABRANCH_EDGE_TLS_LISTEN", tls.to_string());
     cast.server = Some(Group::spawn_logged("anabranch serve", &mut serve, &scratch.join("serve.log"))?);
     let admin = format!("http://{}", reachable(api));

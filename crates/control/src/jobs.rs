@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anabranch_model::{AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, Work};
+use anabranch_model::{
+    AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, Work,
+};
 use anabranch_net::Shutdown;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -167,7 +169,6 @@ impl Jobs {
                 match self.desk.claim(self.who.clone()).await {
                     Ok(Some(job)) => {
                         failing = false;
-                        self.app.log_wake.notify_one();
                         under_way.spawn(self.attempt(job));
                     }
                     Ok(None) => break,

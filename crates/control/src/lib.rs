@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::{Db, LogRetention};
+use anabranch_db::{AccessKeyRow, Db, LogRetention};
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ServeConfig, SharedClock, Shutdown, serve_http};
 use anabranch_store::Buckets;
@@ -132,6 +132,30 @@ pub struct MediaConfig {
     pub presets: Vec<String>,
 }
 
+/// Knows the access keys of the S3-compatible endpoint. Cheap to clone.
+#[derive(Clone)]
+pub struct AccessKeys(Arc<App>);
+
+impl std::fmt::Debug for AccessKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKeys").finish_non_exhaustive()
+    }
+}
+
+impl AccessKeys {
+    /// The key with this id; none when there is none any more.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn find(&self, id: &str) -> Result<Option<AccessKeyRow>, anabranch_db::Error> {
+        match self.0.db.access_key_find(id).await {
+            Ok(row) => Ok(Some(row)),
+            Err(anabranch_db::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Why the control room cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -207,6 +231,12 @@ impl Control {
     pub fn work_by(&mut self, executor: &Arc<dyn Executor>, node: &str, at_once: AtOnce) {
         let desk: Arc<dyn Desk> = Arc::new(OwnDesk(self.app.clone()));
         self.jobs = Some(Jobs::pair(&desk, executor, node, at_once));
+    }
+
+    /// The access keys of the S3-compatible endpoint.
+    #[must_use]
+    pub fn access_keys(&self) -> AccessKeys {
+        AccessKeys(self.app.clone())
     }
 
     /// Everything that is served: API, UI, health.

@@ -18,7 +18,7 @@ pub struct AccessKeyRow {
     pub name: String,
     /// What requests are signed with.
     pub secret: String,
-    /// Buckets that it opens; none stands for every bucket that is not the system's.
+    /// Buckets that it opens; none stands for every one.
     pub buckets: Vec<String>,
     /// Whether it may store and remove.
     pub may_write: bool,

@@ -140,8 +140,12 @@ impl Db {
         settle(&mut tx, seen, "KNOWN", Some(id), None, now_ms).await?;
         if !is_new {
             let entry = NewEntry::transition("asset.duplicate", "asset", id.as_str());
-            log::append(&mut tx, &entry.detail("bucket", seen.bucket.as_str()).detail("key", seen.key.as_str()), now_ms)
-                .await?;
+            log::append(
+                &mut tx,
+                &entry.detail("bucket", seen.bucket.as_str()).detail("key", seen.key.as_str()),
+                now_ms,
+            )
+            .await?;
         }
         let removed = match now.asset.filter(|before| of.mirror && before != id) {
             Some(before) => orphaned(&mut tx, &before, now_ms).await?,

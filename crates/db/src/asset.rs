@@ -142,7 +142,8 @@ impl Db {
             .bind(row.id.as_str())
             .execute(&mut tx)
             .await?;
-        log::append(&mut tx, &NewEntry::activity("asset.renamed", "asset", wanted).detail("name", name), now_ms).await?;
+        log::append(&mut tx, &NewEntry::activity("asset.renamed", "asset", wanted).detail("name", name), now_ms)
+            .await?;
         let row = find(&mut tx, wanted).await?;
         tx.commit().await?;
         Ok(row)

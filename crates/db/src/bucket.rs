@@ -1,5 +1,7 @@
 //! Buckets: what is done with files that arrive in them. The files themselves are in the store.
 
+use std::collections::HashSet;
+
 use crate::log::{self, NewEntry};
 use crate::row::{self, flag, integer, optional_text, text};
 use crate::sql::{self, Conn, Row};
@@ -114,6 +116,15 @@ impl Db {
         .await
     }
 
+    /// Names of all buckets.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn bucket_names(&self) -> Result<HashSet<String>, Error> {
+        let rows = sql::query("SELECT name FROM buckets").fetch_all(&self.readers).await?;
+        rows.iter().map(|row| text(row, "name")).collect()
+    }
+
     /// The buckets of whose files assets are made.
     ///
     /// # Errors
@@ -166,8 +177,10 @@ impl Db {
         if let Some(asset) = asset {
             return in_use(format!("assets were made of its files; delete them first, such as {asset}"));
         }
-        let upload: Option<String> =
-            sql::scalar("SELECT id FROM uploads WHERE bucket = $1 LIMIT 1").bind(wanted).fetch_optional(&mut tx).await?;
+        let upload: Option<String> = sql::scalar("SELECT id FROM uploads WHERE bucket = $1 LIMIT 1")
+            .bind(wanted)
+            .fetch_optional(&mut tx)
+            .await?;
         if let Some(upload) = upload {
             return in_use(format!("an upload to it is under way; end it first: {upload}"));
         }

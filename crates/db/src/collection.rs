@@ -194,19 +194,22 @@ impl Db {
 
 /// Puts the assets and viewers of a collection in place of those it had.
 async fn fill(conn: &mut Conn, collection: &CollectionId, content: &CollectionContent) -> Result<(), Error> {
-    for clear in
-        ["DELETE FROM collection_assets WHERE collection_id = $1", "DELETE FROM collection_viewers WHERE collection_id = $1"]
-    {
+    for clear in [
+        "DELETE FROM collection_assets WHERE collection_id = $1",
+        "DELETE FROM collection_viewers WHERE collection_id = $1",
+    ] {
         sql::query(clear).bind(collection.as_str()).execute(&mut *conn).await?;
     }
     for (place, wanted) in content.assets.iter().enumerate() {
         let row = asset::find(conn, wanted.as_str()).await.map_err(Error::dangling)?;
-        sql::query("INSERT INTO collection_assets (collection_id, place, asset_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(collection.as_str())
-            .bind(row::signed(place as u64))
-            .bind(row.id.as_str())
-            .execute(&mut *conn)
-            .await?;
+        sql::query(
+            "INSERT INTO collection_assets (collection_id, place, asset_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
+        .bind(collection.as_str())
+        .bind(row::signed(place as u64))
+        .bind(row.id.as_str())
+        .execute(&mut *conn)
+        .await?;
     }
     for user in &content.viewers {
         sql::query("INSERT INTO collection_viewers (collection_id, user_name) VALUES ($1, $2)")

@@ -144,7 +144,10 @@ impl Db {
         for row in &due {
             let job = read(row)?;
             if job.state == JobState::Running {
-                let succeeded = job.worker.as_deref().is_some_and(|worker| !node.is_empty() && worker.starts_with(node) && worker != claim.worker);
+                let succeeded = job
+                    .worker
+                    .as_deref()
+                    .is_some_and(|worker| !node.is_empty() && worker.starts_with(node) && worker != claim.worker);
                 if !succeeded && (!claim.others_end || claim.held.contains(&job.id)) {
                     continue;
                 }
@@ -171,7 +174,8 @@ impl Db {
                 follow(&mut tx, &job, JobEvent::Claim, None, now_ms).await?;
                 let now = find(&mut tx, job.id.as_str()).await?;
                 let entry = moved(&mut tx, &now, JobState::Queued).await?;
-                log::append(&mut tx, &entry.detail("attempt", now.attempts).detail("worker", claim.worker), now_ms).await?;
+                log::append(&mut tx, &entry.detail("attempt", now.attempts).detail("worker", claim.worker), now_ms)
+                    .await?;
                 taken = Some(now);
             }
         }
@@ -267,12 +271,11 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewJob, now_ms: i64) -> Result
 
 /// The unfinished job of a kind about a subject.
 pub(crate) async fn unfinished(conn: &mut Conn, kind: &str, subject: &str) -> Result<Option<JobRow>, Error> {
-    let row =
-        sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 AND state IN ('QUEUED', 'RUNNING')")
-            .bind(kind)
-            .bind(subject)
-            .fetch_optional(conn)
-            .await?;
+    let row = sql::query("SELECT * FROM jobs WHERE kind = $1 AND subject = $2 AND state IN ('QUEUED', 'RUNNING')")
+        .bind(kind)
+        .bind(subject)
+        .fetch_optional(conn)
+        .await?;
     row.as_ref().map(read).transpose()
 }
 

@@ -207,7 +207,8 @@ impl Presentation {
     /// subtitles in another; then the playlists of keyframes. Without pictures a variant for each sound.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut playlist = MultivariantPlaylist { version: Some(VERSION), independent_segments: true, ..Default::default() };
+        let mut playlist =
+            MultivariantPlaylist { version: Some(VERSION), independent_segments: true, ..Default::default() };
         if let Some((done, all)) = self.partial {
             playlist.other.push(format!("#EXT-X-SESSION-DATA:DATA-ID=\"{PARTIAL_DATA}\",VALUE=\"{done}/{all}\""));
         }
@@ -441,7 +442,8 @@ mod tests {
         assert_eq!(uris, ["720.m3u8", "360.m3u8", "1080.m3u8"]);
         assert_eq!((parsed.variants[0].bandwidth, parsed.variants[0].average_bandwidth), (2_500_100, Some(1_250_090)));
         assert_eq!(parsed.variants[0].codecs.as_deref(), Some("avc1.64001f,mp4a.40.2"));
-        let names: Vec<_> = parsed.media.iter().map(|media| (media.name.as_str(), media.is_default, media.autoselect)).collect();
+        let names: Vec<_> =
+            parsed.media.iter().map(|media| (media.name.as_str(), media.is_default, media.autoselect)).collect();
         assert_eq!(names, [("Ton", true, true), ("Ton 2", false, false), ("en", false, true)]);
         assert!(text.contains("#EXT-X-SESSION-DATA:DATA-ID=\"anabranch.partial\",VALUE=\"3/4\"\n"), "{text}");
         assert_eq!(text.matches("#EXT-X-I-FRAME-STREAM-INF").count(), 3);

@@ -28,7 +28,8 @@ pub use id::{
 };
 pub use lifecycle::{
     AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,
-    DistributionPhase, DistributionState, InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState, RecordingEvent, RecordingState,
+    DistributionPhase, DistributionState, InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState,
+    RecordingEvent, RecordingState,
 };
 pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,

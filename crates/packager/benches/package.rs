@@ -45,7 +45,8 @@ fn compare(name: &str, input: &Path, segments: &str, dir: &Path, ours: impl Fn(&
         let out = dir.join("theirs");
         std::fs::create_dir(&out).expect("a folder");
         let seconds = SEGMENT_SECONDS.to_string();
-        let hls = ["-c", "copy", "-f", "hls", "-hls_time", &seconds, "-hls_list_size", "0", "-hls_segment_type", segments];
+        let hls =
+            ["-c", "copy", "-f", "hls", "-hls_time", &seconds, "-hls_list_size", "0", "-hls_segment_type", segments];
         theirs.push(child(&[&["-i", path(input)][..], &hls, &[path(&out.join("index.m3u8"))]].concat()));
         bare.push(child(&["-version"]));
         let _ = std::fs::remove_dir_all(&out);
@@ -71,7 +72,13 @@ fn on_demand(input: &Path, out: &Path, container: Container) -> Duration {
         let track = || Input { chunks: vec![input.to_owned()], track: 0 };
         let others = [(Kind::Audio, track())];
         let cuts = Cuts::decide(Kind::Video, &track(), &others, SEGMENT_SECONDS).await.expect("cuts");
-        let plan = |name: &str, kind| Plan { name: name.to_owned(), kind, input: track(), label: Label::default(), sound: None };
+        let plan = |name: &str, kind| Plan {
+            name: name.to_owned(),
+            kind,
+            input: track(),
+            label: Label::default(),
+            sound: None,
+        };
         let mut summaries = Vec::new();
         if container == Container::Ts {
             let muxed = Plan { sound: Some((track(), Label::default())), ..plan("1080", Kind::Video) };

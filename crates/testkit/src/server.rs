@@ -30,7 +30,7 @@ const START: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     dir: TempDir,
-    ports: [u16; 4],
+    ports: [u16; 5],
     environment: Vec<(String, String)>,
 }
 
@@ -115,6 +115,12 @@ impl Server {
     #[must_use]
     pub fn rtmp(&self) -> String {
         format!("rtmp://127.0.0.1:{}/live", self.ports[2])
+    }
+
+    /// URL of the S3-compatible endpoint.
+    #[must_use]
+    pub fn s3(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[4])
     }
 
     /// Process id.
@@ -348,18 +354,19 @@ impl Drop for Server {
     }
 }
 
-fn spawn(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Child {
+fn spawn(dir: &Path, ports: [u16; 5], environment: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
     serve(dir, ports, environment).stdout(Stdio::null()).stderr(log).spawn().expect("the server to start")
 }
 
-fn serve(dir: &Path, ports: [u16; 4], environment: &[(String, String)]) -> Command {
+fn serve(dir: &Path, ports: [u16; 5], environment: &[(String, String)]) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir.join("data"));
     for (flag, port) in ["--api", "--edge", "--rtmp", "--metrics"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
     }
     command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");
+    command.env("ANABRANCH_S3_LISTEN", format!("127.0.0.1:{}", ports[4]));
     command.env("ANABRANCH_TOKEN", TOKEN).envs(environment.iter().cloned()).stdin(Stdio::null());
     command
 }
@@ -381,8 +388,8 @@ pub fn binary() -> PathBuf {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports() -> [u16; 4] {
-    let listeners: [TcpListener; 4] =
+fn free_ports() -> [u16; 5] {
+    let listeners: [TcpListener; 5] =
         std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound socket").port())
 }

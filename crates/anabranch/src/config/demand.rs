@@ -45,7 +45,11 @@ impl Demand {
             bail!("demand.assets_at_once must be at most {ASSETS_MAX}: {}", self.assets_at_once);
         }
         let folders = self.watch.as_deref().unwrap_or_default();
-        ensure!(folders.len() <= FOLDERS_MAX, "demand.watch must name at most {FOLDERS_MAX} folders: {}", folders.len());
+        ensure!(
+            folders.len() <= FOLDERS_MAX,
+            "demand.watch must name at most {FOLDERS_MAX} folders: {}",
+            folders.len()
+        );
         for (at, watched) in folders.iter().enumerate() {
             let twice = folders[..at].iter().any(|other| other.folder == watched.folder);
             ensure!(!twice, "demand.watch names a folder twice: {}", watched.folder.display());

@@ -87,7 +87,9 @@ impl DropFolders {
         });
         let files = match listed.await {
             Ok(Ok(files)) => files,
-            Ok(Err(error)) => return tracing::debug!(folder = %watched.folder.display(), %error, "a watched folder cannot be read"),
+            Ok(Err(error)) => {
+                return tracing::debug!(folder = %watched.folder.display(), %error, "a watched folder cannot be read");
+            }
             Err(_) => return,
         };
         let now = Instant::now();
@@ -139,7 +141,8 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, (u64, i64, i64, i
         let entry = entry?;
         let name = entry.file_name();
         let passing = [".part", ".partial", ".tmp", ".crdownload", ".filepart"];
-        let hidden = name.to_str().is_some_and(|name| name.starts_with('.') || passing.iter().any(|end| name.ends_with(end)));
+        let hidden =
+            name.to_str().is_some_and(|name| name.starts_with('.') || passing.iter().any(|end| name.ends_with(end)));
         if hidden || files.len() >= FILES_MAX {
             continue;
         }
@@ -160,9 +163,11 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, (u64, i64, i64, i
 fn is_written(path: &Path) -> bool {
     let Ok(wanted) = fs::metadata(path) else { return true };
     let Ok(processes) = fs::read_dir("/proc") else { return false };
-    let ids = processes.flatten().filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
+    let ids =
+        processes.flatten().filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
     ids.flat_map(|process| fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten()).any(|descriptor| {
-        let same = fs::metadata(descriptor.path()).is_ok_and(|meta| (meta.dev(), meta.ino()) == (wanted.dev(), wanted.ino()));
+        let same =
+            fs::metadata(descriptor.path()).is_ok_and(|meta| (meta.dev(), meta.ino()) == (wanted.dev(), wanted.ino()));
         same && opened_for_writing(&descriptor.path())
     })
 }
@@ -202,7 +207,8 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link.mp4")).unwrap();
         let mut files = Vec::new();
         list(dir.path(), 0, &mut files).unwrap();
-        let mut names: Vec<_> = files.iter().map(|(path, _)| path.strip_prefix(dir.path()).unwrap().to_owned()).collect();
+        let mut names: Vec<_> =
+            files.iter().map(|(path, _)| path.strip_prefix(dir.path()).unwrap().to_owned()).collect();
         names.sort();
         assert_eq!(names, [PathBuf::from("b.mp4"), PathBuf::from("sub folder/c.d.mp4")]);
     }

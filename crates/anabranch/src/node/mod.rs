@@ -9,6 +9,7 @@ mod metrics_help;
 mod metrics_page;
 mod remote;
 mod rooms;
+mod s3;
 mod secure;
 mod token;
 mod worker;

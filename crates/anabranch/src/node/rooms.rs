@@ -24,11 +24,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
-use super::drop::DropFolders;
 use super::worker::{Worker, executor};
-use super::{DATABASE, alone, stop_on_signal};
+use super::{DATABASE, alone, s3, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
@@ -103,20 +103,20 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     // Encoders and viewers bind before the control plane is told where they are.
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
-    let (mut control, snapshot) =
-        Control::build(
-            control_config(config, api_address, &node_token),
-            media,
-            db.clone(),
-            clock.clone(),
-            reported,
-            arrivals,
-        )
-        .await
-        .context("cannot start the control plane")?;
+    let (mut control, snapshot) = Control::build(
+        control_config(config, api_address, &node_token),
+        media,
+        db.clone(),
+        clock.clone(),
+        reported,
+        arrivals,
+    )
+    .await
+    .context("cannot start the control plane")?;
 
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     control.work_by(&executor, &node, at_once);
+    let endpoints = s3::bind(config, &buckets, &control.access_keys())?;
     let drop_folders = DropFolders::open(config, &buckets)?;
     let (sessions, sessions_out) = mpsc::channel(SESSION_QUEUE);
     let ingest = Ingest::bind(
@@ -164,6 +164,9 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(feeds.run());
     fronts.spawn(drop_folders.run(front.clone()));
+    for endpoint in endpoints {
+        fronts.spawn(endpoint.run(front.clone()));
+    }
     fronts.spawn(carry(feeds_out, feed));
     backs.spawn(packager.run(back.clone()));
     backs.spawn(origin.run(front.clone(), back.clone()));

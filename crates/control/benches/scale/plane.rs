@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control, EventsConfig, SWEEP_EVERY};
+use anabranch_control::{Config, Control, EventsConfig, MediaConfig, SWEEP_EVERY};
 use anabranch_db::Db;
 use anabranch_model::{InputState, PackagingState, Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
+use anabranch_store::{Buckets, LocalStore};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -75,6 +76,7 @@ pub(crate) struct Plane {
     shutdown: Shutdown,
     serving: JoinHandle<()>,
     applying: JoinHandle<()>,
+    _files: tempfile::TempDir,
 }
 
 impl Plane {
@@ -99,13 +101,18 @@ impl Plane {
         let clock = Arc::new(ManualClock::new(now_ms));
         let db = place.open().await;
         let (reports, received) = mpsc::channel(256);
-        let built = Control::build(config, db.clone(), clock.clone(), received).await;
+        let files = tempfile::tempdir().expect("a scratch directory");
+        let (told, arrivals) = mpsc::channel(16);
+        let store = LocalStore::open(files.path(), 0).expect("a store");
+        let media =
+            MediaConfig { buckets: Buckets::new(store, Some(Arc::new(told))), presets: vec!["standard".into()] };
+        let built = Control::build(config, media, db.clone(), clock.clone(), received, arrivals).await;
         let (control, snapshots) = built.expect("the control plane starts");
         let shutdown = Shutdown::new();
         let serving = tokio::spawn(control.run(listener, shutdown.clone()));
         let applying = tokio::spawn(apply(snapshots.clone(), reports.clone()));
         let (base, client) = (format!("http://{address}"), reqwest::Client::new());
-        Self { clock, db, reports, snapshots, base, client, shutdown, serving, applying }
+        Self { clock, db, reports, snapshots, base, client, shutdown, serving, applying, _files: files }
     }
 
     pub(crate) async fn stop(self) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_db::{
-    ArrivalRow, Claim, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JOB_WAIT_MAX_MS, JobRow,
+    ArrivalRow, Claim, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JOB_WAIT_MAX_MS,
+    JobRow,
 };
 use anabranch_model::{
     AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, RecordingId,
@@ -55,6 +56,7 @@ impl App {
             };
             let Some(job) = self.db.job_claim(&wanted, now).await? else { return Ok(None) };
             self.heard.of(&job.id);
+            self.log_wake.notify_one();
             match self.work_of(&job).await? {
                 Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
                 Err(failure) => self.job_failed(&job, &failure).await?,
@@ -105,10 +107,8 @@ impl App {
     }
 
     async fn work_of(&self, job: &JobRow) -> Result<Result<Work, Failure>, Error> {
-        let unknown = || Failure {
-            reason: format!("the job is about something unknown: {:?}", job.subject),
-            again: false,
-        };
+        let unknown =
+            || Failure { reason: format!("the job is about something unknown: {:?}", job.subject), again: false };
         let found = match job.kind.as_str() {
             JOB_REMOVE => {
                 let parts = job.subject.split_once('/').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?)));
@@ -313,7 +313,12 @@ mod tests {
     }
 
     impl Executor for Slow {
-        fn execute(&self, work: Work, _progress: Progress, cancel: CancellationToken) -> Task<'_, Result<Done, Failure>> {
+        fn execute(
+            &self,
+            work: Work,
+            _progress: Progress,
+            cancel: CancellationToken,
+        ) -> Task<'_, Result<Done, Failure>> {
             Box::pin(async move {
                 let Work::RemoveRecording { session, .. } = work else { panic!("no such work: {work:?}") };
                 self.begun.lock().push(session);
@@ -341,7 +346,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
-        let (app, _) = crate::app::start(crate::local::tests::config(), crate::local::tests::media(dir.path()), db.clone(), clock.clone()).await.unwrap();
+        let (app, _) = crate::app::start(
+            crate::local::tests::config(),
+            crate::local::tests::media(dir.path()),
+            db.clone(),
+            clock.clone(),
+        )
+        .await
+        .unwrap();
         let app = Arc::new(app);
         let slow = Arc::new(Slow {
             begun: Mutex::default(),

@@ -32,7 +32,10 @@ pub(super) async fn asset_create(State(app): State<Arc<App>>, body: Body<AssetCr
     params(AssetQuery),
     responses((status = 200, body = List<Asset>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn asset_list(State(app): State<Arc<App>>, Query(query): Query<AssetQuery>) -> Result<Answer<List<Asset>>, Problem> {
+pub(super) async fn asset_list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<AssetQuery>,
+) -> Result<Answer<List<Asset>>, Problem> {
     Ok(ok(app.asset_list(&query).await?))
 }
 
@@ -52,7 +55,11 @@ pub(super) async fn asset_show(State(app): State<Arc<App>>, Wanted(id): Wanted) 
     params(("id" = String, Path, description = "Id")), request_body = AssetPatch,
     responses((status = 200, body = Asset), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn asset_update(State(app): State<Arc<App>>, Wanted(id): Wanted, body: Body<AssetPatch>) -> Result<Answer<Asset>, Problem> {
+pub(super) async fn asset_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<AssetPatch>,
+) -> Result<Answer<Asset>, Problem> {
     Ok(ok(app.asset_update(&id, &body.value).await?))
 }
 
@@ -73,7 +80,11 @@ pub(super) async fn asset_delete(State(app): State<Arc<App>>, Wanted(id): Wanted
     params(("id" = String, Path, description = "Id")), request_body = Option<AssetRetry>,
     responses((status = 200, body = Asset), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn asset_retry(State(app): State<Arc<App>>, Wanted(id): Wanted, OptionalBody(request): OptionalBody<AssetRetry>) -> Result<Answer<Asset>, Problem> {
+pub(super) async fn asset_retry(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    OptionalBody(request): OptionalBody<AssetRetry>,
+) -> Result<Answer<Asset>, Problem> {
     Ok(ok(app.asset_retry(&id, &request).await?))
 }
 
@@ -93,7 +104,11 @@ pub(super) async fn asset_cancel(State(app): State<Arc<App>>, Wanted(id): Wanted
     params(("id" = String, Path, description = "Id")), request_body = Option<AssetPlayCreate>,
     responses((status = 200, body = AssetPlay), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn asset_play_url(State(app): State<Arc<App>>, Wanted(id): Wanted, OptionalBody(request): OptionalBody<AssetPlayCreate>) -> Result<Answer<AssetPlay>, Problem> {
+pub(super) async fn asset_play_url(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    OptionalBody(request): OptionalBody<AssetPlayCreate>,
+) -> Result<Answer<AssetPlay>, Problem> {
     Ok(ok(app.asset_play_url(&id, &request).await?))
 }
 
@@ -103,7 +118,10 @@ pub(super) async fn asset_play_url(State(app): State<Arc<App>>, Wanted(id): Want
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same collection")), request_body = CollectionPut,
     responses((status = 201, body = Collection), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn collection_create(State(app): State<Arc<App>>, body: Body<CollectionPut>) -> Result<Answer<Collection>, Problem> {
+pub(super) async fn collection_create(
+    State(app): State<Arc<App>>,
+    body: Body<CollectionPut>,
+) -> Result<Answer<Collection>, Problem> {
     Ok(created(app.collection_create(&body.value, body.idempotency).await?))
 }
 
@@ -113,7 +131,10 @@ pub(super) async fn collection_create(State(app): State<Arc<App>>, body: Body<Co
     params(PageQuery),
     responses((status = 200, body = List<Collection>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn collection_list(State(app): State<Arc<App>>, Query(query): Query<PageQuery>) -> Result<Answer<List<Collection>>, Problem> {
+pub(super) async fn collection_list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Collection>>, Problem> {
     Ok(ok(app.collection_list(&query).await?))
 }
 
@@ -123,7 +144,10 @@ pub(super) async fn collection_list(State(app): State<Arc<App>>, Query(query): Q
     params(("id" = String, Path, description = "Id or name")),
     responses((status = 200, body = Collection), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn collection_show(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<Collection>, Problem> {
+pub(super) async fn collection_show(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<Collection>, Problem> {
     Ok(ok(app.collection_show(&id).await?))
 }
 
@@ -133,7 +157,11 @@ pub(super) async fn collection_show(State(app): State<Arc<App>>, Wanted(id): Wan
     params(("id" = String, Path, description = "Id or name")), request_body = CollectionPut,
     responses((status = 200, body = Collection), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn collection_update(State(app): State<Arc<App>>, Wanted(id): Wanted, body: Body<CollectionPut>) -> Result<Answer<Collection>, Problem> {
+pub(super) async fn collection_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<CollectionPut>,
+) -> Result<Answer<Collection>, Problem> {
     Ok(ok(app.collection_update(&id, &body.value).await?))
 }
 

@@ -20,7 +20,10 @@ use crate::app::{App, PageQuery};
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same bucket")), request_body = BucketCreate,
     responses((status = 201, body = Bucket), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn bucket_create(State(app): State<Arc<App>>, body: Body<BucketCreate>) -> Result<Answer<Bucket>, Problem> {
+pub(super) async fn bucket_create(
+    State(app): State<Arc<App>>,
+    body: Body<BucketCreate>,
+) -> Result<Answer<Bucket>, Problem> {
     Ok(created(app.bucket_create(&body.value, body.idempotency).await?))
 }
 
@@ -30,7 +33,10 @@ pub(super) async fn bucket_create(State(app): State<Arc<App>>, body: Body<Bucket
     params(PageQuery),
     responses((status = 200, body = List<Bucket>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn bucket_list(State(app): State<Arc<App>>, Query(query): Query<PageQuery>) -> Result<Answer<List<Bucket>>, Problem> {
+pub(super) async fn bucket_list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Bucket>>, Problem> {
     Ok(ok(app.bucket_list(&query).await?))
 }
 
@@ -50,7 +56,11 @@ pub(super) async fn bucket_show(State(app): State<Arc<App>>, Wanted(id): Wanted)
     params(("id" = String, Path, description = "Name")), request_body = BucketPatch,
     responses((status = 200, body = Bucket), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn bucket_update(State(app): State<Arc<App>>, Wanted(id): Wanted, body: Body<BucketPatch>) -> Result<Answer<Bucket>, Problem> {
+pub(super) async fn bucket_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<BucketPatch>,
+) -> Result<Answer<Bucket>, Problem> {
     Ok(ok(app.bucket_update(&id, &body.value).await?))
 }
 
@@ -71,7 +81,10 @@ pub(super) async fn bucket_delete(State(app): State<Arc<App>>, Wanted(id): Wante
     params(("id" = String, Path, description = "Name")),
     responses((status = 200, body = DistributionWhole), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn bucket_publish(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Answer<DistributionWhole>, Problem> {
+pub(super) async fn bucket_publish(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<DistributionWhole>, Problem> {
     Ok(ok(app.bucket_publish(&id).await?))
 }
 
@@ -81,7 +94,11 @@ pub(super) async fn bucket_publish(State(app): State<Arc<App>>, Wanted(id): Want
     params(("id" = String, Path, description = "Name"), ObjectQuery),
     responses((status = 200, body = ObjectList), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn object_list(State(app): State<Arc<App>>, Wanted(id): Wanted, Query(query): Query<ObjectQuery>) -> Result<Answer<ObjectList>, Problem> {
+pub(super) async fn object_list(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(query): Query<ObjectQuery>,
+) -> Result<Answer<ObjectList>, Problem> {
     Ok(ok(app.object_list(&id, &query).await?))
 }
 
@@ -91,7 +108,11 @@ pub(super) async fn object_list(State(app): State<Arc<App>>, Wanted(id): Wanted,
     params(("id" = String, Path, description = "Name"), Removal),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn object_delete(State(app): State<Arc<App>>, Wanted(id): Wanted, Query(removal): Query<Removal>) -> Result<StatusCode, Problem> {
+pub(super) async fn object_delete(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(removal): Query<Removal>,
+) -> Result<StatusCode, Problem> {
     app.object_delete(&id, &removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -102,7 +123,11 @@ pub(super) async fn object_delete(State(app): State<Arc<App>>, Wanted(id): Wante
     params(("id" = String, Path, description = "Name")), request_body = LinkCreate,
     responses((status = 200, body = Link), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn object_link(State(app): State<Arc<App>>, Wanted(id): Wanted, body: Body<LinkCreate>) -> Result<Answer<Link>, Problem> {
+pub(super) async fn object_link(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<LinkCreate>,
+) -> Result<Answer<Link>, Problem> {
     Ok(ok(app.object_link(&id, &body.value).await?))
 }
 
@@ -111,7 +136,10 @@ pub(super) async fn object_link(State(app): State<Arc<App>>, Wanted(id): Wanted,
     post, path = "/v1/access-keys", tag = "buckets", security(("bearer" = [])), request_body = AccessKeyCreate,
     responses((status = 201, body = AccessKeyCreated), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn access_key_create(State(app): State<Arc<App>>, body: Body<AccessKeyCreate>) -> Result<Answer<AccessKeyCreated>, Problem> {
+pub(super) async fn access_key_create(
+    State(app): State<Arc<App>>,
+    body: Body<AccessKeyCreate>,
+) -> Result<Answer<AccessKeyCreated>, Problem> {
     Ok(created(app.access_key_create(&body.value).await?))
 }
 
@@ -121,7 +149,10 @@ pub(super) async fn access_key_create(State(app): State<Arc<App>>, body: Body<Ac
     params(PageQuery),
     responses((status = 200, body = List<AccessKey>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn access_key_list(State(app): State<Arc<App>>, Query(query): Query<PageQuery>) -> Result<Answer<List<AccessKey>>, Problem> {
+pub(super) async fn access_key_list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<AccessKey>>, Problem> {
     Ok(ok(app.access_key_list(&query).await?))
 }
 

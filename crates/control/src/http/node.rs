@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anabranch_model::{
-    Acknowledged, InstanceId, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, NODES_PATH, REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
+    Acknowledged, InstanceId, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, NODES_PATH,
+    REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};

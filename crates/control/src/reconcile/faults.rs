@@ -35,7 +35,10 @@ impl Plane {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
-        let (mut app, _) = app::start(crate::local::tests::config(), crate::local::tests::media(dir.path()), db, clock.clone()).await.unwrap();
+        let (mut app, _) =
+            app::start(crate::local::tests::config(), crate::local::tests::media(dir.path()), db, clock.clone())
+                .await
+                .unwrap();
         let provider = Arc::new(Faulty::new(Memory::default()));
         app.provider = provider.clone();
         let app = Arc::new(app);

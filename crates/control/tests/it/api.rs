@@ -75,7 +75,7 @@ async fn every_operation_but_the_open_ones_needs_a_token(engine: Engine) {
 
 #[tokio::test]
 async fn stream_keys_are_for_who_may_change_channels() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let made = server.post("/v1/channels", serde_json::json!({ "name": "c", "inputs": 2 })).await.body;
     let key = text(&made["inputs"][0]["stream_key"]).to_owned();
     assert_eq!(made["inputs"][0]["push_url_with_key"], format!("rtmp://127.0.0.1:1935/live/{key}"));

@@ -46,7 +46,8 @@ impl Server {
     }
 
     async fn end(&self, job: &Value, instance: &str, outcome: Value) {
-        let end = json!({"id": job["id"], "worker": format!("w/{instance}"), "attempt": job["attempt"], "outcome": outcome});
+        let end =
+            json!({"id": job["id"], "worker": format!("w/{instance}"), "attempt": job["attempt"], "outcome": outcome});
         assert_eq!(self.work("end", &end).await.0, StatusCode::NO_CONTENT);
     }
 
@@ -76,9 +77,7 @@ fn encode(text: &str) -> String {
 }
 
 fn made(rungs: usize) -> Value {
-    let rung = |name: &str| {
-        json!({"name": name, "width": 640, "height": 360, "frame_rate": 30.0, "codecs": "avc1", "bandwidth": 10, "average_bandwidth": 9})
-    };
+    let rung = |name: &str| json!({"name": name, "width": 640, "height": 360, "frame_rate": 30.0, "codecs": "avc1", "bandwidth": 10, "average_bandwidth": 9});
     let rungs: Vec<_> = ["360", "540"].iter().take(rungs).map(|name| rung(name)).collect();
     let partial = rungs.len() < 2;
     json!({"rungs": rungs, "rungs_planned": 2, "poster": true, "sprite": true, "duration_ms": 4000, "partial": partial})
@@ -105,7 +104,10 @@ async fn a_file_becomes_an_asset_that_can_be_played(engine: Engine) {
     assert_eq!(server.work("beat", &beat(250, 1)).await.0, StatusCode::NO_CONTENT);
     let shown = server.get(&path).await.body;
     assert_eq!(shown["state"], "PROCESSING");
-    assert_eq!((&shown["playable"], &shown["partial"], &shown["progress_percent"]), (&json!(true), &json!(true), &json!(25.0)));
+    assert_eq!(
+        (&shown["playable"], &shown["partial"], &shown["progress_percent"]),
+        (&json!(true), &json!(true), &json!(25.0))
+    );
     let play = server.act(&format!("{path}/play-url")).await.body;
     let url = text(&play["url"]);
     assert!(url.contains(&format!("/assets/{id}/HLS/{id}.m3u8?Policy=")), "{url}");
@@ -115,18 +117,27 @@ async fn a_file_becomes_an_asset_that_can_be_played(engine: Engine) {
 
     server.end(&job, "1", json!({"done": {"bytes": 9, "report": {"made": made(2)}}})).await;
     let shown = server.get(&path).await.body;
-    assert_eq!((&shown["state"], &shown["partial"], &shown["rungs"].as_array().unwrap().len()), (&json!("READY"), &json!(false), &2));
+    assert_eq!(
+        (&shown["state"], &shown["partial"], &shown["rungs"].as_array().unwrap().len()),
+        (&json!("READY"), &json!(false), &2)
+    );
     server.act(&format!("{path}/cancel")).await.problem(409, "retry it");
     server.post(&format!("{path}/retry"), json!({"preset": "none"})).await.problem(422, "standard, lms");
     let again = server.post(&format!("{path}/retry"), json!({"preset": "lms"})).await.body;
-    assert_eq!((&again["state"], &again["generation"], &again["playable"]), (&json!("QUEUED"), &json!(2), &json!(true)));
+    assert_eq!(
+        (&again["state"], &again["generation"], &again["playable"]),
+        (&json!("QUEUED"), &json!(2), &json!(true))
+    );
     assert_eq!(server.act(&format!("{path}/cancel")).await.body["state"], "CANCELLED");
 
     assert_eq!(server.delete(&path).await.status, StatusCode::NO_CONTENT);
     server.get(&path).await.problem(404, "asset");
     assert_eq!(server.claim("remove-asset", "1").await["work"], json!({"kind": "remove-asset", "asset": id}));
     // Its file stays, and is made again when that is asked for.
-    assert_eq!(server.post("/v1/assets", json!({"bucket": "uploads", "key": "copy.mp4"})).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        server.post("/v1/assets", json!({"bucket": "uploads", "key": "copy.mp4"})).await.status,
+        StatusCode::ACCEPTED
+    );
     server.claim("intake", "1").await;
     server.post("/v1/assets", json!({"bucket": "uploads", "key": "none"})).await.problem(404, "none");
     server.post("/v1/assets", json!({"bucket": "vod", "key": "none"})).await.problem(409, "preset");
@@ -222,5 +233,8 @@ async fn buckets_are_made_listed_and_emptied(engine: Engine) {
     let listed = server.get("/v1/access-keys").await.body;
     assert_eq!(listed["items"][0]["secret"], Value::Null);
     server.post("/v1/access-keys", json!({"name": "x", "buckets": ["none"]})).await.problem(404, "none");
-    assert_eq!(server.delete(&format!("/v1/access-keys/{}", text(&key.body["id"]))).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        server.delete(&format!("/v1/access-keys/{}", text(&key.body["id"]))).await.status,
+        StatusCode::NO_CONTENT
+    );
 }

@@ -227,7 +227,7 @@ async fn a_stream_tells_what_happens_and_resumes(engine: Engine) {
 
 #[tokio::test]
 async fn what_an_ingest_has_said_ends_with_it() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let body = json!({"name": "c", "inputs": 2});
     let channel = server.post("/v1/channels", body).await.body;
     let input = |at: usize| -> InputId { text(&channel["inputs"][at]["id"]).parse().unwrap() };

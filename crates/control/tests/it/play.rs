@@ -71,7 +71,7 @@ async fn play_urls_for_one_network_and_time() {
 
 #[tokio::test]
 async fn no_cache_keeps_what_holds_a_link() {
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     server.channel("c").await;
     server.breakout("b", "c").await;
     let play = server.act("/v1/breakouts/b/play-url").await.body;

@@ -1,5 +1,6 @@
 //! What many settled rows cost, counted in statements and rows rather than in time.
 
+use anabranch_testkit::Engine;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ async fn settled_rows_cost_little() {
     let handle = recorder.handle();
     // Of this thread, on which everything of this test runs.
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let server = Server::start().await;
+    let server = Server::start_on(Engine::Sqlite).await;
     let applying = tokio::spawn(apply(server.snapshots.clone(), server.reports.clone()));
     fill(&server).await;
     // At rest each look asks what finds next to nothing, whatever there is.

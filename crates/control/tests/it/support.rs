@@ -105,7 +105,8 @@ impl Server {
         let buckets = Buckets::new(store, Some(Arc::new(told)));
         let media = MediaConfig { buckets: buckets.clone(), presets: vec!["standard".into(), "lms".into()] };
         let (reports, received) = mpsc::channel(64);
-        let (control, mut snapshots) = Control::build(config, media, db.clone(), clock.clone(), received, arrivals).await.unwrap();
+        let (control, mut snapshots) =
+            Control::build(config, media, db.clone(), clock.clone(), received, arrivals).await.unwrap();
         control.origin_room_at(ORIGIN.into());
         let first_token = control.first_token();
         let shutdown = Shutdown::new();
@@ -117,7 +118,21 @@ impl Server {
         tokio::time::timeout(PATIENCE, library).await.expect("the first distribution comes").unwrap();
         let client = reqwest::Client::new();
         let base = format!("http://{address}");
-        Self { base, client, clock, reports, snapshots, first_token, scratch, buckets, db, _files: files, shutdown, task, lead }
+        Self {
+            base,
+            client,
+            clock,
+            reports,
+            snapshots,
+            first_token,
+            scratch,
+            buckets,
+            db,
+            _files: files,
+            shutdown,
+            task,
+            lead,
+        }
     }
 
     /// The database under the server, for what somebody else would do to it.

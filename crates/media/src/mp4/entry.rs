@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::boxes::{Boxes, Fields, find};
 use super::{Content, FourCc, Mp4Error};
-use crate::codec::{Audio, ConfigError, ac3, aac, av1, avc, hevc, opus};
+use crate::codec::{Audio, ConfigError, aac, ac3, av1, avc, hevc, opus};
 use crate::{Codec, Track, TrackKind};
 
 const STSD: FourCc = FourCc(*b"stsd");
@@ -152,7 +152,9 @@ fn audio(format: FourCc, body: &[u8], table_version: u8, timescale: u32) -> Resu
                 let audio = aac::parse(specific)?;
                 (Codec::Aac(Bytes::copy_from_slice(specific)), audio)
             }
-            Some((kind, _)) => return Ok(Described::other(format, format!("object type is not supported: {kind:#04x}"))),
+            Some((kind, _)) => {
+                return Ok(Described::other(format, format!("object type is not supported: {kind:#04x}")));
+            }
             None => return Ok(Described::other(format, "its descriptor cannot be read")),
         },
         b"Opus" => coded(config(b"dOps")?, Codec::Opus, opus::parse)?,
@@ -218,8 +220,11 @@ fn elementary_stream(mut fields: Fields<'_>) -> Option<(u8, &[u8])> {
     }
 }
 
-/// A descriptor (ISO/IEC 14496-1 §8.3.3): its tag and body, and what comes after it.
-fn descriptor(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+/// Tag and body of a descriptor.
+type Descriptor<'a> = (u8, &'a [u8]);
+
+/// The first descriptor (ISO/IEC 14496-1 §8.3.3), and what comes after it.
+fn descriptor(bytes: &[u8]) -> Option<(Descriptor<'_>, &[u8])> {
     let (&tag, mut rest) = bytes.split_first()?;
     let mut length = 0_usize;
     for _ in 0..4 {

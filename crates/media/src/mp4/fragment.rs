@@ -52,6 +52,13 @@ pub struct FragmentTime {
     pub(super) next: i64,
 }
 
+impl FragmentTime {
+    /// After a sample of the tables of a file that has both, or of an earlier fragment: `shift` is that of the track's edit.
+    pub fn after(sample: &SampleRef, shift: i64) -> Self {
+        Self { next: sample.dts.saturating_sub(shift).saturating_add(sample.duration.into()) }
+    }
+}
+
 /// A track fragment that is being read.
 struct Traf {
     wanted: bool,
@@ -116,9 +123,11 @@ impl Movie {
         if flags & TFHD_DESCRIPTION != 0 {
             fields.u32()?;
         }
-        for (flag, field) in
-            [(TFHD_DURATION, &mut defaults.duration), (TFHD_SIZE, &mut defaults.size), (TFHD_FLAGS, &mut defaults.flags)]
-        {
+        for (flag, field) in [
+            (TFHD_DURATION, &mut defaults.duration),
+            (TFHD_SIZE, &mut defaults.size),
+            (TFHD_FLAGS, &mut defaults.flags),
+        ] {
             if flags & flag != 0 {
                 *field = fields.u32()?;
             }

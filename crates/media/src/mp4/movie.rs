@@ -252,7 +252,8 @@ fn media_header(mut fields: Fields<'_>) -> Result<(u32, u64, String), Mp4Error> 
     // Three letters of five bits; what QuickTime puts here instead is below 0x400.
     let letters = [packed >> 10 & 31, packed >> 5 & 31, packed & 31].map(|letter| letter as u8 + 0x60);
     let is_language = packed >= 0x400 && letters.iter().all(u8::is_ascii_lowercase);
-    let language = if is_language { letters.iter().map(|&letter| char::from(letter)).collect() } else { "und".to_owned() };
+    let language =
+        if is_language { letters.iter().map(|&letter| char::from(letter)).collect() } else { "und".to_owned() };
     Ok((timescale, duration, language))
 }
 

@@ -104,7 +104,9 @@ impl Tables {
         };
         let at = index as usize;
         match bits {
-            4 => table.get(at / 2).map_or(0, |byte| u32::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })),
+            4 => {
+                table.get(at / 2).map_or(0, |byte| u32::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 }))
+            }
             8 => table.get(at).map_or(0, |byte| u32::from(*byte)),
             16 => table.get(at * 2..at * 2 + 2).map_or(0, |pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))),
             _ => u32_at(table, at).unwrap_or(0),

@@ -91,7 +91,8 @@ fn tables_become_samples() {
     let places: Vec<_> = samples.iter().map(|sample| (sample.offset, sample.size)).collect();
     assert_eq!(places, [(1000, 10), (1010, 20), (5000, 30), (5030, 40), (5070, 50)]);
     let times: Vec<_> = samples.iter().map(|sample| (sample.dts, sample.pts, sample.keyframe)).collect();
-    let expected = [(0, 6000, true), (3000, 0, false), (6000, 3000, false), (9000, 6000, true), (12_000, 12_000, false)];
+    let expected =
+        [(0, 6000, true), (3000, 0, false), (6000, 3000, false), (9000, 6000, true), (12_000, 12_000, false)];
     assert_eq!(times, expected);
     assert_eq!((track.sample_count(), track.timescale, track.language.as_str()), (5, 90_000, "und"));
 }
@@ -102,7 +103,8 @@ fn large_offsets_and_compact_sizes() {
     let compact = full(b"stz2", 0, &[4, 3, 0x1234_0000]);
     let tables = [full(b"stts", 0, &[1, 1, 10]), compact, full(b"stsc", 0, &[1, 1, 3, 1]), far];
     let track = Movie::parse(&moov_with(&tables, None)).unwrap().tracks.remove(0);
-    let samples: Vec<_> = track.samples().map(|sample| (sample.offset, sample.size, sample.dts, sample.keyframe)).collect();
+    let samples: Vec<_> =
+        track.samples().map(|sample| (sample.offset, sample.size, sample.dts, sample.keyframe)).collect();
     let base = 1 << 32;
     // The time of the samples that are not told goes on as before.
     assert_eq!(samples, [(base, 1, 0, true), (base + 1, 2, 10, true), (base + 3, 3, 20, true)]);

@@ -131,7 +131,10 @@ fn sound_frames_have_heads() {
     writer.audio(1 << 33, [&[1, 2, 3][..], &[4]], &mut out).unwrap();
     let unit = pes(&read(&out, AUDIO_PID, &mut None)[0]);
     assert_eq!((unit.pts, unit.dts), (0, 0), "times are of 33 bits");
-    assert_eq!(unit.payload, [0xff, 0xf1, 0x4c, 0x80, 1, 0x5f, 0xfc, 1, 2, 3, 0xff, 0xf1, 0x4c, 0x80, 1, 0x1f, 0xfc, 4]);
+    assert_eq!(
+        unit.payload,
+        [0xff, 0xf1, 0x4c, 0x80, 1, 0x5f, 0xfc, 1, 2, 3, 0xff, 0xf1, 0x4c, 0x80, 1, 0x1f, 0xfc, 4]
+    );
 }
 
 proptest! {

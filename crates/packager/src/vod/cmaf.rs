@@ -9,9 +9,9 @@ use anabranch_media::fmp4::{FragmentSample, SEGMENT_TYPE_BYTES, fragment_head, s
 use anabranch_media::{Track, TrackKind};
 use bytes::Bytes;
 
-use super::VodError;
 use super::input::{Placed, read};
 use super::produce::{Body, Keyframe};
+use super::{START_SECONDS, VodError};
 
 /// Keyframes that follow another by less than this are not in I-frame playlists, in milliseconds.
 pub(super) const KEYFRAME_DISTANCE_MS: i64 = 900;
@@ -19,12 +19,14 @@ pub(super) const KEYFRAME_DISTANCE_MS: i64 = 900;
 /// Writes segments.
 pub(super) struct Cmaf {
     track: Arc<Track>,
+    /// By how much pictures are decoded ahead, in units of the track's timescale.
+    delay: i64,
     sequence: u32,
 }
 
 impl Cmaf {
-    pub(super) fn new(track: Arc<Track>) -> Self {
-        Self { track, sequence: 0 }
+    pub(super) fn new(track: Arc<Track>, delay: i64) -> Self {
+        Self { track, delay, sequence: 0 }
     }
 
     /// A segment of samples, of which there is at least one.
@@ -54,22 +56,24 @@ impl Cmaf {
 
     fn fragment(&mut self, samples: &[Placed], body: &mut Body) -> Result<(), VodError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let listed: Vec<FragmentSample> = samples.iter().map(listed).collect();
+        let listed: Vec<FragmentSample> = samples.iter().map(|sample| self.listed(sample)).collect();
         let write = if body.bytes == 0 { segment_head } else { fragment_head };
-        let base = u64::try_from(samples[0].dts).unwrap_or(0);
+        let start = START_SECONDS * i64::from(self.track.timescale) - self.delay;
+        let base = u64::try_from(samples[0].dts.saturating_add(start)).unwrap_or(0);
         body.push(Bytes::from(write(self.sequence, base, &listed, &self.track)?));
         for piece in read(samples)? {
             body.push(piece);
         }
         Ok(())
     }
-}
 
-fn listed(sample: &Placed) -> FragmentSample {
-    FragmentSample {
-        size: sample.size,
-        duration: u32::try_from(sample.duration).unwrap_or(0),
-        composition_offset: i32::try_from(sample.pts.saturating_sub(sample.dts)).unwrap_or(0),
-        keyframe: sample.keyframe,
+    fn listed(&self, sample: &Placed) -> FragmentSample {
+        let offset = sample.pts.saturating_sub(sample.dts).saturating_add(self.delay);
+        FragmentSample {
+            size: sample.size,
+            duration: u32::try_from(sample.duration).unwrap_or(0),
+            composition_offset: i32::try_from(offset).unwrap_or(0),
+            keyframe: sample.keyframe,
+        }
     }
 }

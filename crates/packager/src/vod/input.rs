@@ -163,6 +163,7 @@ impl Opened {
 
     fn read_next(&mut self) -> Result<Option<SampleRef>, VodError> {
         if let Some(sample) = self.table.next() {
+            self.time = FragmentTime::after(&sample, self.track().edit.shift);
             return Ok(Some(sample));
         }
         loop {
@@ -258,7 +259,7 @@ impl Joined {
     /// Width and height as shown.
     pub(super) fn shown_size(&self) -> (u32, u32) {
         let (width, height) = (self.track.width, self.track.height);
-        if self.rotation % 180 == 0 { (width, height) } else { (height, width) }
+        if self.rotation.is_multiple_of(180) { (width, height) } else { (height, width) }
     }
 
     pub(super) fn range(&self) -> &'static str {

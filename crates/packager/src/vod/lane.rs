@@ -42,8 +42,7 @@ impl Lane {
         let (is_picture, timescale) = (self.track.kind() == TrackKind::Video, self.track.timescale());
         let mut samples = Vec::new();
         let mut bytes = 0;
-        loop {
-            let Some(next) = self.track.peek()? else { break };
+        while let Some(next) = self.track.peek()? {
             if !is_picture || next.keyframe {
                 let passed = self.cuts.before(next.pts, timescale, is_picture);
                 let is_start = passed > self.passed;
@@ -90,4 +89,14 @@ impl Lane {
 /// Where the last of some samples ends to be shown.
 pub(super) fn end(samples: &[Placed]) -> i64 {
     samples.iter().map(|sample| sample.pts.saturating_add(sample.duration)).max().unwrap_or(0)
+}
+
+/// By how much the pictures of an input are decoded ahead of being shown, in units of their timescale. Reads indexes only.
+pub(super) fn delay(input: &Input, cuts: &Cuts) -> Result<i64, VodError> {
+    let mut track = Joined::open(input, Kind::Video, Some(cuts))?;
+    let mut delay = 0;
+    while let Some(sample) = track.next()? {
+        delay = delay.max(sample.dts.saturating_sub(sample.pts));
+    }
+    Ok(delay)
 }

@@ -38,6 +38,10 @@ pub const LARGEST_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest file of subtitles, in bytes.
 pub const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Time of the media at which an asset begins, in seconds. Not zero, because pictures are decoded before they are shown; the same for all
+/// renditions, so that they agree without edit lists, and told to subtitles.
+pub const START_SECONDS: i64 = 10;
+
 /// What segments are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

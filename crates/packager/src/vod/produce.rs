@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::cmaf::Cmaf;
 use super::input::Placed;
 use super::lane::{self, Lane};
-use super::transport::{self, Share, Transport};
+use super::transport::{Share, Transport};
 use super::{Container, Cuts, Kind, Plan, VodError};
 
 /// What a permit of the budget stands for, in bytes.
@@ -49,6 +49,8 @@ pub(super) struct Produced {
     /// When it is shown, in units of the lead track's timescale.
     pub(super) start: i64,
     pub(super) end: i64,
+    /// When the last sample of the lead track has been shown, if there is one.
+    pub(super) lead_end: Option<i64>,
     /// Access units of the lead track.
     pub(super) samples: u64,
     /// Memory that is given back when the segment has been stored.
@@ -109,10 +111,10 @@ impl Producer {
             Some((input, _)) => Some(Lane::open(&plan.name, input, Kind::Audio, cuts)?),
             None => None,
         };
+        let delay = if is_video { lane::delay(&plan.input, cuts)? } else { 0 };
         let form = match container {
-            Container::Cmaf => Form::Cmaf(Cmaf::new(lead.track().track().clone())),
+            Container::Cmaf => Form::Cmaf(Cmaf::new(lead.track().track().clone(), delay)),
             Container::Ts if is_video => {
-                let delay = transport::delay(&plan.input, cuts)?;
                 Form::Ts(Transport::new(Some(lead.track()), sound.as_ref().map(Lane::track), delay)?)
             }
             Container::Ts => Form::Ts(Transport::new(None, Some(lead.track()), 0)?),
@@ -190,7 +192,8 @@ impl Producer {
                 }
             }
         };
-        Ok(Some(Produced { body, start, end, samples: samples.len() as u64, memory }))
+        let lead_end = (!samples.is_empty()).then(|| lane::end(&samples));
+        Ok(Some(Produced { body, start, end, lead_end, samples: samples.len() as u64, memory }))
     }
 
     /// Waits until there is room for a segment of these samples.

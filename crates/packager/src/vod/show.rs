@@ -35,7 +35,11 @@ pub fn multivariant(summaries: &[Summary], partial: Option<(u32, u32)>) -> Strin
 fn video(rung: &Summary) -> VideoEntry {
     VideoEntry {
         uri: rung.playlist.clone(),
-        codecs: [Some(&rung.codecs), rung.sound.as_ref().map(|sound| &sound.codecs)].into_iter().flatten().cloned().collect(),
+        codecs: [Some(&rung.codecs), rung.sound.as_ref().map(|sound| &sound.codecs)]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
         peak_bandwidth: rung.peak_bandwidth,
         average_bandwidth: rung.average_bandwidth,
         resolution: (rung.width, rung.height),

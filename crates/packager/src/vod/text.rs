@@ -1,24 +1,26 @@
 //! Subtitles: one WebVTT file, and a playlist of it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anabranch_hls::vod::{ListedSegment, MediaList};
 use bytes::Bytes;
 
-use super::transport::START;
 use super::write::playlist_name;
-use super::{Container, Cuts, Kind, MAX_TEXT_BYTES, Output, Summary, TextPlan, VodError, blocking};
+use super::{Cuts, Kind, MAX_TEXT_BYTES, Output, START_SECONDS, Summary, TextPlan, VodError, blocking};
 
-/// Makes a rendition of subtitles: the file, then its media playlist. Their time is put right where the asset does not begin at zero
-/// (`X-TIMESTAMP-MAP`, rfc8216bis §3.1.4).
+/// Where an asset begins, in 1/90000 s.
+const START: i64 = START_SECONDS * 90_000;
+
+/// Makes a rendition of subtitles: the file, then its media playlist. They are told at which time of the media
+/// their own begins (`X-TIMESTAMP-MAP`, rfc8216bis §3.1.4).
 ///
 /// # Errors
 /// The file is not WebVTT or larger than [`MAX_TEXT_BYTES`], or the store refused.
 pub async fn package_text(output: &Output, plan: &TextPlan, cuts: &Cuts) -> Result<Summary, VodError> {
     let path = plan.file.clone();
     let text = blocking(move || read(&path)).await?;
-    let start = if output.container == Container::Ts { START } else { 0 };
-    let text = with_map(&text, start, cuts.origin(90_000));
+    let text = with_map(&text, START, cuts.origin(90_000));
     let bytes = text.len() as u64;
     let file = format!("{}_{}.vtt", output.stem, plan.name);
     output.store.put(&output.key(&file), vec![Bytes::from(text)]).await?;
@@ -76,13 +78,24 @@ fn read(path: &Path) -> Result<String, VodError> {
 fn with_map(text: &str, start: i64, origin: i64) -> String {
     let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
     let mut out = format!("{}\n", head.trim_end());
+<<<<<<< HEAD
     if start != 0 || origin != 0 {
         // Neither side of the map can be below zero.
         let (media, local) = (start.saturating_add((-origin).max(0)), origin.max(0));
         let ms = local / 90;
         let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        out.push_str(&format!("X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}\n", ms % 1000));
+        out.push_str(&format!(
+            "X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}\n",
+            ms % 1000
+        ));
     }
+=======
+    // Neither side of the map can be below zero.
+    let (media, local) = (start.saturating_add((-origin).max(0)), origin.max(0));
+    let ms = local / 90;
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    let _ = writeln!(out, "X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1000);
+>>>>>>> vodpack
     let mut in_head = true;
     for line in rest.lines() {
         in_head &= !line.is_empty();
@@ -101,8 +114,14 @@ mod tests {
 
     #[test]
     fn maps_of_time() {
-        let text = "WEBVTT - words\r\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\r\n\r\n00:01.000 --> 00:02.000\r\nHello\r\n";
+        let text =
+            "WEBVTT - words\r\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\r\n\r\n00:01.000 --> 00:02.000\r\nHello\r\n";
+<<<<<<< HEAD
         assert_eq!(with_map(text, 0, 0), "WEBVTT - words\n\n00:01.000 --> 00:02.000\nHello\n");
+=======
+        let map = "X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000";
+        assert_eq!(with_map(text, START, 0), format!("WEBVTT - words\n{map}\n\n00:01.000 --> 00:02.000\nHello\n"));
+>>>>>>> vodpack
         let map = |start, origin| with_map("WEBVTT\n", start, origin);
         assert_eq!(map(START, 0), "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n");
         assert_eq!(map(0, 90_000 * 3661 + 45_000), "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:01:01:01.500\n");

@@ -1,17 +1,13 @@
 //! MPEG-TS segments: a picture with a sound, or a sound.
 
+use anabranch_media::fmp4::rescale;
 use anabranch_media::ts::{TIMESCALE, Writer};
-use anabranch_media::{TrackKind, fmp4::rescale};
 use bytes::Bytes;
 
 use super::cmaf::KEYFRAME_DISTANCE_MS;
 use super::input::{Joined, Placed, read_each};
 use super::produce::{Body, Keyframe};
-use super::{Cuts, Input, Kind, VodError};
-
-/// Time of the stream at which an asset begins, in 1/90000 s: what is decoded before the first picture is shown, and the clock, which is
-/// behind, stay above zero.
-pub(super) const START: i64 = 900_000;
+use super::{START_SECONDS, VodError};
 
 /// Frames of sound in one PES packet at the most, and their bytes: less head for the same sound, and no more than 0.2 s of it at once.
 const FRAMES: usize = 8;
@@ -32,7 +28,7 @@ pub(super) struct Share<'a> {
 
 impl Share<'_> {
     fn time(&self, time: i64) -> i64 {
-        rescale(time, self.timescale, TIMESCALE).saturating_add(START)
+        rescale(time, self.timescale, TIMESCALE).saturating_add(START_SECONDS * i64::from(TIMESCALE))
     }
 }
 
@@ -111,15 +107,4 @@ impl SoundQueue<'_> {
             self.next += count;
         }
     }
-}
-
-/// By how much the pictures of an input are decoded ahead of being shown, in units of their timescale. Reads indexes only.
-pub(super) fn delay(input: &Input, cuts: &Cuts) -> Result<i64, VodError> {
-    let mut track = Joined::open(input, Kind::Video, Some(cuts))?;
-    debug_assert_eq!(track.kind(), TrackKind::Video);
-    let mut delay = 0;
-    while let Some(sample) = track.next()? {
-        delay = delay.max(sample.dts.saturating_sub(sample.pts));
-    }
-    Ok(delay)
 }

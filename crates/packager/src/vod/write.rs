@@ -101,15 +101,13 @@ impl<'a> Rendition<'a> {
 
     async fn store(&mut self, produced: Produced) -> Result<(), VodError> {
         let number = self.segments.len();
-        let Produced { body, start, end, samples, memory } = produced;
+        let Produced { body, start, end, lead_end, samples, memory } = produced;
         self.first.get_or_insert(start);
         self.segments.push((body.bytes, end));
         self.keyframes.extend(body.keyframes.into_iter().map(|keyframe| (number, keyframe)));
         self.samples += samples;
         self.bytes += body.bytes;
-        if samples > 0 {
-            self.shown = end;
-        }
+        self.shown = lead_end.unwrap_or(self.shown);
         while self.puts.len() >= PUTS {
             self.join().await?;
         }

@@ -111,7 +111,8 @@ async fn starting_point(path: &std::path::Path, uplink: &Uplink, shutdown: &Shut
 }
 
 fn uplink(config: &Config, name: NodeName) -> Result<Uplink> {
-    let control = config.control.url.as_deref().context("a node of its own needs --control URL or the key control.url")?;
+    let control =
+        config.control.url.as_deref().context("a node of its own needs --control URL or the key control.url")?;
     let token = config.node.token.as_ref().context(
         "a node of its own needs the key node.token or ANABRANCH_NODE_TOKEN: `anabranch node token` shows it on the control plane's machine",
     )?;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_control::{Desk, DeskError, JOB_LEASE, Jobs, Task};
-use anabranch_model::{
-    Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, SpoolId,
-};
+use anabranch_model::{Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, SpoolId};
 use anabranch_net::Shutdown;
 use anabranch_store::{Buckets, LocalStore};
 use anyhow::{Context, Result};

@@ -86,9 +86,10 @@ impl AssetRun<'_> {
             return Ok(plan);
         }
         let source = self.source().await?;
+        let limits = ProbeLimits::default();
         let probed = tokio::select! {
             () = self.cancel.cancelled() => return Err(given_up("cancelled")),
-            probed = self.transcode.probe(&source, &ProbeLimits::default()) => probed,
+            probed = self.transcode.probe(&source, &limits) => probed,
         };
         let probed = probed.map_err(|error| match &error {
             ProbeError::Rejected(rejected) => given_up(rejected.text.clone()),
@@ -106,9 +107,8 @@ impl AssetRun<'_> {
         let source = self.folder.join(SOURCE);
         remove_if_there(&source).map_err(|error| lost(&error))?;
         let (from, to) = (found.path, source.clone());
-        let linked = tokio::task::spawn_blocking(move || {
-            fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop))
-        });
+        let linked =
+            tokio::task::spawn_blocking(move || fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)));
         linked.await.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
         let sha256 = intake::digest(&source, found.info.size, self.cancel.clone(), |_| {}).await?;
         if AssetId::of(&sha256) != self.work.asset {

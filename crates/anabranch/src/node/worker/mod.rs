@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anabranch_control::{AtOnce, Executor, Progress, Task};
 use anabranch_model::{AssetId, AssetWork, Done, Failure, Work};
 use anabranch_store::buckets::{BucketError, Condition, ListQuery, MAX_PAGE};
-use anabranch_store::{Buckets, LocalStore, StoreError, key};
+use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::vod::Preset;
 use anabranch_transcode::{CancellationToken, Config, Limits, Mp4Job, TranscodeError, Worker as Transcode};
 
@@ -167,10 +167,6 @@ fn lost(error: &(dyn std::error::Error + 'static)) -> Failure {
 fn of_bucket(error: &BucketError) -> Failure {
     let gone = matches!(error, BucketError::NoSuchKey { .. } | BucketError::NoSuchBucket { .. });
     Failure { reason: chain(error), again: !gone }
-}
-
-fn of_store(error: &StoreError) -> Failure {
-    lost(error)
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -55,14 +55,11 @@ impl AssetRun<'_> {
     }
 
     /// All is there: what was shown for the time being goes, and what an earlier making has left.
-    pub(super) async fn finish(
-        &self,
-        plan: &Plan,
-        made: &BTreeMap<String, Summary>,
-    ) -> Result<AssetReport, Failure> {
+    pub(super) async fn finish(&self, plan: &Plan, made: &BTreeMap<String, Summary>) -> Result<AssetReport, Failure> {
         let mut report = AssetReport { source: Some(source(plan)), made: report(plan, made) };
         report.made.partial = false;
-        let mut bytes: u64 = made.iter().filter(|(name, _)| !EARLY.contains(&name.as_str())).map(|(_, s)| s.bytes).sum();
+        let mut bytes: u64 =
+            made.iter().filter(|(name, _)| !EARLY.contains(&name.as_str())).map(|(_, s)| s.bytes).sum();
         let mut kept: Vec<String> = Vec::new();
         let prefix = key::asset_prefix(self.work.asset.as_str());
         for unit in &plan.units {

@@ -23,7 +23,7 @@ const BUCKETS_MAX: usize = 100;
 pub(crate) struct AccessKeyCreate {
     /// Name for people.
     name: String,
-    /// Buckets that it opens; every one that is not the system's if none is named.
+    /// Buckets that it opens; every one if none is named. The system's own can only be read.
     #[serde(default)]
     buckets: Vec<String>,
     /// Whether it may only read.

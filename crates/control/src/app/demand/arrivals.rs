@@ -47,6 +47,9 @@ pub(crate) async fn watch_arrivals(app: Arc<App>, mut events: mpsc::Receiver<Eve
 impl App {
     async fn noticed(&self, event: &Event) -> Result<(), Error> {
         match event {
+            Event::ObjectCreated { bucket, .. } if !self.db.bucket_names().await?.contains(bucket) => {
+                self.buckets_agree().await?;
+            }
             // What the system writes itself is no news.
             Event::ObjectCreated { bucket, .. } | Event::ObjectRemoved { bucket, .. }
                 if [key::VOD, key::RECORDINGS].contains(&bucket.as_str()) => {}
@@ -61,6 +64,21 @@ impl App {
         Ok(())
     }
 
+    /// Buckets may be made and removed by the S3-compatible endpoint, which knows no rows.
+    pub(super) async fn buckets_agree(&self) -> Result<(), Error> {
+        let there: Vec<String> = self.media.buckets.bucket_list().await?.into_iter().map(|info| info.name).collect();
+        let known = self.db.bucket_names().await?;
+        let now = self.clock.now_ms();
+        for name in there.iter().filter(|name| !known.contains(*name)) {
+            self.db.bucket_ensure(name, None, false, now).await?;
+        }
+        for name in known.iter().filter(|name| !there.contains(*name)) {
+            // One of which assets were made stays: they say where they came from.
+            let _ = self.db.bucket_delete(name, now).await;
+        }
+        Ok(())
+    }
+
     async fn arrived(&self, bucket: &str, key: &str, version: &str, size: u64) -> Result<(), Error> {
         if self.db.arrival_note(bucket, key, version, size, self.clock.now_ms()).await? {
             tracing::info!(bucket, key, size, "file arrived");
@@ -71,6 +89,7 @@ impl App {
 
     /// Compares what is in the buckets with what was noted of them.
     async fn look_for_arrivals(self: &Arc<Self>) -> Result<(), Error> {
+        self.buckets_agree().await?;
         for bucket in self.db.buckets_watched().await? {
             let mut after = None;
             loop {
@@ -79,7 +98,8 @@ impl App {
                 if let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) {
                     let known = self.db.arrivals_between(&bucket.name, &first.key, &last.key).await?;
                     for info in &page.objects {
-                        let row = known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
+                        let row =
+                            known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
                         if row.is_none_or(|row| row.version != info.etag) {
                             self.arrived(&bucket.name, &info.key, &info.etag, info.size).await?;
                         }

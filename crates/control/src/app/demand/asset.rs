@@ -62,7 +62,10 @@ impl App {
     pub(crate) async fn asset_create(&self, request: &AssetCreate) -> Result<Option<Asset>, Error> {
         let bucket = self.db.bucket_find(&request.bucket).await?;
         if bucket.preset.is_none() {
-            return Err(Error::Conflict(format!("no assets are made of files of bucket {0}: give it a preset", bucket.name)));
+            return Err(Error::Conflict(format!(
+                "no assets are made of files of bucket {0}: give it a preset",
+                bucket.name
+            )));
         }
         let info = match self.media.buckets.head(&request.bucket, &request.key).await {
             Err(BucketError::NoSuchKey { .. }) => {
@@ -89,8 +92,7 @@ impl App {
                 Error::invalid("state", format!("no such state: {word:?}; there are {}", known.join(", ")))
             })
         });
-        let filter =
-            AssetFilter { state: state.transpose()?, bucket: query.bucket.clone(), name: query.name.clone() };
+        let filter = AssetFilter { state: state.transpose()?, bucket: query.bucket.clone(), name: query.name.clone() };
         let page = PageQuery { limit: query.limit, after: query.after.clone() }.request()?;
         let page = list(self.db.asset_page(&filter, &page).await?, |row| row);
         let subjects: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();

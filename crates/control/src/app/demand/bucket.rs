@@ -131,7 +131,8 @@ impl App {
     ) -> Result<Bucket, Error> {
         self.check_preset(request.preset.as_deref())?;
         if !is_bucket_name(&request.name) {
-            let detail = format!("a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots: {:?}", request.name);
+            let detail =
+                format!("a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots: {:?}", request.name);
             return Err(Error::invalid("name", detail));
         }
         let new = NewBucket {
@@ -149,6 +150,7 @@ impl App {
     }
 
     pub(crate) async fn bucket_list(&self, query: &PageQuery) -> Result<List<Bucket>, Error> {
+        self.buckets_agree().await?;
         let page = list(self.db.bucket_page(&query.request()?).await?, |row| row);
         let mut items = Vec::with_capacity(page.items.len());
         for row in page.items {
@@ -166,7 +168,9 @@ impl App {
         let preset = patch.preset.clone().unwrap_or(row.preset);
         self.check_preset(preset.as_deref())?;
         if row.house && preset.is_some() {
-            return Err(Error::Conflict(format!("bucket {wanted} is the system's own: no assets are made of its files")));
+            return Err(Error::Conflict(format!(
+                "bucket {wanted} is the system's own: no assets are made of its files"
+            )));
         }
         let mirror = patch.mirror.unwrap_or(row.mirror);
         let row = self.db.bucket_update(wanted, preset.as_deref(), mirror, self.clock.now_ms()).await?;
@@ -195,7 +199,9 @@ impl App {
     pub(crate) async fn bucket_publish(&self, wanted: &str) -> Result<DistributionWhole, Error> {
         let row = self.db.bucket_find(wanted).await?;
         if row.house {
-            return Err(Error::Conflict(format!("bucket {wanted} is the system's own; its files are served elsewhere")));
+            return Err(Error::Conflict(format!(
+                "bucket {wanted} is the system's own; its files are served elsewhere"
+            )));
         }
         let reference = reference(&row.name);
         if let Some(row) = self.db.distribution_by_reference(&reference).await? {
@@ -233,7 +239,9 @@ impl App {
     /// Removes a file; what was made of it stays, unless the bucket is a mirror.
     pub(crate) async fn object_delete(&self, wanted: &str, removal: &Removal) -> Result<(), Error> {
         if self.db.bucket_find(wanted).await?.house {
-            return Err(Error::Conflict(format!("bucket {wanted} is the system's own: delete the asset or the recording")));
+            return Err(Error::Conflict(format!(
+                "bucket {wanted} is the system's own: delete the asset or the recording"
+            )));
         }
         if !self.media.buckets.delete(wanted, &removal.key, Condition::None).await? {
             return Err(Error::Db(anabranch_db::Error::NotFound { subject: "file", wanted: removal.key.clone() }));

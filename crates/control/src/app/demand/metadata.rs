@@ -96,7 +96,8 @@ mod tests {
         #[test]
         fn any_name_comes_back(name in "\\PC{1,80}") {
             let sent = format!("filename {},x", STANDARD.encode(&name));
-            prop_assert_eq!(Metadata::parse(&sent).unwrap().key(), Some(name.as_str()));
+            let metadata = Metadata::parse(&sent).unwrap();
+            prop_assert_eq!(metadata.key(), Some(name.as_str()));
         }
     }
 }

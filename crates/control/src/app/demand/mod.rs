@@ -19,6 +19,4 @@ pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Remo
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
 pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
-pub(crate) use view::{
-    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList,
-};
+pub(crate) use view::{AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList};

@@ -268,7 +268,7 @@ pub(crate) struct AccessKey {
     pub(crate) id: String,
     /// Name for people.
     pub(crate) name: String,
-    /// Buckets that it opens; none stands for every bucket that is not the system's.
+    /// Buckets that it opens; none stands for every one, where the system's own can only be read.
     pub(crate) buckets: Vec<String>,
     /// Whether it may store and remove.
     pub(crate) may_write: bool,

@@ -26,10 +26,10 @@ async fn every_picture_and_sound_comes_through() {
 
     let (ours, theirs) = (packets(&bench.out("m1_source.m3u8"), "v"), packets(&source, "v"));
     for (ours, theirs) in ours.iter().zip(&theirs) {
-        assert!((ours.pts - theirs.pts).abs() < 1e-4 && ours.keyframe == theirs.keyframe, "{ours:?} {theirs:?}");
+        assert!((ours.pts - 10.0 - theirs.pts).abs() < 1e-4 && ours.keyframe == theirs.keyframe, "{ours:?} {theirs:?}");
     }
     let first = packets(&bench.out("m1_audio_1_en.m3u8"), "a")[0];
-    assert!(first.pts.abs() < 1e-6, "{first:?}");
+    assert!((first.pts - 10.0).abs() < 1e-6, "{first:?}");
 }
 
 #[tokio::test]
@@ -60,7 +60,10 @@ async fn playlists_and_boxes_satisfy_other_parsers() {
     assert!(variant.codecs.as_ref().unwrap().starts_with("avc1."), "{variant:?}");
     assert_eq!((variant.resolution, variant.frame_rate), (Some((320, 180)), Some(25.0)));
     let sound = &multivariant.media[0];
-    assert_eq!((sound.name.as_str(), sound.uri.as_deref(), sound.is_default), ("Sound", Some("m1_audio_1_en.m3u8"), true));
+    assert_eq!(
+        (sound.name.as_str(), sound.uri.as_deref(), sound.is_default),
+        ("Sound", Some("m1_audio_1_en.m3u8"), true)
+    );
     assert_eq!(sound.channels.as_deref(), Some("1"));
     assert!(multivariant.other.iter().any(|line| line.contains("m1_source_iframes.m3u8")), "{multivariant:?}");
 }
@@ -174,6 +177,6 @@ async fn several_sounds_and_subtitles() {
     assert!(bench.text("m1.m3u8").contains("DATA-ID=\"anabranch.partial\",VALUE=\"1/3\""));
     let subtitles = bench.media("m1_text_1_de.m3u8");
     assert_eq!((subtitles.segments[0].uri.as_str(), subtitles.segments[0].duration_seconds), ("m1_text_1_de.vtt", 5.0));
-    assert!(bench.text("m1_text_1_de.vtt").starts_with("WEBVTT\n\n"));
+    assert!(bench.text("m1_text_1_de.vtt").starts_with("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n"));
     assert_eq!(packets(&bench.out("m1_audio_2_en.m3u8"), "a").len() as u64, summaries[2].samples);
 }

@@ -43,7 +43,6 @@ async fn forms_of_the_file() {
         ("plain.mp4", ""),
         ("fragmented.mp4", "-movflags +frag_keyframe+empty_moov"),
         ("delayed.mp4", "-movflags +frag_keyframe+delay_moov"),
-        ("tiny.mp4", "-movflags +frag_every_frame+empty_moov+default_base_moof"),
         ("hybrid.mp4", "-movflags +frag_keyframe"),
         ("negative.mp4", "-movflags +negative_cts_offsets"),
         ("late.mp4", "-output_ts_offset 5"),
@@ -52,13 +51,22 @@ async fn forms_of_the_file() {
     ] {
         check(name, &format!("{PICTURE} {SOUND} -t 4.2 {H264} -c:a aac {more}"), true, true).await;
     }
+    // A fragment for each picture.
+    let tiny = "-movflags +frag_every_frame+empty_moov+default_base_moof";
+    check("tiny.mp4", &format!("{PICTURE} -t 4.2 {H264} {tiny}"), true, false).await;
 }
 
 #[tokio::test]
 async fn codings() {
     for (name, coding) in [
-        ("hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25 -pix_fmt yuv420p -tag:v hvc1 -c:a aac"),
-        ("hev1.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25 -pix_fmt yuv420p -tag:v hev1 -c:a ac3"),
+        (
+            "hevc.mp4",
+            "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25 -pix_fmt yuv420p -tag:v hvc1 -c:a aac",
+        ),
+        (
+            "hev1.mp4",
+            "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25 -pix_fmt yuv420p -tag:v hev1 -c:a ac3",
+        ),
         ("opus.mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -c:a libopus"),
         ("eac3.mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -c:a eac3"),
         ("av1.mp4", "-c:v libaom-av1 -cpu-used 8 -usage realtime -pix_fmt yuv420p -g 25 -c:a aac -ac 6"),
@@ -71,10 +79,16 @@ async fn codings() {
 async fn pictures_at_no_constant_rate() {
     let uneven = "-vf select='not(eq(mod(n,7),3))+gt(n,60)' -fps_mode vfr";
     check("vfr.mp4", &format!("{PICTURE} {SOUND} -t 5 {uneven} {H264} -c:a aac"), true, true).await;
-    let bench = check("slow.mp4", "-f lavfi -i testsrc2=size=160x90:rate=1 -t 9 -c:v libx264 -g 3 -pix_fmt yuv420p", true, false);
+    let bench = check(
+        "slow.mp4",
+        "-f lavfi -i testsrc2=size=160x90:rate=1 -t 9 -c:v libx264 -g 3 -pix_fmt yuv420p",
+        true,
+        false,
+    );
     assert_eq!(bench.await.multivariant().variants[0].frame_rate, Some(1.0));
     check("fast.mp4", &format!("-f lavfi -i testsrc2=size=160x90:rate=240 -t 3 {H264}"), true, false).await;
-    check("intra.mp4", "-f lavfi -i testsrc2=size=64x64:rate=60 -t 3 -c:v libx264 -g 1 -pix_fmt yuv420p", true, false).await;
+    check("intra.mp4", "-f lavfi -i testsrc2=size=64x64:rate=60 -t 3 -c:v libx264 -g 1 -pix_fmt yuv420p", true, false)
+        .await;
 }
 
 #[tokio::test]
@@ -92,7 +106,9 @@ async fn one_kind_alone_and_unequal_ends() {
 
 #[tokio::test]
 async fn keyframes_that_are_far_apart_make_long_segments() {
-    let rare = format!("{PICTURE} {SOUND} -t 12 -c:v libx264 -preset ultrafast -g 125 -keyint_min 125 -pix_fmt yuv420p -c:a aac");
+    let rare = format!(
+        "{PICTURE} {SOUND} -t 12 -c:v libx264 -preset ultrafast -g 125 -keyint_min 125 -pix_fmt yuv420p -c:a aac"
+    );
     let bench = check("rare.mp4", &rare, true, true).await;
     let video = bench.media("m1_source.m3u8");
     let durations: Vec<_> = video.segments.iter().map(|segment| segment.duration_seconds).collect();
@@ -118,6 +134,10 @@ async fn a_bright_picture_is_told() {
         let bench = Bench::new(Container::Cmaf);
         let source = bench.make(&arguments, "bright.mp4");
         bench.direct(&source, true, false).await;
-        assert!(bench.text("m1.m3u8").contains(&format!("VIDEO-RANGE={range}")), "{transfer}: {}", bench.text("m1.m3u8"));
+        assert!(
+            bench.text("m1.m3u8").contains(&format!("VIDEO-RANGE={range}")),
+            "{transfer}: {}",
+            bench.text("m1.m3u8")
+        );
     }
 }

@@ -142,14 +142,15 @@ pub(crate) fn packets(path: &Path, stream: &str) -> Vec<Packet> {
     shown.map(|f| Packet { pts: number(f[0]), dts: number(f[1]), keyframe: f[2].starts_with('K') }).collect()
 }
 
-/// Hashes of all pictures in order, decoded. The list ends with how many there are.
+/// Hashes of all pictures in order, decoded without a warning.
 pub(crate) fn pictures(path: &Path) -> Vec<String> {
-    hashes(path, "0:v:0", &["-fps_mode", "passthrough"])
+    pictures_at("warning", path)
 }
 
-fn hashes(path: &Path, map: &str, more: &[&str]) -> Vec<String> {
+/// [`pictures`], where only words of this level are complaints.
+pub(crate) fn pictures_at(level: &str, path: &Path) -> Vec<String> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "warning", "-nostdin", "-i"]).arg(path).args(["-map", map]).args(more);
+    command.args(["-v", level, "-nostdin", "-i"]).arg(path).args(["-map", "0:v:0", "-fps_mode", "passthrough"]);
     let output = command.args(["-pix_fmt", "yuv420p", "-f", "framehash", "-hash", "crc32", "-"]).output().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{}: {complaints}", path.display());

@@ -2,7 +2,7 @@
 
 use anabranch_packager::vod::{Container, Cuts, Input, Kind, Plan, TextPlan, VodError, package, package_text, publish};
 
-use super::support::{Bench, TARGET, label, packets, pictures, plan, quietly, ranges, sound_seconds};
+use super::support::{Bench, TARGET, label, packets, pictures, pictures_at, plan, quietly, ranges, sound_seconds};
 
 const SOURCE: &str = "-f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=sample_rate=48000 -t 9.4 \
     -c:v libx264 -preset veryfast -bf 3 -g 25 -keyint_min 25 -sc_threshold 0 -pix_fmt yuv420p -c:a aac -b:a 64k";
@@ -51,7 +51,8 @@ async fn every_segment_and_keyframe_decodes_by_itself() {
     for (index, range) in ranges(&bench, &playlist).into_iter().enumerate() {
         let path = bench.path("iframe.ts");
         std::fs::write(&path, range).unwrap();
-        assert_eq!(pictures(&path), whole[index * 25..=index * 25], "keyframe {index}");
+        // There is no sound in a keyframe, though the tables tell of one.
+        assert_eq!(pictures_at("fatal", &path), whole[index * 25..=index * 25], "keyframe {index}");
     }
 }
 
