@@ -231,6 +231,8 @@ impl App {
         };
         let items = listing.objects.into_iter().map(|info| {
             let arrival = arrivals.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &arrivals[at]);
+            // One of an earlier version says nothing of this one.
+            let arrival = arrival.filter(|row| row.version == info.etag);
             entry(info, arrival)
         });
         Ok(ObjectList { items: items.collect(), prefixes: listing.prefixes, next: listing.next })
