@@ -78,24 +78,11 @@ fn read(path: &Path) -> Result<String, VodError> {
 fn with_map(text: &str, start: i64, origin: i64) -> String {
     let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
     let mut out = format!("{}\n", head.trim_end());
-<<<<<<< HEAD
-    if start != 0 || origin != 0 {
-        // Neither side of the map can be below zero.
-        let (media, local) = (start.saturating_add((-origin).max(0)), origin.max(0));
-        let ms = local / 90;
-        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        out.push_str(&format!(
-            "X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}\n",
-            ms % 1000
-        ));
-    }
-=======
     // Neither side of the map can be below zero.
     let (media, local) = (start.saturating_add((-origin).max(0)), origin.max(0));
     let ms = local / 90;
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     let _ = writeln!(out, "X-TIMESTAMP-MAP=MPEGTS:{media},LOCAL:{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1000);
->>>>>>> vodpack
     let mut in_head = true;
     for line in rest.lines() {
         in_head &= !line.is_empty();
@@ -116,12 +103,8 @@ mod tests {
     fn maps_of_time() {
         let text =
             "WEBVTT - words\r\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\r\n\r\n00:01.000 --> 00:02.000\r\nHello\r\n";
-<<<<<<< HEAD
-        assert_eq!(with_map(text, 0, 0), "WEBVTT - words\n\n00:01.000 --> 00:02.000\nHello\n");
-=======
         let map = "X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000";
         assert_eq!(with_map(text, START, 0), format!("WEBVTT - words\n{map}\n\n00:01.000 --> 00:02.000\nHello\n"));
->>>>>>> vodpack
         let map = |start, origin| with_map("WEBVTT\n", start, origin);
         assert_eq!(map(START, 0), "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n");
         assert_eq!(map(0, 90_000 * 3661 + 45_000), "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:01:01:01.500\n");

@@ -1,7 +1,7 @@
 //! Makes an asset: probe, plan, units of ffmpeg, renditions. What is finished is never done again, whenever the process ends.
 //!
 //! ```text
-//! object ─link─► <work>/source ─probe─► plan.json ─units─► <rendition>/<chunk>.mp4 ─package─► store
+//! object ─link─► <work>/original ─probe─► plan.json ─units─► <rendition>/<chunk>.mp4 ─package─► store
 //!                                                                   └─► <rendition>.summary.json ─► multivariant playlist
 //! ```
 
@@ -28,7 +28,7 @@ pub(super) const EARLY: [&str; 2] = ["source", "source_audio"];
 const PLAN: &str = "plan.json";
 
 /// The file of which the asset is made, in that folder.
-const SOURCE: &str = "source";
+const SOURCE: &str = "original";
 
 /// One asset under way.
 pub(super) struct AssetRun<'a> {
