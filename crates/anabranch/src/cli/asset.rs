@@ -41,7 +41,7 @@ pub(crate) enum AssetVerb {
         #[command(flatten)]
         connection: Connection,
     },
-    /// List assets, newest first
+    /// List assets
     List {
         /// In this state only: queued, processing, ready, failed or cancelled
         #[arg(long)]
