@@ -345,7 +345,11 @@ impl Draft {
             (inspector, written)
         })
         .await
-        .map_err(|error| StoreError::Io { action: "write", path: self.path.clone(), source: io::Error::other(error) })?;
+        .map_err(|error| StoreError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source: io::Error::other(error),
+        })?;
         self.inspector = inspector;
         written?;
         self.len += bytes;

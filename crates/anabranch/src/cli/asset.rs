@@ -226,7 +226,11 @@ async fn makes_assets(client: &Client, bucket: &str) -> Result<()> {
 
 async fn named(connection: &Connection, client: &Client, bucket: &str, key: &str, wait: &Wait) -> Result<()> {
     let asset = client.post("/v1/assets", json!({ "bucket": bucket, "key": key })).await?;
-    if asset.is_null() { followed(connection, client, bucket, key, wait).await } else { made(connection, client, asset, wait).await }
+    if asset.is_null() {
+        followed(connection, client, bucket, key, wait).await
+    } else {
+        made(connection, client, asset, wait).await
+    }
 }
 
 /// Prints what has become of a file: when nobody waits, maybe only that it is there.
@@ -318,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_link_has_the_form_that_is_asked_for() {
-        let cookies = json!([{ "name": "CloudFront-Policy", "value": "p" }, { "name": "CloudFront-Signature", "value": "s" }]);
+        let cookies =
+            json!([{ "name": "CloudFront-Policy", "value": "p" }, { "name": "CloudFront-Signature", "value": "s" }]);
         let play = json!({ "url": "u", "prefix_url": "p", "watch_url": "w", "cookies": cookies });
         let of = |form| formed(&play, form).unwrap();
         assert_eq!(of(Form::Url), ("url", "u".to_owned()));

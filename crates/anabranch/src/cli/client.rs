@@ -131,7 +131,8 @@ impl Client {
         let mut after = None::<String>;
         for _ in 0..MAX_PAGES {
             let join = if path.contains('?') { '&' } else { '?' };
-            let query = after.as_ref().map_or_else(String::new, |after| format!("{join}after={}", super::escape(after)));
+            let query =
+                after.as_ref().map_or_else(String::new, |after| format!("{join}after={}", super::escape(after)));
             let page = self.get(&format!("{path}{query}")).await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             after = page["next"].as_str().map(str::to_owned);

@@ -110,13 +110,8 @@ pub(super) const FILES: Columns = &[
     ("ASSET", "/asset"),
     ("PROBLEM", "/problem"),
 ];
-pub(super) const ACCESS_KEYS: Columns = &[
-    ("ID", "/id"),
-    ("NAME", "/name"),
-    ("BUCKETS", "/buckets"),
-    ("WRITES", "/may_write"),
-    ("CREATED", "/created_at"),
-];
+pub(super) const ACCESS_KEYS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("BUCKETS", "/buckets"), ("WRITES", "/may_write"), ("CREATED", "/created_at")];
 pub(super) const COLLECTIONS: Columns =
     &[("ID", "/id"), ("NAME", "/name"), ("EVERYONE", "/everyone"), ("ASSETS", "/assets"), ("CREATED", "/created_at")];
 pub(super) const EVENTS: Columns =

@@ -92,7 +92,8 @@ impl Upload<'_> {
 }
 
 async fn begun(client: &Client, size: u64, metadata: &str) -> Result<String> {
-    let request = client.tus(Method::POST, "/v1/uploads").header("Upload-Length", size).header("Upload-Metadata", metadata);
+    let request =
+        client.tus(Method::POST, "/v1/uploads").header("Upload-Length", size).header("Upload-Metadata", metadata);
     let headers = client.answered(request).await?;
     let location = headers.get("location").and_then(|value| value.to_str().ok());
     // The API tells a path; a front may make a whole address of it.
@@ -127,7 +128,9 @@ async fn append(client: &Client, location: &str, offset: u64, piece: Bytes) -> R
         .body(piece);
     match client.answered(request).await {
         Ok(headers) => Ok(number(&headers, "upload-offset").unwrap_or(next)),
-        Err(error) if is_lasting(error.downcast_ref::<Refused>().and_then(Refused::status)) => Err(Trouble::Lasting(error)),
+        Err(error) if is_lasting(error.downcast_ref::<Refused>().and_then(Refused::status)) => {
+            Err(Trouble::Lasting(error))
+        }
         Err(error) => Err(Trouble::Passing(error)),
     }
 }
@@ -172,7 +175,8 @@ struct Bar {
 
 impl Bar {
     fn new(name: &str, first: u64, size: u64) -> Self {
-        let mut bar = Self { name: output::clean(name), first, size, began: Instant::now(), shown: output::has_terminal() };
+        let mut bar =
+            Self { name: output::clean(name), first, size, began: Instant::now(), shown: output::has_terminal() };
         bar.tell(first);
         bar
     }
@@ -233,7 +237,9 @@ mod tests {
 
     #[test]
     fn what_passes_is_tried_again() {
-        for (status, lasting) in [(401, true), (404, true), (413, true), (507, true), (409, false), (423, false), (460, false), (502, false)] {
+        for (status, lasting) in
+            [(401, true), (404, true), (413, true), (507, true), (409, false), (423, false), (460, false), (502, false)]
+        {
             assert_eq!(is_lasting(StatusCode::from_u16(status).ok()), lasting, "{status}");
         }
         assert!(!is_lasting(None), "nobody answered");

@@ -389,7 +389,8 @@ mod tests {
 
         assert_eq!(asset_made(&json!({ "state": "READY" })), done("READY"));
         assert_eq!(asset_made(&json!({ "state": "QUEUED", "problem": "disk full" })), still("QUEUED: disk full"));
-        let half = json!({ "state": "PROCESSING", "progress_percent": 49.6, "expected_at": "2026-01-01T10:11:12.000Z" });
+        let half =
+            json!({ "state": "PROCESSING", "progress_percent": 49.6, "expected_at": "2026-01-01T10:11:12.000Z" });
         let more = "50 %, done about 10:11:12 UTC".to_owned();
         assert_eq!(asset_made(&half), Stage::Going("PROCESSING".to_owned(), Some(more)));
         assert_eq!(asset_made(&json!({ "state": "FAILED", "problem": "no video" })), failed("FAILED: no video"));

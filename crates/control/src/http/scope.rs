@@ -125,7 +125,9 @@ pub(super) fn needed(operation: &str) -> Scope {
 pub(super) fn annotate(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         let operations =
-            [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
+            [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+                .into_iter()
+                .flatten();
         for operation in operations.filter(|operation| operation.security.is_some()) {
             let name = operation.operation_id.as_deref().unwrap_or_default();
             if SCOPES.iter().any(|(named, _)| *named == name) {

@@ -61,7 +61,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Resumable {
         if version.is_some_and(|version| version == VERSION) {
             return Ok(Self);
         }
-        let detail = format!("send \"Tus-Resumable: 1.0.0\": {:?}", version.map_or("", |text| text.to_str().unwrap_or("")));
+        let detail =
+            format!("send \"Tus-Resumable: 1.0.0\": {:?}", version.map_or("", |text| text.to_str().unwrap_or("")));
         let title = "Another version of the protocol";
         Err(Problem::new(StatusCode::PRECONDITION_FAILED, "version", title, detail).about("Tus-Resumable"))
     }
@@ -95,7 +96,8 @@ pub(super) async fn frame(State(app): State<Arc<App>>, request: Request, next: N
 pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    let digits = (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten();
+    let digits =
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten();
     digits.map(Some).ok_or_else(|| malformed(name, format!("{name} is a number of bytes: {text:?}")))
 }
 
@@ -214,7 +216,10 @@ mod tests {
     #[test]
     fn a_length_is_told_now_or_later() {
         let headers = |pairs: &[(HeaderName, &str)]| {
-            pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect::<HeaderMap>()
+            pairs
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+                .collect::<HeaderMap>()
         };
         assert!(matches!(size(&headers(&[(UPLOAD_LENGTH, "0")])), Ok(Some(0))));
         assert!(matches!(size(&headers(&[(UPLOAD_DEFER_LENGTH, "1")])), Ok(None)));

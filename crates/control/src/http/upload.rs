@@ -24,9 +24,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// Operations that need a token.
 pub(super) fn guarded() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(upload_create))
-        .routes(routes!(upload_show, upload_append, upload_delete, upload_override))
+    OpenApiRouter::new().routes(routes!(upload_create)).routes(routes!(
+        upload_show,
+        upload_append,
+        upload_delete,
+        upload_override
+    ))
 }
 
 /// What is told without one.

@@ -138,6 +138,11 @@ async fn every_operation_names_its_scope_and_no_other_opens_it() {
         let filled = path.replace("{id}", "x").replace("{breakout}", "x").replace("{invalidation}", "x");
         let request = server.client.request(method.clone(), format!("{}{filled}", server.base));
         let refused = answer(request.bearer_auth(&without[scope])).await;
+        if method == Method::HEAD {
+            // Its answers have no body.
+            assert_eq!(refused.status.as_u16(), 403, "{path}");
+            continue;
+        }
         refused.problem(403, &format!("scope {scope};"));
         assert_eq!(refused.body["type"], "urn:anabranch:problem:scope", "{method} {path}");
     }

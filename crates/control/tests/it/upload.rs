@@ -134,11 +134,15 @@ async fn a_file_comes_in_over_broken_connections(engine: Engine) {
 async fn only_one_request_writes_at_a_time() {
     let server = Server::start_on(Engine::Sqlite).await;
     let path = server.upload(10).await;
-    let mut stream = server.begin_append(&path, 0, 10, b"01234", "").await;
-    eventually("the first has it", async || {
-        server.append(&path, 0, "").send().await.unwrap().status() == StatusCode::LOCKED
-    })
-    .await;
+    // The body is asked for by whom the upload has let in.
+    let mut stream = server.begin_append(&path, 0, 10, b"", "Expect: 100-continue\r\n").await;
+    let mut said = Vec::new();
+    while !said.ends_with(b"\r\n\r\n") {
+        assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+    }
+    assert!(said.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said));
+    stream.write_all(b"01234").await.unwrap();
+    refused(server.append(&path, 0, "x")).await.problem(423, "another request");
     let head = server.tus(Method::HEAD, &path).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::LOCKED);
     refused(server.tus(Method::DELETE, &path)).await.problem(423, "another request");
@@ -223,7 +227,10 @@ async fn an_upload_that_rests_is_forgotten(engine: Engine) {
     // A bucket that has changed is looked at.
     server.patch("/v1/buckets/uploads", json!({ "mirror": false })).await;
     let drafts = server.buckets.drafts();
-    eventually("its bytes go", async || drafts.open(&id).await.is_err_and(|error| error.to_string().contains("no such"))).await;
+    eventually("its bytes go", async || {
+        drafts.open(&id).await.is_err_and(|error| error.to_string().contains("no such"))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -245,7 +252,9 @@ async fn what_is_no_upload_is_refused() {
     refused(metadata("bucket dm9k")).await.problem(409, "system's own");
     let octets = "application/offset+octet-stream";
     refused(server.tus(Method::PATCH, &path).header("Upload-Offset", "0").body("x")).await.problem(415, octets);
-    refused(server.tus(Method::PATCH, &path).header("Content-Type", octets)).await.problem(400, "Upload-Offset is missing");
+    refused(server.tus(Method::PATCH, &path).header("Content-Type", octets))
+        .await
+        .problem(400, "Upload-Offset is missing");
     refused(server.append("/v1/uploads/u0000000000000", 0, "x")).await.problem(404, "no such upload");
     refused(server.append("/v1/uploads/..%2f..%2fcontrol", 0, "x")).await.problem(404, "no such upload");
     let made = server.post("/v1/tokens", json!({ "name": "reader", "scopes": ["read"] })).await.body;

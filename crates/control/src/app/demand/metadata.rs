@@ -24,7 +24,8 @@ impl Metadata {
             if !word.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(format!("a word has visible ASCII characters: {word:?}"));
             }
-            let bytes = STANDARD.decode(value.trim_matches(' ')).map_err(|_| format!("the value of {word} is no base64"))?;
+            let bytes =
+                STANDARD.decode(value.trim_matches(' ')).map_err(|_| format!("the value of {word} is no base64"))?;
             let value = String::from_utf8(bytes).map_err(|_| format!("the value of {word} is no UTF-8"))?;
             if pairs.insert(word.to_owned(), value).is_some() {
                 return Err(format!("{word} is given twice"));
@@ -65,7 +66,8 @@ mod tests {
     #[test]
     fn what_clients_send_is_read() {
         // As tus-js-client and Uppy send it.
-        let metadata = Metadata::parse("filename w7wuYi5tcDQ=,filetype dmlkZW8vbXA0, relativePath ,bucket dXBsb2Fkcw==").unwrap();
+        let metadata =
+            Metadata::parse("filename w7wuYi5tcDQ=,filetype dmlkZW8vbXA0, relativePath ,bucket dXBsb2Fkcw==").unwrap();
         assert_eq!(metadata.key(), Some("ü.b.mp4"));
         assert_eq!(metadata.media_type(), Some("video/mp4"));
         assert_eq!(metadata.bucket(), Some("uploads"));
