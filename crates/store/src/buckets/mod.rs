@@ -91,7 +91,7 @@ impl Buckets {
     /// # Errors
     /// [`BucketError::Store`].
     pub async fn bucket_list(&self) -> Result<Vec<BucketInfo>, BucketError> {
-        self.blocking(|disk| disk.bucket_list()).await
+        self.blocking(Disk::bucket_list).await
     }
 
     /// Begins to write the object `key`, of any size: memory holds a few pieces of it. [`Writer::finish`] makes it the object.

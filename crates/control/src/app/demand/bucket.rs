@@ -214,7 +214,7 @@ impl App {
     pub(crate) async fn object_list(&self, wanted: &str, query: &ObjectQuery) -> Result<ObjectList, Error> {
         let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=MAX_PAGE).contains(&limit) {
-            let detail = format!("a page has 1 to {} files: {limit}", MAX_PAGE);
+            let detail = format!("a page has 1 to {MAX_PAGE} files: {limit}");
             return Err(Error::invalid("limit", detail));
         }
         let row = self.db.bucket_find(wanted).await?;
