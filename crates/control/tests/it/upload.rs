@@ -210,6 +210,12 @@ async fn a_length_may_be_told_later_and_bytes_come_at_once() {
     let empty = begin().header("Upload-Length", "0").send().await.unwrap();
     assert_eq!(empty.status(), StatusCode::CREATED);
     assert_eq!(server.object("films", "a.b/c.mp4").await.unwrap().0, b"");
+    // Only what is under way holds the bucket.
+    server.delete("/v1/buckets/films/objects?key=a.b%2Fc.mp4").await;
+    let open = begin().header("Upload-Length", "1").send().await.unwrap();
+    server.delete("/v1/buckets/films").await.problem(409, "under way");
+    server.tus(Method::DELETE, field(&open, "location")).send().await.unwrap();
+    assert_eq!(server.delete("/v1/buckets/films").await.status, StatusCode::NO_CONTENT);
 }
 
 async fn an_upload_that_rests_is_forgotten(engine: Engine) {

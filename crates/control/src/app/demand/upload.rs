@@ -204,6 +204,24 @@ impl App {
         Ok(given_up)
     }
 
+    /// Forgets the uploads to a bucket that are done, and have long been objects.
+    pub(super) async fn uploads_forget(&self, bucket: &str) -> Result<(), Error> {
+        let drafts = self.media.buckets.drafts();
+        loop {
+            let mut forgotten = false;
+            for row in self.db.uploads_to(bucket).await? {
+                if drafts.is_done(row.id.as_str()).await.map_err(failed)? {
+                    drafts.remove(row.id.as_str()).await.map_err(failed)?;
+                    self.db.upload_delete(&row.id).await?;
+                    forgotten = true;
+                }
+            }
+            if !forgotten {
+                return Ok(());
+            }
+        }
+    }
+
     async fn upload_row(&self, wanted: &str) -> Result<UploadRow, Error> {
         let not_found = || Error::from(UploadError::NotFound(wanted.chars().take(64).collect()));
         match self.db.upload_find(wanted).await {
