@@ -313,6 +313,7 @@ fn failed(error: DraftError) -> Error {
     match error {
         DraftError::NoSuchDraft { id } => UploadError::NotFound(id).into(),
         DraftError::Busy { id } => UploadError::Locked(id).into(),
+        DraftError::TooMany => Error::Busy(error.to_string()),
         DraftError::Bucket(BucketError::Digest { .. }) => UploadError::Checksum.into(),
         DraftError::Bucket(error) => error.into(),
     }
