@@ -27,6 +27,7 @@ mod ui;
 mod upload;
 mod video;
 mod watch;
+mod watch_asset;
 mod webhook;
 
 use std::sync::Arc;
@@ -129,6 +130,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(asset::asset_play_url))
         .routes(routes!(asset::collection_create, asset::collection_list))
         .routes(routes!(asset::collection_show, asset::collection_update, asset::collection_delete))
+        .routes(routes!(asset::collection_play_url))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_stream))
         .routes(routes!(webhook::webhook_create, webhook::webhook_list))
@@ -144,6 +146,10 @@ fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(watch::watch_show))
         .routes(routes!(watch::watch_renew))
+        .routes(routes!(watch_asset::asset_watch))
+        .routes(routes!(watch_asset::asset_watch_renew))
+        .routes(routes!(watch_asset::collection_watch))
+        .routes(routes!(watch_asset::collection_watch_renew))
         .routes(routes!(watch::stream_auth))
         .routes(routes!(watch::recordings_auth))
         .routes(routes!(watch::stream_signout))
@@ -167,6 +173,8 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
         .merge(if compatible { video::router() } else { axum::Router::new() })
         .route("/", get(ui::page))
         .route("/watch/{breakout}", get(ui::page))
+        .route("/watch/asset/{asset}", get(ui::page))
+        .route("/watch/collection/{collection}", get(ui::page))
         .route("/assets/{*path}", get(ui::asset))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)

@@ -16,13 +16,13 @@ use crate::app::{Error, chain};
 use crate::health::remedy;
 
 /// When to ask again, in seconds: about as long as a takeover takes.
-const TAKEOVER_SECONDS: u32 = 2;
+const TAKEOVER_SECONDS: u16 = 2;
 
 /// When to ask again after what mostly passes by itself, in seconds.
-const SOON_SECONDS: u32 = 5;
+const SOON_SECONDS: u16 = 5;
 
 /// When to ask again after what somebody must see to, in seconds.
-const LATER_SECONDS: u32 = 30;
+const LATER_SECONDS: u16 = 30;
 
 /// A failure of the database that a response tells of.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: String,
     /// The kind in words.
-    title: String,
+    title: &'static str,
     /// The status of the response.
     status: u16,
     /// This very case in words.
@@ -52,7 +52,7 @@ pub(crate) struct Problem {
     code: Option<&'static str>,
     /// When the same may succeed, in seconds: `Retry-After`.
     #[serde(skip)]
-    retry_seconds: Option<u32>,
+    retry_seconds: Option<u16>,
     /// What the database has failed with, for those who keep account of that.
     #[serde(skip)]
     met: Option<Box<Met>>,
@@ -60,10 +60,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// `name` is the last part of the URN.
-    pub(crate) fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, name: &str, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:anabranch:problem:{name}"),
-            title: title.to_owned(),
+            title,
             status: status.as_u16(),
             detail: detail.into(),
             field: None,

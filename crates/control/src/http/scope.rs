@@ -51,6 +51,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("collection_create", Scope::Manage),
     ("collection_delete", Scope::Manage),
     ("collection_list", Scope::Read),
+    ("collection_play_url", Scope::Operate),
     ("collection_show", Scope::Read),
     ("collection_update", Scope::Manage),
     ("distribution_attach", Scope::Manage),

@@ -15,7 +15,11 @@ both!(
 );
 
 /// Operations that anybody may call.
-const OPEN: [&str; 9] = [
+const OPEN: [&str; 13] = [
+    "asset_watch",
+    "asset_watch_renew",
+    "collection_watch",
+    "collection_watch_renew",
     "livez",
     "openapi",
     "readyz",

@@ -4,6 +4,7 @@
 
 mod api;
 mod archive;
+mod asset_page;
 mod audience;
 mod clock;
 mod crud;

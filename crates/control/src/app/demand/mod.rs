@@ -10,6 +10,7 @@ mod play;
 mod upload;
 mod video;
 mod view;
+mod watch;
 
 pub(crate) use access_key::AccessKeyCreate;
 pub(crate) use arrivals::watch_arrivals;
@@ -19,4 +20,7 @@ pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Remo
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
 pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
-pub(crate) use view::{AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList};
+pub(crate) use view::{
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset,
+    WatchCollection,
+};
