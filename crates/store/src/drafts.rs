@@ -282,7 +282,7 @@ impl Draft {
         self.flush().await?;
         let inspector = self.inspector.take();
         let is_inspected = inspector.is_some();
-        if let Some(Err(error)) = inspector.map(|inspector| inspector.finish()) {
+        if let Some(Err(error)) = inspector.map(Inspector::finish) {
             self.rewind().await?;
             return Err(error.into());
         }
