@@ -90,6 +90,18 @@ impl Db {
         Ok(tx.commit().await?)
     }
 
+    /// Some of the uploads to a bucket, those first that are forgotten first.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn uploads_to(&self, bucket: &str) -> Result<Vec<UploadRow>, Error> {
+        let rows = sql::query("SELECT * FROM uploads WHERE bucket = $1 ORDER BY expires_at LIMIT 100")
+            .bind(bucket)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Some of the uploads that nobody has gone on with.
     ///
     /// # Errors

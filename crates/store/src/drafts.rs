@@ -26,7 +26,10 @@ const FOLDER: &str = ".drafts";
 const MAX_ID_BYTES: usize = 64;
 
 /// Bytes that wait in memory before they are written.
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Drafts that are written to at one time. Each holds a piece in memory.
+const HELD_MAX: usize = 256;
 
 /// Bytes after which what was written is sent to the disk, so that the end has not everything to wait for.
 const STRETCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -46,6 +49,9 @@ pub enum DraftError {
         /// Id asked for.
         id: String,
     },
+    /// Too many are written to at this time.
+    #[error("{HELD_MAX} uploads are being written to; try again when one of them has ended")]
+    TooMany,
     /// The disk does not do it, or the bytes are not those that were announced.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -72,7 +78,7 @@ impl Drafts {
     /// Begins a draft, durably. An id has 1 to 64 letters, digits, `-` and `_`.
     ///
     /// # Errors
-    /// [`DraftError::NoSuchDraft`] for what is no id, [`DraftError::Busy`] or [`DraftError::Bucket`].
+    /// [`DraftError::NoSuchDraft`] for what is no id, [`DraftError::Busy`], [`DraftError::TooMany`] or [`DraftError::Bucket`].
     pub async fn create(&self, id: &str) -> Result<Draft, DraftError> {
         let held = self.hold(id)?;
         let (folder, path) = (self.folder(), self.folder().join(id));
@@ -88,7 +94,7 @@ impl Drafts {
     /// Takes hold of a draft to go on with. What was not checked when the process died is cut off.
     ///
     /// # Errors
-    /// [`DraftError::NoSuchDraft`], also when it was taken, [`DraftError::Busy`] or [`DraftError::Bucket`].
+    /// [`DraftError::NoSuchDraft`], also when it was taken, [`DraftError::Busy`], [`DraftError::TooMany`] or [`DraftError::Bucket`].
     pub async fn open(&self, id: &str) -> Result<Draft, DraftError> {
         let held = self.hold(id)?;
         let path = self.folder().join(id);
@@ -132,7 +138,7 @@ impl Drafts {
     /// Removes all that there is of a draft; one that is not there is no error.
     ///
     /// # Errors
-    /// [`DraftError::NoSuchDraft`] for what is no id, [`DraftError::Busy`] or [`DraftError::Bucket`].
+    /// [`DraftError::NoSuchDraft`] for what is no id, [`DraftError::Busy`], [`DraftError::TooMany`] or [`DraftError::Bucket`].
     pub async fn remove(&self, id: &str) -> Result<(), DraftError> {
         let _held = self.hold(id)?;
         let path = self.folder().join(id);
@@ -151,9 +157,14 @@ impl Drafts {
         if !is_id(id) {
             return Err(no_such(id));
         }
-        if !self.held.lock().insert(id.to_owned()) {
+        let mut held = self.held.lock();
+        if held.contains(id) {
             return Err(DraftError::Busy { id: id.to_owned() });
         }
+        if held.len() >= HELD_MAX {
+            return Err(DraftError::TooMany);
+        }
+        held.insert(id.to_owned());
         Ok(Held { id: id.to_owned(), all: self.held.clone() })
     }
 }
@@ -479,6 +490,18 @@ mod tests {
         draft.write(Bytes::from_static(b"x")).await.unwrap();
         let error = draft.keep().await.unwrap_err();
         assert!(matches!(error, DraftError::Bucket(BucketError::Store(StoreError::Full { .. }))), "{error}");
+    }
+
+    #[tokio::test]
+    async fn memory_has_an_end() {
+        let (_dir, drafts) = drafts(0);
+        let mut held = Vec::new();
+        for n in 0..HELD_MAX {
+            held.push(drafts.create(&n.to_string()).await.unwrap());
+        }
+        assert!(matches!(drafts.create("more").await.unwrap_err(), DraftError::TooMany));
+        held.pop();
+        assert!(drafts.create("more").await.is_ok());
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_packager_failures_total", "breakouts that could not be packaged"),
     ("anabranch_packager_segment_bytes_total", "bytes of published segments"),
     ("anabranch_packager_segments_total", "published segments"),
+    ("anabranch_api_uploaded_bytes_total", "bytes of files that were sent to the API"),
     ("anabranch_api_forbidden_total", "requests to the API whose token lacks the scope"),
     ("anabranch_control_event_streams_ended_total", "event streams that ended, by reason"),
     ("anabranch_control_facts_dropped_total", "reports of nodes that were lost since there were too many"),

@@ -1,5 +1,6 @@
 //! `/v1/uploads`: resumable uploads by tus 1.0 (<https://tus.io/protocols/resumable-upload>).
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -210,14 +211,14 @@ async fn upload_override(
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn upload_options() -> Response {
+fn upload_options() -> Ready<Response> {
     let headers = [
         (tus::TUS_VERSION, tus::VERSION),
         (tus::TUS_EXTENSION, tus::EXTENSIONS),
         (tus::TUS_MAX_SIZE, HeaderValue::from(SIZE_MAX)),
         (tus::TUS_CHECKSUM_ALGORITHM, tus::ALGORITHMS),
     ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+    ready((StatusCode::NO_CONTENT, headers).into_response())
 }
 
 /// Refuses a body that says to be too long before any of it is read.

@@ -1,6 +1,7 @@
 //! `/videoList` and `/videoLink`, as callers of an earlier system know them (D5, D6). They ask for no token, and are there only when the
 //! configuration names a bucket for them.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,13 +80,13 @@ async fn link(State(app): State<Arc<App>>, query: Result<Query<Wanted>, QueryRej
     open(uncached(answer))
 }
 
-async fn preflight() -> Response {
+fn preflight() -> Ready<Response> {
     let headers: [(HeaderName, &str); 3] = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, Authorization"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
-    open((StatusCode::NO_CONTENT, headers).into_response())
+    ready(open((StatusCode::NO_CONTENT, headers).into_response()))
 }
 
 /// For pages of any origin (D8).

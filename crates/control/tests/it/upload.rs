@@ -57,9 +57,16 @@ impl Server {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\nTus-Resumable: 1.0.0\r\n\
-             Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {announced}\r\n{more}\r\n"
+             Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {announced}\r\n\
+             Expect: 100-continue\r\n{more}\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
+        // The body is asked for by who has hold of the upload.
+        let mut said = Vec::new();
+        while !said.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+        }
+        assert!(said.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said));
         stream.write_all(bytes).await.unwrap();
         stream
     }
@@ -134,14 +141,7 @@ async fn a_file_comes_in_over_broken_connections(engine: Engine) {
 async fn only_one_request_writes_at_a_time() {
     let server = Server::start_on(Engine::Sqlite).await;
     let path = server.upload(10).await;
-    // The body is asked for by whom the upload has let in.
-    let mut stream = server.begin_append(&path, 0, 10, b"", "Expect: 100-continue\r\n").await;
-    let mut said = Vec::new();
-    while !said.ends_with(b"\r\n\r\n") {
-        assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
-    }
-    assert!(said.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said));
-    stream.write_all(b"01234").await.unwrap();
+    let mut stream = server.begin_append(&path, 0, 10, b"01234", "").await;
     refused(server.append(&path, 0, "x")).await.problem(423, "another request");
     let head = server.tus(Method::HEAD, &path).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::LOCKED);
@@ -210,6 +210,12 @@ async fn a_length_may_be_told_later_and_bytes_come_at_once() {
     let empty = begin().header("Upload-Length", "0").send().await.unwrap();
     assert_eq!(empty.status(), StatusCode::CREATED);
     assert_eq!(server.object("films", "a.b/c.mp4").await.unwrap().0, b"");
+    // Only what is under way holds the bucket.
+    server.delete("/v1/buckets/films/objects?key=a.b%2Fc.mp4").await;
+    let open = begin().header("Upload-Length", "1").send().await.unwrap();
+    server.delete("/v1/buckets/films").await.problem(409, "under way");
+    server.tus(Method::DELETE, field(&open, "location")).send().await.unwrap();
+    assert_eq!(server.delete("/v1/buckets/films").await.status, StatusCode::NO_CONTENT);
 }
 
 async fn an_upload_that_rests_is_forgotten(engine: Engine) {

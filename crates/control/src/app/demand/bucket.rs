@@ -186,6 +186,7 @@ impl App {
         if !row.house && listed.is_ok_and(|page| !page.objects.is_empty()) {
             return Err(Error::Conflict(format!("bucket {wanted} has files; delete them first")));
         }
+        self.uploads_forget(wanted).await?;
         self.db.bucket_delete(wanted, self.clock.now_ms()).await?;
         match self.media.buckets.bucket_delete(wanted).await {
             Err(BucketError::NoSuchBucket { .. }) => {}

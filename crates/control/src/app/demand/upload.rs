@@ -204,6 +204,24 @@ impl App {
         Ok(given_up)
     }
 
+    /// Forgets the uploads to a bucket that are done, and have long been objects.
+    pub(super) async fn uploads_forget(&self, bucket: &str) -> Result<(), Error> {
+        let drafts = self.media.buckets.drafts();
+        loop {
+            let mut forgotten = false;
+            for row in self.db.uploads_to(bucket).await? {
+                if drafts.is_done(row.id.as_str()).await.map_err(failed)? {
+                    drafts.remove(row.id.as_str()).await.map_err(failed)?;
+                    self.db.upload_delete(&row.id).await?;
+                    forgotten = true;
+                }
+            }
+            if !forgotten {
+                return Ok(());
+            }
+        }
+    }
+
     async fn upload_row(&self, wanted: &str) -> Result<UploadRow, Error> {
         let not_found = || Error::from(UploadError::NotFound(wanted.chars().take(64).collect()));
         match self.db.upload_find(wanted).await {
@@ -295,6 +313,7 @@ fn failed(error: DraftError) -> Error {
     match error {
         DraftError::NoSuchDraft { id } => UploadError::NotFound(id).into(),
         DraftError::Busy { id } => UploadError::Locked(id).into(),
+        DraftError::TooMany => Error::Busy(error.to_string()),
         DraftError::Bucket(BucketError::Digest { .. }) => UploadError::Checksum.into(),
         DraftError::Bucket(error) => error.into(),
     }
