@@ -193,10 +193,14 @@ describe('pages of assets', () => {
     await page.goto(server.origin + PAGE);
     await play();
     await playedBeyond(1);
+    await page.getByLabel('Quality', { exact: true }).selectOption({ label: '180p' });
     await until(() => window.location.search.includes('Signature=fresh'));
     server.good.delete('good');
     server.assets.get('m1').expires = 3600;
     server.signatures.length = 0;
+    // What was not loaded yet: the addresses in the playlists carry the signature of before.
+    await page.getByLabel('Quality', { exact: true }).selectOption({ label: '360p' });
+    await until(() => window.__anabranch.video.videoHeight === 360);
     await seek(34);
     await until(() => window.__anabranch.video.currentTime > 35);
     assert.ok(server.signatures.length > 0);
