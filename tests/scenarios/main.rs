@@ -20,6 +20,7 @@ mod recording;
 mod signers;
 mod story;
 mod two_controllers;
+mod uploads;
 
 use std::time::Duration;
 

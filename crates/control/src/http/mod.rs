@@ -22,7 +22,10 @@ mod scope;
 mod sign;
 pub(crate) mod standby;
 mod token;
+mod tus;
 mod ui;
+mod upload;
+mod video;
 mod watch;
 mod watch_asset;
 mod webhook;
@@ -160,10 +163,14 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
     let document = document();
     let operations = Arc::new(record::Operations::of(&document));
     let guard = Arc::new(auth::Guard { app: app.clone(), operations: operations.clone() });
-    let guarded = guarded().route_layer(from_fn_with_state(guard, auth::require));
-    let (router, _) = OpenApiRouter::new().merge(guarded).merge(open()).split_for_parts();
+    let guarded = guarded().route_layer(from_fn_with_state(guard.clone(), auth::require));
+    let uploads = upload::guarded().route_layer(from_fn_with_state(guard, auth::require));
+    let uploads = uploads.merge(upload::open()).route_layer(from_fn_with_state(app.clone(), tus::frame));
+    let (router, _) = OpenApiRouter::new().merge(guarded).merge(uploads).merge(open()).split_for_parts();
+    let compatible = app.config.video_list_bucket.is_some();
     let router = router
         .merge(node::router(app))
+        .merge(if compatible { video::router() } else { axum::Router::new() })
         .route("/", get(ui::page))
         .route("/watch/{breakout}", get(ui::page))
         .route("/watch/asset/{asset}", get(ui::page))
@@ -186,7 +193,8 @@ pub(crate) fn openapi_json() -> String {
 }
 
 fn document() -> utoipa::openapi::OpenApi {
-    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi()).merge(guarded()).merge(open());
+    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi());
+    let router = router.merge(guarded()).merge(upload::guarded()).merge(upload::open()).merge(open());
     let mut document = router.into_openapi();
     scope::annotate(&mut document);
     document

@@ -20,4 +20,6 @@ mod play;
 mod provider;
 mod scale;
 mod support;
+mod upload;
+mod video;
 mod webhook;

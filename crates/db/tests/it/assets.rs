@@ -188,7 +188,7 @@ async fn buckets_and_uploads_and_access_keys(engine: Engine) {
         created_at: 6,
     };
     db.access_key_create(&key, 6).await.unwrap();
-    assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, [key.clone()]);
+    assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, std::slice::from_ref(&key));
     db.access_key_delete(key.id.as_str(), 7).await.unwrap();
     assert!(matches!(db.access_key_find(key.id.as_str()).await, Err(Error::NotFound { .. })));
 }

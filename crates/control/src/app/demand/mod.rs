@@ -5,7 +5,10 @@ mod arrivals;
 mod asset;
 mod bucket;
 mod collection;
+mod metadata;
 mod play;
+mod upload;
+mod video;
 mod view;
 mod watch;
 
@@ -16,6 +19,7 @@ pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
+pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
 pub(crate) use view::{
     AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset,
     WatchCollection,
