@@ -215,9 +215,9 @@ describe('pages of assets', () => {
     await says('The link has expired.');
     await says('Ask for a new link.');
     await picture('asset-expired');
-    server.refusal = 'you may not watch this asset: ask who gave you the link';
+    server.refusal = 'you may not watch this video: ask who gave you the link';
     await page.reload();
-    await says('You may not watch this asset: ask who gave you the link.');
+    await says('You may not watch this video: ask who gave you the link.');
     assert.equal(await page.locator('video').isVisible(), false);
     server.good.add('good');
     server.add(asset('m1', 'Notes.txt', { state: 'failed', rungs: [], problem: 'not a video: text' }));

@@ -50,10 +50,10 @@ async fn a_page_of_an_asset_is_opened_by_the_play_url(engine: Engine) {
 
     let other = server.asset("b.mp4", 2).await;
     for wanted in [format!("/v1/watch/assets/{id}"), format!("/v1/watch/assets/{other}?{signature}")] {
-        server.ask(&wanted).await.problem(403, "does not open this asset");
+        server.ask(&wanted).await.problem(403, "does not open this video");
     }
     // Nobody learns which assets there are.
-    server.ask(&format!("/v1/watch/assets/none?{signature}")).await.problem(403, "does not open this asset");
+    server.ask(&format!("/v1/watch/assets/none?{signature}")).await.problem(403, "does not open this video");
     server.ask(&format!("/v1/watch/collections/none?{signature}")).await.problem(403, "does not open this collection");
 
     server.clock.set_ms(NOW_MS + 3_600_000);
