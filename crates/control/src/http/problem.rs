@@ -196,7 +196,7 @@ const CHECKSUM_MISMATCH: u16 = 460;
 /// Why an upload does not go on.
 fn of_upload(error: &UploadError) -> Problem {
     let detail = error.to_string();
-    let new = |status: StatusCode, name: &str, title: &str| Problem::new(status, name, title, detail.clone());
+    let new = |status: StatusCode, name: &str, title: &'static str| Problem::new(status, name, title, detail.clone());
     match error {
         UploadError::NotFound(_) => Problem::not_found(detail),
         UploadError::Locked(_) => new(StatusCode::LOCKED, "locked", "Another request is at it"),
