@@ -95,8 +95,8 @@ fn a_dropped_file_plays_on_its_page_and_in_its_collection() {
     // Whom the collection admits no longer is told so, and his signature is not renewed.
     let _ = server.call("PUT", &course, &json!({"name": "Course", "assets": [asset], "viewers": ["ben"]}));
     let (found, played) = visit(&text(&play["watch_url"]), &["--timeout", "5"]);
-    assert!(!played && text(&found["words"]).contains("You may not watch this asset"), "{found}");
+    assert!(!played && text(&found["words"]).contains("You may not watch this video"), "{found}");
     let bare = text(&play["watch_url"]);
     let (found, played) = visit(bare.split_once('?').expect("a signature").0, &["--timeout", "5"]);
-    assert!(!played && text(&found["words"]).contains("does not open this asset"), "{found}");
+    assert!(!played && text(&found["words"]).contains("does not open this video"), "{found}");
 }

@@ -193,10 +193,14 @@ describe('pages of assets', () => {
     await page.goto(server.origin + PAGE);
     await play();
     await playedBeyond(1);
+    await page.getByLabel('Quality', { exact: true }).selectOption({ label: '180p' });
     await until(() => window.location.search.includes('Signature=fresh'));
     server.good.delete('good');
     server.assets.get('m1').expires = 3600;
     server.signatures.length = 0;
+    // What was not loaded yet: the addresses in the playlists carry the signature of before.
+    await page.getByLabel('Quality', { exact: true }).selectOption({ label: '360p' });
+    await until(() => window.__anabranch.video.videoHeight === 360);
     await seek(34);
     await until(() => window.__anabranch.video.currentTime > 35);
     assert.ok(server.signatures.length > 0);
@@ -211,9 +215,9 @@ describe('pages of assets', () => {
     await says('The link has expired.');
     await says('Ask for a new link.');
     await picture('asset-expired');
-    server.refusal = 'you may not watch this asset: ask who gave you the link';
+    server.refusal = 'you may not watch this video: ask who gave you the link';
     await page.reload();
-    await says('You may not watch this asset: ask who gave you the link.');
+    await says('You may not watch this video: ask who gave you the link.');
     assert.equal(await page.locator('video').isVisible(), false);
     server.good.add('good');
     server.add(asset('m1', 'Notes.txt', { state: 'failed', rungs: [], problem: 'not a video: text' }));

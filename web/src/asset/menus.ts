@@ -82,11 +82,17 @@ export function levelNames(levels: readonly Level[]): string[] {
 }
 
 function trackChoices(tracks: readonly Track[], word: string): Choice[] {
-  const names = tracks.map((track, index) => track.name?.trim() || language(track.lang) || `${word} ${index + 1}`);
+  const names = tracks.map((track, index) => named(track) || language(track.lang) || `${word} ${index + 1}`);
   return names.map((name, index) => {
     const before = names.slice(0, index).filter((other) => other === name).length;
     return { value: String(index), label: before > 0 ? `${name} (${before + 1})` : name };
   });
+}
+
+/** The name that the file gives; one that is but the tag of its language says less than that language's name. */
+function named({ name, lang }: Track): string {
+  const given = name?.trim() ?? '';
+  return given.toLowerCase() === lang?.toLowerCase() ? '' : given;
 }
 
 /** A language's name in itself; empty when the tag names none. */

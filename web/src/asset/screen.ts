@@ -271,6 +271,8 @@ export class Screen {
     setText(this.headline, shown.headline);
     setText(this.hint, shown.hint);
     this.deck.hidden = shown.player === 'hidden';
+    const { answer } = this.model;
+    this.deck.classList.toggle('sound', answer.kind === 'known' && answer.asset.rungs.length === 0 && !answer.asset.poster_url);
     this.controls.help.hidden = this.deck.hidden;
     this.retry.hidden = !shown.retry;
     const { at } = this.model.playback;

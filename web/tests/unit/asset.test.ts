@@ -65,8 +65,8 @@ test('each refusal has its words', () => {
   assert.deepEqual([failed.badge, failed.hint, failed.player], ['Failed', 'Not a video: text.', 'hidden']);
   const expired = said(refused('the link has expired'));
   assert.deepEqual([expired.badge, expired.headline, expired.hint], ['No access', 'The link has expired.', 'Ask for a new link.']);
-  const unadmitted = said(refused('you may not watch this asset: ask who gave you the link'));
-  assert.deepEqual([unadmitted.headline, unadmitted.hint], ['You may not watch this asset: ask who gave you the link.', '']);
+  const unadmitted = said(refused('you may not watch this video: ask who gave you the link'));
+  assert.deepEqual([unadmitted.headline, unadmitted.hint], ['You may not watch this video: ask who gave you the link.', '']);
   assert.equal(said(refused('', true)).badge, 'Not found');
   assert.equal(said(refused('')).headline, 'This link does not open this video.');
   assert.equal(pollDelay(after(refused('x'))), null);

@@ -31,6 +31,7 @@ test('tracks have the name of the file, of their language, or a number', () => {
   const menu = audioMenu([{ name: 'Commentary', lang: 'en' }, { name: '', lang: 'de' }, { lang: 'und' }, { name: 'Commentary' }], 1);
   assert.deepEqual(menu.choices.map(({ label }) => label), ['Commentary', 'Deutsch', 'Track 3', 'Commentary (2)']);
   assert.equal(menu.value, '1');
+  assert.equal(audioMenu([{ name: 'eng', lang: 'eng' }], 0).choices[0]?.label, 'English');
   assert.equal(audioMenu([{ lang: '!' }], -1).value, '0');
 });
 

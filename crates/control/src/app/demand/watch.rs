@@ -20,6 +20,9 @@ use crate::time;
 /// Items of one answer at most: each is signed on the way.
 const ITEMS_MAX: u32 = 48;
 
+/// What viewers call an asset.
+const ASSET: &str = "video";
+
 /// What a viewer's signature has opened.
 struct Opened {
     distribution: DistributionRow,
@@ -165,16 +168,16 @@ impl App {
 
     async fn asset_opened(&self, wanted: &str, query: &str, client: IpAddr) -> Result<(Opened, AssetRow), Error> {
         // Without a signature nobody learns which assets exist.
-        let Ok(id) = wanted.parse::<AssetId>() else { return Err(forbidden(Denied::WrongResource, "asset")) };
+        let Ok(id) = wanted.parse::<AssetId>() else { return Err(forbidden(Denied::WrongResource, ASSET)) };
         let place = |distribution: &DistributionRow| self.asset_place(&distribution.id, &id).playlist();
-        let opened = self.opened_by("asset", place, query, client).await?;
+        let opened = self.opened_by(ASSET, place, query, client).await?;
         let row = self.db.asset_find(id.as_str()).await?;
         if opened.is_preview() {
             return Ok((opened, row));
         }
         match self.entitled(&row.id, opened.user()).await {
             Ok(()) => Ok((opened, row)),
-            Err(Error::Forbidden(_)) => Err(unadmitted("asset")),
+            Err(Error::Forbidden(_)) => Err(unadmitted(ASSET)),
             Err(error) => Err(error),
         }
     }
