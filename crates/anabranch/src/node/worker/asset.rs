@@ -93,7 +93,11 @@ impl AssetRun<'_> {
             probed = self.transcode.probe(&source, &limits) => probed,
         };
         let probed = probed.map_err(|error| match &error {
-            ProbeError::Rejected(rejected) => given_up(rejected.text.clone()),
+            ProbeError::Rejected(rejected) => {
+                // No later try has a use for it.
+                let _ = fs::remove_dir_all(&self.folder);
+                given_up(rejected.text.clone())
+            }
             ProbeError::Failed(failed) => failure(failed),
         })?;
         let planned = plan(probed, self.preset, self.options).map_err(|error| given_up(error.to_string()))?;
