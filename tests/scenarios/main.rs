@@ -1,6 +1,7 @@
 //! Whole-process scenarios: the real binary, a real encoder, real players. One file a promise.
 
 mod access;
+mod assets;
 mod backup;
 mod browser;
 mod crash;
