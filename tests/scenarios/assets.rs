@@ -1,6 +1,7 @@
 //! Files on demand: from the folder that is watched, or the S3-compatible endpoint, to the viewer.
 
 mod ladder;
+mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
