@@ -4,6 +4,7 @@ mod hostile;
 mod killed;
 mod ladder;
 mod tools;
+mod who;
 
 use std::fs;
 use std::path::{Path, PathBuf};
