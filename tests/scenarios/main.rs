@@ -1,6 +1,7 @@
 //! Whole-process scenarios: the real binary, a real encoder, real players. One file a promise.
 
 mod access;
+mod asset_page;
 mod assets;
 mod backup;
 mod browser;
@@ -20,6 +21,7 @@ mod recording;
 mod signers;
 mod story;
 mod two_controllers;
+mod uploads;
 
 use std::time::Duration;
 

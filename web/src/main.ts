@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-// One document, two pages: the path says which. Each page is its own chunk, so that a viewer never loads the desk
+// One document, several pages: the path says which. Each page is its own chunk, so that a viewer never loads the desk
 // and an operator never loads the player.
 
-/** Path of the watch page; the rest of the path is the breakout. */
+/** Paths of the viewer's pages; the rest of the path is the asset, the collection or the breakout. */
+const ASSET_PREFIX = '/watch/asset/';
+const COLLECTION_PREFIX = '/watch/collection/';
 const WATCH_PREFIX = '/watch/';
 
 async function main(): Promise<void> {
   const root = document.getElementById('app');
   if (!root) throw new Error('the document has no #app');
   const { pathname, search } = window.location;
-  if (pathname.startsWith(WATCH_PREFIX)) {
-    const breakout = pathname.slice(WATCH_PREFIX.length).replace(/\/+$/, '');
+  const rest = (prefix: string) => pathname.slice(prefix.length).replace(/\/+$/, '');
+  if (pathname.startsWith(ASSET_PREFIX)) {
+    const { openAssetPage } = await import('./asset/page.ts');
+    openAssetPage(root, rest(ASSET_PREFIX), search);
+  } else if (pathname.startsWith(COLLECTION_PREFIX)) {
+    const { openCollectionPage } = await import('./asset/collection.ts');
+    openCollectionPage(root, rest(COLLECTION_PREFIX), search);
+  } else if (pathname.startsWith(WATCH_PREFIX)) {
     const { openWatchPage } = await import('./watch/page.ts');
-    openWatchPage(root, breakout, search);
+    openWatchPage(root, rest(WATCH_PREFIX), search);
   } else {
     const { openAdminPage } = await import('./admin/page.ts');
     openAdminPage(root);

@@ -221,7 +221,7 @@ async fn attempt(desk: &dyn Desk, executor: &dyn Executor, job: &Claimed, worker
         }
     };
     let outcome = match outcome {
-        Ok(done) => JobOutcome::Done(done),
+        Ok(done) => JobOutcome::Done(Box::new(done)),
         // It was cut off, and did not fail: another begins again.
         Err(_) if cancel.is_cancelled() => return,
         Err(failure) => {

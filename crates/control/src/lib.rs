@@ -73,6 +73,8 @@ pub struct Config {
     pub crash_at: Option<String>,
     /// The log and who is told of it.
     pub events: EventsConfig,
+    /// Bucket whose files `/videoList` and `/videoLink` tell anybody of; without it there are no such routes.
+    pub video_list_bucket: Option<String>,
 }
 
 /// How much of the log is kept, and where webhooks may point.

@@ -345,7 +345,7 @@ async fn maybe(conn: &mut Conn, wanted: &str) -> Result<Option<AssetRow>, Error>
     row.as_ref().map(read).transpose()
 }
 
-fn read(row: &Row) -> Result<AssetRow, Error> {
+pub(crate) fn read(row: &Row) -> Result<AssetRow, Error> {
     Ok(AssetRow {
         id: id(row, "id")?,
         name: text(row, "name")?,

@@ -7,7 +7,7 @@ use anabranch_model::{AssetId, CollectionId};
 use crate::log::{self, NewEntry};
 use crate::row::{self, flag, id, integer, text};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, asset};
+use crate::{AssetRow, Created, Cursor, Db, Error, Idempotency, Page, PageRequest, asset};
 
 /// A collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,19 @@ pub struct NewCollection {
     pub content: CollectionContent,
     /// Makes a repetition harmless.
     pub idempotency: Option<Idempotency>,
+}
+
+/// A collection as one user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionFor {
+    /// Identifier.
+    pub id: CollectionId,
+    /// Unique name.
+    pub name: String,
+    /// Words for viewers.
+    pub description: String,
+    /// Whether the user may watch.
+    pub admitted: bool,
 }
 
 /// Whether a user may watch an asset.
@@ -129,6 +142,52 @@ impl Db {
     /// There is none, or the query fails.
     pub async fn collection_find(&self, wanted: &str) -> Result<CollectionRow, Error> {
         find(&mut self.readers.acquire().await?, wanted).await
+    }
+
+    /// The collection with this id or name as `user` sees it; without a user as everyone does.
+    ///
+    /// # Errors
+    /// There is none, or the query fails.
+    pub async fn collection_for(&self, wanted: &str, user: Option<&str>) -> Result<CollectionFor, Error> {
+        let row = sql::query(
+            "SELECT c.id, c.name, c.description,
+                    CASE WHEN c.everyone = 1 OR v.user_name IS NOT NULL THEN 1 ELSE 0 END AS admitted
+             FROM collections c LEFT JOIN collection_viewers v ON v.collection_id = c.id AND v.user_name = $2
+             WHERE c.id = $1 OR c.name = $1 ORDER BY c.id = $1 DESC LIMIT 1",
+        )
+        .bind(wanted)
+        .bind(user)
+        .fetch_optional(&self.readers)
+        .await?;
+        let row = row.ok_or_else(|| Error::not_found("collection", wanted))?;
+        Ok(CollectionFor {
+            id: id(&row, "id")?,
+            name: text(&row, "name")?,
+            description: text(&row, "description")?,
+            admitted: flag(&row, "admitted")?,
+        })
+    }
+
+    /// Assets of a collection in their order: after the first `skip`, `limit` at most.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn collection_assets(
+        &self,
+        collection: &CollectionId,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<AssetRow>, Error> {
+        let rows = sql::query(
+            "SELECT a.* FROM collection_assets c JOIN assets a ON a.id = c.asset_id
+             WHERE c.collection_id = $1 ORDER BY c.place LIMIT $2 OFFSET $3",
+        )
+        .bind(collection.as_str())
+        .bind(i64::from(limit))
+        .bind(i64::from(skip))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(asset::read).collect()
     }
 
     /// A page of collections.

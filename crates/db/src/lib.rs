@@ -56,7 +56,7 @@ pub use backup::Backup;
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
 pub use bucket::{BucketRow, NewBucket};
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
-pub use collection::{CollectionContent, CollectionRow, Entitlement, NewCollection};
+pub use collection::{CollectionContent, CollectionFor, CollectionRow, Entitlement, NewCollection};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
 pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};

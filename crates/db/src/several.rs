@@ -45,7 +45,8 @@ impl Db {
         Ok(open)
     }
 
-    /// The newest job of a kind about each of these subjects.
+    /// The newest job of a kind about each of these subjects: the one that is not finished, if there is one, whatever the clock said when
+    /// it was made.
     ///
     /// # Errors
     /// The query fails.
@@ -55,7 +56,7 @@ impl Db {
             let rows = sql::query(concat!(
                 "SELECT * FROM jobs WHERE subject IN (",
                 several!(),
-                ") AND kind = $51 ORDER BY created_at, id"
+                ") AND kind = $51 ORDER BY CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END, created_at, id"
             ))
             .bind_several(some)
             .bind(kind)

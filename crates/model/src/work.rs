@@ -126,7 +126,7 @@ pub struct JobEnd {
 #[serde(rename_all = "snake_case")]
 pub enum JobOutcome {
     /// It is done.
-    Done(Done),
+    Done(Box<Done>),
     /// It failed.
     Failed(Failure),
 }

@@ -3,6 +3,8 @@
 //! `curl` sends and fetches it by presigned URLs; `dd conv=fsync` and `cat` do the same without us. What the process needed of memory is
 //! told at the end. Clients are those of `cargo xtask test`.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -35,7 +37,7 @@ fn main() {
     let _entered = runtime.enter();
     let store = LocalStore::open(&dir.path().join("store"), 0).expect("a store");
     let buckets = Buckets::new(store, None);
-    runtime.block_on(buckets.bucket_create("in")).expect("a bucket");
+    runtime.block_on(buckets.bucket_create("inbox")).expect("a bucket");
     let endpoint = Endpoint::bind(Config::new(([127, 0, 0, 1], 0).into()), buckets, Arc::new(OneKey)).expect("a port");
     let url = format!("http://{}", endpoint.local_addr().expect("an address"));
     let shutdown = Shutdown::new();
@@ -52,7 +54,7 @@ fn main() {
     let parts = time(
         mib,
         &format!(
-            "AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1 '{}' --endpoint-url {url} s3 cp --quiet '{path}' s3://in/parts",
+            "AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1 '{}' --endpoint-url {url} s3 cp --quiet '{path}' s3://inbox/parts",
             python("aws")
         ),
     );
@@ -79,7 +81,7 @@ fn presigned(url: &str, operation: &str) -> String {
         "import boto3\nfrom botocore.config import Config\n\
          c=boto3.client('s3',endpoint_url='{url}',aws_access_key_id='x',aws_secret_access_key='secret',region_name='us-east-1',\
          config=Config(signature_version='s3v4',s3={{'addressing_style':'path'}}))\n\
-         print(c.generate_presigned_url('{operation}',Params={{'Bucket':'in','Key':'body'}},ExpiresIn=3600))"
+         print(c.generate_presigned_url('{operation}',Params={{'Bucket':'inbox','Key':'body'}},ExpiresIn=3600))"
     );
     let output = Command::new(python("python")).args(["-c", &script]).output().expect("python of the tests");
     String::from_utf8(output.stdout).expect("a URL").trim().to_owned()

@@ -14,6 +14,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use crate::body::Idle;
 
 /// What a client is told of a failure. Those that are ours are logged here, and only here.
+#[expect(clippy::needless_pass_by_value, reason = "so that it can be given to map_err")]
 pub(crate) fn error(error: BucketError) -> S3Error {
     use BucketError as E;
     let code = match &error {

@@ -50,7 +50,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Host name under which buckets have names of their own (`<bucket>.<domain>`), without port. Path style is always understood.
     pub domain: Option<String>,
-    /// Region that is told to clients; any is accepted in signatures.
+    /// Region that is told to clients: lower-case letters, digits and hyphens. Signatures may name any.
     pub region: String,
     /// Buckets that nobody writes to by this endpoint, whatever the key's rights are: those of other rooms.
     pub read_only: BTreeSet<String>,
@@ -112,7 +112,7 @@ impl Endpoint {
             if let Some(domain) = &config.domain {
                 builder.set_host(Host::new(domain));
             }
-            Handler::new(builder.build(), config.idle)
+            Handler::new(builder.build(), config.idle, config.region)
         };
         Ok(Self { listener, handler, serve })
     }

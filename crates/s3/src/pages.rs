@@ -60,7 +60,7 @@ impl House {
         };
         let listing = self.buckets.list(&input.bucket, query).await.map_err(error)?;
         let next = listing.next.clone();
-        let (contents, prefixes) = told(listing, spelling, true);
+        let (contents, prefixes) = told(&listing, spelling, true);
         Ok(ListObjectsOutput {
             name: Some(input.bucket),
             prefix: Some(spelling.of(&input.prefix.unwrap_or_default())),
@@ -91,7 +91,7 @@ impl House {
         };
         let listing = self.buckets.list(&input.bucket, query).await.map_err(error)?;
         let next = listing.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next));
-        let (contents, prefixes) = told(listing, spelling, input.fetch_owner.unwrap_or(false));
+        let (contents, prefixes) = told(&listing, spelling, input.fetch_owner.unwrap_or(false));
         Ok(ListObjectsV2Output {
             name: Some(input.bucket),
             prefix: Some(spelling.of(&input.prefix.unwrap_or_default())),
@@ -128,7 +128,7 @@ fn read_token(token: &str) -> S3Result<String> {
     key.ok_or_else(|| s3_error!(InvalidArgument, "the continuation token is none of ours"))
 }
 
-fn told(listing: Listing, spelling: Spelling, with_owner: bool) -> (Vec<Object>, Vec<CommonPrefix>) {
+fn told(listing: &Listing, spelling: Spelling, with_owner: bool) -> (Vec<Object>, Vec<CommonPrefix>) {
     let objects = listing.objects.iter().map(|info| Object {
         e_tag: Some(etag(info)),
         key: Some(spelling.of(&info.key)),

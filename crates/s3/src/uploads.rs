@@ -212,7 +212,7 @@ fn named(part: CompletedPart) -> S3Result<NamedPart> {
     ];
     Ok(NamedPart {
         number: self::number(number)?,
-        etag: part.e_tag.map(|etag| etag.into_value()),
+        etag: part.e_tag.map(s3s::dto::ETag::into_value),
         checksums: sums.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
     })
 }

@@ -189,6 +189,17 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
+    /// Begins to run the command line against this server; what it says can be read at its end.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the command line to start")
+    }
+
     /// Runs the command line, which must fail, and gives what it says on standard error.
     ///
     /// # Panics

@@ -1,9 +1,10 @@
-//! The transcode room: file jobs by a supervised ffmpeg. For now one: a recording becomes one MP4 file.
+//! The transcode room: file jobs by a supervised ffmpeg. A recording becomes one MP4 file; an uploaded file becomes a ladder.
 //!
-//! In: the path of a recording's multivariant playlist, limits, a token that cancels.
-//! Out: a file that appears under its name when it is whole and durable, or an error with ffmpeg's last words; progress.
-//! Never: rows of jobs, tries and schedules (`control`), network: ffmpeg reads and writes files only.
-//! Spec: systems.md V73; rfc8216bis; ISO/IEC 14496-12; `docs/adr/0017`.
+//! In: the path of a recording's multivariant playlist, or of an uploaded file and a preset; limits, a token that cancels.
+//! Out: files that appear under their names when they are whole and durable, or an error with ffmpeg's last words; progress. For an
+//! uploaded file before that: what it is or why it is refused, and the plan of the work.
+//! Never: rows of jobs, tries and schedules (`control`), segments and playlists (`packager`), network: ffmpeg reads and writes files only.
+//! Spec: systems.md V25, V73, L5 to L7; rfc8216bis; ISO/IEC 14496-12; `docs/adr/0017`, `docs/adr/0021`.
 
 mod arguments;
 mod output;

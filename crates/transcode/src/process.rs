@@ -67,19 +67,28 @@ pub(crate) async fn run(
         time: limits.time,
         nice: limits.nice,
     };
-    with_progress(order, duration_ms, progress).await
+    with_progress(order, Goal::Time { duration_ms }, progress).await
+}
+
+/// By what the progress of ffmpeg is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    /// Media time of the output. With `-copyts` it is counted from the first report.
+    Time { duration_ms: u64 },
+    /// Frames of the first output of pictures.
+    Frames(u64),
 }
 
 /// Runs an ffmpeg that writes `-progress` to its output, and notes its number in its folder.
 pub(crate) async fn with_progress(
     order: Order<'_>,
-    duration_ms: u64,
+    goal: Goal,
     mut progress: impl FnMut(u16) + Send,
 ) -> Result<Vec<String>, TranscodeError> {
     let mut permille = 0;
     let mut lines = Lines::new(LINE_MAX_BYTES);
     let mut told = |line: &str| {
-        if let Some(now) = permille_of(line, duration_ms)
+        if let Some(now) = permille_of(line, goal)
             && now > permille
         {
             permille = now;
@@ -228,9 +237,17 @@ impl Lines {
 }
 
 /// How far a line of `-progress` says that the output has come; 1000 is left for the moment when the file has its name.
-fn permille_of(line: &str, duration_ms: u64) -> Option<u16> {
-    let micros: u64 = line.strip_prefix("out_time_us=")?.trim().parse().ok()?;
-    let permille = micros / duration_ms.max(1);
+fn permille_of(line: &str, goal: Goal) -> Option<u16> {
+    let permille = match goal {
+        Goal::Time { duration_ms } => {
+            let micros: u64 = line.strip_prefix("out_time_us=")?.trim().parse().ok()?;
+            micros / duration_ms.max(1)
+        }
+        Goal::Frames(frames) => {
+            let made: u64 = line.strip_prefix("frame=")?.trim().parse().ok()?;
+            made.saturating_mul(1000) / frames.max(1)
+        }
+    };
     Some(u16::try_from(permille.min(999)).unwrap_or(999))
 }
 
@@ -284,9 +301,10 @@ mod tests {
             ("out_time_us=-5", None),
             ("frame=1", None),
         ] {
-            assert_eq!(permille_of(line, 3000), permille, "{line}");
+            assert_eq!(permille_of(line, Goal::Time { duration_ms: 3000 }), permille, "{line}");
         }
-        assert_eq!(permille_of("out_time_us=5", 0), Some(5));
+        assert_eq!(permille_of("out_time_us=5", Goal::Time { duration_ms: 0 }), Some(5));
+        assert_eq!(permille_of("frame= 30", Goal::Frames(120)), Some(250));
     }
 
     #[test]

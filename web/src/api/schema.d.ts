@@ -96,11 +96,46 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says whether the database answers. The first snapshot was published before anything was served. */
+        /** Says whether the database takes changes, by trials every few seconds, and if not, why. The first snapshot was published before anything was served. */
         get: operations["readyz"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/access-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists access keys, without their secrets. */
+        get: operations["access_key_list"];
+        put?: never;
+        /** Makes an access key of the S3-compatible endpoint; its secret is shown this once. */
+        post: operations["access_key_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/access-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes an access key. */
+        delete: operations["access_key_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -137,6 +172,94 @@ export interface paths {
         post?: never;
         /** Deletes an account without events. */
         delete: operations["account_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists assets. */
+        get: operations["asset_list"];
+        put?: never;
+        /** Has an asset made of a file of a bucket. 202 while the file is read: the asset is listed once that is done. */
+        post: operations["asset_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an asset. */
+        get: operations["asset_show"];
+        put?: never;
+        post?: never;
+        /** Deletes an asset and everything that was made of it; its file stays. */
+        delete: operations["asset_delete"];
+        options?: never;
+        head?: never;
+        /** Gives an asset another name. */
+        patch: operations["asset_update"];
+        trace?: never;
+    };
+    "/v1/assets/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels the making of an asset; what is finished of it stays. */
+        post: operations["asset_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets/{id}/play-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs URLs that open one asset. A missing body means the defaults. */
+        post: operations["asset_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has an asset made again; what there is of it can be watched until then. */
+        post: operations["asset_retry"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -315,6 +438,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/buckets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists buckets. */
+        get: operations["bucket_list"];
+        put?: never;
+        /** Makes a bucket. */
+        post: operations["bucket_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/buckets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a bucket. */
+        get: operations["bucket_show"];
+        put?: never;
+        post?: never;
+        /** Deletes an empty bucket. */
+        delete: operations["bucket_delete"];
+        options?: never;
+        head?: never;
+        /** Changes what is done with files that arrive in a bucket. */
+        patch: operations["bucket_update"];
+        trace?: never;
+    };
+    "/v1/buckets/{id}/distribution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the distribution by which single files of a bucket can be fetched, or answers the one that is there. */
+        post: operations["bucket_publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/buckets/{id}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs a link to one file of a bucket. */
+        post: operations["object_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/buckets/{id}/objects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the files of a bucket, in the order of their keys. */
+        get: operations["object_list"];
+        put?: never;
+        post?: never;
+        /** Removes a file of a bucket. */
+        delete: operations["object_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/channels": {
         parameters: {
             query?: never;
@@ -415,6 +627,43 @@ export interface paths {
         /** Puts another input of a channel in use. Its preference must be equal. */
         post: operations["channel_switch"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists collections. */
+        get: operations["collection_list"];
+        put?: never;
+        /** Makes a collection. */
+        post: operations["collection_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a collection. */
+        get: operations["collection_show"];
+        /** Replaces what a collection is. */
+        put: operations["collection_update"];
+        post?: never;
+        /** Deletes a collection; its assets stay. */
+        delete: operations["collection_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -985,6 +1234,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins an upload, as tus 1.0 has it: filename, bucket and filetype in `Upload-Metadata`, the bucket `uploads` if none is named. A body
+         *     of type `application/offset+octet-stream` is its first bytes. The file becomes an object of the bucket with its last byte.
+         */
+        post: operations["upload_create"];
+        delete?: never;
+        /** Tells what of tus is spoken here. */
+        options: operations["upload_options"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Does what `X-HTTP-Method-Override` says, for senders that cannot send PATCH, DELETE or HEAD. */
+        post: operations["upload_override"];
+        /** Ends an upload; what has come of it is removed. An object that it has become stays. */
+        delete: operations["upload_delete"];
+        options?: never;
+        /** Tells where an upload is, in headers. */
+        head: operations["upload_show"];
+        /** Adds bytes to an upload. What arrives of a body that breaks off is kept, unless a checksum was announced for it. */
+        patch: operations["upload_append"];
+        trace?: never;
+    };
     "/v1/watch/{breakout}": {
         parameters: {
             query?: never;
@@ -1100,6 +1390,33 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An access key of the S3-compatible endpoint, without its secret. */
+        AccessKey: {
+            /** @description Buckets that it opens; none stands for every one, where the system's own can only be read. */
+            buckets: string[];
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description `AWS_ACCESS_KEY_ID`. */
+            id: string;
+            /** @description Whether it may store and remove. */
+            may_write: boolean;
+            /** @description Name for people. */
+            name: string;
+        };
+        /** @description An access key to make. */
+        AccessKeyCreate: {
+            /** @description Buckets that it opens; every one if none is named. The system's own can only be read. */
+            buckets?: string[];
+            /** @description Name for people. */
+            name: string;
+            /** @description Whether it may only read. */
+            read_only?: boolean;
+        };
+        /** @description An access key with its secret, which is shown this once. */
+        AccessKeyCreated: components["schemas"]["AccessKey"] & {
+            /** @description `AWS_SECRET_ACCESS_KEY`. */
+            secret: string;
+        };
         /** @description Whose events and breakouts are billed together. */
         Account: {
             /** @description RFC 3339. */
@@ -1113,6 +1430,185 @@ export interface components {
         AccountCreate: {
             /** @description Unique name, 1 to 100 characters. */
             name: string;
+        };
+        /** @description An asset. */
+        Asset: {
+            /** @description Audio renditions. */
+            audio: components["schemas"]["Track"][];
+            /** @description Bucket of its file. */
+            bucket: string;
+            /** @description Subtitle renditions. */
+            captions: components["schemas"]["Track"][];
+            /** @description RFC 3339. */
+            created_at: string;
+            /**
+             * Format: double
+             * @description Playing time.
+             */
+            duration_seconds?: number | null;
+            /** @description RFC 3339; when it will be done, as far as can be told. */
+            expected_at?: string | null;
+            /**
+             * Format: int32
+             * @description Goes up each time it is made again.
+             */
+            generation: number;
+            /** @description Identifier, by the content of its file. */
+            id: string;
+            /** @description The job that makes it. */
+            job?: string | null;
+            /** @description Key of its file. */
+            key: string;
+            /**
+             * Format: int64
+             * @description Bytes of everything that was made.
+             */
+            made_bytes: number;
+            /**
+             * Format: int64
+             * @description Size of its MP4, once there is one.
+             */
+            mp4_bytes?: number | null;
+            /** @description Name for people. */
+            name: string;
+            /** @description What was left out or changed, in words. */
+            notices: string[];
+            /** @description Whether rungs are still missing. */
+            partial: boolean;
+            /** @description Path of its multivariant playlist on the shared distribution. */
+            path: string;
+            /** @description Whether anything of it can be watched. */
+            playable: boolean;
+            /** @description How it is made. */
+            preset: string;
+            /** @description Why it failed, or why the last try did. */
+            problem?: string | null;
+            /**
+             * Format: double
+             * @description How much is done.
+             */
+            progress_percent: number;
+            /** @description RFC 3339; when all of it was there. */
+            ready_at?: string | null;
+            /** @description Rungs that can be watched. */
+            rungs: components["schemas"]["Rung"][];
+            /**
+             * Format: int32
+             * @description Rungs that there will be.
+             */
+            rungs_planned: number;
+            /**
+             * Format: int64
+             * @description Size of its file in bytes.
+             */
+            size: number;
+            source?: components["schemas"]["AssetSource"] | null;
+            /**
+             * @description Where it is in its life.
+             * @example READY
+             */
+            state: string;
+            /**
+             * Format: int32
+             * @description Thumbnails, one each few seconds.
+             */
+            thumbnails: number;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A file of which an asset is to be made. */
+        AssetCreate: {
+            /** @description Bucket of the file. */
+            bucket: string;
+            /** @description Its key. */
+            key: string;
+        };
+        /** @description What of an asset is to change. */
+        AssetPatch: {
+            /** @description Name for people, 1 to 100 characters. */
+            name: string;
+        };
+        /** @description URLs that open one asset, and nothing else. */
+        AssetPlay: {
+            /** @description As cookies, for `host_url` without its query. */
+            cookies: components["schemas"]["ViewerCookie"][];
+            /** @description RFC 3339. */
+            expires_at: string;
+            /** @description By the distribution's host name, for players that resolve it. */
+            host_url: string;
+            /** @description The MP4, once there is one. */
+            mp4_url?: string | null;
+            /** @description The poster, once there is one. */
+            poster_url?: string | null;
+            /** @description The same with named copies of the signature, for players and pages made for those (L11). */
+            prefix_url: string;
+            /** @description The viewer's session: give it again to renew the signature. */
+            session: string;
+            /** @description WebVTT of the sprites to scrub by, once there are some. */
+            sprite_url?: string | null;
+            /** @description Multivariant playlist; opens in any player. */
+            url: string;
+            /** @description The viewer. */
+            user?: string | null;
+            /** @description Opens in a browser. */
+            watch_url: string;
+        };
+        /** @description For whom and how long an asset opens. */
+        AssetPlayCreate: {
+            /**
+             * Format: int64
+             * @description Seconds from now; 43200 if it is missing.
+             */
+            expires_in_seconds?: number | null;
+            /** @description IPv4 address or block of the viewer; any if it is missing. */
+            ip?: string | null;
+            /** @description Signs without asking whether the user may watch. */
+            preview?: boolean;
+            /** @description The viewer's session, to renew its signature; a new one if it is missing. */
+            session?: string | null;
+            /** @description The viewer, in the caller's own words. An asset that is in collections opens only for whom one of them admits. */
+            user?: string | null;
+        };
+        /** @description How an asset is to be made again. */
+        AssetRetry: {
+            /** @description Another preset; the one it has if it is missing. */
+            preset?: string | null;
+        };
+        /** @description What is in an uploaded file. */
+        AssetSource: {
+            /** @description Codec of each audio track. */
+            audio_codecs: string[];
+            /** @description Container. */
+            container: string;
+            /**
+             * Format: double
+             * @description Playing time.
+             */
+            duration_seconds: number;
+            /**
+             * Format: double
+             * @description Pictures a second.
+             */
+            frame_rate: number;
+            /**
+             * Format: int32
+             * @description Height as shown.
+             */
+            height: number;
+            /** @description `SDR`, `HDR10`, `HLG` and such. */
+            range: string;
+            /**
+             * Format: int32
+             * @description Subtitle tracks.
+             */
+            subtitles: number;
+            /** @description Codec of the picture. */
+            video_codec?: string | null;
+            /**
+             * Format: int32
+             * @description Width as shown.
+             */
+            width: number;
         };
         /** @description What a behavior has delivered. */
         BehaviorTraffic: components["schemas"]["Counts"] & {
@@ -1228,6 +1724,37 @@ export interface components {
             /** @description The breakout, which may be deleted by now. */
             breakout: string;
         };
+        /** @description A bucket. */
+        Bucket: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Id of the distribution by which single files can be fetched; null if there is none. */
+            distribution?: string | null;
+            /** @description Whether the system keeps its own files there. */
+            house: boolean;
+            /** @description Whether an asset goes when its file is replaced or removed. */
+            mirror: boolean;
+            /** @description Unique name. */
+            name: string;
+            /** @description How assets are made of files that arrive; null: files only lie there. */
+            preset?: string | null;
+        };
+        /** @description A bucket to make. */
+        BucketCreate: {
+            /** @description Whether an asset goes when its file is replaced or removed. */
+            mirror?: boolean;
+            /** @description Unique name: 3 to 63 lower-case letters, digits, hyphens and dots. */
+            name: string;
+            /** @description How assets are made of files that arrive; none are if it is missing. */
+            preset?: string | null;
+        };
+        /** @description What of a bucket is to change. */
+        BucketPatch: {
+            /** @description Whether an asset goes when its file is replaced or removed. */
+            mirror?: boolean | null;
+            /** @description How assets are made of files that arrive; null: none are. */
+            preset?: string | null;
+        };
         /** @description A durable live pipeline. */
         Channel: {
             /** @description RFC 3339. */
@@ -1321,6 +1848,36 @@ export interface components {
             ingest_allow?: string[] | null;
             /** @description Unique name, 1 to 100 characters. */
             name?: string | null;
+        };
+        /** @description A collection. */
+        Collection: {
+            /** @description Ids of its assets, in order. */
+            assets: string[];
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Words for viewers. */
+            description: string;
+            /** @description Whether every user may watch. */
+            everyone: boolean;
+            /** @description Identifier. */
+            id: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description Users who may watch. */
+            viewers: string[];
+        };
+        /** @description A collection to make, or what it is to become. */
+        CollectionPut: {
+            /** @description Ids of its assets, in order. */
+            assets?: string[];
+            /** @description Words for viewers. */
+            description?: string;
+            /** @description Whether every user may watch. */
+            everyone?: boolean;
+            /** @description Unique name, 1 to 100 characters. */
+            name: string;
+            /** @description Users who may watch, in the words of play URLs. */
+            viewers?: string[];
         };
         /** @description Counts of answers to viewers. */
         Counts: {
@@ -1698,6 +2255,43 @@ export interface components {
             /** @description All keys that it has from now on, by id or name. */
             keys: string[];
         };
+        /** @description A link that opens one file. */
+        Link: {
+            /** @description RFC 3339. */
+            expires_at: string;
+            /** @description Opens by the distribution's host name. */
+            host_url: string;
+            /** @description Opens by the address of the edge. */
+            url: string;
+        };
+        /** @description Which file a link is to open, and how long. */
+        LinkCreate: {
+            /**
+             * Format: int64
+             * @description Seconds from now; 3600 if it is missing.
+             */
+            expires_in_seconds?: number | null;
+            /** @description Key of the file. */
+            key: string;
+        };
+        /** @description A page of a list. */
+        List_AccessKey: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Buckets that it opens; none stands for every one, where the system's own can only be read. */
+                buckets: string[];
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description `AWS_ACCESS_KEY_ID`. */
+                id: string;
+                /** @description Whether it may store and remove. */
+                may_write: boolean;
+                /** @description Name for people. */
+                name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
         /** @description A page of a list. */
         List_Account: {
             /** @description Items, oldest first. */
@@ -1708,6 +2302,96 @@ export interface components {
                 id: string;
                 /** @description Unique name. */
                 name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Asset: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Audio renditions. */
+                audio: components["schemas"]["Track"][];
+                /** @description Bucket of its file. */
+                bucket: string;
+                /** @description Subtitle renditions. */
+                captions: components["schemas"]["Track"][];
+                /** @description RFC 3339. */
+                created_at: string;
+                /**
+                 * Format: double
+                 * @description Playing time.
+                 */
+                duration_seconds?: number | null;
+                /** @description RFC 3339; when it will be done, as far as can be told. */
+                expected_at?: string | null;
+                /**
+                 * Format: int32
+                 * @description Goes up each time it is made again.
+                 */
+                generation: number;
+                /** @description Identifier, by the content of its file. */
+                id: string;
+                /** @description The job that makes it. */
+                job?: string | null;
+                /** @description Key of its file. */
+                key: string;
+                /**
+                 * Format: int64
+                 * @description Bytes of everything that was made.
+                 */
+                made_bytes: number;
+                /**
+                 * Format: int64
+                 * @description Size of its MP4, once there is one.
+                 */
+                mp4_bytes?: number | null;
+                /** @description Name for people. */
+                name: string;
+                /** @description What was left out or changed, in words. */
+                notices: string[];
+                /** @description Whether rungs are still missing. */
+                partial: boolean;
+                /** @description Path of its multivariant playlist on the shared distribution. */
+                path: string;
+                /** @description Whether anything of it can be watched. */
+                playable: boolean;
+                /** @description How it is made. */
+                preset: string;
+                /** @description Why it failed, or why the last try did. */
+                problem?: string | null;
+                /**
+                 * Format: double
+                 * @description How much is done.
+                 */
+                progress_percent: number;
+                /** @description RFC 3339; when all of it was there. */
+                ready_at?: string | null;
+                /** @description Rungs that can be watched. */
+                rungs: components["schemas"]["Rung"][];
+                /**
+                 * Format: int32
+                 * @description Rungs that there will be.
+                 */
+                rungs_planned: number;
+                /**
+                 * Format: int64
+                 * @description Size of its file in bytes.
+                 */
+                size: number;
+                source?: components["schemas"]["AssetSource"] | null;
+                /**
+                 * @description Where it is in its life.
+                 * @example READY
+                 */
+                state: string;
+                /**
+                 * Format: int32
+                 * @description Thumbnails, one each few seconds.
+                 */
+                thumbnails: number;
+                /** @description RFC 3339. */
+                updated_at: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -1787,6 +2471,26 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Bucket: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Id of the distribution by which single files can be fetched; null if there is none. */
+                distribution?: string | null;
+                /** @description Whether the system keeps its own files there. */
+                house: boolean;
+                /** @description Whether an asset goes when its file is replaced or removed. */
+                mirror: boolean;
+                /** @description Unique name. */
+                name: string;
+                /** @description How assets are made of files that arrive; null: files only lie there. */
+                preset?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Channel: {
             /** @description Items, oldest first. */
             items: {
@@ -1832,6 +2536,28 @@ export interface components {
                  * @description How much of the past the media playlists name, in seconds.
                  */
                 window_seconds: number;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Collection: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Ids of its assets, in order. */
+                assets: string[];
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Words for viewers. */
+                description: string;
+                /** @description Whether every user may watch. */
+                everyone: boolean;
+                /** @description Identifier. */
+                id: string;
+                /** @description Unique name. */
+                name: string;
+                /** @description Users who may watch. */
+                viewers: string[];
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -2359,6 +3085,35 @@ export interface components {
              */
             version: number;
         };
+        /** @description A file of a bucket. */
+        ObjectEntry: {
+            /** @description `WAITING`, `KNOWN` or `FAILED` where assets are made of files. */
+            arrival?: string | null;
+            /** @description What it has become. */
+            asset?: string | null;
+            /** @description Entity tag, without quotes. */
+            etag: string;
+            /** @description Key. */
+            key: string;
+            /** @description RFC 3339. */
+            modified_at: string;
+            /** @description Why nothing has become of it. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description Size in bytes.
+             */
+            size: number;
+        };
+        /** @description A page of the files of a bucket, in the order of their keys. */
+        ObjectList: {
+            /** @description Files. */
+            items: components["schemas"]["ObjectEntry"][];
+            /** @description Give it as `after` for the next page; null on the last. */
+            next?: string | null;
+            /** @description What keys go on after up to the delimiter. */
+            prefixes: string[];
+        };
         /** @description Something that is or was done at the provider. */
         Operation: components["schemas"]["OperationNow"] & {
             /** @description RFC 3339. */
@@ -2526,6 +3281,38 @@ export interface components {
             /** @description One viewer session; all signatures that have been made so far if it is missing. */
             session?: string | null;
         };
+        /** @description A rung of an asset. */
+        Rung: {
+            /**
+             * Format: int64
+             * @description Average, bits a second.
+             */
+            average_bandwidth: number;
+            /**
+             * Format: int64
+             * @description Peak, bits a second.
+             */
+            bandwidth: number;
+            /** @description Codecs as in the playlist. */
+            codecs: string;
+            /**
+             * Format: double
+             * @description Pictures a second.
+             */
+            frame_rate: number;
+            /**
+             * Format: int32
+             * @description Height in pixels.
+             */
+            height: number;
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Width in pixels.
+             */
+            width: number;
+        };
         /** @description What to sign. */
         SignCreate: {
             /**
@@ -2659,6 +3446,20 @@ export interface components {
         TokenCreated: components["schemas"]["Token"] & {
             /** @description What requests show as `Authorization: Bearer`. This answer is the only one that has it. */
             secret: string;
+        };
+        /** @description A rendition beside the pictures. */
+        Track: {
+            /**
+             * Format: int32
+             * @description Channels of sound; 0 for captions.
+             */
+            channels: number;
+            /** @description For people. */
+            label: string;
+            /** @description Language tag; `und` if it is not known. */
+            language: string;
+            /** @description Name. */
+            name: string;
         };
         /** @description A signed cookie. */
         ViewerCookie: {
@@ -3002,6 +3803,97 @@ export interface operations {
             };
         };
     };
+    access_key_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AccessKey"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access_key_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessKeyCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessKeyCreated"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access_key_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     account_list: {
         parameters: {
             query?: {
@@ -3115,6 +4007,272 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Assets in this state only: `QUEUED`, `PROCESSING`, `READY`, `FAILED` or `CANCELLED`. */
+                state?: string;
+                /** @description Assets of files of this bucket only. */
+                bucket?: string;
+                /** @description Assets whose name holds this text only. */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description The file is being read */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssetPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_play_url: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AssetPlayCreate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssetPlay"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AssetRetry"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
             };
             default: {
                 headers: {
@@ -3545,6 +4703,298 @@ export interface operations {
             };
         };
     };
+    bucket_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Bucket"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bucket_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same bucket */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BucketCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bucket"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bucket_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bucket"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bucket_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bucket_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BucketPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bucket"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bucket_publish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    object_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    object_list: {
+        parameters: {
+            query?: {
+                /** @description Files at most, 1 to 1000; 100 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Their keys begin with this. */
+                prefix?: string;
+                /** @description Keys that go on with something and then this are told once, as a prefix; usually a slash. */
+                delimiter?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ObjectList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    object_delete: {
+        parameters: {
+            query: {
+                /** @description Its key. */
+                key: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     channel_list: {
         parameters: {
             query?: {
@@ -3849,6 +5299,164 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Channel"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Collection"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same collection */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectionPut"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collection"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collection"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectionPut"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collection"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -5331,6 +6939,232 @@ export interface operations {
         responses: {
             204: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_create: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+                /** @description Size of the file in bytes */
+                "Upload-Length"?: number | null;
+                /** @description 1 if the size is told later */
+                "Upload-Defer-Length"?: number | null;
+                /** @description Pairs of a word and a value in base64: filename, bucket, filetype */
+                "Upload-Metadata"?: string | null;
+                /** @description sha1, sha256 or md5, a space, and the checksum of the body in base64 */
+                "Upload-Checksum"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Begun */
+            201: {
+                headers: {
+                    /** @description The upload */
+                    Location?: string;
+                    /** @description When it is forgotten unless it goes on */
+                    "Upload-Expires"?: string;
+                    /** @description Bytes that are there */
+                    "Upload-Offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This is spoken */
+            204: {
+                headers: {
+                    /** @description Checksums */
+                    "Tus-Checksum-Algorithm"?: string;
+                    /** @description Extensions */
+                    "Tus-Extension"?: string;
+                    /** @description Largest file in bytes */
+                    "Tus-Max-Size"?: number;
+                    /** @description Versions */
+                    "Tus-Version"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_override: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+                /** @description PATCH, DELETE or HEAD */
+                "X-HTTP-Method-Override": string;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_delete: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_show: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There it is */
+            200: {
+                headers: {
+                    /** @description When it is forgotten unless it goes on */
+                    "Upload-Expires"?: string;
+                    /** @description Size of the file in bytes, once it is told */
+                    "Upload-Length"?: number;
+                    /** @description Bytes that are there */
+                    "Upload-Offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_append: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+                /** @description Bytes that are there */
+                "Upload-Offset": number;
+                /** @description Size of the file in bytes, if it was to be told later */
+                "Upload-Length"?: number | null;
+                /** @description sha1, sha256 or md5, a space, and the checksum of the body in base64 */
+                "Upload-Checksum"?: string | null;
+            };
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description The bytes from the offset on */
+        requestBody?: {
+            content: {
+                "application/offset+octet-stream": unknown;
+            };
+        };
+        responses: {
+            /** @description They are there */
+            204: {
+                headers: {
+                    /** @description When it is forgotten unless it goes on */
+                    "Upload-Expires"?: string;
+                    /** @description Bytes that are there */
+                    "Upload-Offset"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;

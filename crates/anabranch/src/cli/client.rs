@@ -17,9 +17,19 @@ const MAX_PAGES: usize = 1_000;
 /// Longest silence on an event stream: the server says something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// Longest time for one piece of a file.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// The server has answered and will not do it: trying again is of no use.
 #[derive(Debug)]
-pub(super) struct Refused(anyhow::Error);
+pub(super) struct Refused(anyhow::Error, Option<StatusCode>);
+
+impl Refused {
+    /// With which status, if that is known.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        self.1
+    }
+}
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,9 +86,35 @@ impl Client {
         }
         let text = response.text().await.context("the answer broke off")?;
         match serde_json::from_str(&text) {
-            Ok(problem) => Err(Refused(self.refusal(status, &problem)).into()),
+            Ok(problem) => Err(Refused(self.refusal(status, &problem), Some(status)).into()),
             Err(_) => Err(self.not_the_api(status)),
         }
+    }
+
+    /// A request of an upload (tus 1.0).
+    pub(super) fn tus(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.server)).timeout(PIECE_TIMEOUT);
+        let request = request.header("Tus-Resumable", "1.0.0");
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// The headers that answer a request whose answer has no body; a refusal is a [`Refused`].
+    pub(super) async fn answered(&self, request: reqwest::RequestBuilder) -> Result<reqwest::header::HeaderMap> {
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.headers().clone());
+        }
+        let text = response.text().await.context("the answer broke off")?;
+        let error = match serde_json::from_str(&text) {
+            Ok(problem) => self.refusal(status, &problem),
+            Err(_) if text.is_empty() => self.refusal(status, &Value::Null),
+            Err(_) => self.not_the_api(status),
+        };
+        Err(Refused(error, Some(status)).into())
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value> {
@@ -95,7 +131,8 @@ impl Client {
         let mut after = None::<String>;
         for _ in 0..MAX_PAGES {
             let join = if path.contains('?') { '&' } else { '?' };
-            let query = after.as_ref().map_or_else(String::new, |after| format!("{join}after={after}"));
+            let query =
+                after.as_ref().map_or_else(String::new, |after| format!("{join}after={}", super::escape(after)));
             let page = self.get(&format!("{path}{query}")).await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             after = page["next"].as_str().map(str::to_owned);

@@ -1,7 +1,9 @@
 //! The command line that speaks the API: noun, then verb.
 
 mod archive;
+mod asset;
 mod breakout;
+mod bucket;
 mod channel;
 mod client;
 mod delivery;
@@ -9,6 +11,7 @@ mod events;
 mod follow;
 mod node;
 mod output;
+mod upload;
 mod wait;
 
 use anyhow::Result;
@@ -16,7 +19,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use archive::{AccountVerb, EventVerb, JobVerb, RecordingVerb};
+use asset::{AssetVerb, CollectionVerb};
 use breakout::BreakoutVerb;
+use bucket::{AccessKeyVerb, BucketVerb};
 use channel::ChannelVerb;
 use client::Client;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
@@ -63,6 +68,26 @@ pub(crate) enum ClientCommand {
     Breakout {
         #[command(subcommand)]
         verb: BreakoutVerb,
+    },
+    /// Files on demand: what is made of them, and who may watch it
+    Asset {
+        #[command(subcommand)]
+        verb: AssetVerb,
+    },
+    /// Assets in an order, and who may watch them
+    Collection {
+        #[command(subcommand)]
+        verb: CollectionVerb,
+    },
+    /// Where files are, and what becomes of them
+    Bucket {
+        #[command(subcommand)]
+        verb: BucketVerb,
+    },
+    /// Keys of the S3-compatible endpoint
+    AccessKey {
+        #[command(subcommand)]
+        verb: AccessKeyVerb,
     },
     /// What the archive kept of breakouts
     Recording {
@@ -169,7 +194,11 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
+            ClientCommand::AccessKey { verb } => bucket::access_key(verb).await,
             ClientCommand::Account { verb } => archive::account(verb).await,
+            ClientCommand::Asset { verb } => asset::asset(verb).await,
+            ClientCommand::Bucket { verb } => bucket::bucket(verb).await,
+            ClientCommand::Collection { verb } => asset::collection(verb).await,
             ClientCommand::Event { verb } => archive::event(verb).await,
             ClientCommand::Recording { verb } => archive::recording(verb).await,
             ClientCommand::Job { verb } => archive::job(verb).await,

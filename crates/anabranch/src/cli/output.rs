@@ -85,6 +85,35 @@ pub(super) const JOBS: Columns = &[
     ("TRIES", "/attempts"),
     ("PROBLEM", "/problem"),
 ];
+pub(super) const ASSETS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("STATE", "/state"),
+    ("PERCENT", "/progress_percent"),
+    ("SECONDS", "/duration_seconds"),
+    ("BUCKET", "/bucket"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const BUCKETS: Columns = &[
+    ("NAME", "/name"),
+    ("PRESET", "/preset"),
+    ("MIRROR", "/mirror"),
+    ("HOUSE", "/house"),
+    ("DISTRIBUTION", "/distribution"),
+    ("CREATED", "/created_at"),
+];
+pub(super) const FILES: Columns = &[
+    ("KEY", "/key"),
+    ("BYTES", "/size"),
+    ("MODIFIED", "/modified_at"),
+    ("ARRIVAL", "/arrival"),
+    ("ASSET", "/asset"),
+    ("PROBLEM", "/problem"),
+];
+pub(super) const ACCESS_KEYS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("BUCKETS", "/buckets"), ("WRITES", "/may_write"), ("CREATED", "/created_at")];
+pub(super) const COLLECTIONS: Columns =
+    &[("ID", "/id"), ("NAME", "/name"), ("EVERYONE", "/everyone"), ("ASSETS", "/assets"), ("CREATED", "/created_at")];
 pub(super) const EVENTS: Columns =
     &[("ID", "/id"), ("NAME", "/name"), ("ACCOUNT", "/account"), ("STARTS", "/starts_at"), ("ENDS", "/ends_at")];
 pub(super) const ACCOUNTS: Columns = &[("ID", "/id"), ("NAME", "/name"), ("CREATED", "/created_at")];
@@ -229,6 +258,11 @@ pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {
         }
     }
     print(&out)
+}
+
+/// Prints one value of an answer, bare, for use in a script; as JSON only if that was asked for.
+pub(super) fn bare(connection: &Connection, name: &str, value: &str) -> Result<()> {
+    if connection.output == Some(Output::Json) { json(&serde_json::json!({ name: value })) } else { line(value) }
 }
 
 pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> Result<()> {

@@ -22,7 +22,7 @@ pub(crate) struct Wait {
     /// Return when it is done, and say meanwhile how far it is
     #[arg(long)]
     wait: bool,
-    /// Longest wait in seconds [default: 60, for jobs 3600]
+    /// Longest wait in seconds [default: 60, for jobs and assets 3600]
     #[arg(long, visible_alias = "wait-seconds", value_name = "SECONDS")]
     timeout: Option<u64>,
 }
@@ -285,6 +285,36 @@ pub(super) fn job_done(job: &Value) -> Stage {
     }
 }
 
+/// A file of a bucket, alone in a list: it is read once, and is an asset then.
+pub(super) fn arrived(list: &Value) -> Stage {
+    let file = &list["items"][0];
+    match (file["asset"].as_str(), file["arrival"].as_str()) {
+        (Some(asset), _) => Stage::Done(format!("asset {asset}")),
+        (None, Some("FAILED")) => {
+            Stage::Failed(format!("FAILED: {}", file["problem"].as_str().unwrap_or("no reason given")))
+        }
+        (None, _) if file.is_null() => Stage::Failed("it is no longer there".to_owned()),
+        (None, _) => Stage::Going("being read".to_owned(), None),
+    }
+}
+
+/// An asset of which all is made.
+pub(super) fn asset_made(asset: &Value) -> Stage {
+    match word(asset, "state") {
+        "READY" => Stage::Done("READY".to_owned()),
+        "QUEUED" => going(asset, "QUEUED"),
+        "PROCESSING" => {
+            let mut more = format!("{:.0} %", asset["progress_percent"].as_f64().unwrap_or(0.0));
+            // Of an RFC 3339 time the hours, minutes and seconds.
+            if let Some(time) = asset["expected_at"].as_str().and_then(|text| text.get(11..19)) {
+                more.push_str(&format!(", done about {time} UTC"));
+            }
+            Stage::Going("PROCESSING".to_owned(), Some(more))
+        }
+        state => Stage::Failed(format!("{state}: {}", asset["problem"].as_str().unwrap_or("no reason given"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -346,6 +376,25 @@ mod tests {
         assert_eq!(job_done(&json!({ "state": "FAILED", "problem": "no disk" })), failed("FAILED: no disk"));
         assert_eq!(job_done(&json!({ "state": "CANCELLED" })), failed("CANCELLED: no reason given"));
         assert_eq!(job_done(&json!({ "state": "QUEUED", "problem": "no disk" })), still("QUEUED: no disk"));
+    }
+
+    #[test]
+    fn files_and_assets_are_judged() {
+        let list = |file: Value| json!({ "items": [file] });
+        assert_eq!(arrived(&list(json!({ "arrival": "WAITING" }))), still("being read"));
+        assert_eq!(arrived(&list(json!({}))), still("being read"));
+        assert_eq!(arrived(&list(json!({ "arrival": "KNOWN", "asset": "m1" }))), done("asset m1"));
+        assert_eq!(arrived(&list(json!({ "arrival": "FAILED", "problem": "empty" }))), failed("FAILED: empty"));
+        assert!(matches!(arrived(&json!({ "items": [] })), Stage::Failed(_)));
+
+        assert_eq!(asset_made(&json!({ "state": "READY" })), done("READY"));
+        assert_eq!(asset_made(&json!({ "state": "QUEUED", "problem": "disk full" })), still("QUEUED: disk full"));
+        let half =
+            json!({ "state": "PROCESSING", "progress_percent": 49.6, "expected_at": "2026-01-01T10:11:12.000Z" });
+        let more = "50 %, done about 10:11:12 UTC".to_owned();
+        assert_eq!(asset_made(&half), Stage::Going("PROCESSING".to_owned(), Some(more)));
+        assert_eq!(asset_made(&json!({ "state": "FAILED", "problem": "no video" })), failed("FAILED: no video"));
+        assert_eq!(asset_made(&json!({ "state": "CANCELLED" })), failed("CANCELLED: no reason given"));
     }
 
     #[test]

@@ -44,10 +44,12 @@ pub(super) struct DropFolders {
     seen: HashMap<PathBuf, Seen>,
 }
 
+/// Size of a file, and when its bytes and its inode changed last.
+type State = (u64, i64, i64, i64);
+
 /// A file as it was last seen.
 struct Seen {
-    /// Size, and when its bytes and its inode changed last.
-    state: (u64, i64, i64, i64),
+    state: State,
     since: Instant,
     /// When it may be tried again.
     rests_until: Option<Instant>,
@@ -136,7 +138,7 @@ impl DropFolders {
 }
 
 /// The plain files below a folder. What begins with a dot is hidden, and what other programs give a passing name is not finished.
-fn list(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, (u64, i64, i64, i64))>) -> io::Result<()> {
+fn list(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, State)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -43,6 +43,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_packager_gaps_total", "stretches that recordings lack, by reason"),
     ("anabranch_packager_recordings_total", "recordings that were finished"),
     ("anabranch_transcode_jobs_total", "jobs of the transcode room, by outcome"),
+    ("anabranch_transcode_probes_total", "files that were looked at, by outcome"),
+    ("anabranch_transcode_units_total", "units of work on files, by kind and outcome"),
 ];
 
 /// Name and meaning of each gauge.

@@ -208,6 +208,7 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         sweep_every: config.provider.sweep,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
         events: events_config(&config.events),
+        video_list_bucket: config.demand.video_list_bucket.clone(),
     }
 }
 

@@ -96,6 +96,7 @@ impl Plane {
             sweep_every: SWEEP_EVERY,
             crash_at: None,
             events: EventsConfig::default(),
+            video_list_bucket: None,
         };
         let clock = Arc::new(ManualClock::new(now_ms));
         let db = place.open().await;

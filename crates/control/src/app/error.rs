@@ -9,6 +9,9 @@ pub(crate) enum Error {
     /// A bucket or a file of it does not allow it, or the disk fails.
     #[error(transparent)]
     Bucket(#[from] anabranch_store::buckets::BucketError),
+    /// An upload does not go on like that.
+    #[error(transparent)]
+    Upload(#[from] super::demand::UploadError),
     /// A value of the request is not acceptable.
     #[error("{detail}")]
     Invalid {

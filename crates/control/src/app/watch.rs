@@ -91,6 +91,7 @@ impl App {
 
     async fn opened(&self, wanted: &str, recording: Option<u32>, query: &str, client: IpAddr) -> Result<Opened, Error> {
         // Without a signature nobody learns which breakouts exist.
+        let forbidden = |denied| forbidden(denied, "breakout");
         let credentials =
             Credentials::from_query(query).and_then(|found| found.ok_or(Denied::MissingKey)).map_err(forbidden)?;
         let breakout = match self.db.breakout_find(wanted).await {
@@ -116,33 +117,20 @@ impl App {
     }
 
     async fn renewed(&self, opened: &Opened) -> Result<Bound, Error> {
-        let text = |name| opened.policy.claim(name).and_then(|claim| claim.as_str()).map(str::to_owned);
-        let number = |name| opened.policy.claim(name).and_then(serde_json::Value::as_i64);
-        let now = self.clock.now_seconds();
-        let (Some(session), Some(made_at)) = (text("session"), number("iat")) else {
-            return Err(Error::Forbidden(
-                "the link has no session that could be renewed: ask for another link".to_owned(),
-            ));
-        };
+        let (bound, made_at) = bound_again(&opened.policy, self.clock.now_seconds())?;
         if made_at < opened.breakout.revoked_before {
             return Err(Error::Forbidden("the link was revoked".to_owned()));
         }
-        if self.db.viewer_is_expelled(&opened.breakout.id, &session).await? {
+        if self.db.viewer_is_expelled(&opened.breakout.id, &bound.session).await? {
             return Err(Error::Forbidden(
                 "the session was shut out: the same user watches on another device".to_owned(),
             ));
         }
-        let lasts = opened.policy.expires().saturating_sub(made_at).clamp(1, RENEWED_MAX_SECONDS);
-        Ok(Bound {
-            expires: now + lasts,
-            block: opened.policy.address(),
-            user: text("user"),
-            session,
-            preview: opened.policy.claim("preview") == Some(&serde_json::Value::Bool(true)),
-        })
+        Ok(bound)
     }
 
-    async fn key_set(&self, distribution: &DistributionRow) -> Result<KeySet, Error> {
+    /// The keys that a distribution trusts.
+    pub(super) async fn key_set(&self, distribution: &DistributionRow) -> Result<KeySet, Error> {
         let mut set = KeySet::default();
         for group in &distribution.key_groups {
             for row in self.db.keys_of_group(group).await? {
@@ -165,18 +153,50 @@ impl App {
     }
 }
 
-fn forbidden(denied: Denied) -> Error {
+/// What a signature is bound to.
+///
+/// # Errors
+/// It has no session.
+pub(super) fn bound_of(policy: &ParsedPolicy) -> Result<Bound, Error> {
+    let text = |name| policy.claim(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let Some(session) = text("session") else { return Err(unrenewable()) };
+    Ok(Bound {
+        expires: policy.expires(),
+        block: policy.address(),
+        user: text("user"),
+        session,
+        preview: policy.claim("preview") == Some(&serde_json::Value::Bool(true)),
+    })
+}
+
+/// The same for as long again from now on, and when the signature was made, Unix seconds.
+///
+/// # Errors
+/// It has no session, or does not say when it was made.
+pub(super) fn bound_again(policy: &ParsedPolicy, now_seconds: i64) -> Result<(Bound, i64), Error> {
+    let bound = bound_of(policy)?;
+    let made_at = policy.claim("iat").and_then(serde_json::Value::as_i64).ok_or_else(unrenewable)?;
+    let lasts = bound.expires.saturating_sub(made_at).clamp(1, RENEWED_MAX_SECONDS);
+    Ok((Bound { expires: now_seconds.saturating_add(lasts), ..bound }, made_at))
+}
+
+fn unrenewable() -> Error {
+    Error::Forbidden("the link has no session that could be renewed: ask for another link".to_owned())
+}
+
+/// `subject` is what the link should have opened.
+pub(super) fn forbidden(denied: Denied, subject: &str) -> Error {
     tracing::debug!(reason = denied.reason(), "watch page refused");
     Error::Forbidden(match denied {
         Denied::Expired => "the link has expired".to_owned(),
         Denied::NotYet => "the link does not open yet".to_owned(),
         Denied::WrongAddress => "the link is for another network address".to_owned(),
-        _ => "the link does not open this breakout".to_owned(),
+        _ => format!("the link does not open this {subject}"),
     })
 }
 
 /// The pieces of an absolute URL.
-fn request_url<'a>(address: &'a str, query: &'a str) -> Option<RequestUrl<'a>> {
+pub(super) fn request_url<'a>(address: &'a str, query: &'a str) -> Option<RequestUrl<'a>> {
     let (scheme, rest) = address.split_once("://")?;
     let (host, path) = rest.split_at(rest.find('/')?);
     Some(RequestUrl { scheme, host, path, query: Some(query) })

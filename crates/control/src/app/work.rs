@@ -76,11 +76,11 @@ impl App {
         if own {
             self.heard.of(&job.id);
         }
-        if let Some(report) = beat.report.as_ref().filter(|_| own) {
-            if let Ok(asset) = job.subject.parse::<AssetId>() {
-                self.db.asset_report(&asset, report, now).await?;
-                self.changed();
-            }
+        if let Some(report) = beat.report.as_ref().filter(|_| own)
+            && let Ok(asset) = job.subject.parse::<AssetId>()
+        {
+            self.db.asset_report(&asset, report, now).await?;
+            self.changed();
         }
         Ok(own)
     }

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use super::extract::{Answer, Body, OptionalBody, Query, Wanted, created, ok};
 use super::problem::Problem;
 use crate::app::demand::{
-    Asset, AssetCreate, AssetPatch, AssetPlay, AssetPlayCreate, AssetQuery, AssetRetry, Collection, CollectionPut,
+    Asset, AssetCreate, AssetPatch, AssetPlay, AssetPlayCreate, AssetQuery, AssetRetry, Collection, CollectionPlay,
+    CollectionPut,
 };
 use crate::app::view::List;
 use crate::app::{App, PageQuery};
@@ -174,4 +175,18 @@ pub(super) async fn collection_update(
 pub(super) async fn collection_delete(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<StatusCode, Problem> {
     app.collection_delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Signs the page of a collection for one viewer: it opens the list and each of its assets. A missing body means the defaults.
+#[utoipa::path(
+    post, path = "/v1/collections/{id}/play-url", tag = "assets", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")), request_body = Option<AssetPlayCreate>,
+    responses((status = 200, body = CollectionPlay), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn collection_play_url(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    OptionalBody(request): OptionalBody<AssetPlayCreate>,
+) -> Result<Answer<CollectionPlay>, Problem> {
+    Ok(ok(app.collection_play_url(&id, &request).await?))
 }

@@ -22,8 +22,12 @@ mod scope;
 mod sign;
 pub(crate) mod standby;
 mod token;
+mod tus;
 mod ui;
+mod upload;
+mod video;
 mod watch;
+mod watch_asset;
 mod webhook;
 
 use std::sync::Arc;
@@ -126,6 +130,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(asset::asset_play_url))
         .routes(routes!(asset::collection_create, asset::collection_list))
         .routes(routes!(asset::collection_show, asset::collection_update, asset::collection_delete))
+        .routes(routes!(asset::collection_play_url))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_stream))
         .routes(routes!(webhook::webhook_create, webhook::webhook_list))
@@ -141,6 +146,10 @@ fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(watch::watch_show))
         .routes(routes!(watch::watch_renew))
+        .routes(routes!(watch_asset::asset_watch))
+        .routes(routes!(watch_asset::asset_watch_renew))
+        .routes(routes!(watch_asset::collection_watch))
+        .routes(routes!(watch_asset::collection_watch_renew))
         .routes(routes!(watch::stream_auth))
         .routes(routes!(watch::recordings_auth))
         .routes(routes!(watch::stream_signout))
@@ -154,12 +163,18 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
     let document = document();
     let operations = Arc::new(record::Operations::of(&document));
     let guard = Arc::new(auth::Guard { app: app.clone(), operations: operations.clone() });
-    let guarded = guarded().route_layer(from_fn_with_state(guard, auth::require));
-    let (router, _) = OpenApiRouter::new().merge(guarded).merge(open()).split_for_parts();
+    let guarded = guarded().route_layer(from_fn_with_state(guard.clone(), auth::require));
+    let uploads = upload::guarded().route_layer(from_fn_with_state(guard, auth::require));
+    let uploads = uploads.merge(upload::open()).route_layer(from_fn_with_state(app.clone(), tus::frame));
+    let (router, _) = OpenApiRouter::new().merge(guarded).merge(uploads).merge(open()).split_for_parts();
+    let compatible = app.config.video_list_bucket.is_some();
     let router = router
         .merge(node::router(app))
+        .merge(if compatible { video::router() } else { axum::Router::new() })
         .route("/", get(ui::page))
         .route("/watch/{breakout}", get(ui::page))
+        .route("/watch/asset/{asset}", get(ui::page))
+        .route("/watch/collection/{collection}", get(ui::page))
         .route("/assets/{*path}", get(ui::asset))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
@@ -178,7 +193,8 @@ pub(crate) fn openapi_json() -> String {
 }
 
 fn document() -> utoipa::openapi::OpenApi {
-    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi()).merge(guarded()).merge(open());
+    let router = OpenApiRouter::<Arc<App>>::with_openapi(Document::openapi());
+    let router = router.merge(guarded()).merge(upload::guarded()).merge(upload::open()).merge(open());
     let mut document = router.into_openapi();
     scope::annotate(&mut document);
     document

@@ -11,17 +11,18 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::app::demand::UploadError;
 use crate::app::{Error, chain};
 use crate::health::remedy;
 
 /// When to ask again, in seconds: about as long as a takeover takes.
-const TAKEOVER_SECONDS: u32 = 2;
+const TAKEOVER_SECONDS: u16 = 2;
 
 /// When to ask again after what mostly passes by itself, in seconds.
-const SOON_SECONDS: u32 = 5;
+const SOON_SECONDS: u16 = 5;
 
 /// When to ask again after what somebody must see to, in seconds.
-const LATER_SECONDS: u32 = 30;
+const LATER_SECONDS: u16 = 30;
 
 /// A failure of the database that a response tells of.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: String,
     /// The kind in words.
-    title: String,
+    title: &'static str,
     /// The status of the response.
     status: u16,
     /// This very case in words.
@@ -51,7 +52,7 @@ pub(crate) struct Problem {
     code: Option<&'static str>,
     /// When the same may succeed, in seconds: `Retry-After`.
     #[serde(skip)]
-    retry_seconds: Option<u32>,
+    retry_seconds: Option<u16>,
     /// What the database has failed with, for those who keep account of that.
     #[serde(skip)]
     met: Option<Box<Met>>,
@@ -59,10 +60,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// `name` is the last part of the URN.
-    pub(crate) fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, name: &str, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:anabranch:problem:{name}"),
-            title: title.to_owned(),
+            title,
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
@@ -93,7 +94,13 @@ impl Problem {
         Self { retry_seconds, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
     }
 
-    fn about(self, field: &str) -> Self {
+    /// As a text, for callers that know no problems.
+    pub(super) fn plain(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, format!("{}\n", self.detail)).into_response()
+    }
+
+    pub(super) fn about(self, field: &str) -> Self {
         Self { field: Some(field.to_owned()), ..self }
     }
 
@@ -139,6 +146,7 @@ impl From<Error> for Problem {
                 None => of_rows(db).unwrap_or_else(|| internal(&error)),
             },
             Error::Bucket(bucket) => of_bucket(bucket).unwrap_or_else(|| internal(&error)),
+            Error::Upload(upload) => of_upload(upload),
             Error::NodeRefused(refused) => Self::conflict(refused.to_string()),
             Error::Busy(detail) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
@@ -180,6 +188,33 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
         // What is left has failed, and is no fault of the request.
         _ => return None,
     })
+}
+
+/// Status of bytes that are not what was announced (tus 1.0, checksum).
+const CHECKSUM_MISMATCH: u16 = 460;
+
+/// Why an upload does not go on.
+fn of_upload(error: &UploadError) -> Problem {
+    let detail = error.to_string();
+    let new = |status: StatusCode, name: &str, title: &str| Problem::new(status, name, title, detail.clone());
+    match error {
+        UploadError::NotFound(_) => Problem::not_found(detail),
+        UploadError::Locked(_) => new(StatusCode::LOCKED, "locked", "Another request is at it"),
+        UploadError::Offset { .. } => Problem::conflict(detail).about("Upload-Offset"),
+        UploadError::Size { .. } => {
+            new(StatusCode::BAD_REQUEST, "malformed", "The size does not fit").about("Upload-Length")
+        }
+        UploadError::TooLong(_) => new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "There is too much of it"),
+        UploadError::Checksum => {
+            let status = StatusCode::from_u16(CHECKSUM_MISMATCH).unwrap_or(StatusCode::BAD_REQUEST);
+            new(status, "checksum", "The checksum is another").about("Upload-Checksum")
+        }
+        UploadError::Broken => new(StatusCode::REQUEST_TIMEOUT, "broken", "The body has no end"),
+        UploadError::Stopping => {
+            let problem = new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server stops");
+            Problem { retry_seconds: Some(SOON_SECONDS), ..problem }
+        }
+    }
 }
 
 /// What a bucket does not allow; none when the disk itself has failed.

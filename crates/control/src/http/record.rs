@@ -23,6 +23,8 @@ impl Operations {
                 (Method::PUT, &item.put),
                 (Method::PATCH, &item.patch),
                 (Method::DELETE, &item.delete),
+                (Method::HEAD, &item.head),
+                (Method::OPTIONS, &item.options),
             ] {
                 if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {
                     operations.insert((method, path.clone()), id);
@@ -35,8 +37,10 @@ impl Operations {
     /// Operation id of a request; `none`, `node` or `ui` where there is none.
     pub(super) fn name(&self, request: &Request) -> &str {
         let Some(route) = request.extensions().get::<MatchedPath>() else { return "none" };
-        let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
-        match self.0.get(&(method, route.as_str().to_owned())) {
+        let named = |method| self.0.get(&(method, route.as_str().to_owned()));
+        // What answers GET answers HEAD as well, unless something else does.
+        let get = || (request.method() == Method::HEAD).then(|| named(Method::GET)).flatten();
+        match named(request.method().clone()).or_else(get) {
             Some(operation) => operation,
             None if route.as_str().starts_with("/v1") => "none",
             None if route.as_str().starts_with("/edge/v1") => "node",

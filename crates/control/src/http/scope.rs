@@ -51,6 +51,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("collection_create", Scope::Manage),
     ("collection_delete", Scope::Manage),
     ("collection_list", Scope::Read),
+    ("collection_play_url", Scope::Operate),
     ("collection_show", Scope::Read),
     ("collection_update", Scope::Manage),
     ("distribution_attach", Scope::Manage),
@@ -101,6 +102,11 @@ const SCOPES: &[(&str, Scope)] = &[
     ("token_create", Scope::Admin),
     ("token_list", Scope::Admin),
     ("token_revoke", Scope::Admin),
+    ("upload_append", Scope::Operate),
+    ("upload_create", Scope::Operate),
+    ("upload_delete", Scope::Operate),
+    ("upload_override", Scope::Operate),
+    ("upload_show", Scope::Operate),
     ("viewer_list", Scope::Read),
     ("webhook_create", Scope::Webhooks),
     ("webhook_delete", Scope::Webhooks),
@@ -120,7 +126,9 @@ pub(super) fn needed(operation: &str) -> Scope {
 pub(super) fn annotate(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         let operations =
-            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
+            [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+                .into_iter()
+                .flatten();
         for operation in operations.filter(|operation| operation.security.is_some()) {
             let name = operation.operation_id.as_deref().unwrap_or_default();
             if SCOPES.iter().any(|(named, _)| *named == name) {

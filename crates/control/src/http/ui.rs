@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// Scripts and styles from here only. Media comes from the edge, whose address the page learns at run time, and plays from
-/// blobs; hls.js works in a worker made of one.
+/// Scripts and styles from here only. Media and pictures of it come from the edge, whose address the page learns at run time; media
+/// plays from blobs; hls.js works in a worker made of one.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' data: blob:; font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
+     img-src 'self' http: https: data: blob:; font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
      worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 /// Names of assets carry a hash of what is in them.

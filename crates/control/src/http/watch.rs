@@ -131,12 +131,12 @@ pub(super) async fn stream_signout(
 }
 
 /// A front that does not say who asks gets an address that no policy names.
-fn address(peer: Option<Extension<PeerAddr>>) -> IpAddr {
+pub(super) fn address(peer: Option<Extension<PeerAddr>>) -> IpAddr {
     peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Extension(peer)| peer.0.ip())
 }
 
 /// A parameter of a query, as it is written.
-fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 

@@ -83,6 +83,7 @@ pub(crate) mod tests {
         Config {
             viewer_origins: Vec::new(),
             events: crate::EventsConfig::default(),
+            video_list_bucket: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,
             edge_base_url: String::new(),

@@ -18,12 +18,12 @@ both!(
 );
 
 impl Server {
-    async fn store(&self, key: &str, body: &'static [u8]) {
+    pub(crate) async fn store(&self, key: &str, body: &'static [u8]) {
         self.buckets.put_bytes("uploads", key, Put::default(), Bytes::from_static(body)).await.unwrap();
     }
 
     /// What the job endpoints answer to a worker of this node and life.
-    async fn work(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn work(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = self.client.post(format!("{}/edge/v1/jobs/{path}", self.base)).bearer_auth(NODE_TOKEN).json(body);
         let response = request.send().await.unwrap();
         let status = response.status();
@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// The next job of a kind, once there is one.
-    async fn claim(&self, kind: &str, instance: &str) -> Value {
+    pub(crate) async fn claim(&self, kind: &str, instance: &str) -> Value {
         let claim = json!({"node": "w", "instance": instance, "kinds": [kind]});
         let asking = async {
             loop {
@@ -45,14 +45,14 @@ impl Server {
         job.unwrap_or_else(|_| panic!("no job of kind {kind}"))
     }
 
-    async fn end(&self, job: &Value, instance: &str, outcome: Value) {
+    pub(crate) async fn end(&self, job: &Value, instance: &str, outcome: Value) {
         let end =
             json!({"id": job["id"], "worker": format!("w/{instance}"), "attempt": job["attempt"], "outcome": outcome});
         assert_eq!(self.work("end", &end).await.0, StatusCode::NO_CONTENT);
     }
 
     /// A file that has arrived and was read; the id of its asset.
-    async fn asset(&self, key: &str, content: u8) -> String {
+    pub(crate) async fn asset(&self, key: &str, content: u8) -> String {
         self.store(key, b"bytes").await;
         let job = self.claim("intake", "1").await;
         assert_eq!(job["work"], json!({"kind": "intake", "bucket": "uploads", "key": key}));
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// The asset is made, all of it.
-    async fn made(&self, id: &str) {
+    pub(crate) async fn made(&self, id: &str) {
         let job = self.claim("asset", "1").await;
         assert_eq!(job["work"]["asset"], id);
         self.end(&job, "1", json!({"done": {"bytes": 9, "report": {"made": made(2)}}})).await;

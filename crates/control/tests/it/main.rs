@@ -4,6 +4,7 @@
 
 mod api;
 mod archive;
+mod asset_page;
 mod audience;
 mod clock;
 mod crud;
@@ -19,4 +20,6 @@ mod play;
 mod provider;
 mod scale;
 mod support;
+mod upload;
+mod video;
 mod webhook;

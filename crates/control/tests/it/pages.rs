@@ -7,7 +7,7 @@ use crate::support::Server;
 #[tokio::test]
 async fn pages_have_their_headers() {
     let server = Server::start_on(Engine::Sqlite).await;
-    for path in ["/", "/watch/b0123?Policy=x"] {
+    for path in ["/", "/watch/b0123?Policy=x", "/watch/asset/m1?Policy=x", "/watch/collection/c1?Policy=x"] {
         let response = server.client.get(format!("{}{path}", server.base)).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
@@ -15,6 +15,7 @@ async fn pages_have_their_headers() {
         assert_eq!(header("cache-control"), "no-cache");
         assert_eq!(header("referrer-policy"), "no-referrer");
         assert!(header("content-security-policy").contains("connect-src 'self' http: https: blob:"));
+        assert!(header("content-security-policy").contains("img-src 'self' http: https: data: blob:"));
         assert!(response.text().await.unwrap().contains("<title>Anabranch</title>"));
     }
 }

@@ -74,9 +74,14 @@ impl Server {
     }
 
     pub(crate) async fn start_in(scratch: Scratch, token: Option<&str>) -> Self {
+        Self::start_as(scratch, token, |_| {}).await
+    }
+
+    /// The same with something changed in its configuration.
+    pub(crate) async fn start_as(scratch: Scratch, token: Option<&str>, change: impl FnOnce(&mut Config)) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap(), Reuse::Exclusive).unwrap();
         let address = listener.local_addr().unwrap();
-        let config = Config {
+        let mut config = Config {
             listen: address,
             admin_token: token.map(str::to_owned),
             edge_base_url: "http://127.0.0.1:8888".into(),
@@ -89,7 +94,9 @@ impl Server {
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,
             events: EventsConfig::default(),
+            video_list_bucket: None,
         };
+        change(&mut config);
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let db = open(&scratch).await;
         let files = tempfile::tempdir().unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anabranch_db::{
-    AccessKeyRow, AssetFilter, CollectionContent, Db, Entitlement, Error, JOB_ASSET, JOB_INTAKE, JOB_REMOVE_ASSET,
-    JobRow, NewBucket, NewCollection, PageRequest, UploadRow,
+    AccessKeyRow, AssetFilter, Claim, CollectionContent, Db, Entitlement, Error, JOB_ASSET, JOB_INTAKE,
+    JOB_REMOVE_ASSET, JobRow, NewBucket, NewCollection, PageRequest, UploadRow,
 };
 use anabranch_model::{
     AccessKeyId, AssetId, AssetMade, AssetReport, AssetRung, AssetState, CollectionId, JobEvent, JobState, UploadId,
@@ -28,7 +28,8 @@ async fn uploads(db: &Db, mirror: bool) {
 }
 
 async fn claim(db: &Db, kind: &'static str) -> JobRow {
-    db.job_claim(&[kind], "w", 1_000, 50).await.unwrap().unwrap()
+    let claim = Claim { kinds: &[kind], worker: "w", held: &[], others_end: true, lease_ms: 950 };
+    db.job_claim(&claim, 50).await.unwrap().unwrap()
 }
 
 /// The object arrives and is read.
@@ -187,7 +188,7 @@ async fn buckets_and_uploads_and_access_keys(engine: Engine) {
         created_at: 6,
     };
     db.access_key_create(&key, 6).await.unwrap();
-    assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, [key.clone()]);
+    assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, std::slice::from_ref(&key));
     db.access_key_delete(key.id.as_str(), 7).await.unwrap();
     assert!(matches!(db.access_key_find(key.id.as_str()).await, Err(Error::NotFound { .. })));
 }

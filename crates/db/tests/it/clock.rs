@@ -79,7 +79,7 @@ async fn the_newest_job_is_the_one_that_is_not_finished(engine: Engine) {
     let ordered = db.job_create(&job("s"), NOW_MS).await.unwrap();
     assert_eq!(ordered.state, JobState::Queued);
     assert_ne!(ordered.id, done.id);
-    assert_eq!(db.job_about("k", "s").await.unwrap().unwrap().id, ordered.id);
+    assert_eq!(db.jobs_about("k", &["s"]).await.unwrap()["s"].id, ordered.id);
 }
 
 async fn the_log_goes_by_its_numbers(engine: Engine) {

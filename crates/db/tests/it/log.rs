@@ -1,7 +1,7 @@
 //! The log, webhooks and tokens.
 
 use anabranch_db::{
-    Attendance, BacklogRow, Db, Error, EventContent, Exit, GaveUp, Idempotency, JOB_REMOVE, LogEntry, LogFilter,
+    Attendance, BacklogRow, Claim, Db, Error, EventContent, Exit, GaveUp, Idempotency, JOB_REMOVE, LogEntry, LogFilter,
     LogKind, LogOrder, LogRange, LogRetention, NewAccount, NewEntry, NewEvent, NewJob, NewToken, NewWebhook, Sighting,
     Standing, StandingChange, StandingRow, WebhookChange, WebhookProgress, Wish, acting,
 };
@@ -175,7 +175,10 @@ async fn jobs_are_written_with_every_try(engine: Engine) {
     };
     let job = db.job_create(&new, 2).await.unwrap();
     assert_eq!(db.job_create(&new, 2).await.unwrap().id, job.id);
-    let claim = async |now: i64| db.job_claim(&[JOB_REMOVE], "w", now + 10, now).await.unwrap();
+    let claim = async |now: i64| {
+        let claim = Claim { kinds: &[JOB_REMOVE], worker: "w", held: &[], others_end: true, lease_ms: 10 };
+        db.job_claim(&claim, now).await.unwrap()
+    };
     let first = claim(3).await.unwrap();
     assert!(claim(4).await.is_none());
     db.job_end(&first, JobEvent::Postpone, Some("disk full"), 6, 5).await.unwrap();

@@ -1,4 +1,4 @@
-"""What boto3 can ask of the endpoint at ENDPOINT, which has the empty buckets `in` and `other`."""
+"""What boto3 can ask of the endpoint at ENDPOINT, which has the empty buckets `inbox` and `other`."""
 import base64
 import hashlib
 import http.client
@@ -31,61 +31,61 @@ def refused(code, call, **arguments):
 
 
 def read(key, **arguments):
-    return s3.get_object(Bucket="in", Key=key, **arguments)["Body"].read()
+    return s3.get_object(Bucket="inbox", Key=key, **arguments)["Body"].read()
 
 
 # Objects and what belongs to them.
 key = "Ordner mit Leerzeichen/Grüße.2024.final (1) +&=%25.mp4"
 put = s3.put_object(
-    Bucket="in", Key=key, Body=b"0123456789", ContentType="video/mp4", CacheControl="max-age=5",
+    Bucket="inbox", Key=key, Body=b"0123456789", ContentType="video/mp4", CacheControl="max-age=5",
     ContentDisposition="inline", ContentLanguage="de", Metadata={"titel": "x y", "mtime": "1.5"},
 )
 assert put["ETag"] == '"%s"' % hashlib.md5(b"0123456789").hexdigest()
-head = s3.head_object(Bucket="in", Key=key)
+head = s3.head_object(Bucket="inbox", Key=key)
 assert (head["ContentLength"], head["ContentType"], head["CacheControl"]) == (10, "video/mp4", "max-age=5")
 assert (head["ContentDisposition"], head["ContentLanguage"]) == ("inline", "de")
 assert head["Metadata"] == {"titel": "x y", "mtime": "1.5"}, head
 assert head["ETag"] == put["ETag"] and "AcceptRanges" in head
 assert read(key) == b"0123456789"
-s3.put_object(Bucket="in", Key="empty", Body=b"")
+s3.put_object(Bucket="inbox", Key="empty", Body=b"")
 assert read("empty") == b""
-refused("NoSuchKey", s3.get_object, Bucket="in", Key="none")
-refused("404", s3.head_object, Bucket="in", Key="none")
+refused("NoSuchKey", s3.get_object, Bucket="inbox", Key="none")
+refused("404", s3.head_object, Bucket="inbox", Key="none")
 refused("NoSuchBucket", s3.get_object, Bucket="no-such-bucket", Key="none")
 refused("NoSuchBucket", s3.put_object, Bucket="no-such-bucket", Key="none", Body=b"x")
-refused("KeyTooLongError", s3.put_object, Bucket="in", Key="x" * 1025, Body=b"x")
-refused("MetadataTooLarge", s3.put_object, Bucket="in", Key="x", Body=b"x", Metadata={"x": "y" * 9000})
+refused("KeyTooLongError", s3.put_object, Bucket="inbox", Key="x" * 1025, Body=b"x")
+refused("MetadataTooLarge", s3.put_object, Bucket="inbox", Key="x", Body=b"x", Metadata={"x": "y" * 9000})
 
 # Ranges.
-part = s3.get_object(Bucket="in", Key=key, Range="bytes=2-4")
+part = s3.get_object(Bucket="inbox", Key=key, Range="bytes=2-4")
 assert (part["Body"].read(), part["ContentRange"], part["ResponseMetadata"]["HTTPStatusCode"]) == (b"234", "bytes 2-4/10", 206)
 assert read(key, Range="bytes=7-") == b"789" and read(key, Range="bytes=-2") == b"89" and read(key, Range="bytes=8-99") == b"89"
-refused("InvalidRange", s3.get_object, Bucket="in", Key=key, Range="bytes=10-")
+refused("InvalidRange", s3.get_object, Bucket="inbox", Key=key, Range="bytes=10-")
 
 # Conditions.
 etag = put["ETag"]
 assert read(key, IfMatch=etag) == b"0123456789"
-refused("304", s3.get_object, Bucket="in", Key=key, IfNoneMatch=etag)
-refused("304", s3.get_object, Bucket="in", Key=key, IfModifiedSince=head["LastModified"])
-refused("PreconditionFailed", s3.get_object, Bucket="in", Key=key, IfMatch='"x"')
-refused("412", s3.head_object, Bucket="in", Key=key, IfMatch='"x"')
-refused("PreconditionFailed", s3.put_object, Bucket="in", Key=key, Body=b"new", IfNoneMatch="*")
-refused("PreconditionFailed", s3.put_object, Bucket="in", Key=key, Body=b"new", IfMatch='"x"')
+refused("304", s3.get_object, Bucket="inbox", Key=key, IfNoneMatch=etag)
+refused("304", s3.get_object, Bucket="inbox", Key=key, IfModifiedSince=head["LastModified"])
+refused("PreconditionFailed", s3.get_object, Bucket="inbox", Key=key, IfMatch='"x"')
+refused("412", s3.head_object, Bucket="inbox", Key=key, IfMatch='"x"')
+refused("PreconditionFailed", s3.put_object, Bucket="inbox", Key=key, Body=b"new", IfNoneMatch="*")
+refused("PreconditionFailed", s3.put_object, Bucket="inbox", Key=key, Body=b"new", IfMatch='"x"')
 assert read(key) == b"0123456789"
-s3.put_object(Bucket="in", Key=key, Body=b"new", IfMatch=etag)
-s3.put_object(Bucket="in", Key="first", Body=b"1", IfNoneMatch="*")
+s3.put_object(Bucket="inbox", Key=key, Body=b"new", IfMatch=etag)
+s3.put_object(Bucket="inbox", Key="first", Body=b"1", IfNoneMatch="*")
 assert read(key) == b"new"
 
 # Checksums, in the head and after the body.
 for algorithm in ["CRC32", "SHA1", "SHA256"]:
-    s3.put_object(Bucket="in", Key="sum", Body=b"hello", ChecksumAlgorithm=algorithm)
-    told = s3.head_object(Bucket="in", Key="sum", ChecksumMode="ENABLED")
+    s3.put_object(Bucket="inbox", Key="sum", Body=b"hello", ChecksumAlgorithm=algorithm)
+    told = s3.head_object(Bucket="inbox", Key="sum", ChecksumMode="ENABLED")
     assert told["Checksum" + algorithm], told
 crc = base64.b64encode(zlib.crc32(b"hello").to_bytes(4, "big")).decode()
-s3.put_object(Bucket="in", Key="sum", Body=b"hello", ChecksumCRC32=crc)
-refused("BadDigest", s3.put_object, Bucket="in", Key="sum", Body=b"hellO", ChecksumCRC32=crc)
-refused("BadDigest", s3.put_object, Bucket="in", Key="sum", Body=b"x", ContentMD5=base64.b64encode(bytes(16)).decode())
-refused("InvalidDigest", s3.put_object, Bucket="in", Key="sum", Body=b"x", ContentMD5="rubbish")
+s3.put_object(Bucket="inbox", Key="sum", Body=b"hello", ChecksumCRC32=crc)
+refused("BadDigest", s3.put_object, Bucket="inbox", Key="sum", Body=b"hellO", ChecksumCRC32=crc)
+refused("BadDigest", s3.put_object, Bucket="inbox", Key="sum", Body=b"x", ContentMD5=base64.b64encode(bytes(16)).decode())
+refused("InvalidDigest", s3.put_object, Bucket="inbox", Key="sum", Body=b"x", ContentMD5="rubbish")
 assert read("sum") == b"hello"
 
 credentials = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
@@ -103,8 +103,8 @@ def send(method, path, body, headers, context=None, sent=None):
 
 
 signed = {"payload_signing_enabled": True}
-assert send("PUT", "/in/tampered", b"right", {}, signed)[0] == 200
-status, said = send("PUT", "/in/tampered", b"right", {}, signed, sent=b"wrong")
+assert send("PUT", "/inbox/tampered", b"right", {}, signed)[0] == 200
+status, said = send("PUT", "/inbox/tampered", b"right", {}, signed, sent=b"wrong")
 assert status == 400 and "SHA256Mismatch" in said, said
 assert read("tampered") == b"right"
 
@@ -120,10 +120,10 @@ for body, code in [(b"hello", 200), (b"hellO", 400)]:
         "Content-Encoding": "aws-chunked", "X-Amz-Trailer": "x-amz-checksum-crc32",
         "X-Amz-Decoded-Content-Length": "5",
     }
-    status, said = send("PUT", "/in/late", trailing(body, crc), headers, late)
+    status, said = send("PUT", "/inbox/late", trailing(body, crc), headers, late)
     assert status == code and (code == 200 or "BadDigest" in said), (status, said)
 assert read("late") == b"hello"
-assert "ContentEncoding" not in s3.head_object(Bucket="in", Key="late")
+assert "ContentEncoding" not in s3.head_object(Bucket="inbox", Key="late")
 
 # Listings.
 names = sorted(["l/a", "l/a/", "l/a/b", "l/a b", "l/ä", "l/日本", "l/x\x01y", "l/a+b", "l/z/1", "l/z/2"], key=lambda n: n.encode())
@@ -147,46 +147,46 @@ s3.delete_object(Bucket="other", Key="l/x\x01y")
 assert s3.list_objects_v2(Bucket="other")["KeyCount"] == 0
 
 # Copies.
-s3.copy_object(Bucket="other", Key="copy of ü", CopySource={"Bucket": "in", "Key": key})
+s3.copy_object(Bucket="other", Key="copy of ü", CopySource={"Bucket": "inbox", "Key": key})
 assert s3.get_object(Bucket="other", Key="copy of ü")["Body"].read() == b"new"
-s3.put_object(Bucket="in", Key="typed", Body=b"x", ContentType="text/plain", Metadata={"a": "b"})
-s3.copy_object(Bucket="other", Key="typed", CopySource="in/typed")
+s3.put_object(Bucket="inbox", Key="typed", Body=b"x", ContentType="text/plain", Metadata={"a": "b"})
+s3.copy_object(Bucket="other", Key="typed", CopySource="inbox/typed")
 assert s3.head_object(Bucket="other", Key="typed")["Metadata"] == {"a": "b"}
-s3.copy_object(Bucket="in", Key="typed", CopySource="in/typed", MetadataDirective="REPLACE", ContentType="text/html")
-changed = s3.head_object(Bucket="in", Key="typed")
+s3.copy_object(Bucket="inbox", Key="typed", CopySource="inbox/typed", MetadataDirective="REPLACE", ContentType="text/html")
+changed = s3.head_object(Bucket="inbox", Key="typed")
 assert (changed["ContentType"], changed["Metadata"]) == ("text/html", {})
-refused("PreconditionFailed", s3.copy_object, Bucket="in", Key="c", CopySource="in/typed", CopySourceIfMatch='"x"')
-refused("NoSuchKey", s3.copy_object, Bucket="in", Key="c", CopySource="in/none")
+refused("PreconditionFailed", s3.copy_object, Bucket="inbox", Key="c", CopySource="inbox/typed", CopySourceIfMatch='"x"')
+refused("NoSuchKey", s3.copy_object, Bucket="inbox", Key="c", CopySource="inbox/none")
 
 # Uploads in parts.
 big = os.urandom(12 * MIB + 5)
 config = TransferConfig(multipart_threshold=6 * MIB, multipart_chunksize=5 * MIB)
-s3.upload_fileobj(io.BytesIO(big), "in", "big Ü", ExtraArgs={"ContentType": "video/mp4"}, Config=config)
-found = s3.get_object(Bucket="in", Key="big Ü")
+s3.upload_fileobj(io.BytesIO(big), "inbox", "big Ü", ExtraArgs={"ContentType": "video/mp4"}, Config=config)
+found = s3.get_object(Bucket="inbox", Key="big Ü")
 assert found["Body"].read() == big and found["ContentType"] == "video/mp4"
 digests = b"".join(hashlib.md5(big[at : at + 5 * MIB]).digest() for at in range(0, len(big), 5 * MIB))
 assert found["ETag"] == '"%s-3"' % hashlib.md5(digests).hexdigest(), found["ETag"]
 
-upload = {"Bucket": "in", "Key": "by hand", "UploadId": s3.create_multipart_upload(Bucket="in", Key="by hand")["UploadId"]}
-one = s3.upload_part_copy(PartNumber=1, CopySource={"Bucket": "in", "Key": "big Ü"}, CopySourceRange=f"bytes=1-{5 * MIB}", **upload)
+upload = {"Bucket": "inbox", "Key": "by hand", "UploadId": s3.create_multipart_upload(Bucket="inbox", Key="by hand")["UploadId"]}
+one = s3.upload_part_copy(PartNumber=1, CopySource={"Bucket": "inbox", "Key": "big Ü"}, CopySourceRange=f"bytes=1-{5 * MIB}", **upload)
 two = s3.upload_part(PartNumber=2, Body=b"end", **upload)
 assert [part["PartNumber"] for part in s3.list_parts(**upload)["Parts"]] == [1, 2]
 first = s3.list_parts(MaxParts=1, **upload)
 assert first["IsTruncated"] and first["NextPartNumberMarker"] == 1
-assert [u["Key"] for u in s3.list_multipart_uploads(Bucket="in")["Uploads"]] == ["by hand"]
-refused("NoSuchUpload", s3.upload_part, PartNumber=1, Body=b"x", Bucket="in", Key="other key", UploadId=upload["UploadId"])
+assert [u["Key"] for u in s3.list_multipart_uploads(Bucket="inbox")["Uploads"]] == ["by hand"]
+refused("NoSuchUpload", s3.upload_part, PartNumber=1, Body=b"x", Bucket="inbox", Key="other key", UploadId=upload["UploadId"])
 refused("InvalidPart", s3.complete_multipart_upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": '"%s"' % ("0" * 32)}]}, **upload)
 parts = [{"PartNumber": 1, "ETag": one["CopyPartResult"]["ETag"]}, {"PartNumber": 2, "ETag": two["ETag"]}]
 refused("InvalidPartOrder", s3.complete_multipart_upload, MultipartUpload={"Parts": parts[::-1]}, **upload)
 s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **upload)
 assert read("by hand") == big[1 : 5 * MIB + 1] + b"end"
 refused("NoSuchUpload", s3.complete_multipart_upload, MultipartUpload={"Parts": parts}, **upload)
-upload["UploadId"] = s3.create_multipart_upload(Bucket="in", Key="by hand")["UploadId"]
+upload["UploadId"] = s3.create_multipart_upload(Bucket="inbox", Key="by hand")["UploadId"]
 s3.upload_part(PartNumber=1, Body=b"x", **upload)
 refused("PreconditionFailed", s3.complete_multipart_upload, IfNoneMatch="*", MultipartUpload={"Parts": [{"PartNumber": 1}]}, **upload)
 s3.abort_multipart_upload(**upload)
 refused("NoSuchUpload", s3.list_parts, **upload)
-assert "Uploads" not in s3.list_multipart_uploads(Bucket="in")
+assert "Uploads" not in s3.list_multipart_uploads(Bucket="inbox")
 
 # Buckets.
 s3.create_bucket(Bucket="a-new.one")
@@ -198,8 +198,8 @@ refused("BucketNotEmpty", s3.delete_bucket, Bucket="a-new.one")
 s3.delete_object(Bucket="a-new.one", Key="x")
 s3.delete_bucket(Bucket="a-new.one")
 refused("404", s3.head_bucket, Bucket="a-new.one")
-refused("NotImplemented", s3.get_bucket_lifecycle_configuration, Bucket="in")
-refused("NotImplemented", s3.put_object_tagging, Bucket="in", Key="first", Tagging={"TagSet": []})
+refused("NotImplemented", s3.get_bucket_lifecycle_configuration, Bucket="inbox")
+refused("NotImplemented", s3.put_object_tagging, Bucket="inbox", Key="first", Tagging={"TagSet": []})
 
 # Clients whose clock is wrong.
 import datetime
@@ -209,5 +209,5 @@ import botocore.auth
 
 later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=16)
 with unittest.mock.patch("botocore.auth.get_current_datetime", return_value=later.replace(tzinfo=None)):
-    refused("RequestTimeTooSkewed", s3.get_object, Bucket="in", Key="first")
+    refused("RequestTimeTooSkewed", s3.get_object, Bucket="inbox", Key="first")
 print("all done")

@@ -33,7 +33,7 @@ impl Access for Keys {
         Ok(match id {
             _ if id == OWNER.0 => key(OWNER.1, Rights::all(Level::Manage)),
             _ if id == READER.0 => {
-                key(READER.1, Rights(vec![Grant { bucket: Some("in".to_owned()), level: Level::Read }]))
+                key(READER.1, Rights(vec![Grant { bucket: Some("inbox".to_owned()), level: Level::Read }]))
             }
             "AKIABROKEN" => return Err(AccessError("no database".into())),
             _ => None,
@@ -56,13 +56,13 @@ impl Drop for House {
 }
 
 impl House {
-    /// With the buckets `in`, `other` and `recordings`, which is read only.
+    /// With the buckets `inbox`, `other` and `recordings`, which is read only.
     pub(crate) async fn open(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let store = LocalStore::open(&dir.path().join("store"), 0).expect("a store");
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         let buckets = Buckets::new(store, Some(Arc::new(sender)));
-        for name in ["in", "other", "recordings"] {
+        for name in ["inbox", "other", "recordings"] {
             buckets.bucket_create(name).await.expect("a bucket");
         }
         let mut config = Config::new(([127, 0, 0, 1], 0).into());

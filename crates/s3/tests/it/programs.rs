@@ -37,20 +37,20 @@ async fn the_aws_cli_works_unchanged() {
     house.aws(&["s3", "mb", "s3://made-here"]).await;
     assert!(house.aws(&["s3", "ls"]).await.contains("made-here"));
     house.told();
-    house.aws(&["s3", "cp", "small file.txt", "s3://in/Grüße/small file.txt"]).await;
-    house.aws(&["s3", "cp", "big.bin", "s3://in/big.bin", "--metadata", "by=me"]).await;
+    house.aws(&["s3", "cp", "small file.txt", "s3://inbox/Grüße/small file.txt"]).await;
+    house.aws(&["s3", "cp", "big.bin", "s3://inbox/big.bin", "--metadata", "by=me"]).await;
     assert_eq!(created(&house.told()), 2);
-    let listed = house.aws(&["s3", "ls", "s3://in/", "--recursive"]).await;
+    let listed = house.aws(&["s3", "ls", "s3://inbox/", "--recursive"]).await;
     assert!(listed.contains("Grüße/small file.txt") && listed.contains(&BIG.to_string()), "{listed}");
-    let listed = house.aws(&["s3", "ls", "s3://in/"]).await;
+    let listed = house.aws(&["s3", "ls", "s3://inbox/"]).await;
     assert!(listed.contains("PRE Grüße/"), "{listed}");
-    house.aws(&["s3", "cp", "s3://in/Grüße/small file.txt", "small.back"]).await;
-    house.aws(&["s3", "cp", "s3://in/big.bin", "big.back"]).await;
+    house.aws(&["s3", "cp", "s3://inbox/Grüße/small file.txt", "small.back"]).await;
+    house.aws(&["s3", "cp", "s3://inbox/big.bin", "big.back"]).await;
     same(&small, &house.path("small.back"));
     same(&big, &house.path("big.back"));
-    let head = house.aws(&["s3api", "head-object", "--bucket", "in", "--key", "big.bin"]).await;
+    let head = house.aws(&["s3api", "head-object", "--bucket", "inbox", "--key", "big.bin"]).await;
     assert!(head.contains("\"by\": \"me\"") && head.contains("-3"), "{head}");
-    house.aws(&["s3", "cp", "s3://in/big.bin", "s3://other/copied here.bin"]).await;
+    house.aws(&["s3", "cp", "s3://inbox/big.bin", "s3://other/copied here.bin"]).await;
     house
         .aws(&["s3api", "get-object", "--bucket", "other", "--key", "copied here.bin", "--range", "bytes=5-9", "part"])
         .await;
@@ -62,7 +62,11 @@ async fn the_aws_cli_works_unchanged() {
     house.aws(&["s3", "sync", "s3://made-here/folder", "down"]).await;
     same_folder(&house, "down");
 
-    let url = house.aws(&["s3", "presign", "s3://in/Grüße/small file.txt"]).await;
+    let url = house.aws(&["s3", "presign", "s3://inbox/Grüße/small file.txt"]).await;
+    assert_eq!(house.curl(&["--fail", url.trim()]).await, "hello");
+    // That was of version 2, as this CLI makes them for the oldest regions.
+    let url = house.aws(&["--region", "eu-central-1", "s3", "presign", "s3://inbox/Grüße/small file.txt"]).await;
+    assert!(url.contains("X-Amz-Signature"), "{url}");
     assert_eq!(house.curl(&["--fail", url.trim()]).await, "hello");
     let refused = house
         .output(&python("aws"), PYTHON_PACKAGE, &["s3", "rb", "s3://made-here", "--endpoint-url", &house.url()])
@@ -86,23 +90,26 @@ async fn rclone_works_unchanged() {
     folder(&house);
     house.file("up/big.bin", &noise(BIG));
     let parts = ["--s3-upload-cutoff", "6M", "--s3-chunk-size", "5M"];
-    house.rclone(&[&["copy", "up", "house:in/folder"], &parts[..]].concat()).await;
-    house.rclone(&["check", "up", "house:in/folder"]).await;
-    house.rclone(&["check", "--download", "up", "house:in/folder"]).await;
-    let listed = house.rclone(&["lsf", "-R", "--files-only", "house:in/folder"]).await;
+    house.rclone(&[&["copy", "up", "house:inbox/folder"], &parts[..]].concat()).await;
+    house.rclone(&["check", "up", "house:inbox/folder"]).await;
+    house.rclone(&["check", "--download", "up", "house:inbox/folder"]).await;
+    let listed = house.rclone(&["lsf", "-R", "--files-only", "house:inbox/folder"]).await;
     for name in NAMES {
         assert!(listed.lines().any(|line| line == name), "{name}: {listed}");
     }
-    assert_eq!(house.rclone(&["cat", "--offset", "2", "--count", "5", "house:in/folder/plain/a.txt"]).await, "ain/a");
-    house.rclone(&["copy", "house:in/folder", "house:other"]).await;
+    assert_eq!(
+        house.rclone(&["cat", "--offset", "2", "--count", "5", "house:inbox/folder/plain/a.txt"]).await,
+        "ain/a"
+    );
+    house.rclone(&["copy", "house:inbox/folder", "house:other"]).await;
     house.rclone(&["sync", "house:other", "down"]).await;
     same_folder(&house, "down");
     same(&house.path("up/big.bin"), &house.path("down/big.bin"));
     // Times are kept, so nothing is sent again.
     let again = house.rclone(&["sync", "-v", "--dry-run", "up", "house:other"]).await;
     assert!(!again.contains("Skipped copy"), "{again}");
-    house.rclone(&["purge", "house:in/folder"]).await;
-    assert_eq!(house.rclone(&["lsf", "-R", "house:in"]).await, "");
+    house.rclone(&["purge", "house:inbox/folder"]).await;
+    assert_eq!(house.rclone(&["lsf", "-R", "house:inbox"]).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,8 +119,8 @@ async fn s3cmd_works_unchanged() {
     let big = house.file("big.bin", &noise(BIG));
     house.s3cmd(&["mb", "s3://made-here"]).await;
     assert!(house.s3cmd(&["ls"]).await.contains("s3://made-here"));
-    house.s3cmd(&["put", "--multipart-chunk-size-mb=5", "big.bin", "s3://in/big file.bin"]).await;
-    house.s3cmd(&["get", "s3://in/big file.bin", "back.bin"]).await;
+    house.s3cmd(&["put", "--multipart-chunk-size-mb=5", "big.bin", "s3://inbox/big file.bin"]).await;
+    house.s3cmd(&["get", "s3://inbox/big file.bin", "back.bin"]).await;
     same(&big, &house.path("back.bin"));
     house.s3cmd(&["sync", "up/", "s3://made-here/folder/"]).await;
     let listed = house.s3cmd(&["ls", "--recursive", "s3://made-here/folder/"]).await;
@@ -123,7 +130,7 @@ async fn s3cmd_works_unchanged() {
     std::fs::create_dir(house.path("down")).expect("a folder");
     house.s3cmd(&["sync", "s3://made-here/folder/", "down/"]).await;
     same_folder(&house, "down");
-    house.s3cmd(&["cp", "s3://in/big file.bin", "s3://other/copy.bin"]).await;
+    house.s3cmd(&["cp", "s3://inbox/big file.bin", "s3://other/copy.bin"]).await;
     assert!(house.s3cmd(&["info", "s3://other/copy.bin"]).await.contains(&BIG.to_string()));
     house.s3cmd(&["del", "--recursive", "--force", "s3://made-here/folder/"]).await;
     house.s3cmd(&["rb", "s3://made-here"]).await;

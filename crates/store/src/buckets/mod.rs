@@ -28,6 +28,7 @@ pub use types::{
 pub use writer::Writer;
 
 use crate::LocalStore;
+use crate::drafts::Drafts;
 use crate::local::io_error;
 use disk::{Disk, Ready};
 use writer::{Expected, hex, interrupted};
@@ -41,13 +42,21 @@ use writer::{Expected, hex, interrupted};
 #[derive(Clone, Debug)]
 pub struct Buckets {
     disk: Arc<Disk>,
+    drafts: Drafts,
 }
 
 impl Buckets {
     /// The buckets of `store`; `subscriber` is told what happens to objects.
     #[must_use]
     pub fn new(store: LocalStore, subscriber: Option<Arc<dyn Subscriber>>) -> Self {
-        Self { disk: Arc::new(Disk::new(store, subscriber)) }
+        let drafts = Drafts::new(store.clone());
+        Self { disk: Arc::new(Disk::new(store, subscriber)), drafts }
+    }
+
+    /// Files on their way in, on the same file system as the buckets: [`Buckets::adopt`] takes them without a copy.
+    #[must_use]
+    pub fn drafts(&self) -> &Drafts {
+        &self.drafts
     }
 
     /// Makes a bucket.
@@ -82,7 +91,7 @@ impl Buckets {
     /// # Errors
     /// [`BucketError::Store`].
     pub async fn bucket_list(&self) -> Result<Vec<BucketInfo>, BucketError> {
-        self.blocking(|disk| disk.bucket_list()).await
+        self.blocking(Disk::bucket_list).await
     }
 
     /// Begins to write the object `key`, of any size: memory holds a few pieces of it. [`Writer::finish`] makes it the object.

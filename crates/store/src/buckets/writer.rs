@@ -19,8 +19,7 @@ use crate::StoreError;
 /// Pieces that wait for the thread. What a piece is, is the caller's choice; of a network they are some tens of kilobytes.
 const MAX_QUEUED: usize = 16;
 
-/// Bytes after which the disk's free space is looked at again, and after which what was written is sent to the disk, so that the end has
-/// not everything to wait for.
+/// Bytes after which the disk's free space is looked at again, and after which what was written is sent to the disk.
 const STRETCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What the thread is told.
@@ -110,6 +109,7 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Step>, mut expected: Expected) -
     let temporary = disk.temporary();
     let failed = |error| BucketError::from(disk.store.write_error(&temporary.0, error));
     let mut file = File::create(&temporary.0).map_err(failed)?;
+    let mut flusher = None;
     let (mut md5, mut got, mut stretch) = (Md5::new(), 0_u64, 0_u64);
     loop {
         let bytes = match queue.blocking_recv() {
@@ -125,7 +125,10 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Step>, mut expected: Expected) -
         if stretch >= STRETCH_BYTES {
             stretch = 0;
             disk.store.room(len)?;
-            file.sync_data().map_err(failed)?;
+            if flusher.is_none() {
+                flusher = Some(Flusher::start(&file).map_err(failed)?);
+            }
+            flusher.iter().for_each(Flusher::nudge);
         }
         file.write_all(&bytes).map_err(failed)?;
         md5.update(&bytes);
@@ -141,9 +144,34 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Step>, mut expected: Expected) -
         return Err(BucketError::Digest { digest: "content-md5" });
     }
     let checksums = expected.inspector.map_or_else(|| Ok(BTreeMap::new()), Inspector::finish)?;
-    // Its time is part of its version, so it is synced as well.
-    file.sync_all().map_err(failed)?;
+    // Its time is part of its version, so it is synced as well. An error of the disk is told once, to whoever synced.
+    flusher.map_or(Ok(()), Flusher::end).and_then(|()| file.sync_all()).map_err(failed)?;
     Ok(Written { temporary, md5, checksums })
+}
+
+/// Sends what was written to the disk while more is written, so that the end has not everything to wait for.
+struct Flusher {
+    nudges: std::sync::mpsc::SyncSender<()>,
+    thread: std::thread::JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn start(file: &File) -> io::Result<Self> {
+        let (file, (nudges, waiting)) = (file.try_clone()?, std::sync::mpsc::sync_channel(1));
+        let flush = move || waiting.into_iter().try_for_each(|()| file.sync_data());
+        let thread = std::thread::Builder::new().name("store-flush".to_owned()).spawn(flush)?;
+        Ok(Self { nudges, thread })
+    }
+
+    /// One that is busy has this to do as well, sooner or later.
+    fn nudge(&self) {
+        let _ = self.nudges.try_send(());
+    }
+
+    fn end(self) -> io::Result<()> {
+        drop(self.nudges);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")))
+    }
 }
 
 /// Lower-case hexadecimal.

@@ -231,7 +231,8 @@ pub(super) fn source_copy(plan: &Plan, limits: &Limits, folder: &Path) -> Vec<St
 pub(super) fn mp4(plan: &Plan, rung: &Rung, sound: Option<&Path>, limits: &Limits, folder: &Path) -> Vec<String> {
     let mut list = Arguments::new();
     list.add("-threads").push(limits.threads.max(1).to_string());
-    list.add("-protocol_whitelist file -f concat -safe 0 -i").output(folder, LIST);
+    // From its own folder, so that no path has to be written in it.
+    list.add("-protocol_whitelist file -f concat -safe 0 -i").push(LIST);
     if let Some(sound) = sound {
         list.0.extend(input(sound));
         list.add("-map 1:0");
@@ -252,14 +253,12 @@ pub(super) fn mp4(plan: &Plan, rung: &Rung, sound: Option<&Path>, limits: &Limit
 /// Name of the list of chunks.
 pub(super) const LIST: &str = "list.ffconcat";
 
-/// The list of chunks for [`mp4`]: paths and frames of each.
-pub(super) fn chunk_list<'a>(rung: &Rung, chunks: impl IntoIterator<Item = (&'a Path, u64)>) -> String {
+/// The list of chunks for [`mp4`], of so many frames each.
+pub(super) fn chunk_list(rung: &Rung, frames: impl IntoIterator<Item = u64>) -> String {
     let mut text = "ffconcat version 1.0\n".to_owned();
-    for (path, frames) in chunks {
-        // Within single quotes nothing has a meaning but the quote.
-        let path = path.display().to_string().replace('\'', r"'\''");
+    for (chunk, frames) in frames.into_iter().enumerate() {
         let seconds = rung.frame_rate.micros_of(frames) as f64 / 1e6;
-        text.push_str(&format!("file 'file:{path}'\nduration {seconds:.6}\n"));
+        text.push_str(&format!("file '../../{}/{chunk:05}.mp4'\nduration {seconds:.6}\n", rung.name));
     }
     text
 }

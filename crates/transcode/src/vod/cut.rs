@@ -9,6 +9,9 @@ const CHUNKS_MAX: u64 = 2000;
 /// Chunks are at least so many times as long as the source's longest stretch without keyframe, as each decodes one before its start.
 const GAPS_PER_CHUNK: u64 = 4;
 
+/// Chunks are at most so long, as ffmpeg is told each of their keyframes.
+const CHUNK_SECONDS_MAX: u64 = 1800;
+
 /// What the boxes around coded media take at most, in bytes, and as one in so many.
 const OVERHEAD_BYTES: u64 = 256 << 10;
 const OVERHEAD_SHARE: u64 = 20;
@@ -49,7 +52,7 @@ fn chunks(plan: &Plan, options: &Options) -> Vec<u64> {
     let segment = u64::from(plan.preset.segment_seconds);
     let total = plan.duration_ms.div_ceil(1000);
     let wanted = u64::from(options.chunk_seconds).max(GAPS_PER_CHUNK * video.keyframe_gap_ms.div_ceil(1000));
-    let segments = (wanted / segment).max(1).max(total.div_ceil(segment * CHUNKS_MAX));
+    let segments = (wanted.min(CHUNK_SECONDS_MAX) / segment).max(1).max(total.div_ceil(segment * CHUNKS_MAX));
     let length = segments * segment;
     let mut starts: Vec<u64> = (0..)
         .map(|number| rung.frame_rate.frame_at(number * length))

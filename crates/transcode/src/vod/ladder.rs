@@ -66,9 +66,9 @@ pub(super) fn inside(display: Size, room: Size) -> Size {
         return Size { width: even(width), height: even(height) };
     }
     if width * room_height >= height * room_width {
-        Size { width: even(room_width), height: even((height * room_width + width / 2) / width) }
+        Size { width: even(room_width), height: nearest_even(height * room_width, width) }
     } else {
-        Size { width: even((width * room_height + height / 2) / height), height: even(room_height) }
+        Size { width: nearest_even(width * room_height, height), height: even(room_height) }
     }
 }
 
@@ -78,6 +78,10 @@ fn aspect(display: Size, room: Size) -> Rational {
         (u64::from(display.width) * u64::from(room.height), u64::from(display.height) * u64::from(room.width));
     let (num, den) = (u32::try_from(num).unwrap_or(1), u32::try_from(den).unwrap_or(1));
     Rational::new(num, den).unwrap_or(Rational::ONE)
+}
+
+fn nearest_even(num: u64, den: u64) -> u32 {
+    even((num + den) / (2 * den) * 2)
 }
 
 /// Sides of 4:2:0 pictures are even.
@@ -126,7 +130,7 @@ mod tests {
             (&lms, 852, 480, "360:640x360<=1000"),
             (&lms, 1080, 1920, "720:720x1280<=3000 540:540x960<=2000 360:360x640<=1000"),
             (&lms, 16, 16, "16:16x16<=150"),
-            (&lms, 321, 241, "240:320x240<=433"),
+            (&lms, 321, 241, "240:320x240<=438"),
             (&live, 1920, 1080, "1080:1920x1080<=5000 720:1280x720<=3000 480:640x480@4/3<=1500 240:320x240@4/3<=750"),
             (&live, 720, 1280, "720:720x1280<=3000 480:480x640@3/4<=1500 240:240x320@3/4<=750"),
             (
@@ -137,9 +141,9 @@ mod tests {
             ),
             (&standard, 1920, 804, "1080:1920x804<=6000 720:1280x536<=3200 540:960x402<=1800 360:640x268<=900"),
             (&standard, 1912, 1072, "1080:1912x1072<=6000 720:1280x718<=3200 540:960x538<=1800 360:640x358<=900"),
-            (&standard, 852, 480, "480:852x480<=1502 360:640x360<=900"),
-            (&standard, 1706, 720, "960:1706x720<=4037 720:1280x540<=3200 540:960x404<=1800 360:640x270<=900"),
-            (&standard, 320, 240, "240:320x240<=390"),
+            (&standard, 852, 480, "480:852x480<=1506 360:640x360<=900"),
+            (&standard, 1706, 720, "960:1706x720<=4051 720:1280x540<=3200 540:960x406<=1800 360:640x270<=900"),
+            (&standard, 320, 240, "240:320x240<=394"),
             (
                 &standard,
                 7680,

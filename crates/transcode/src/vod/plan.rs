@@ -376,7 +376,7 @@ fn audio(source: &Source, preset: &Preset) -> Vec<AudioRendition> {
                 channels,
                 kbps,
                 language: track.language.clone(),
-                label: labels.unique(if channels == 2 { label } else { format!("{label} 5.1") }),
+                label: labels.unique(&if channels == 2 { label } else { format!("{label} 5.1") }),
                 is_default: channels == 2 && at == default,
             });
         }
@@ -401,7 +401,7 @@ fn text(source: &Source, options: &Options, notes: &mut Vec<String>) -> Result<V
             name: format!("text_{number}"),
             source: TextSource::Track(track.stream),
             language: track.language.clone(),
-            label: labels.unique(label),
+            label: labels.unique(&label),
             is_default: track.is_default,
             is_forced: track.is_forced,
         });
@@ -416,7 +416,7 @@ fn text(source: &Source, options: &Options, notes: &mut Vec<String>) -> Result<V
         renditions.push(TextRendition {
             name: format!("text_{number}"),
             source: TextSource::File(side_car.path.clone()),
-            label: labels.unique(label),
+            label: labels.unique(&label),
             language,
             is_default: false,
             is_forced: false,
@@ -434,7 +434,7 @@ fn named(language: &str, kind: &str, number: usize) -> String {
 struct Labels(Vec<String>);
 
 impl Labels {
-    fn unique(&mut self, label: String) -> String {
+    fn unique(&mut self, label: &str) -> String {
         // Quotes and line ends cannot stand in an attribute.
         let plain: String = label.chars().map(|c| if c == '"' || c.is_control() { ' ' } else { c }).collect();
         let mut unique = plain.clone();

@@ -11,7 +11,7 @@ use super::check::{self, Track};
 use super::folder::{self, Part};
 use super::plan::{Plan, TextRendition, TextSource, Unit, UnitKind};
 use super::{command, pictures};
-use crate::process::{self, Order};
+use crate::process::{self, Goal, Order};
 use crate::work::check_space;
 use crate::{CancellationToken, Limits, TranscodeError, Worker, blocking};
 
@@ -132,9 +132,13 @@ impl Worker {
             UnitKind::Captions => self.captions(plan, &part, &limits, &mut notes).await?,
             kind => {
                 let arguments = arguments(kind, plan, &part, &limits)?;
-                let log = self.ffmpeg(&arguments, &part, &limits, unit.duration_ms, progress).await?;
+                let goal = match kind {
+                    UnitKind::Video { first, end, .. } => Goal::Frames(end - first),
+                    _ => Goal::Time { duration_ms: unit.duration_ms },
+                };
+                let log = self.ffmpeg(&arguments, &part, &limits, goal, progress).await?;
                 let (kind, plan, folder) = (kind.clone(), plan.clone(), part.folder().to_owned());
-                let (made, more) = blocking(move || look(&kind, &plan, &folder, log)).await?;
+                let (made, more) = blocking(move || look(&kind, &plan, &folder, &log)).await?;
                 notes.extend(more);
                 made
             }
@@ -158,7 +162,7 @@ impl Worker {
         arguments: &[String],
         part: &Part,
         limits: &Limits,
-        duration_ms: u64,
+        goal: Goal,
         progress: impl FnMut(u16) + Send,
     ) -> Result<Vec<String>, TranscodeError> {
         let order = Order {
@@ -169,7 +173,7 @@ impl Worker {
             time: limits.time,
             nice: limits.nice,
         };
-        process::with_progress(order, duration_ms, progress).await
+        process::with_progress(order, goal, progress).await
     }
 
     /// Captions that cannot be read are left out: they are no reason to have no asset.
@@ -180,24 +184,25 @@ impl Worker {
         limits: &Limits,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Made>, TranscodeError> {
+        let goal = Goal::Time { duration_ms: plan.duration_ms };
         let (tracks, files): (Vec<&TextRendition>, Vec<&TextRendition>) =
             plan.text.iter().partition(|text| matches!(text.source, TextSource::Track(_)));
         if !tracks.is_empty() {
             let all = command::text_tracks(plan, &tracks, part.folder());
-            if let Err(error) = self.ffmpeg(&all, part, limits, plan.duration_ms, |_| {}).await {
+            if let Err(error) = self.ffmpeg(&all, part, limits, goal, |_| {}).await {
                 if !matches!(error, TranscodeError::Failed { .. }) {
                     return Err(error);
                 }
                 for text in tracks {
                     let one = command::text_tracks(plan, &[text], part.folder());
-                    let run = self.ffmpeg(&one, part, limits, plan.duration_ms, |_| {}).await;
+                    let run = self.ffmpeg(&one, part, limits, goal, |_| {}).await;
                     leave_out(run, text, part, notes)?;
                 }
             }
         }
         for text in files {
             let TextSource::File(path) = &text.source else { continue };
-            let run = self.side_car(path, text, part, limits, plan.duration_ms).await;
+            let run = self.side_car(path, text, part, limits).await;
             leave_out(run, text, part, notes)?;
         }
         let mut made = Vec::new();
@@ -220,7 +225,6 @@ impl Worker {
         text: &TextRendition,
         part: &Part,
         limits: &Limits,
-        duration_ms: u64,
     ) -> Result<Vec<String>, TranscodeError> {
         let fault = |reason: String| TranscodeError::Output { reason, log: Vec::new() };
         let words = captions::read(path).map_err(|error| fault(error.to_string()))?;
@@ -236,7 +240,7 @@ impl Worker {
             Some(Kind::SubRip) if captions::has_cues(&words) => {
                 let from = write(format!("{}.srt", text.name))?;
                 let arguments = command::subrip(&from, &text.name, part.folder());
-                self.ffmpeg(&arguments, part, limits, duration_ms, |_| {}).await
+                self.ffmpeg(&arguments, part, limits, Goal::Frames(0), |_| {}).await
             }
             _ => Err(fault("it holds no captions of the kind that its name says".to_owned())),
         }
@@ -290,12 +294,11 @@ fn arguments(kind: &UnitKind, plan: &Plan, part: &Part, limits: &Limits) -> Resu
         UnitKind::Pictures => pictures::arguments(plan, limits, folder),
         UnitKind::Mp4 { rung } => match plan.rung(rung) {
             Some(rung) => {
-                let files = plan.files_of(&rung.name, part.work());
                 let frames = plan.units.iter().filter_map(|unit| match &unit.kind {
                     UnitKind::Video { rungs, first, end, .. } if rungs.contains(&rung.name) => Some(end - first),
                     _ => None,
                 });
-                let text = command::chunk_list(rung, files.iter().map(PathBuf::as_path).zip(frames));
+                let text = command::chunk_list(rung, frames);
                 let list = folder.join(command::LIST);
                 fs::write(&list, text).map_err(TranscodeError::io("write", &list))?;
                 let sound = plan.audio.first().and_then(|audio| plan.files_of(&audio.name, part.work()).pop());
@@ -313,10 +316,10 @@ fn look(
     kind: &UnitKind,
     plan: &Plan,
     folder: &Path,
-    log: Vec<String>,
+    log: &[String],
 ) -> Result<(Vec<Made>, Vec<String>), TranscodeError> {
     let mut notes = Vec::new();
-    let fault = |reason: String| Err(TranscodeError::Output { reason, log: log.clone() });
+    let fault = |reason: String| Err(TranscodeError::Output { reason, log: log.to_vec() });
     let one = |name: &str| {
         let path = folder.join(name);
         let tracks = check::tracks(&path).map_err(TranscodeError::io("read", &path))?;

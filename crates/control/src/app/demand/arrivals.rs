@@ -88,7 +88,7 @@ impl App {
     }
 
     /// Compares what is in the buckets with what was noted of them.
-    async fn look_for_arrivals(&self) -> Result<(), Error> {
+    async fn look_for_arrivals(self: &Arc<Self>) -> Result<(), Error> {
         self.buckets_agree().await?;
         for bucket in self.db.buckets_watched().await? {
             let mut after = None;
@@ -112,7 +112,7 @@ impl App {
             }
         }
         let now = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or(0));
-        let ended = self.media.buckets.uploads_expire(now, UPLOAD_AGE).await?;
+        let ended = self.media.buckets.uploads_expire(now, UPLOAD_AGE).await? + self.uploads_expire().await?;
         if ended > 0 {
             tracing::info!(uploads = ended, "uploads that nobody went on with were given up");
         }

@@ -154,7 +154,7 @@ impl App {
         Ok(())
     }
 
-    async fn asset_view(&self, row: AssetRow) -> Result<Asset, Error> {
+    pub(super) async fn asset_view(&self, row: AssetRow) -> Result<Asset, Error> {
         let job = self.db.jobs_about(JOB_ASSET, &[row.id.as_str()]).await?;
         let job = job.get(row.id.as_str());
         Ok(view(row, job, self.clock.now_ms()))

@@ -87,6 +87,13 @@ pub(crate) struct LinkCreate {
     expires_in_seconds: Option<u64>,
 }
 
+impl LinkCreate {
+    /// For the usual time.
+    pub(super) fn of(key: &str) -> Self {
+        Self { key: key.to_owned(), expires_in_seconds: None }
+    }
+}
+
 /// Makes the buckets that are there from the start.
 pub(crate) async fn prepare(db: &Db, media: &MediaConfig, now_ms: i64) -> Result<(), PrepareError> {
     for name in [key::RECORDINGS, key::LIBRARY, key::VOD] {
@@ -207,7 +214,7 @@ impl App {
     pub(crate) async fn object_list(&self, wanted: &str, query: &ObjectQuery) -> Result<ObjectList, Error> {
         let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=MAX_PAGE).contains(&limit) {
-            let detail = format!("a page has 1 to {} files: {limit}", MAX_PAGE);
+            let detail = format!("a page has 1 to {MAX_PAGE} files: {limit}");
             return Err(Error::invalid("limit", detail));
         }
         let row = self.db.bucket_find(wanted).await?;
@@ -224,6 +231,8 @@ impl App {
         };
         let items = listing.objects.into_iter().map(|info| {
             let arrival = arrivals.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &arrivals[at]);
+            // One of an earlier version says nothing of this one.
+            let arrival = arrival.filter(|row| row.version == info.etag);
             entry(info, arrival)
         });
         Ok(ObjectList { items: items.collect(), prefixes: listing.prefixes, next: listing.next })

@@ -5,8 +5,12 @@ mod arrivals;
 mod asset;
 mod bucket;
 mod collection;
+mod metadata;
 mod play;
+mod upload;
+mod video;
 mod view;
+mod watch;
 
 pub(crate) use access_key::AccessKeyCreate;
 pub(crate) use arrivals::watch_arrivals;
@@ -15,4 +19,8 @@ pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
-pub(crate) use view::{AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, Link, ObjectList};
+pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
+pub(crate) use view::{
+    AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Collection, CollectionPlay, Link, ObjectList, WatchAsset,
+    WatchCollection,
+};

@@ -261,6 +261,112 @@ pub(crate) struct Collection {
     pub(crate) created_at: String,
 }
 
+/// What opens a collection for one viewer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CollectionPlay {
+    /// Opens in a browser: the list, and each of its assets.
+    pub(crate) watch_url: String,
+    /// The viewer's session: give it again to renew the signature.
+    pub(crate) session: String,
+    /// The viewer.
+    pub(crate) user: Option<String>,
+    /// RFC 3339.
+    pub(crate) expires_at: String,
+}
+
+/// What the watch page of an asset needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WatchAsset {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Name for people.
+    pub(crate) name: String,
+    /// How far it is.
+    pub(crate) state: WatchAssetState,
+    /// Whether rungs are still missing.
+    pub(crate) partial: bool,
+    /// How much of it is made.
+    pub(crate) progress_percent: f64,
+    /// Signed multivariant playlist, once there is something to play.
+    pub(crate) playlist_url: Option<String>,
+    /// Signed, once there is one.
+    pub(crate) poster_url: Option<String>,
+    /// Signed WebVTT of the sprites to scrub by; these open with the same query. Null while there are none.
+    pub(crate) sprite_url: Option<String>,
+    /// Signed, once there is one.
+    pub(crate) mp4_url: Option<String>,
+    /// Playing time, once it is known.
+    pub(crate) duration_seconds: Option<f64>,
+    /// Rungs that can be watched.
+    pub(crate) rungs: Vec<Rung>,
+    /// Rungs that there will be.
+    pub(crate) rungs_planned: u32,
+    /// Audio renditions.
+    pub(crate) audio: Vec<Track>,
+    /// Subtitle renditions.
+    pub(crate) captions: Vec<Track>,
+    /// The viewer.
+    pub(crate) user: Option<String>,
+    /// RFC 3339; when the signature ends. It can be renewed before.
+    pub(crate) expires_at: String,
+    /// The same from now on.
+    pub(crate) expires_in_seconds: i64,
+    /// Why there is nothing to play.
+    pub(crate) problem: Option<String>,
+}
+
+/// How far an asset is for whom wants to watch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WatchAssetState {
+    /// Nobody has begun with it.
+    Waiting,
+    /// It is being made; there may be something to play.
+    Processing,
+    /// It can be played.
+    Ready,
+    /// Nothing will come of it.
+    Failed,
+}
+
+/// A collection for whom may watch it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WatchCollection {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Name for people.
+    pub(crate) name: String,
+    /// Words for viewers.
+    pub(crate) description: String,
+    /// Its assets, in order.
+    pub(crate) items: Vec<WatchItem>,
+    /// Give it as `skip` for what follows; null at the end.
+    pub(crate) next: Option<u32>,
+    /// The viewer.
+    pub(crate) user: Option<String>,
+    /// RFC 3339; when the signature ends, and that of each item. It can be renewed before.
+    pub(crate) expires_at: String,
+    /// The same from now on.
+    pub(crate) expires_in_seconds: i64,
+}
+
+/// An asset of a collection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WatchItem {
+    /// Identifier.
+    pub(crate) id: String,
+    /// Name for people.
+    pub(crate) name: String,
+    /// How far it is.
+    pub(crate) state: WatchAssetState,
+    /// Playing time, once it is known.
+    pub(crate) duration_seconds: Option<f64>,
+    /// Signed, once there is one.
+    pub(crate) poster_url: Option<String>,
+    /// Opens in a browser; its query opens the asset, and nothing else.
+    pub(crate) watch_url: String,
+}
+
 /// An access key of the S3-compatible endpoint, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AccessKey {

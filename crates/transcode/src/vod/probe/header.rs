@@ -372,7 +372,6 @@ fn bit_depth(pixel_format: &str) -> u8 {
     let name = pixel_format.trim_end_matches("le").trim_end_matches("be");
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     match name[name.len() - digits..].parse::<u16>() {
-        Ok(010) => 10,
         Ok(bits @ 9..=16) => bits as u8,
         Ok(48 | 64) => 16,
         _ => 8,

@@ -238,7 +238,8 @@ fn refusal(path: &Path, error: TranscodeError) -> ProbeError {
         TranscodeError::Output { .. } => costly("its header describes more than a file can need"),
         TranscodeError::Failed { status, log } => {
             let has = |words: &str| log.iter().any(|line| line.contains(words));
-            if status.code().is_none() || has("Cannot allocate memory") {
+            // The last is the loader's, before ffprobe itself begins.
+            if status.code().is_none() || has("Cannot allocate memory") || has("failed to map segment") {
                 return costly("reading it takes more memory than a file is worth");
             }
             if has("moov atom not found") && is_mp4(path) {

@@ -216,8 +216,10 @@ impl Frames {
             let nearest = said.or_else(|| common().find(|rate| within(*rate, 0.0006)));
             return (nearest.unwrap_or_else(|| from_f64(measured)), Pace::Constant);
         }
-        let usual = 1e6 / median as f64;
-        let fitting = common().find(|rate| rate.as_f64() >= usual * 0.97 && rate.as_f64() <= 60.0);
+        let usual = common().filter(|rate| rate.as_f64() <= 60.0);
+        let off = |rate: &Rational| (rate.as_f64() / measured - 1.0).abs();
+        let near = usual.clone().filter(|rate| off(rate) < 0.015).min_by(|a, b| off(a).total_cmp(&off(b)));
+        let fitting = near.or_else(|| usual.clone().find(|rate| rate.as_f64() >= measured));
         (fitting.unwrap_or(SIXTY), Pace::Variable)
     }
 
@@ -250,7 +252,7 @@ const SIXTY: Rational = match Rational::new(60, 1) {
     None => Rational::ONE,
 };
 
-fn common() -> impl Iterator<Item = Rational> {
+fn common() -> impl Iterator<Item = Rational> + Clone {
     COMMON.into_iter().filter_map(|(num, den)| Rational::new(num, den))
 }
 
@@ -295,7 +297,7 @@ mod tests {
             *time += if at % 3 == 0 { 60_000 } else { 33_333 };
             Some(*time)
         }));
-        assert_eq!(uneven.rate(&[]), (rational("30000/1001"), Pace::Variable));
+        assert_eq!(uneven.rate(&[]), (rational("30"), Pace::Variable));
         assert_eq!(walk([0]).rate(&[]), (rational("25"), Pace::Constant));
     }
 

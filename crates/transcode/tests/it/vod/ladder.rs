@@ -32,7 +32,7 @@ async fn the_source_chooses() {
         (rotated, "180:180x320@25/1 90:90x160@25/1"),
         (
             source("s=241x135:r=25:d=1 -c:v libx264 -preset ultrafast -pix_fmt yuv444p -f mp4", "odd.mp4"),
-            "136:240x134@25/1 90:160x90@25/1",
+            "134:240x134@25/1 90:160x90@25/1",
         ),
         (
             source(&format!("s=240x180:r=25:d=1 -vf setsar=4/3 {X264} -f mp4"), "anamorphic.mp4"),

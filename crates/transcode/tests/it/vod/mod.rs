@@ -92,7 +92,7 @@ pub(crate) fn options(chunk_seconds: u32) -> Options {
 /// What ffprobe says of the first track of a kind, for one question, joined by commas.
 pub(crate) fn asked(path: &Path, stream: &str, entries: &str) -> String {
     let mut ffprobe = Command::new("ffprobe");
-    ffprobe.args(["-v", "warning", "-select_streams", stream, "-of", "csv=p=0", "-show_entries", entries]);
+    ffprobe.args(["-v", "error", "-select_streams", stream, "-of", "csv=p=0", "-show_entries", entries]);
     let output = ffprobe.arg(path).output().expect("ffprobe to start");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", path.display());
     String::from_utf8_lossy(&output.stdout).trim().trim_end_matches(',').to_owned()

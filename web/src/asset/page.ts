@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+import { h } from '../dom.ts';
+import { expose } from './expose.ts';
+import { Screen } from './screen.ts';
+
+/** Builds the page of an asset into `root`, with the query that carries the viewer's signature. */
+export function openAssetPage(root: HTMLElement, id: string, query: string): void {
+  const screen = new Screen({
+    id,
+    query,
+    // A page that is loaded again goes on with the newest signature.
+    onQuery: (renewed) => history.replaceState(null, '', `${window.location.pathname}${renewed}`),
+  });
+  root.replaceChildren(h('main', { class: 'watch' }, screen.element));
+  expose(() => screen);
+}
