@@ -2,6 +2,7 @@
 
 mod access;
 mod asset_page;
+mod assets;
 mod backup;
 mod browser;
 mod crash;

@@ -94,7 +94,8 @@ impl Db {
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
-    /// Keeps what a worker tells of the asset that it makes. Gives the row when the asset can be watched from now on.
+    /// Keeps what a worker tells of the asset that it makes. Gives the row when the asset can be watched from now on. What can be watched
+    /// of an earlier try stays until there is something better.
     ///
     /// # Errors
     /// The query fails.
@@ -106,10 +107,14 @@ impl Db {
     ) -> Result<Option<AssetRow>, Error> {
         let mut tx = self.begin().await?;
         let Some(before) = maybe(&mut tx, asset.as_str()).await? else { return Ok(None) };
-        if before.report == *report || before.state != AssetState::Processing {
+        let mut report = report.clone();
+        if before.playable && !report.made.is_playable() {
+            report.made = before.report.made.clone();
+        }
+        if before.report == report || before.state != AssetState::Processing {
             return Ok(None);
         }
-        let json = serde_json::to_string(report)
+        let json = serde_json::to_string(&report)
             .map_err(|error| Error::Value { column: "report", value: error.to_string() })?;
         let playable = report.made.is_playable();
         sql::query("UPDATE assets SET report = $1, playable = $2, updated_at = $3 WHERE id = $4")

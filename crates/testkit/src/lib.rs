@@ -12,6 +12,7 @@ mod lock;
 mod postgres;
 mod server;
 mod viewer;
+mod worker_node;
 
 pub use edge_node::EdgeNode;
 pub use encoder::{Encoder, Picture};
@@ -20,6 +21,7 @@ pub use lock::HeldLock;
 pub use postgres::Database;
 pub use server::{Server, binary};
 pub use viewer::{Fetched, Playlist, Viewer};
+pub use worker_node::WorkerNode;
 
 use std::time::{Duration, Instant};
 

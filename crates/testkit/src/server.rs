@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Viewer, wait_for};
+use crate::{Fetched, Viewer, wait_for};
 
 /// Token of every test server.
 const TOKEN: &str = "test-admin-token-0123456789";
@@ -217,12 +217,21 @@ impl Server {
     /// It does not answer with success.
     #[must_use]
     pub fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.ask(method, path, body);
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+    }
+
+    /// The same, whatever it answers.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[must_use]
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Fetched {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let viewer = Viewer::new().with("authorization", &format!("Bearer {TOKEN}"));
         let answer = viewer.try_send(method, &format!("{}{path}", self.api()), &body);
-        let answer = answer.unwrap_or_else(|| panic!("no answer to {method} {path}:\n{}", self.log()));
-        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
-        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+        answer.unwrap_or_else(|| panic!("no answer to {method} {path}:\n{}", self.log()))
     }
 
     /// The token that edges of their own need.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anabranch_transcode::vod::Options;
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
@@ -11,12 +12,17 @@ const ASSETS_MAX: usize = 64;
 /// Watched folders at most.
 const FOLDERS_MAX: usize = 100;
 
+/// Shortest and longest piece of a film, in seconds.
+const CHUNK_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
+
 /// How assets are made.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Demand {
     /// Assets that this process makes at one time; 0 leaves them to workers of their own.
     pub(crate) assets_at_once: usize,
+    /// Length of the pieces in which a film is encoded, in seconds. One that is whole is never encoded again, whatever ends.
+    pub(crate) chunk_seconds: u32,
     /// Folders whose files become objects of a bucket; without the key the folder `drop` of the data directory.
     pub(crate) watch: Option<Vec<Watched>>,
     /// Bucket whose files `GET /videoList` and `GET /videoLink` tell of; without it there are no such routes (D5, D6).
@@ -35,7 +41,12 @@ pub(crate) struct Watched {
 
 impl Default for Demand {
     fn default() -> Self {
-        Self { assets_at_once: 1, watch: None, video_list_bucket: None }
+        Self {
+            assets_at_once: 1,
+            chunk_seconds: Options::default().chunk_seconds,
+            watch: None,
+            video_list_bucket: None,
+        }
     }
 }
 
@@ -44,6 +55,13 @@ impl Demand {
         if self.assets_at_once > ASSETS_MAX {
             bail!("demand.assets_at_once must be at most {ASSETS_MAX}: {}", self.assets_at_once);
         }
+        ensure!(
+            CHUNK_SECONDS.contains(&self.chunk_seconds),
+            "demand.chunk_seconds must be {} to {}: {}",
+            CHUNK_SECONDS.start(),
+            CHUNK_SECONDS.end(),
+            self.chunk_seconds
+        );
         let folders = self.watch.as_deref().unwrap_or_default();
         ensure!(
             folders.len() <= FOLDERS_MAX,

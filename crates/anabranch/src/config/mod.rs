@@ -106,6 +106,7 @@ const KEYS: &[(&str, &str)] = &[
     ("store.reserve", "ANABRANCH_STORE_RESERVE"),
     ("store.path", "ANABRANCH_STORE_PATH"),
     ("demand.assets_at_once", "ANABRANCH_DEMAND_ASSETS_AT_ONCE"),
+    ("demand.chunk_seconds", "ANABRANCH_DEMAND_CHUNK_SECONDS"),
     ("demand.video_list_bucket", "ANABRANCH_DEMAND_VIDEO_LIST_BUCKET"),
     ("s3.listen", "ANABRANCH_S3_LISTEN"),
     ("s3.domain", "ANABRANCH_S3_DOMAIN"),
@@ -587,6 +588,9 @@ mod tests {
         assert_eq!((config.drain, config.provider.sweep), (defaults.drain, defaults.provider.sweep));
         assert_eq!(config.edge.location_class, defaults.edge.location_class);
         assert_eq!((config.role, config.origin.listen), (defaults.role, defaults.origin.listen));
+        assert_eq!(config.demand.assets_at_once, defaults.demand.assets_at_once);
+        assert_eq!(config.demand.chunk_seconds, defaults.demand.chunk_seconds);
+        assert_eq!(config.s3.listen, defaults.s3.listen);
         for (key, _) in KEYS {
             let name = key.rsplit('.').next().unwrap_or(key);
             assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");

@@ -9,8 +9,8 @@ use anabranch_db::{
     JobRow,
 };
 use anabranch_model::{
-    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, RecordingId,
-    Work,
+    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, JobState,
+    RecordingId, Work,
 };
 
 use parking_lot::Mutex;
@@ -58,7 +58,8 @@ impl App {
             self.heard.of(&job.id);
             self.log_wake.notify_one();
             match self.work_of(&job).await? {
-                Ok(work) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
+                Ok(Some(work)) => return Ok(Some(Claimed { id: job.id, attempt: job.attempts, work })),
+                Ok(None) => self.db.job_end(&job, JobEvent::Finish, None, now, now).await.map(drop)?,
                 Err(failure) => self.job_failed(&job, &failure).await?,
             }
         }
@@ -106,7 +107,8 @@ impl App {
         Ok(())
     }
 
-    async fn work_of(&self, job: &JobRow) -> Result<Result<Work, Failure>, Error> {
+    /// What a job comes to; nothing when there is no need of it any more.
+    async fn work_of(&self, job: &JobRow) -> Result<Result<Option<Work>, Failure>, Error> {
         let unknown =
             || Failure { reason: format!("the job is about something unknown: {:?}", job.subject), again: false };
         let found = match job.kind.as_str() {
@@ -114,9 +116,15 @@ impl App {
                 let parts = job.subject.split_once('/').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?)));
                 parts.map(|(breakout, session)| Work::RemoveRecording { breakout, session })
             }
+            // The same file has arrived again: what is made of it now is not to be removed.
+            JOB_REMOVE_ASSET if gone(self.db.asset_find(&job.subject).await)?.is_some() => return Ok(Ok(None)),
             JOB_REMOVE_ASSET => job.subject.parse().ok().map(|asset| Work::RemoveAsset { asset }),
             JOB_INTAKE => {
                 job.subject.split_once('/').map(|(bucket, key)| Work::Intake { bucket: bucket.into(), key: key.into() })
+            }
+            JOB_ASSET if self.is_being_removed(&job.subject).await? => {
+                let reason = "what was made of the same file before is still being removed".to_owned();
+                return Ok(Err(Failure { reason, again: true }));
             }
             JOB_ASSET => match gone(self.db.asset_find(&job.subject).await)? {
                 Some(row) => Some(Work::Asset(AssetWork {
@@ -133,7 +141,20 @@ impl App {
                 None => return Ok(Err(deleted("recording"))),
             },
         };
-        Ok(found.ok_or_else(unknown))
+        Ok(found.map(Some).ok_or_else(unknown))
+    }
+
+    async fn is_being_removed(&self, asset: &str) -> Result<bool, Error> {
+        let removal = self.db.jobs_about(JOB_REMOVE_ASSET, &[asset]).await?;
+        Ok(removal.get(asset).is_some_and(|job| job.state == JobState::Running))
+    }
+
+    /// Whether somebody may still be making an asset that was deleted meanwhile.
+    async fn was_cut_off(&self, asset: &str, now_ms: i64) -> Result<bool, Error> {
+        let making = self.db.jobs_about(JOB_ASSET, &[asset]).await?;
+        let cancelled = making.get(asset).filter(|job| job.state == JobState::Cancelled && job.attempts > 0);
+        let since = cancelled.and_then(|job| job.ended_at).map(|ended| now_ms.saturating_sub(ended));
+        Ok(since.is_some_and(|since| (0..=LEASE_MS).contains(&since)))
     }
 
     /// What follows of work that is done; a failure when it came to nothing after all.
@@ -155,6 +176,10 @@ impl App {
                 if let Ok(asset) = job.subject.parse::<AssetId>() {
                     self.asset_purge(&asset).await?;
                 }
+                if self.was_cut_off(&job.subject, now).await? {
+                    let reason = "a worker that was at it may not have heard of it at once: removed again".to_owned();
+                    return Ok(Err(Failure { reason, again: true }));
+                }
             }
             JOB_INTAKE => return self.recognise(job, done).await,
             _ => {}
@@ -173,6 +198,10 @@ impl App {
             return Ok(Err(Failure { reason: "the file was replaced while it was read".to_owned(), again: true }));
         };
         tracing::info!(asset.id = %known.asset.id, bucket = seen.bucket, key = seen.key, new = known.is_new, "file recognised");
+        if let Some(removed) = &known.removed {
+            self.asset_purge(&removed.id).await?;
+            self.jobs_wake.notify_one();
+        }
         Ok(Ok(()))
     }
 

@@ -35,7 +35,7 @@ pub(in crate::node) async fn run(config: Config) -> Result<()> {
     let store = LocalStore::join(&media, name.as_str(), config.store.reserve)
         .with_context(|| format!("cannot use the media folder {}", media.display()))?;
     let buckets = Buckets::new(store.clone(), None);
-    let worker = Worker::new(store, buckets, config.store.reserve, &config.data);
+    let worker = Worker::new(store, buckets, &config);
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     let desk: Arc<dyn Desk> = Arc::new(FarDesk(uplink));
     let [light, heavy] = Jobs::pair(&desk, &executor, name.as_str(), at_once);

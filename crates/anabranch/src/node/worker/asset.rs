@@ -37,6 +37,7 @@ pub(super) struct AssetRun<'a> {
     pub(super) transcode: &'a Transcode,
     pub(super) limits: &'a Limits,
     pub(super) preset: &'a Preset,
+    pub(super) options: &'a Options,
     /// Where unfinished work is kept.
     pub(super) folder: PathBuf,
     pub(super) work: AssetWork,
@@ -92,10 +93,14 @@ impl AssetRun<'_> {
             probed = self.transcode.probe(&source, &limits) => probed,
         };
         let probed = probed.map_err(|error| match &error {
-            ProbeError::Rejected(rejected) => given_up(rejected.text.clone()),
+            ProbeError::Rejected(rejected) => {
+                // No later try has a use for it.
+                let _ = fs::remove_dir_all(&self.folder);
+                given_up(rejected.text.clone())
+            }
             ProbeError::Failed(failed) => failure(failed),
         })?;
-        let planned = plan(probed, self.preset, &Options::default()).map_err(|error| given_up(error.to_string()))?;
+        let planned = plan(probed, self.preset, self.options).map_err(|error| given_up(error.to_string()))?;
         keep(&self.folder.join(PLAN), &planned).map_err(|error| lost(&error))?;
         Ok(planned)
     }

@@ -11,10 +11,11 @@ use anabranch_control::{AtOnce, Executor, Progress, Task};
 use anabranch_model::{AssetId, AssetWork, Done, Failure, Work};
 use anabranch_store::buckets::{BucketError, Condition, ListQuery, MAX_PAGE};
 use anabranch_store::{Buckets, LocalStore, key};
-use anabranch_transcode::vod::Preset;
-use anabranch_transcode::{CancellationToken, Config, Limits, Mp4Job, TranscodeError, Worker as Transcode};
+use anabranch_transcode::vod::{Options, Preset};
+use anabranch_transcode::{CancellationToken, Limits, Mp4Job, TranscodeError, Worker as Transcode};
 
 use self::asset::AssetRun;
+use crate::config::Config;
 
 /// Jobs at once that take seconds or minutes.
 const LIGHT_AT_ONCE: usize = 2;
@@ -29,15 +30,22 @@ pub(super) struct Worker {
     transcode: Transcode,
     limits: Limits,
     presets: Vec<Preset>,
+    options: Options,
     work: PathBuf,
 }
 
 impl Worker {
-    /// `reserve_bytes` of the disk are never used; unfinished work is kept in the data directory `data`.
-    pub(super) fn new(store: LocalStore, buckets: Buckets, reserve_bytes: u64, data: &std::path::Path) -> Self {
-        let limits = Limits { reserve_bytes, ..Limits::default() };
-        let transcode = Transcode::new(Config::default());
-        Self { store, buckets, transcode, limits, presets: Preset::built_in(), work: data.join(WORK) }
+    /// Unfinished work is kept in the data directory.
+    pub(super) fn new(store: LocalStore, buckets: Buckets, config: &Config) -> Self {
+        Self {
+            store,
+            buckets,
+            transcode: Transcode::new(anabranch_transcode::Config::default()),
+            limits: Limits { reserve_bytes: config.store.reserve, ..Limits::default() },
+            presets: Preset::built_in(),
+            options: Options { chunk_seconds: config.demand.chunk_seconds, ..Options::default() },
+            work: config.data.join(WORK),
+        }
     }
 
     /// Names of the presets, the usual one first.
@@ -75,6 +83,7 @@ impl Worker {
             transcode: &self.transcode,
             limits: &self.limits,
             preset,
+            options: &self.options,
             folder: self.work.join(format!("{}-{}", work.asset, work.generation)),
             work,
             progress,
