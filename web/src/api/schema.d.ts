@@ -669,6 +669,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/collections/{id}/play-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs the page of a collection for one viewer: it opens the list and each of its assets. A missing body means the defaults. */
+        post: operations["collection_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/distributions": {
         parameters: {
             query?: never;
@@ -1275,6 +1292,74 @@ export interface paths {
         patch: operations["upload_append"];
         trace?: never;
     };
+    "/v1/watch/assets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells a watch page what there is to see of an asset. The signature of the play URL opens it. */
+        get: operations["asset_watch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/watch/assets/{id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Renews a viewer's signature before it ends, if he still may watch: the same session, for as long again. */
+        post: operations["asset_watch_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/watch/collections/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists a collection for a viewer, with what opens each of its assets. The signature of its own play URL opens it. */
+        get: operations["collection_watch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/watch/collections/{id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Renews a viewer's signature for a collection before it ends, if he still may watch: the same session, for as long again. */
+        post: operations["collection_watch_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/watch/{breakout}": {
         parameters: {
             query?: never;
@@ -1553,7 +1638,7 @@ export interface components {
             /** @description Opens in a browser. */
             watch_url: string;
         };
-        /** @description For whom and how long an asset opens. */
+        /** @description For whom and how long an asset or a collection opens. */
         AssetPlayCreate: {
             /**
              * Format: int64
@@ -1566,7 +1651,7 @@ export interface components {
             preview?: boolean;
             /** @description The viewer's session, to renew its signature; a new one if it is missing. */
             session?: string | null;
-            /** @description The viewer, in the caller's own words. An asset that is in collections opens only for whom one of them admits. */
+            /** @description The viewer, in the caller's own words. What is in collections opens only for whom one of them admits. */
             user?: string | null;
         };
         /** @description How an asset is to be made again. */
@@ -1865,6 +1950,17 @@ export interface components {
             name: string;
             /** @description Users who may watch. */
             viewers: string[];
+        };
+        /** @description What opens a collection for one viewer. */
+        CollectionPlay: {
+            /** @description RFC 3339. */
+            expires_at: string;
+            /** @description The viewer's session: give it again to renew the signature. */
+            session: string;
+            /** @description The viewer. */
+            user?: string | null;
+            /** @description Opens in a browser: the list, and each of its assets. */
+            watch_url: string;
         };
         /** @description A collection to make, or what it is to become. */
         CollectionPut: {
@@ -3513,6 +3609,105 @@ export interface components {
             problem?: string | null;
             /** @description Whether there is something to see. */
             state: components["schemas"]["WatchState"];
+        };
+        /** @description What the watch page of an asset needs. */
+        WatchAsset: {
+            /** @description Audio renditions. */
+            audio: components["schemas"]["Track"][];
+            /** @description Subtitle renditions. */
+            captions: components["schemas"]["Track"][];
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            /** @description RFC 3339; when the signature ends. It can be renewed before. */
+            expires_at: string;
+            /**
+             * Format: int64
+             * @description The same from now on.
+             */
+            expires_in_seconds: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description Signed, once there is one. */
+            mp4_url?: string | null;
+            /** @description Name for people. */
+            name: string;
+            /** @description Whether rungs are still missing. */
+            partial: boolean;
+            /** @description Signed multivariant playlist, once there is something to play. */
+            playlist_url?: string | null;
+            /** @description Signed, once there is one. */
+            poster_url?: string | null;
+            /** @description Why there is nothing to play. */
+            problem?: string | null;
+            /**
+             * Format: double
+             * @description How much of it is made.
+             */
+            progress_percent: number;
+            /** @description Rungs that can be watched. */
+            rungs: components["schemas"]["Rung"][];
+            /**
+             * Format: int32
+             * @description Rungs that there will be.
+             */
+            rungs_planned: number;
+            /** @description Signed WebVTT of the sprites to scrub by; these open with the same query. Null while there are none. */
+            sprite_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchAssetState"];
+            /** @description The viewer. */
+            user?: string | null;
+        };
+        /**
+         * @description How far an asset is for whom wants to watch it.
+         * @enum {string}
+         */
+        WatchAssetState: "waiting" | "processing" | "ready" | "failed";
+        /** @description A collection for whom may watch it. */
+        WatchCollection: {
+            /** @description Words for viewers. */
+            description: string;
+            /** @description RFC 3339; when the signature ends, and that of each item. It can be renewed before. */
+            expires_at: string;
+            /**
+             * Format: int64
+             * @description The same from now on.
+             */
+            expires_in_seconds: number;
+            /** @description Identifier. */
+            id: string;
+            /** @description Its assets, in order. */
+            items: components["schemas"]["WatchItem"][];
+            /** @description Name for people. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Give it as `skip` for what follows; null at the end.
+             */
+            next?: number | null;
+            /** @description The viewer. */
+            user?: string | null;
+        };
+        /** @description An asset of a collection. */
+        WatchItem: {
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            /** @description Identifier. */
+            id: string;
+            /** @description Name for people. */
+            name: string;
+            /** @description Signed, once there is one. */
+            poster_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchAssetState"];
+            /** @description Opens in a browser; its query opens the asset, and nothing else. */
+            watch_url: string;
         };
         /**
          * @description Whether there is something to see.
@@ -5468,6 +5663,40 @@ export interface operations {
             };
         };
     };
+    collection_play_url: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AssetPlayCreate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionPlay"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     distribution_list: {
         parameters: {
             query?: {
@@ -7168,6 +7397,164 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_watch: {
+        parameters: {
+            query?: {
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the asset */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchAsset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    asset_watch_renew: {
+        parameters: {
+            query?: {
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the asset */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssetPlay"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_watch: {
+        parameters: {
+            query?: {
+                /** @description Assets from the start to leave out: `next` of the answer before */
+                skip?: number;
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the collection */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchCollection"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_watch_renew: {
+        parameters: {
+            query?: {
+                /** @description As in the play URL */
+                Policy?: string;
+                /** @description As in the play URL */
+                Signature?: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id"?: string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the collection */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionPlay"];
+                };
             };
             default: {
                 headers: {
