@@ -124,10 +124,7 @@ fn hostile_files_end_in_a_clear_state() {
             assert_ne!(asset["playable"], true, "{asset:#}");
         }
     }
-    #[expect(clippy::print_stderr, reason = "the table is what the test is read for")]
-    {
-        eprintln!("{table}");
-    }
+    eprintln!("{table}");
     wait_ready(&server, "good.mp4");
     assert!(!server.data().join("work").read_dir().is_ok_and(|mut folder| folder.next().is_some()), "nothing is left");
 }

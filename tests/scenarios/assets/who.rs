@@ -34,7 +34,7 @@ fn collections_say_who_may_watch_and_a_mirror_takes_the_asset_along() {
     assert_eq!((status, &play["user"]), (200, &json!("anna")));
     let multivariant = Viewer::new().playlist(&text(&play["url"]));
     let rung = Viewer::new().playlist(&multivariant.uris()[0]);
-    let mut urls = vec![multivariant.url.clone(), rung.url.clone()];
+    let mut urls = vec![multivariant.url, rung.url.clone()];
     urls.extend(rung.uris());
     assert!(urls.iter().all(|url| Viewer::new().get(url).status == 200));
     // One collection that admits is enough.

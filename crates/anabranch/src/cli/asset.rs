@@ -76,13 +76,13 @@ pub(crate) enum AssetVerb {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        link: Link,
+        link: PlayOptions,
     },
 }
 
 /// For whom an asset opens, how long, and in which form.
 #[derive(Debug, Args)]
-pub(crate) struct Link {
+pub(crate) struct PlayOptions {
     /// Viewer, in your own words; collections say who may watch
     #[arg(long)]
     user: Option<String>,
@@ -261,7 +261,7 @@ async fn made(connection: &Connection, client: &Client, asset: Value, wait: &Wai
     output::object(connection, &done)
 }
 
-async fn linked(one: &One, link: Link) -> Result<()> {
+async fn linked(one: &One, link: PlayOptions) -> Result<()> {
     let mut body = json!({});
     set(&mut body, "user", link.user.map(Value::from));
     set(&mut body, "ip", link.ip.map(Value::from));
