@@ -129,7 +129,7 @@ impl Db {
             "SELECT * FROM jobs
              WHERE (state = 'QUEUED' AND (next_try_at <= $1 OR next_try_at > $2))
                 OR (state = 'RUNNING' AND (lease_until < $1 OR lease_until > $3
-                                            OR (worker <> $4 AND SUBSTR(worker, 1, $5) = $6)))
+                                            OR (worker <> $4 AND SUBSTR(worker, 1, CAST($5 AS INTEGER)) = $6)))
              ORDER BY priority DESC, next_try_at, id LIMIT 100",
         )
         .bind(now_ms)
