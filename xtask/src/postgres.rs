@@ -38,8 +38,10 @@ wait \"$server\"
 rm -rf \"$folder\"";
 
 /// Settings for a server whose data nobody will miss.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "fsync=off",
+    // A test that ends while it opens a connection leaves one that nobody speaks on, and no database goes while there is one.
+    "authentication_timeout=5s",
     "synchronous_commit=off",
     "full_page_writes=off",
     "wal_level=minimal",

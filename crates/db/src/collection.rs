@@ -151,7 +151,7 @@ impl Db {
     pub async fn collection_for(&self, wanted: &str, user: Option<&str>) -> Result<CollectionFor, Error> {
         let row = sql::query(
             "SELECT c.id, c.name, c.description,
-                    CASE WHEN c.everyone = 1 OR v.user_name IS NOT NULL THEN 1 ELSE 0 END AS admitted
+                    CAST(CASE WHEN c.everyone = 1 OR v.user_name IS NOT NULL THEN 1 ELSE 0 END AS BIGINT) AS admitted
              FROM collections c LEFT JOIN collection_viewers v ON v.collection_id = c.id AND v.user_name = $2
              WHERE c.id = $1 OR c.name = $1 ORDER BY c.id = $1 DESC LIMIT 1",
         )

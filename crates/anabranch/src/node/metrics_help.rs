@@ -53,6 +53,7 @@ const COUNTERS: &[(&str, &str)] = &[
 
 /// Name and meaning of each gauge.
 const GAUGES: &[(&str, &str)] = &[
+    ("anabranch_control_database_failed", "1 while the database takes or gives nothing"),
     ("anabranch_control_acting_count", "1 while this controller acts, 0 while it stands by"),
     ("anabranch_build_info", "1, labelled with the version that runs"),
     ("anabranch_control_polls_held", "requests of nodes for a snapshot that are held now"),
