@@ -42,7 +42,7 @@ async fn a_channel_comes_with_input_and_distribution(engine: Engine) {
     for wanted in [text(&channel["id"]), "concert"] {
         assert_eq!(server.get(&format!("/v1/channels/{wanted}")).await.body, channel);
     }
-    let snapshot = server.snapshot(|snapshot| !snapshot.channels.is_empty()).await;
+    let snapshot = server.snapshot(|snapshot| !snapshot.channels.is_empty() && !own(snapshot).is_empty()).await;
     assert_eq!(snapshot.channels[0].inputs[0].stream_key, key);
     assert!(!snapshot.channels[0].running);
     let spec = own(&snapshot)[0];

@@ -1,7 +1,7 @@
 -- Buckets, what arrives in them, the assets that are made of it, collections of those, and who may bring and fetch files.
 
 CREATE TABLE buckets (
-    name            TEXT COLLATE "C"    NOT NULL PRIMARY KEY,
+    name            TEXT COLLATE "C"    NOT NULL CONSTRAINT buckets_name_key PRIMARY KEY,
     -- How assets are made of what arrives; none: files only lie there.
     preset          TEXT COLLATE "C",
     -- Whether an asset goes when its file is replaced or removed.
