@@ -18,11 +18,11 @@ fn folder(house: &House) {
     for name in NAMES {
         let path = house.file(&format!("up/{name}"), name.as_bytes());
         // Tools compare whole seconds: a file of this very second looks newer than its object.
-        let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
         std::fs::File::options()
             .append(true)
             .open(path)
-            .and_then(|file| file.set_modified(hour_ago))
+            .and_then(|file| file.set_modified(long_ago))
             .expect("an older file");
     }
 }
