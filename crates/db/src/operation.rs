@@ -477,19 +477,27 @@ const HEAL: &[(Plan, &str)] = &[
 
 /// Begins an operation in the transaction of its wish; those that it takes the place of are over.
 pub(crate) async fn begin(conn: &mut Conn, plan: Plan, subject: &str, lane: &str, now_ms: i64) -> Result<(), Error> {
-    let family = plan.kind.split_once('.').map_or(plan.kind, |(family, _)| family);
-    sql::query(
-        "UPDATE operations SET state = 'superseded', finished_at = $1, updated_at = $1
-         WHERE finished_at IS NULL
-           AND ((subject = $2 AND kind LIKE $3 AND kind <> 'channel.create') OR (lane = $4 AND $5 = 'channel.delete'))",
-    )
-    .bind(now_ms)
-    .bind(subject)
-    .bind(format!("{family}.%"))
-    .bind(lane)
-    .bind(plan.kind)
-    .execute(&mut *conn)
-    .await?;
+    for kind in plan.replaces() {
+        sql::query(
+            "UPDATE operations SET state = 'superseded', finished_at = $1, updated_at = $1
+             WHERE finished_at IS NULL AND subject = $2 AND kind = $3",
+        )
+        .bind(now_ms)
+        .bind(subject)
+        .bind(*kind)
+        .execute(&mut *conn)
+        .await?;
+    }
+    if plan == CHANNEL_DELETE {
+        sql::query(
+            "UPDATE operations SET state = 'superseded', finished_at = $1, updated_at = $1
+             WHERE finished_at IS NULL AND lane = $2",
+        )
+        .bind(now_ms)
+        .bind(lane)
+        .execute(&mut *conn)
+        .await?;
+    }
     let operation = new_id();
     sql::query(
         "INSERT INTO operations (id, number, kind, subject, lane, state, created_at, updated_at)

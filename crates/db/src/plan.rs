@@ -71,4 +71,27 @@ impl Plan {
     pub fn of(kind: &str) -> Option<Self> {
         PLANS.iter().find(|plan| plan.kind == kind).copied()
     }
+
+    /// Kinds of open operations about the same subject that this one takes the place of: those whose work its own steps do.
+    pub(crate) fn replaces(self) -> &'static [&'static str] {
+        match self.kind {
+            // Each makes the pipeline what the channel's row says, and then run or rest.
+            "channel.start" | "channel.stop" => &["channel.start", "channel.stop", "channel.update"],
+            "channel.update" => &["channel.update"],
+            "channel.switch" => &["channel.switch"],
+            "breakout.start" | "breakout.stop" => &["breakout.start", "breakout.stop"],
+            "distribution.create"
+            | "distribution.update"
+            | "distribution.detach"
+            | "distribution.repair"
+            | "distribution.delete" => &[
+                "distribution.create",
+                "distribution.update",
+                "distribution.detach",
+                "distribution.repair",
+                "distribution.delete",
+            ],
+            _ => &[],
+        }
+    }
 }

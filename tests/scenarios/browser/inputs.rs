@@ -20,8 +20,9 @@ const LATE: f64 = 0.8;
 /// The same of the whole time, in which lateness of a busy machine adds up.
 const LATE_IN_ALL: f64 = 2.0;
 
-/// Another picture than the first encoder's, with fewer keyframes: a switch to it cannot be taken for the same stream.
-const BACKUP: Picture = Picture { size: (640, 360), rate: 25, gop: 50, kbps: 500 };
+/// Another picture than the first encoder's, with fewer keyframes. Were only the bit rate another, the first pictures after a keyframe
+/// could be the same to the byte, and a switch just then would rightly go on without a break.
+const BACKUP: Picture = Picture { size: (640, 352), rate: 25, gop: 50, kbps: 500 };
 
 /// A channel with both inputs fed, its breakout on air, and a browser on its watch page.
 struct Pair {

@@ -91,13 +91,9 @@ impl Driver {
             self.told.clear();
             return Ok(());
         }
-        if self.met_at.is_none_or(|met| met.elapsed() >= LOOK_AGAIN) {
-            self.meet_rows().await?;
-            self.met_at = Some(Instant::now());
-        }
+        self.meet_and_load().await?;
         let mut began = Vec::new();
         for (id, told) in &mut self.told {
-            load(&self.app, told).await?;
             began.extend(told.plan.due(self.app.clock.now_ms()).into_iter().map(|sequence| (id.clone(), sequence)));
         }
         for (id, sequence) in began {
@@ -108,6 +104,24 @@ impl Driver {
             self.write().await?;
         }
         Ok(())
+    }
+
+    /// Reads rows and log, until no entry says that a row which was read has changed since.
+    async fn meet_and_load(&mut self) -> Result<(), Error> {
+        loop {
+            if self.met_at.is_none_or(|met| met.elapsed() >= LOOK_AGAIN) {
+                self.meet_rows().await?;
+                self.met_at = Some(Instant::now());
+            }
+            let mut changed = false;
+            for (id, told) in &mut self.told {
+                changed |= load(&self.app, id, told).await? == Loaded::UpToChange;
+            }
+            if !changed {
+                return Ok(());
+            }
+            self.met_at = None;
+        }
     }
 
     /// Makes plans of webhooks that have come, and drops those of webhooks that have gone.
@@ -237,22 +251,40 @@ impl Driver {
     }
 }
 
-/// Takes in what the log has more, as far as there is room.
-async fn load(app: &App, told: &mut Told) -> Result<(), Error> {
+/// How far the log was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loaded {
+    /// As far as there is room.
+    Whole,
+    /// To an entry that says that the webhook was changed: what comes after it is judged by the row as it is then.
+    UpToChange,
+}
+
+/// Takes in what the log has more, as far as there is room and the row is known to hold.
+async fn load(app: &App, id: &WebhookId, told: &mut Told) -> Result<Loaded, Error> {
     loop {
         let limit = u32::try_from(told.plan.room()).unwrap_or(READ_MAX).min(READ_MAX);
         if limit == 0 || told.plan.loaded() >= *app.log_newest.borrow() {
-            return Ok(());
+            return Ok(Loaded::Whole);
         }
         let range = LogRange { after: Some(told.plan.loaded()), before: None, order: LogOrder::OldestFirst, limit };
-        let page = app.db.log_page(&LogFilter::default(), &range).await?;
-        let upto = if page.more { page.entries.last().map_or(page.newest, |last| last.sequence) } else { page.newest };
+        let mut page = app.db.log_page(&LogFilter::default(), &range).await?;
+        let change =
+            page.entries.iter().position(|entry| entry.subject_kind == "webhook" && entry.subject == id.as_str());
+        if let Some(at) = change {
+            page.entries.truncate(at + 1);
+        }
+        let whole = change.is_none() && !page.more;
+        let upto = if whole { page.newest } else { page.entries.last().map_or(page.newest, |last| last.sequence) };
         let types = &told.row.types;
         let wanted = page.entries.into_iter().filter(|entry| is_wanted(types, &entry.word));
         let wanted = wanted.map(|entry| (entry.sequence, format!("{}:{}", entry.subject_kind, entry.subject)));
         told.plan.load(wanted, upto);
-        if !page.more {
-            return Ok(());
+        if change.is_some() {
+            return Ok(Loaded::UpToChange);
+        }
+        if whole {
+            return Ok(Loaded::Whole);
         }
     }
 }

@@ -17,15 +17,11 @@ use tokio::sync::Notify;
 use crate::support::{NOW_MS, Server, TOKEN, open, text};
 
 both!(
+    a_webhook_by_its_operations,
     entries_are_told_signed_and_once,
     what_was_not_taken_survives_the_process,
     three_days_later_a_subject_is_given_up_visibly,
 );
-
-#[tokio::test]
-async fn a_webhook_by_its_operations_on_sqlite() {
-    a_webhook_by_its_operations(Engine::Sqlite).await;
-}
 
 /// Longest wait for a delivery.
 const PATIENCE: Duration = Duration::from_secs(20);

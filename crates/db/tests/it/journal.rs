@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_db::{Change, NewLocalDistribution, OperationState, Wish};
+use anabranch_db::{Change, ChannelChange, NewLocalDistribution, OperationState, Wish};
 use anabranch_model::{
-    BreakoutEvent, ChannelId, ChannelSpec, ChosenInput, DistributionId, FailoverSpec, InputId, InputSpec,
+    BreakoutEvent, ChannelId, ChannelSpec, ChosenInput, DistributionId, FailoverSpec, InputId, InputPreference,
+    InputSpec,
 };
 
 use crate::scratch::{Engine, Rows as _, both, open_on};
@@ -26,6 +27,7 @@ both!(
     an_operation_goes_step_by_step,
     a_create_that_cannot_succeed_is_taken_back,
     newer_wishes_take_the_place_of_older_ones,
+    what_a_newer_wish_does_not_do_is_still_done,
     rows_in_transit_get_the_operation_that_they_lack,
     pipelines_of_the_local_provider,
     distributions_of_the_local_provider,
@@ -105,6 +107,23 @@ async fn newer_wishes_take_the_place_of_older_ones(engine: Engine) {
             .await
             .unwrap()
     );
+}
+
+async fn what_a_newer_wish_does_not_do_is_still_done(engine: Engine) {
+    let (_dir, db, group) = open_on(engine).await;
+    db.channel_create(&channel("c", &group), 1).await.unwrap();
+    let equal = FailoverSpec { preference: InputPreference::Equal, ..FailoverSpec::default() };
+    let change = ChannelChange { failover: Some(equal), ..ChannelChange::default() };
+    let row = db.channel_update("c", &change, 1).await.unwrap();
+    db.channel_wish("c", Wish::Run, 1).await.unwrap();
+    let kinds = async || db.operations_due(1).await.unwrap().iter().map(|row| row.plan.kind).collect::<Vec<_>>();
+    assert_eq!(kinds().await, ["channel.create", "channel.start"], "starting tells the pipeline everything");
+    let input = db.channel_inputs(&row.id).await.unwrap().remove(0).id;
+    for _ in 0..2 {
+        db.channel_update("c", &change, 2).await.unwrap();
+        db.channel_choose("c", input.as_str(), 2).await.unwrap();
+    }
+    assert_eq!(kinds().await, ["channel.create", "channel.start", "channel.update", "channel.switch"]);
 }
 
 async fn rows_in_transit_get_the_operation_that_they_lack(engine: Engine) {
