@@ -10,6 +10,9 @@ use crate::row::{
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Db, Error, Exit, Idempotency, channel, event, recording};
 
+/// Streams of one cluster that are watched at a time.
+pub const CLUSTER_STREAMS_MAX: i64 = 100;
+
 /// What is kept of viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Attendance {
@@ -100,6 +103,8 @@ pub struct BreakoutRow {
     pub id: BreakoutId,
     /// Channel that feeds it; none once that was deleted.
     pub channel: Option<ChannelId>,
+    /// Name of the cluster that it is a stream of, in this region and others.
+    pub cluster: Option<String>,
     /// What the operator has decided.
     pub content: BreakoutContent,
     /// Where it is in its life.
@@ -131,6 +136,8 @@ pub struct NewBreakout {
     pub id: BreakoutId,
     /// Id or name of its channel.
     pub channel: String,
+    /// Name of the cluster that it is a stream of.
+    pub cluster: Option<String>,
     /// What the operator has decided.
     pub content: BreakoutContent,
     /// Makes a repetition harmless.
@@ -159,8 +166,8 @@ impl Db {
         channel.check_stays()?;
         sql::query(
             "INSERT INTO breakouts (id, name, channel_id, state, changed_version, created_at, updated_at,
-                                    idempotency_key, request_hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
+                                    idempotency_key, request_hash, cluster)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9)",
         )
         .bind(new.id.as_str())
         .bind(&new.content.name)
@@ -170,6 +177,7 @@ impl Db {
         .bind(now_ms)
         .bind(new.idempotency.as_ref().map(|i| i.key.as_str()))
         .bind(new.idempotency.as_ref().map(|i| i.request_hash.as_slice()))
+        .bind(&new.cluster)
         .execute(&mut tx)
         .await
         .map_err(|error| Error::on_insert(error, "breakout", &new.content.name))?;
@@ -178,6 +186,21 @@ impl Db {
         log::append(&mut tx, &activity("breakout.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
+    }
+
+    /// Breakouts of a cluster that are on air or about to be, oldest first, [`CLUSTER_STREAMS_MAX`] at most.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn breakouts_of_cluster(&self, cluster: &str) -> Result<Vec<BreakoutId>, Error> {
+        let rows = sql::query(
+            "SELECT id FROM breakouts WHERE cluster = $1 AND state IN ('STARTING', 'RUNNING') ORDER BY created_at, id LIMIT $2",
+        )
+        .bind(cluster)
+        .bind(CLUSTER_STREAMS_MAX)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| id(row, "id")).collect()
     }
 
     /// Gives a breakout what an operator has decided anew.
@@ -564,6 +587,7 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
     Ok(BreakoutRow {
         id: id(row, "id")?,
         channel: optional_id(row, "channel_id")?,
+        cluster: optional_text(row, "cluster")?,
         content: BreakoutContent {
             name: text(row, "name")?,
             description: text(row, "description")?,

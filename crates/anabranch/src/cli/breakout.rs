@@ -17,6 +17,9 @@ pub(crate) enum BreakoutVerb {
         /// Channel, by id or name
         #[arg(long, value_name = "ID")]
         channel: String,
+        /// Cluster that it is a stream of, by name: give each region's breakout the same name
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
         #[command(flatten)]
         content: Content,
         #[command(flatten)]
@@ -180,8 +183,9 @@ impl Viewer {
 
 pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
     match verb {
-        BreakoutVerb::Create { name, channel, content, connection } => {
+        BreakoutVerb::Create { name, channel, cluster, content, connection } => {
             let mut body = json!({ "name": name, "channel": channel });
+            set(&mut body, "cluster", cluster.map(Value::from));
             content.add_to(&mut body);
             post(&connection, "/v1/breakouts", body).await
         }

@@ -53,6 +53,8 @@ pub(crate) struct BreakoutPatch {
 pub(crate) struct BreakoutCreate {
     /// Id or name of the channel that feeds it.
     channel: String,
+    /// Name of the cluster that it is a stream of: a breakout of the same name in the same cluster has the same id in each region.
+    cluster: Option<String>,
     /// What else is decided; the name is needed.
     #[serde(flatten)]
     content: BreakoutPatch,
@@ -68,11 +70,16 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for BreakoutCreate {
             Some(other) => return Err(format!("channel: not a text: {other}")),
             None => return Err("missing field `channel`".to_owned()),
         };
+        let cluster = match fields.remove("cluster") {
+            Some(serde_json::Value::String(cluster)) => Some(cluster),
+            None | Some(serde_json::Value::Null) => None,
+            Some(other) => return Err(format!("cluster: not a text: {other}")),
+        };
         if !fields.contains_key("name") {
             return Err("missing field `name`".to_owned());
         }
         let content = serde_json::from_value(fields.into()).map_err(|error| error.to_string())?;
-        Ok(Self { channel, content })
+        Ok(Self { channel, cluster, content })
     }
 }
 
@@ -123,7 +130,11 @@ impl App {
     ) -> Result<Breakout, Error> {
         let name = request.content.name.clone().unwrap_or_default();
         let content = self.content(BreakoutContent::named(name), &request.content).await?;
-        let new = NewBreakout { id: BreakoutId::random(), channel: request.channel, content, idempotency };
+        let id = match &request.cluster {
+            Some(cluster) => self.stream_id(cluster, &content.name)?,
+            None => BreakoutId::random(),
+        };
+        let new = NewBreakout { id, channel: request.channel, cluster: request.cluster, content, idempotency };
         let row = match self.db.breakout_create(&new, self.clock.now_ms()).await {
             // The address of the request exists; what it names does not.
             Err(error @ anabranch_db::Error::NotFound { .. }) => {
@@ -307,6 +318,7 @@ impl App {
             name: row.content.name,
             id: row.id.into(),
             channel: row.channel.map(String::from),
+            cluster: row.cluster,
             state: row.state,
             notice: row.notice,
             operation,

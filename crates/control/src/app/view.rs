@@ -335,6 +335,8 @@ pub(crate) struct Breakout {
     pub(crate) name: String,
     /// Channel that feeds it; null once that was deleted.
     pub(crate) channel: Option<String>,
+    /// Name of the cluster that it is a stream of.
+    pub(crate) cluster: Option<String>,
     /// Where it is in its life.
     #[schema(value_type = String, example = "IDLE", pattern = "^(IDLE|STARTING|RUNNING|COMPLETED)$")]
     pub(crate) state: BreakoutState,

@@ -65,6 +65,7 @@ fn breakout(name: &str, channel: &str) -> NewBreakout {
         id: BreakoutId::random(),
         content: BreakoutContent::named(name.into()),
         channel: channel.into(),
+        cluster: None,
         idempotency: None,
     }
 }
