@@ -1,0 +1,156 @@
+//! Watchers of all streams: one for each region's way through its CDN and one for its origin.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Preset, Settings, Verdict, Watch, Watcher};
+use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace};
+use anabranch_net::{SharedClock, Shutdown};
+use http::{HeaderMap, HeaderValue, header};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Which way to a region's playlists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    Cdn,
+    Origin,
+}
+
+/// Whose playlists: cluster, stream and region, and the way there.
+type Key = (String, String, String, Way);
+
+/// How long a watcher's signature opens.
+const SIGNED: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// After so long a watcher of signed playlists is begun anew, with another signature.
+const SIGN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A watcher that runs.
+struct Running {
+    settings: Settings,
+    /// Whether it has a signature, which ends.
+    signed: bool,
+    begun: Instant,
+    watch: Watch,
+    stop: Shutdown,
+}
+
+/// The watchers of this process.
+pub(super) struct Watches {
+    desk: ClusterDesk,
+    fetcher: Fetcher,
+    clock: SharedClock,
+    running: BTreeMap<Key, Running>,
+    tasks: JoinSet<()>,
+    /// Changes with every verdict.
+    news: watch::Sender<u64>,
+    seen: watch::Receiver<u64>,
+}
+
+impl Watches {
+    pub(super) fn new(desk: ClusterDesk, fetcher: Fetcher, clock: SharedClock) -> Self {
+        let (news, seen) = watch::channel(0);
+        Self { desk, fetcher, clock, running: BTreeMap::new(), tasks: JoinSet::new(), news, seen }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Ends when a verdict has changed since it ended last.
+    pub(super) async fn changed(&mut self) {
+        // The sender is in this very struct.
+        let _ = self.seen.changed().await;
+    }
+
+    /// Watches these streams and no others.
+    pub(super) async fn follow(&mut self, streams: &[ClusterStream]) -> Result<(), String> {
+        let mut wanted = BTreeMap::new();
+        for stream in streams {
+            for place in &stream.places {
+                for way in [Way::Cdn, Way::Origin] {
+                    let key = (stream.cluster.id.to_string(), stream.name.clone(), place.region.clone(), way);
+                    wanted.insert(key, (settings(stream, place, way)?, place.is_ours));
+                }
+            }
+        }
+        self.running.retain(|key, running| {
+            let same = wanted.get(key).is_some_and(|(settings, signed)| {
+                *settings == running.settings && *signed == running.signed
+            });
+            let stays = same && !(running.signed && running.begun.elapsed() >= SIGN_AGAIN);
+            if !stays {
+                running.stop.cancel();
+            }
+            stays
+        });
+        for (key, (settings, signed)) in wanted {
+            if !self.running.contains_key(&key) {
+                let fetcher = if signed { signed_fetcher(&self.desk, &self.fetcher, &key.1).await? } else { self.fetcher.clone() };
+                let running = self.begin(settings, signed, fetcher)?;
+                self.running.insert(key, running);
+            }
+        }
+        while self.tasks.try_join_next().is_some() {}
+        Ok(())
+    }
+
+    fn begin(&mut self, settings: Settings, signed: bool, fetcher: Fetcher) -> Result<Running, String> {
+        let (watcher, watch) = Watcher::new(settings.clone(), fetcher, self.clock.clone())
+            .map_err(|error| format!("a stream cannot be watched: {error}"))?;
+        let stop = Shutdown::new();
+        self.tasks.spawn(watcher.run(stop.clone()));
+        let (mut verdict, news) = (watch.verdict(), self.news.clone());
+        self.tasks.spawn(async move {
+            while verdict.changed().await.is_ok() {
+                news.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Running { settings, signed, begun: Instant::now(), watch, stop })
+    }
+
+    /// What is said of a region's stream by one way.
+    pub(super) fn verdict(&self, stream: &ClusterStream, region: &str, way: Way) -> Option<Verdict> {
+        let key = (stream.cluster.id.to_string(), stream.name.clone(), region.to_owned(), way);
+        self.running.get(&key).map(|running| running.watch.verdict().borrow().clone())
+    }
+
+    /// Ends all.
+    pub(super) async fn end(&mut self) {
+        self.running.values().for_each(|running| running.stop.cancel());
+        self.running.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Asks with a signature for a stream.
+pub(super) async fn signed_fetcher(desk: &ClusterDesk, fetcher: &Fetcher, stream: &str) -> Result<Fetcher, String> {
+    let seconds = i64::try_from(SIGNED.as_secs()).unwrap_or(i64::MAX);
+    let cookie = desk.watcher_cookie(stream, seconds).await?;
+    let mut cookie = HeaderValue::from_str(&cookie).map_err(|error| format!("a signature is no header: {error}"))?;
+    cookie.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(header::COOKIE, cookie)]);
+    Ok(fetcher.with(FetchConfig { headers, ..FetchConfig::default() }))
+}
+
+fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Settings, String> {
+    let watch = &stream.cluster.watch;
+    let preset: Preset = watch.preset.parse().map_err(|error| format!("cluster {}: {error}", stream.cluster.name))?;
+    let url = match way {
+        Way::Cdn => &place.cdn_url,
+        Way::Origin => &place.origin_url,
+    };
+    let preset = Settings::new(url.as_str(), preset);
+    Ok(Settings {
+        cdn_url: Some(place.cdn_url.clone()),
+        duration_multiplier: watch.multiplier.unwrap_or(preset.duration_multiplier),
+        stale_tolerance: watch.tolerance.unwrap_or(preset.stale_tolerance),
+        name: format!("{}/{}", stream.cluster.name, stream.name),
+        region: place.region.clone(),
+        // A breakout's next session has the same URL.
+        after_end: AfterEnd::Keep,
+        ..preset
+    })
+}
