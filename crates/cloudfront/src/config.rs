@@ -34,6 +34,9 @@ const RECORDINGS_ORIGIN: &str = "recordings";
 const LIBRARY_ORIGIN: &str = "media-manager";
 const ASSETS_ORIGIN: &str = "vod";
 
+/// The bucket of merged playlists.
+pub const CLUSTER_BUCKET: &str = "clusters";
+
 /// Pattern of what the media library serves (V70).
 const LIBRARY: &str = "/media-manager/*";
 
@@ -59,6 +62,7 @@ pub struct DistributionConfig {
     pub(crate) default_behavior: BehaviorConfig,
     pub(crate) behaviors: Vec<BehaviorConfig>,
     pub(crate) error_responses: Vec<ErrorResponse>,
+    pub(crate) signed_hosts: Vec<String>,
 }
 
 impl DistributionConfig {
@@ -164,6 +168,7 @@ impl DistributionConfig {
             default_behavior: live_behavior(None, key_group, viewers),
             behaviors: vec![live_behavior(Some(PLAYLISTS), key_group, viewers)],
             error_responses: Vec::new(),
+            signed_hosts: Vec::new(),
         }
     }
 
@@ -191,6 +196,7 @@ impl DistributionConfig {
             default_behavior: behavior(None, RECORDINGS_ORIGIN),
             behaviors: vec![behavior(Some(LIBRARY), LIBRARY_ORIGIN), assets_behavior(key_group, viewers)],
             error_responses: Vec::new(),
+            signed_hosts: Vec::new(),
         }
     }
 
@@ -204,6 +210,36 @@ impl DistributionConfig {
             behaviors: Vec::new(),
             ..Self::library(caller_reference, key_group, viewers)
         }
+    }
+
+    /// The configuration of the distribution of a cluster's merged playlists, which lie below `path` of the bucket
+    /// [`CLUSTER_BUCKET`] (C59). What they name on `hosts` gets the viewer's signature.
+    ///
+    /// # Errors
+    /// A host is no host name or address.
+    pub fn cluster(
+        caller_reference: &str,
+        (name, path): (&str, &str),
+        hosts: &[String],
+        key_group: &KeyGroupId,
+        viewers: &ViewerOrigins,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self {
+            comment: format!("merged playlists of cluster {name}"),
+            ..Self::bucket(caller_reference, CLUSTER_BUCKET, key_group, viewers)
+        };
+        for origin in &mut config.origins {
+            origin.path = format!("/{path}");
+        }
+        for host in hosts {
+            let known = host::authority(host).ok_or_else(|| {
+                ConfigError::new(INVALID_ARGUMENT, "SignedHosts", "not a host name or address").value(host)
+            })?;
+            if !config.signed_hosts.contains(&known) {
+                config.signed_hosts.push(known);
+            }
+        }
+        Ok(config)
     }
 
     /// The same with a behavior for assets, as [`DistributionConfig::library`] has one; none when there is one for their paths already.
@@ -251,6 +287,7 @@ impl DistributionConfig {
             behaviors: self.behaviors.iter().map(behavior).collect(),
             default_behavior: behavior(&self.default_behavior),
             error_responses: self.error_responses.clone(),
+            signed_hosts: self.signed_hosts.clone(),
             invalidations: InvalidationLog::default(),
         })
     }

@@ -33,6 +33,16 @@ pub(crate) fn host_or_address(text: &str) -> Option<String> {
     }
 }
 
+/// A host name or address, with its port where there is one.
+pub(crate) fn authority(text: &str) -> Option<String> {
+    if let Some(host) = host_or_address(text) {
+        return Some(host);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+    host_or_address(host).map(|host| format!("{host}:{port}"))
+}
+
 /// A host name, an address, or a host name under `*.`, in lower case.
 pub(crate) fn alias(text: &str) -> Option<String> {
     match text.strip_prefix("*.") {

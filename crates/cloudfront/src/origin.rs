@@ -33,8 +33,9 @@ const LIVE: &str = ".live.anabranch.internal";
 /// End of a bucket's name.
 const BUCKET: &str = ".s3.anabranch.internal";
 
-/// The buckets in which breakouts that are over lie, and assets.
-const PLAYLISTS: [&str; 2] = ["recordings.s3.anabranch.internal", "vod.s3.anabranch.internal"];
+/// The buckets in which breakouts that are over lie, assets, and merged playlists of clusters.
+const PLAYLISTS: [&str; 3] =
+    ["recordings.s3.anabranch.internal", "vod.s3.anabranch.internal", "clusters.s3.anabranch.internal"];
 
 /// Headers that an origin cannot be given: they frame the request or are the edge's own to send.
 const NEVER_CUSTOM: &[&str] = &[
@@ -73,7 +74,7 @@ const NEVER_CUSTOM_PREFIXES: &[&str] = &["x-amz-", "x-edge-", "cloudfront-"];
 pub(crate) struct OriginConfig {
     pub(crate) id: String,
     domain_name: String,
-    path: String,
+    pub(crate) path: String,
     /// By name in lower case.
     headers: BTreeMap<String, String>,
     attempts: u32,

@@ -25,6 +25,9 @@ const ALIASES: Limit = Limit { items: 100, code: "TooManyDistributionCNAMEs" };
 
 const ORIGINS: Limit = Limit { items: 100, code: "TooManyOrigins" };
 
+/// Other hosts whose URLs in playlists of this house get the viewer's signature. CloudFront has no such field.
+const SIGNED_HOSTS: &str = "SignedHosts";
+
 const ORIGIN_GROUPS: Limit = Limit { items: 10, code: "TooManyOriginGroupsPerDistribution" };
 
 const BEHAVIORS: Limit = Limit { items: 75, code: "TooManyCacheBehaviors" };
@@ -90,6 +93,7 @@ fn read(mut fields: Fields<'_>) -> Result<DistributionConfig, ConfigError> {
         default_behavior: default_behavior.1,
         behaviors: behaviors.into_iter().map(|(_, behavior)| behavior).collect(),
         error_responses: page::read(&mut fields)?,
+        signed_hosts: signed_hosts(&mut fields)?,
     };
     fields.finish()?;
     Ok(config)
@@ -114,6 +118,14 @@ fn aliases(fields: &mut Fields<'_>) -> Result<Vec<String>, ConfigError> {
     node.names(ALIASES, |item| {
         let fix = "a host name, one under `*.`, or an address, without a port";
         host::alias(item.text()?).ok_or_else(|| item.invalid("not a host name or address").fix(fix))
+    })
+}
+
+fn signed_hosts(fields: &mut Fields<'_>) -> Result<Vec<String>, ConfigError> {
+    let Some(node) = fields.optional(SIGNED_HOSTS) else { return Ok(Vec::new()) };
+    node.names(ALIASES, |item| {
+        let fix = "a host name or address, with its port where URLs have one";
+        host::authority(item.text()?).ok_or_else(|| item.invalid("not a host name or address").fix(fix))
     })
 }
 
@@ -218,6 +230,9 @@ pub(super) fn render(config: &DistributionConfig) -> Value {
     });
     if let Some(name) = &config.cache_tag_header {
         render::put(&mut object, "CacheTagConfig", json!({ "HeaderName": name }));
+    }
+    if !config.signed_hosts.is_empty() {
+        render::put(&mut object, SIGNED_HOSTS, render::words(&config.signed_hosts));
     }
     object
 }

@@ -70,7 +70,9 @@ impl App {
                     region: region.name.clone(),
                     cdn_url: region.cdn_url.replace(BREAKOUT_MARK, &name),
                     origin_url: region.origin_url.replace(BREAKOUT_MARK, &name),
-                    is_ours: region.distribution.is_some() || region.peer.is_some(),
+                    is_ours: region.distribution.is_some()
+                        || region.peer.is_some()
+                        || cluster.here.as_deref() == Some(region.name.as_str()),
                     opening: openings.get(&region.name).map_or(Opening::Open, |one| one.opening),
                 };
                 let places = cluster.regions.iter().map(place).collect();

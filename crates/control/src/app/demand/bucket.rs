@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_cloudfront::DistributionConfig;
+use anabranch_cloudfront::{CLUSTER_BUCKET, DistributionConfig};
 use anabranch_db::{ArrivalRow, BucketRow, Db, Idempotency, NewBucket};
 use anabranch_signing::SignSpec;
 use anabranch_store::buckets::{BucketError, Buckets, Condition, ListQuery, MAX_PAGE, ObjectInfo, is_bucket_name};
@@ -96,7 +96,7 @@ impl LinkCreate {
 
 /// Makes the buckets that are there from the start.
 pub(crate) async fn prepare(db: &Db, media: &MediaConfig, now_ms: i64) -> Result<(), PrepareError> {
-    for name in [key::RECORDINGS, key::LIBRARY, key::VOD] {
+    for name in [key::RECORDINGS, key::LIBRARY, key::VOD, CLUSTER_BUCKET] {
         db.bucket_ensure(name, None, true, now_ms).await?;
         ensure(&media.buckets, name).await?;
     }

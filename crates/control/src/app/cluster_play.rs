@@ -1,0 +1,102 @@
+//! What viewers get of a cluster: the distribution of its merged playlists, and URLs that open a stream in every region.
+
+use std::collections::BTreeMap;
+
+use anabranch_cloudfront::DistributionConfig;
+use anabranch_model::Cluster;
+use anabranch_signing::SignSpec;
+
+use super::play::PlayUrlCreate;
+use super::view::{DistributionWhole, PlayUrl};
+use super::{App, Error};
+use crate::cluster::is_of_breakouts;
+use crate::time;
+
+impl App {
+    /// Makes the distribution of a cluster's merged playlists, or answers the one that is there (C59).
+    pub(crate) async fn cluster_publish(&self, wanted: &str) -> Result<DistributionWhole, Error> {
+        let cluster = self.clusters.find(wanted, |live| live.cluster().clone())?;
+        let reference = reference(&cluster);
+        if let Some(row) = self.db.distribution_by_reference(&reference).await? {
+            return self.distribution_show(row.id.as_str()).await;
+        }
+        let place = (cluster.name.as_str(), cluster.id.as_str());
+        let config = DistributionConfig::cluster(&reference, place, &hosts(&cluster), &self.key_group, &self.viewers)?;
+        self.distribution_create_from(&config, BTreeMap::new(), None).await
+    }
+
+    /// A URL and cookies that open a stream of a cluster in every region that trusts the key. `stream` is a breakout, by id or name; none
+    /// where the cluster's URLs name no breakout.
+    pub(crate) async fn cluster_play_url(
+        &self,
+        wanted: &str,
+        stream: Option<&str>,
+        request: &PlayUrlCreate,
+    ) -> Result<PlayUrl, Error> {
+        let bound = self.bound(request)?;
+        let cluster = self.clusters.find(wanted, |live| live.cluster().clone())?;
+        let name = self.stream_name(&cluster, stream).await?;
+        let Some(distribution) = self.db.distribution_by_reference(&reference(&cluster)).await? else {
+            return Err(Error::Conflict(format!(
+                "cluster {} has no distribution for its merged playlists: publish it first",
+                cluster.name
+            )));
+        };
+        let key = self.signing_key(&distribution.key_groups).await?;
+        // Names of streams are the house's own, so what else has such a directory is the same stream elsewhere.
+        let policy = bound.policy(format!("*://*/{name}/*"), ("breakout", &name), self.clock.now_seconds());
+        let spec = SignSpec::Custom(policy);
+        let url = key.sign(&self.play_address(&distribution.id, &name), &spec)?;
+        let playlist = format!("http://{}:{}/{name}/index.m3u8", distribution.domain_name, self.config.edge_port);
+        let host_url = key.sign(&playlist, &spec)?;
+        let cookies = key.cookies(&playlist, &spec)?.into_iter();
+        let cookies = cookies.map(|(name, value)| self.cookie(name, value)).collect();
+        Ok(PlayUrl {
+            watch_url: url.clone(),
+            url,
+            mp4_url: None,
+            host_url,
+            cookies,
+            session: bound.session.clone(),
+            user: bound.user.clone(),
+            expires_at: time::render_seconds(bound.expires),
+        })
+    }
+
+    async fn stream_name(&self, cluster: &Cluster, stream: Option<&str>) -> Result<String, Error> {
+        match (is_of_breakouts(cluster), stream) {
+            (false, None) => Ok(cluster.name.clone()),
+            (false, Some(stream)) => Err(Error::invalid(
+                "stream",
+                format!("the URLs of cluster {} name no breakout, so it has one stream: {stream:?}", cluster.name),
+            )),
+            (true, Some(stream)) => {
+                let breakout = self.db.breakout_find(stream).await?;
+                if breakout.cluster.as_deref() != Some(cluster.name.as_str()) {
+                    let words = format!("breakout {} is no stream of cluster {}", breakout.content.name, cluster.name);
+                    return Err(Error::invalid("stream", words));
+                }
+                Ok(breakout.id.into())
+            }
+            (true, None) => match self.db.breakouts_of_cluster(&cluster.name).await?.as_slice() {
+                [one] => Ok(one.to_string()),
+                [] => Err(Error::Conflict(format!("no breakout of cluster {} is on air", cluster.name))),
+                more => Err(Error::invalid("stream", format!("which one of {} that are on air", more.len()))),
+            },
+        }
+    }
+}
+
+fn reference(cluster: &Cluster) -> String {
+    format!("anabranch-cluster-{}", cluster.id)
+}
+
+/// Hosts of the regions, as they stand in their URLs.
+fn hosts(cluster: &Cluster) -> Vec<String> {
+    let authority = |url: &str| {
+        let rest = url.split_once("://")?.1;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        Some(authority.rsplit('@').next().unwrap_or(authority).to_ascii_lowercase())
+    };
+    cluster.regions.iter().filter_map(|region| authority(&region.cdn_url)).collect()
+}
