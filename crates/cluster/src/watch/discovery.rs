@@ -184,7 +184,8 @@ mod tests {
             let mut all = before;
             all.push(format!("X=\"{value}\""));
             all.push("ZZZZZZ=1".to_owned());
-            prop_assert_eq!(attribute(&all.join(","), "X"), Some(value.trim()));
+            let list = all.join(",");
+            prop_assert_eq!(attribute(&list, "X"), Some(value.trim()));
         }
     }
 }

@@ -404,10 +404,6 @@ impl Machine {
         &self.settings
     }
 
-    pub(super) fn shown(&self) -> &str {
-        &self.shown
-    }
-
     pub(super) fn took(&mut self, target: Target, came: Came, now: Moment) {
         match came {
             Came::Playlist(answer) => self.answered(target, answer, now),
