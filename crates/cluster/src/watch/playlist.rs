@@ -231,7 +231,8 @@ impl Playlist {
         let state = match () {
             () if is_overdue || self.findings.makes_stale() => PlaylistState::Stale,
             () if self.is_change => PlaylistState::Fresh,
-            () => PlaylistState::Unknown,
+            // A first sample proves nothing, neither of one that was not there until now.
+            () => self.state,
         };
         self.enter(state, now);
     }
@@ -287,8 +288,7 @@ impl Playlist {
         };
         let next_ms = now.at_ms.saturating_add(wait_ms);
         // The last look falls on the time at which it would be stale, so that the verdict is neither late nor of an old answer.
-        let is_last = now.at_ms < due_ms && next_ms.saturating_add(pause_ms / 2) > due_ms;
-        self.next_ms = if is_last { due_ms } else { next_ms };
+        self.next_ms = if now.at_ms < due_ms { next_ms.min(due_ms) } else { next_ms };
     }
 
     /// When there is something to do: to ask, or to be stale.

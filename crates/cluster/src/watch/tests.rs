@@ -48,7 +48,7 @@ impl<F: FnMut(&str, u64) -> Said> World<F> {
             }
             let (ended, on_the_way) = std::mem::take(&mut self.trips).into_iter().partition(|(end, _)| *end <= self.now_ms);
             self.trips = on_the_way;
-            for (_, request) in Vec::from_iter::<Vec<(u64, Request)>>(ended) {
+            for (_, request) in ended {
                 self.answer(&request, now);
             }
             self.machine.tick(now);
@@ -398,7 +398,7 @@ fn drift_is_told_by_dates_and_by_counts() {
     world.run(72_000);
     assert!(world.found.is_empty(), "{:?}", world.found);
     world.run(140_000);
-    assert_eq!(world.kinds(), [FindingKind::Drift]);
+    assert!(!world.found.is_empty() && world.kinds().iter().all(|kind| *kind == FindingKind::Drift), "{:?}", world.found);
 }
 
 #[test]
@@ -515,9 +515,10 @@ mod properties {
             }
             let asked: Vec<u64> =
                 world.asked.iter().map(|(at, _)| *at).collect();
-            let least_ms = pause_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
-            for pair in asked.windows(2).skip(2) {
-                prop_assert!(pair[1] - pair[0] + 1 >= least_ms / 2, "{:?} with pause {}", pair, least_ms);
+            // Once in each pause, and once more when it would be stale.
+            let most = end_ms / pause_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS) + 2 * times.len() as u64 + 10;
+            prop_assert!(asked.len() as u64 <= most, "{} requests, {} allowed", asked.len(), most);
+            for pair in asked.windows(2) {
                 prop_assert!(pair[1] - pair[0] <= 10_000 + 100, "{:?}", pair);
             }
         }

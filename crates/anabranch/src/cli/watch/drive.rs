@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_cluster::watch::sink::{Retry, Sinks, Teller};
-use anabranch_cluster::watch::{Event, FetchError, Fetcher, Report, VerdictState, Watch, Watcher, describe_metrics};
+use anabranch_cluster::watch::{Event, Fetcher, Report, VerdictState, Watch, Watcher, describe_metrics};
 use anabranch_net::{SharedClock, Shutdown, SystemClock};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
@@ -53,7 +53,7 @@ async fn drive(plan: Plan) -> Result<Health> {
     let (push, events) = mpsc::channel(EVENTS_MAX);
     let mut running = JoinSet::new();
     let mut watches = Vec::new();
-    let fetcher = Fetcher::new(plan.watches.first().context("a watch")?.1.clone()).map_err(|error: FetchError| error)?;
+    let fetcher = Fetcher::new(plan.watches.first().context("a watch")?.1.clone())?;
     for (settings, fetch) in plan.watches {
         let (watcher, watch) = Watcher::new(settings, fetcher.with(fetch), clock.clone())?;
         running.spawn(watcher.with_events(push.clone()).run(shutdown.clone()));
