@@ -54,13 +54,20 @@ fn four_streams_get_the_four_right_verdicts() {
         let url = site.url(&format!("/{stream}/index.m3u8?Policy=secret"));
         let output = run(&[&url, "--once", "--output", "json"]);
         let said = lines(&output);
-        let last = said.iter().rfind(|line| line["detector"].is_object()).unwrap_or_else(|| panic!("{stream}: {output:?}"));
-        assert_eq!((&last["detector"]["state"], &last["detector"]["reason"]), (&state.into(), &reason.into()), "{stream}");
+        let last =
+            said.iter().rfind(|line| line["detector"].is_object()).unwrap_or_else(|| panic!("{stream}: {output:?}"));
+        assert_eq!(
+            (&last["detector"]["state"], &last["detector"]["reason"]),
+            (&state.into(), &reason.into()),
+            "{stream}"
+        );
         assert_eq!(output.status.code(), Some(code), "{stream}");
         assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"), "{stream}");
     }
     let asked = site.asked();
-    assert!(asked.iter().filter(|one| one.path().ends_with("index.m3u8")).all(|one| one.target.ends_with("?Policy=secret")));
+    assert!(
+        asked.iter().filter(|one| one.path().ends_with("index.m3u8")).all(|one| one.target.ends_with("?Policy=secret"))
+    );
 }
 
 #[test]
@@ -76,9 +83,11 @@ fn wrong_use_is_told() {
 fn a_stream_that_freezes_is_told_to_a_webhook_and_to_prometheus() {
     let site = site();
     let hook = Site::start(|_| Reply::status(204));
-    let metrics = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port").local_addr().expect("its address");
+    let metrics =
+        std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port").local_addr().expect("its address");
     let url = site.url("/healthy/index.m3u8");
-    let arguments = [&url, "--cdn", &url, "--webhook", &hook.url("/"), "--metrics", &metrics.to_string(), "--name", "gala"];
+    let arguments =
+        [&url, "--cdn", &url, "--webhook", &hook.url("/"), "--metrics", &metrics.to_string(), "--name", "gala"];
     let mut child = watch(&arguments).stdout(Stdio::null()).spawn().expect("the command line to start");
     let states = || -> Vec<(String, String)> {
         let told = hook.asked();

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Edge(edge) => node::edge(&edge),
         Command::Backup(arguments) => node::back_up(arguments).and_then(|done| cli::line(&done)),
         Command::Restore(arguments) => node::restore(arguments).and_then(|done| cli::line(&done)),
-        Command::Watch(arguments) => return cli::watch(*arguments),
+        Command::Watch(arguments) => return cli::watch(&arguments),
         Command::Client(client) => cli::run(client),
     };
     match outcome {

@@ -71,8 +71,10 @@ async fn watch(url: &str, measured: Duration) {
     let mut running = tokio::task::JoinSet::new();
     let mut watches = Vec::new();
     for stream in 0..STREAMS {
-        let settings =
-            Settings { name: format!("stream {stream}"), ..Settings::new(format!("{url}/{stream}/index.m3u8"), Preset::Default) };
+        let settings = Settings {
+            name: format!("stream {stream}"),
+            ..Settings::new(format!("{url}/{stream}/index.m3u8"), Preset::Default)
+        };
         let (watcher, watch) =
             Watcher::new(settings, fetcher.clone(), Arc::new(SystemClock)).expect("settings that make sense");
         running.spawn(watcher.run(shutdown.clone()));
@@ -85,7 +87,11 @@ async fn watch(url: &str, measured: Duration) {
     let requests = self::requests(&watches).await - requests;
     let fresh = watches.iter().filter(|watch| watch.verdict().borrow().state == VerdictState::Fresh).count();
     let share = cpu.as_secs_f64() / wall.as_secs_f64() * 100.0;
-    println!("{} playlists of {SEGMENT_SECONDS} s segments in {STREAMS} streams, {} s", STREAMS * PLAYLISTS, wall.as_secs());
+    println!(
+        "{} playlists of {SEGMENT_SECONDS} s segments in {STREAMS} streams, {} s",
+        STREAMS * PLAYLISTS,
+        wall.as_secs()
+    );
     println!("fresh streams            {fresh:>8} of {STREAMS}");
     println!("requests a second        {:>8.0}", requests as f64 / wall.as_secs_f64());
     println!("CPU time a request       {:>8.0} µs", cpu.as_secs_f64() * 1e6 / requests as f64);

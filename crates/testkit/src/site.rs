@@ -223,9 +223,8 @@ fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Resul
 #[must_use]
 pub fn live_playlist(name: &str, target_seconds: u64, newest: u64) -> String {
     let first = newest.saturating_sub(5);
-    let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target_seconds}\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
-    );
+    let mut text =
+        format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target_seconds}\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
     for sequence in first..=newest {
         text.push_str(&format!("#EXTINF:{target_seconds}.000,\n{name}-{sequence}.ts\n"));
     }

@@ -103,8 +103,8 @@ impl Detector {
 
     /// When counts that were held back may be told.
     pub(super) fn wake_ms(&self, counts: Counts) -> u64 {
-        let differs = self.told.is_some_and(|told| (told.fresh, told.stale) != (counts.fresh, counts.stale));
-        if differs { self.told_ms.saturating_add(COUNTS_EVERY_MS) } else { u64::MAX }
+        let is_held = |told: Counts| told.named > 0 && (told.fresh, told.stale) != (counts.fresh, counts.stale);
+        if counts.total() > 0 && self.told.is_some_and(is_held) { self.told_ms.saturating_add(COUNTS_EVERY_MS) } else { u64::MAX }
     }
 }
 
@@ -159,7 +159,10 @@ mod tests {
         assert!(!detector.judge(Counts { named: 3, fresh: 2, ..Counts::default() }, &settings, at(0)));
         assert!(detector.judge(counts(2, 1), &settings, at(0)));
         assert_eq!((detector.state, detector.reason), (VerdictState::Stale, Reason::CountsChanged));
-        assert!(detector.judge(Counts { named: 4, fresh: 3, ..Counts::default() }, &settings, at(1)), "a late one is not waited for");
+        assert!(
+            detector.judge(Counts { named: 4, fresh: 3, ..Counts::default() }, &settings, at(1)),
+            "a late one is not waited for"
+        );
     }
 
     #[test]

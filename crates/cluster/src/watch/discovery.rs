@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn there_is_a_limit() {
-        let text: String = (0..PLAYLISTS_MAX + 3).map(|at| format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n{at}.m3u8\n")).collect();
+        let text: String =
+            (0..PLAYLISTS_MAX + 3).map(|at| format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n{at}.m3u8\n")).collect();
         let listing = list(&text, &base());
         assert_eq!((listing.playlists.len(), listing.left_out), (PLAYLISTS_MAX, 3));
     }

@@ -154,9 +154,7 @@ impl Machine {
         let newest = playlist.sample.as_ref()?.newest.clone()?;
         playlist.probe.begin(&newest, now);
         match playlist.newest_url() {
-            Some((url, end_byte)) => {
-                Some(Request { target: Target::Segment(playlist.id), url, etag: None, end_byte })
-            }
+            Some((url, end_byte)) => Some(Request { target: Target::Segment(playlist.id), url, etag: None, end_byte }),
             None => {
                 let answer = SegmentAnswer::Missing("its address is not one of HTTP".to_owned());
                 playlist.probe.answered(&answer, &mut playlist.findings, &playlist.shown, now);
@@ -231,11 +229,11 @@ impl Machine {
     fn relisted(&mut self, listing: Listing, now: Moment) {
         let before = self.playlists.len();
         let gone = self.playlists.iter().filter(|one| !listing.playlists.iter().any(|listed| one.is(listed))).count();
-        let added =
-            listing.playlists.iter().filter(|listed| !self.playlists.iter().any(|one| one.is(listed))).count();
+        let added = listing.playlists.iter().filter(|listed| !self.playlists.iter().any(|one| one.is(listed))).count();
         let reload = self.settings.reload_on_top_level_change;
         let what = if reload { "" } else { ", which is not followed" };
-        let evidence = format!("multivariant playlist has changed: {added} playlists came, {gone} of {before} went{what}");
+        let evidence =
+            format!("multivariant playlist has changed: {added} playlists came, {gone} of {before} went{what}");
         let until_ms = now.at_ms.saturating_add(TOP_CHANGED_SHOWN_MS);
         self.findings.happened(FindingKind::TopChanged, evidence, &self.shown, now.unix_ms, until_ms);
         if reload {
@@ -309,7 +307,10 @@ impl Machine {
         let is_uneven = ended.len() < self.playlists.len()
             && now.at_ms.saturating_sub(last_end_ms) > (longest_ms as f64 * self.settings.duration_multiplier) as u64;
         let evidence = is_uneven.then(|| {
-            (Effect::Warn, format!("{} of {} playlists have ended, the others go on", ended.len(), self.playlists.len()))
+            (
+                Effect::Warn,
+                format!("{} of {} playlists have ended, the others go on", ended.len(), self.playlists.len()),
+            )
         });
         self.findings.set(FindingKind::EndedUnevenly, evidence, &self.shown, now.unix_ms);
     }
@@ -343,14 +344,18 @@ impl Machine {
         };
         let sequence = self.detector.sequence;
         self.detector.sequence += 1;
-        let notification =
-            notification::of(&self.settings, &self.playlists, &self.verdict, self.counts(), sequence);
+        let notification = notification::of(&self.settings, &self.playlists, &self.verdict, self.counts(), sequence);
         self.events.push(Event::Announced(Arc::new(notification)));
     }
 
     /// The longest duration that a playlist tells.
     fn fallback_ms(&self) -> u64 {
-        self.playlists.iter().map(|playlist| playlist.duration_ms(0)).max().filter(|ms| *ms > 0).unwrap_or(DURATION_DEFAULT_MS)
+        self.playlists
+            .iter()
+            .map(|playlist| playlist.duration_ms(0))
+            .max()
+            .filter(|ms| *ms > 0)
+            .unwrap_or(DURATION_DEFAULT_MS)
     }
 
     /// When there is something to do next, by the clock of [`Moment::at_ms`].

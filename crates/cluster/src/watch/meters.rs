@@ -28,9 +28,7 @@ impl std::fmt::Debug for Meters {
 impl Meters {
     /// `watch` is the name of the watch: there are as many as are configured.
     pub(super) fn new(watch: &str) -> Self {
-        let of = |state: &'static str| {
-            gauge!("anabranch_cluster_watch_playlists", "watch" => watch.to_owned(), "state" => state)
-        };
+        let of = |state: &'static str| gauge!("anabranch_cluster_watch_playlists", "watch" => watch.to_owned(), "state" => state);
         Self {
             states: STATES.map(|state| {
                 gauge!("anabranch_cluster_watch_verdict", "watch" => watch.to_owned(), "state" => state.as_str())
@@ -64,10 +62,19 @@ impl Meters {
 
 /// Tells the recorder what the numbers of watches mean.
 pub fn describe_metrics() {
-    describe_gauge!("anabranch_cluster_watch_verdict", "1 at the state that a watched stream is in, by watch and state");
+    describe_gauge!(
+        "anabranch_cluster_watch_verdict",
+        "1 at the state that a watched stream is in, by watch and state"
+    );
     describe_gauge!("anabranch_cluster_watch_playlists", "playlists under watch, by watch and state");
     describe_gauge!("anabranch_cluster_watch_findings", "what is wrong with a watched stream now, by watch and kind");
     describe_counter!("anabranch_cluster_watch_requests_total", "requests of watches, by watch");
-    describe_counter!("anabranch_cluster_watch_failures_total", "requests that brought no playlist or segment, by watch");
-    describe_counter!("anabranch_cluster_notifications_total", "notifications to receivers, by kind of receiver and outcome");
+    describe_counter!(
+        "anabranch_cluster_watch_failures_total",
+        "requests that brought no playlist or segment, by watch"
+    );
+    describe_counter!(
+        "anabranch_cluster_notifications_total",
+        "notifications to receivers, by kind of receiver and outcome"
+    );
 }

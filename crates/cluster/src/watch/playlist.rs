@@ -11,9 +11,7 @@ use super::report::{PlaylistReport, PlaylistState};
 use super::sample::{self, NotPlaylist, Sample, Text};
 use super::segment::Probe;
 use super::statistics::{Window, seconds};
-use super::{
-    AfterEnd, DURATION_DEFAULT_MS, Moment, PAUSE_MAX_MS, PAUSE_MIN_MS, RETRY_MS, Settings, shown,
-};
+use super::{AfterEnd, DURATION_DEFAULT_MS, Moment, PAUSE_MAX_MS, PAUSE_MIN_MS, RETRY_MS, Settings, shown};
 
 /// Percent of the expected interval that pass after a change before the next is looked for. Most encoders are punctual, so the first
 /// look after it mostly finds it.

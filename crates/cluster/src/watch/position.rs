@@ -132,8 +132,10 @@ mod tests {
     #[test]
     fn a_restart_counts_when_it_goes_on() {
         use Step::{Back, First, Forward, Restarted, Same};
-        let found =
-            steps(ChangeDetect::MediaSequence, &[at(100, 0), at(3, 0), at(3, 0), at(4, 0), at(5, 0), at(2, 0), at(6, 0)]);
+        let found = steps(
+            ChangeDetect::MediaSequence,
+            &[at(100, 0), at(3, 0), at(3, 0), at(4, 0), at(5, 0), at(2, 0), at(6, 0)],
+        );
         assert_eq!(
             found,
             [First, Back { from: 100, to: 3 }, Same, Restarted, Forward, Back { from: 5, to: 2 }, Forward]

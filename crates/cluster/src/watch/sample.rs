@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_does_not_count() {
-        let found = sample("#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na\n#EXT-X-GAP\n#EXTINF:6,\nb\n#EXTINF:6,\n#EXT-X-GAP\nc\n");
+        let found =
+            sample("#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na\n#EXT-X-GAP\n#EXTINF:6,\nb\n#EXTINF:6,\n#EXT-X-GAP\nc\n");
         assert_eq!((found.next_sequence, found.trailing_gaps), (1, 2));
         assert_eq!(found.newest.unwrap().uri, "a");
         let all = sample("#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:9\n#EXT-X-GAP\n#EXTINF:6,\nb\n");
@@ -304,7 +305,10 @@ mod tests {
         let date = "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00Z\n";
         let head = "#EXT-X-TARGETDURATION:1\n";
         assert_eq!(sample(&format!("{head}{date}#EXTINF:1,\na\n#EXTINF:1,\nb\n")).end_date_ms, Some(2000));
-        assert_eq!(sample(&format!("{head}{date}#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nb\n")).end_date_ms, None);
+        assert_eq!(
+            sample(&format!("{head}{date}#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nb\n")).end_date_ms,
+            None
+        );
         assert_eq!(
             sample(&format!("{head}{date}#EXTINF:1,\na\n{date}#EXT-X-DISCONTINUITY\n#EXTINF:1,\nb\n")).end_date_ms,
             Some(1000)

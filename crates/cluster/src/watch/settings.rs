@@ -88,7 +88,9 @@ pub enum Preset {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// Not a URL that can be watched or told.
-    #[error("{name} must be a URL that begins with http:// or https:// and has at most {URL_MAX_BYTES} bytes: {value:?}")]
+    #[error(
+        "{name} must be a URL that begins with http:// or https:// and has at most {URL_MAX_BYTES} bytes: {value:?}"
+    )]
     Url {
         /// Name of the setting.
         name: &'static str,
@@ -245,11 +247,16 @@ mod tests {
     fn presets_differ_where_they_say() {
         let of = |preset| Settings::new("https://a/x.m3u8", preset);
         let default = of("default".parse().unwrap());
-        assert_eq!((default.duration_multiplier, default.stale_tolerance, default.segment_pause_divisor), (1.5, 0.95, 5));
+        assert_eq!(
+            (default.duration_multiplier, default.stale_tolerance, default.segment_pause_divisor),
+            (1.5, 0.95, 5)
+        );
         assert_eq!(of(Preset::Relaxed).duration_multiplier, 3.0);
         assert_eq!(of(Preset::Design).stale_tolerance, 0.9);
         assert!(default.check().is_ok());
-        assert!("fast".parse::<Preset>().unwrap_err().to_string().contains("one of default, relaxed, design: \"fast\""));
+        assert!(
+            "fast".parse::<Preset>().unwrap_err().to_string().contains("one of default, relaxed, design: \"fast\"")
+        );
     }
 
     #[test]
@@ -270,7 +277,8 @@ mod tests {
     #[test]
     fn words_of_the_wire() {
         let read: Settings =
-            serde_json::from_str(r#"{"origin_url":"http://a/","change_detect":"CONTENTHASH","after_end":"keep"}"#).unwrap();
+            serde_json::from_str(r#"{"origin_url":"http://a/","change_detect":"CONTENTHASH","after_end":"keep"}"#)
+                .unwrap();
         assert_eq!((read.change_detect, read.after_end), (ChangeDetect::ContentHash, AfterEnd::Keep));
         assert_eq!(serde_json::to_value(&read).unwrap()["change_detect"], "CONTENTHASH");
         assert!(serde_json::from_str::<Settings>(r#"{"orign_url":""}"#).is_err());

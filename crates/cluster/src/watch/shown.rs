@@ -6,8 +6,20 @@ use reqwest::Url;
 const HIDDEN: &str = "REDACTED";
 
 /// Starts of names of query parameters whose values are secret or identify a viewer.
-const SECRETS: &[&str] =
-    &["policy", "signature", "key-pair-id", "x-amz-", "token", "access_token", "hdn", "sig", "auth", "key", "secret", "password"];
+const SECRETS: &[&str] = &[
+    "policy",
+    "signature",
+    "key-pair-id",
+    "x-amz-",
+    "token",
+    "access_token",
+    "hdn",
+    "sig",
+    "auth",
+    "key",
+    "secret",
+    "password",
+];
 
 /// A URL without the values of parameters that sign it, and without a password. A text that is no URL is left as it is, without its query.
 #[must_use]

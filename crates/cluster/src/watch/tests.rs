@@ -46,7 +46,8 @@ impl<F: FnMut(&str, u64) -> Said> World<F> {
                 self.asked.push((self.now_ms, request.url.path().to_owned()));
                 self.trips.push((self.now_ms + TRIP_MS, request));
             }
-            let (ended, on_the_way) = std::mem::take(&mut self.trips).into_iter().partition(|(end, _)| *end <= self.now_ms);
+            let (ended, on_the_way) =
+                std::mem::take(&mut self.trips).into_iter().partition(|(end, _)| *end <= self.now_ms);
             self.trips = on_the_way;
             for (_, request) in ended {
                 self.answer(&request, now);
@@ -132,7 +133,10 @@ fn a_healthy_stream_is_fresh_and_cheap() {
     let report = world.machine.report(moment(600_000));
     let statistics = report.playlists[0].statistics.unwrap();
     assert_eq!((statistics.intervals, statistics.median_seconds), (WINDOW_MAX, 6.0));
-    assert!(statistics.max_seconds < 7.5 && statistics.min_seconds > 4.5, "the first sample does not count: {statistics:?}");
+    assert!(
+        statistics.max_seconds < 7.5 && statistics.min_seconds > 4.5,
+        "the first sample does not count: {statistics:?}"
+    );
     assert_eq!(report.url, "https://origin.example/live/index.m3u8?token=REDACTED");
 }
 
@@ -335,13 +339,21 @@ fn segments_that_are_not_there_make_a_changing_playlist_stale() {
     // From segment 30 on nothing can be fetched, until segment 50.
     world.segment = |path| {
         let sequence: u64 = path.trim_start_matches("/live/").trim_end_matches(".ts").parse().unwrap();
-        if (30..50).contains(&sequence) { SegmentAnswer::Missing("status 404".to_owned()) } else { SegmentAnswer::There }
+        if (30..50).contains(&sequence) {
+            SegmentAnswer::Missing("status 404".to_owned())
+        } else {
+            SegmentAnswer::There
+        }
     };
     world.run(150_000);
     assert_eq!(world.state(), VerdictState::Fresh);
     world.run(210_000);
     assert_eq!(world.state(), VerdictState::Stale);
-    assert!(world.machine.verdict().evidence[0].contains("cannot be fetched: status 404"), "{:?}", world.machine.verdict());
+    assert!(
+        world.machine.verdict().evidence[0].contains("cannot be fetched: status 404"),
+        "{:?}",
+        world.machine.verdict()
+    );
     let effects: Vec<Effect> = world.found.iter().map(|finding| finding.effect).collect();
     assert_eq!((world.kinds(), effects), (vec![FindingKind::SegmentMissing; 2], vec![Effect::Warn, Effect::Stale]));
     world.run(330_000);
@@ -398,7 +410,11 @@ fn drift_is_told_by_dates_and_by_counts() {
     world.run(72_000);
     assert!(world.found.is_empty(), "{:?}", world.found);
     world.run(140_000);
-    assert!(!world.found.is_empty() && world.kinds().iter().all(|kind| *kind == FindingKind::Drift), "{:?}", world.found);
+    assert!(
+        !world.found.is_empty() && world.kinds().iter().all(|kind| *kind == FindingKind::Drift),
+        "{:?}",
+        world.found
+    );
 }
 
 #[test]
@@ -468,7 +484,11 @@ fn the_notification_has_the_members_that_receivers_know() {
     assert_eq!((&healthy["state"], &healthy["duration"]), (&"fresh".into(), &6.0.into()));
     assert_eq!(note["playlists"]["https://origin.example/live/b.m3u8"]["changed"], serde_json::Value::Null);
     assert_eq!(
-        (&note["detector"]["total"], &note["detector"]["stale_playlist_percent"], &note["detector"]["stale_tolerance_percent"]),
+        (
+            &note["detector"]["total"],
+            &note["detector"]["stale_playlist_percent"],
+            &note["detector"]["stale_tolerance_percent"]
+        ),
         (&2.into(), &50.0.into(), &95.0.into())
     );
 }

@@ -78,8 +78,7 @@ impl Watcher {
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let (last, lasts) = watch::channel(None);
         let begun = Instant::now();
-        let watcher =
-            Self { machine, fetcher, clock, begun, verdict, asks, last, events: None, meters, meters_ms: 0 };
+        let watcher = Self { machine, fetcher, clock, begun, verdict, asks, last, events: None, meters, meters_ms: 0 };
         Ok((watcher, Watch { verdict: verdicts, asks: ask, last: lasts }))
     }
 

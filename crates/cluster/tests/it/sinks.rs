@@ -63,8 +63,7 @@ async fn a_webhook_gets_the_json_and_is_tried_again() {
     let notification = notification().await;
     let tries = Arc::new(AtomicU32::new(0));
     let of_site = Arc::clone(&tries);
-    let site =
-        Site::start(move |_| Reply::status(if of_site.fetch_add(1, Ordering::SeqCst) < 2 { 503 } else { 204 }));
+    let site = Site::start(move |_| Reply::status(if of_site.fetch_add(1, Ordering::SeqCst) < 2 { 503 } else { 204 }));
     assert_eq!(tell(Sink::webhook(&site.url("/hook?token=x")).unwrap(), &notification).await, None);
     let asked = site.asked();
     assert_eq!(asked.len(), 3);
@@ -121,7 +120,10 @@ async fn a_queue_gets_a_signed_form() {
     assert_signed(asked, "20150830/us-east-2/sqs/aws4_request");
     let fields = fields(asked);
     let of = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone()).unwrap();
-    assert_eq!((of("Action"), of("QueueUrl"), of("MessageBody")), ("SendMessage".to_owned(), url.to_owned(), notification.json()));
+    assert_eq!(
+        (of("Action"), of("QueueUrl"), of("MessageBody")),
+        ("SendMessage".to_owned(), url.to_owned(), notification.json())
+    );
     assert_eq!(of("MessageGroupId"), "Stale-Playlist-Detector");
     assert!(of("MessageDeduplicationId").starts_with("1440938160000-") && of("MessageDeduplicationId").ends_with("-0"));
 }

@@ -41,9 +41,12 @@ async fn a_healthy_stream_is_fresh() {
 async fn a_frozen_stream_is_stale_and_comes_back() {
     let is_frozen = Arc::new(AtomicBool::new(false));
     let of_site = Arc::clone(&is_frozen);
-    let site = site(move |_, begun| {
-        if of_site.load(Ordering::SeqCst) { Reply::ok(live_playlist("v", 1, 90)) } else { live("v", begun) }
-    });
+    let site =
+        site(
+            move |_, begun| {
+                if of_site.load(Ordering::SeqCst) { Reply::ok(live_playlist("v", 1, 90)) } else { live("v", begun) }
+            },
+        );
     let running = Running::start(settings(site.url("/index.m3u8")));
     running.verdict(VerdictState::Fresh).await;
     is_frozen.store(true, Ordering::SeqCst);
@@ -176,7 +179,9 @@ async fn requests_are_those_of_a_polite_player() {
         _ => Reply::ok("segment"),
     });
     let host = FetchConfig {
-        headers: [(http::HeaderName::from_static("x-key"), http::HeaderValue::from_static("secret"))].into_iter().collect(),
+        headers: [(http::HeaderName::from_static("x-key"), http::HeaderValue::from_static("secret"))]
+            .into_iter()
+            .collect(),
         host: Some("127.0.0.1".to_owned()),
         ..FetchConfig::default()
     };
@@ -204,14 +209,15 @@ async fn headers_stay_with_their_host_and_bodies_have_a_limit() {
         _ => live("v", begun),
     });
     let fetch = FetchConfig {
-        headers: [(http::HeaderName::from_static("x-key"), http::HeaderValue::from_static("secret"))].into_iter().collect(),
+        headers: [(http::HeaderName::from_static("x-key"), http::HeaderValue::from_static("secret"))]
+            .into_iter()
+            .collect(),
         host: Some("another.example".to_owned()),
         ..FetchConfig::default()
     };
     let running = Running::start_with(settings(site.url("/index.m3u8")), fetch);
-    let report = running
-        .report("the trouble", |report| report.playlists.first().is_some_and(|one| one.trouble.is_some()))
-        .await;
+    let report =
+        running.report("the trouble", |report| report.playlists.first().is_some_and(|one| one.trouble.is_some())).await;
     assert_eq!(report.playlists[0].trouble.as_deref(), Some("the body has more than 4194304 bytes"));
     assert!(site.asked().iter().all(|one| one.header("x-key").is_empty()));
 }

@@ -96,7 +96,7 @@ struct Plan {
 }
 
 /// Watches until the stream has ended, the first verdict with `--once`, or Ctrl-C; the exit code is the verdict.
-pub(crate) fn watch(arguments: WatchArguments) -> ExitCode {
+pub(crate) fn watch(arguments: &WatchArguments) -> ExitCode {
     let plan = match plan(arguments, |name| std::env::var(name).ok()) {
         Ok(plan) => plan,
         Err(error) => {
@@ -114,8 +114,8 @@ pub(crate) fn watch(arguments: WatchArguments) -> ExitCode {
     }
 }
 
-fn plan(arguments: WatchArguments, variable: impl Fn(&str) -> Option<String>) -> Result<Plan> {
-    let settings = settings(&arguments)?;
+fn plan(arguments: &WatchArguments, variable: impl Fn(&str) -> Option<String>) -> Result<Plan> {
+    let settings = settings(arguments)?;
     settings.check()?;
     let fetch = |url: &str| -> Result<FetchConfig> {
         let host = reqwest::Url::parse(url)?.host_str().map(str::to_owned);
@@ -124,7 +124,8 @@ fn plan(arguments: WatchArguments, variable: impl Fn(&str) -> Option<String>) ->
     };
     let mut watches = Vec::new();
     if let Some(cdn) = &arguments.cdn {
-        let named = |settings: &Settings, end: &str| Settings { name: format!("{} {end}", settings.name), ..settings.clone() };
+        let named =
+            |settings: &Settings, end: &str| Settings { name: format!("{} {end}", settings.name), ..settings.clone() };
         let through = Settings { origin_url: cdn.clone(), ..named(&settings, "cdn") };
         through.check()?;
         watches.push((named(&settings, "origin"), fetch(&settings.origin_url)?));
@@ -135,7 +136,7 @@ fn plan(arguments: WatchArguments, variable: impl Fn(&str) -> Option<String>) ->
     let terminal = super::output::is_terminal();
     Ok(Plan {
         watches,
-        sinks: sinks(&arguments, &settings, variable)?,
+        sinks: sinks(arguments, &settings, variable)?,
         metrics: arguments.metrics,
         once: arguments.once,
         output: arguments.output.unwrap_or(if terminal { Output::Table } else { Output::Json }),
@@ -217,12 +218,13 @@ mod tests {
 
     fn planned(words: &[&str]) -> Result<Plan> {
         let command = Command::try_parse_from(["watch"].iter().chain(words))?;
-        plan(command.watch, |name| name.starts_with("AWS_").then(|| format!("http://{name}.example")))
+        plan(&command.watch, |name| name.starts_with("AWS_").then(|| format!("http://{name}.example")))
     }
 
     #[test]
     fn arguments_become_settings() {
-        let words = ["http://a/x.m3u8?Policy=p", "--preset", "relaxed", "--tolerance", "0.5", "--header", "X-Key: secret"];
+        let words =
+            ["http://a/x.m3u8?Policy=p", "--preset", "relaxed", "--tolerance", "0.5", "--header", "X-Key: secret"];
         let plan = planned(&words).unwrap();
         let (settings, fetch) = &plan.watches[0];
         assert_eq!((settings.duration_multiplier, settings.stale_tolerance), (3.0, 0.5));
@@ -237,7 +239,9 @@ mod tests {
         let seen: Vec<_> = plan
             .watches
             .iter()
-            .map(|(settings, fetch)| (settings.name.as_str(), settings.origin_url.as_str(), fetch.host.as_deref().unwrap()))
+            .map(|(settings, fetch)| {
+                (settings.name.as_str(), settings.origin_url.as_str(), fetch.host.as_deref().unwrap())
+            })
             .collect();
         assert_eq!(seen, [("gala origin", "http://a/x", "a"), ("gala cdn", "http://b/x", "b")]);
         assert!(plan.watches.iter().all(|(settings, _)| settings.cdn_url.as_deref() == Some("http://b/x")));

@@ -88,7 +88,13 @@ fn render(report: &Report, colours: bool) -> String {
     let _ = writeln!(
         text,
         "{}",
-        paint("2", &format!("  {:<NAME_MAX$}  {:<14} {:>10} {:>7} {:>13}  FINDINGS", "PLAYLIST", "STATE", "NEWEST", "AGE", "MEAN/P90 S"))
+        paint(
+            "2",
+            &format!(
+                "  {:<NAME_MAX$}  {:<14} {:>10} {:>7} {:>13}  FINDINGS",
+                "PLAYLIST", "STATE", "NEWEST", "AGE", "MEAN/P90 S"
+            )
+        )
     );
     for one in playlists.iter().take(ROWS_MAX) {
         text.push_str(&row(one, &paint));
@@ -113,9 +119,8 @@ fn row(one: &PlaylistReport, paint: &impl Fn(&str, &str) -> String) -> String {
         PlaylistState::Unknown => ("33", "not known yet"),
     };
     let newest = one.newest_sequence.map_or_else(|| "-".to_owned(), |newest| newest.to_string());
-    let intervals = one
-        .statistics
-        .map_or_else(|| "-".to_owned(), |of| format!("{:.1}/{:.1}", of.mean_seconds, of.p90_seconds));
+    let intervals =
+        one.statistics.map_or_else(|| "-".to_owned(), |of| format!("{:.1}/{:.1}", of.mean_seconds, of.p90_seconds));
     let findings: Vec<String> = one
         .findings
         .iter()
@@ -215,7 +220,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "origin  https://a/index.m3u8: STALE (tolerance exceeded), 39 of 40 fresh");
         assert!(lines[2].starts_with("  720/v.m3u8 1280x720 "), "{}", lines[2]);
-        assert!(lines[2].contains(" stale ") && lines[2].contains(" 42 ") && lines[2].contains("6.0/6.1"), "{}", lines[2]);
+        assert!(
+            lines[2].contains(" stale ") && lines[2].contains(" 42 ") && lines[2].contains("6.0/6.1"),
+            "{}",
+            lines[2]
+        );
         assert!(lines[2].ends_with("unreachable: status 404[2J"), "{:?}", lines[2]);
         assert_eq!(lines[2 + ROWS_MAX], "  and 10 more");
         assert_eq!(lines[3 + ROWS_MAX], "  why");

@@ -75,12 +75,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`SinkError`] says what is wrong with the URL or the endpoint.
-    pub fn new(
-        url: &str,
-        region: &str,
-        endpoint: Option<&str>,
-        credentials: Credentials,
-    ) -> Result<Self, SinkError> {
+    pub fn new(url: &str, region: &str, endpoint: Option<&str>, credentials: Credentials) -> Result<Self, SinkError> {
         let wrong = || SinkError::Queue(shown(url).chars().take(200).collect());
         let parsed = address(url).filter(|url| url.query().is_none() && url.path().len() > 1).ok_or_else(wrong)?;
         let host = parsed.host_str().unwrap_or_default();
@@ -137,10 +132,7 @@ fn signed(
     };
     let unfit = || "a value cannot stand in a header".to_owned();
     headers.insert(HOST, HeaderValue::from_str(&host).map_err(|_| unfit())?);
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"));
     credentials.sign(scope, endpoint.path(), body.as_bytes(), &mut headers, now_ms).ok_or_else(unfit)?;
     let mut request = reqwest::Request::new(Method::POST, endpoint.clone());
     *request.headers_mut() = headers;
@@ -182,7 +174,10 @@ mod tests {
     #[test]
     fn topics_and_queues_say_where_they_are() {
         let topic = Topic::new("arn:aws:sns:eu-central-1:123456789012:alarms", None, credentials()).unwrap();
-        assert_eq!((topic.region.as_str(), topic.endpoint.as_str()), ("eu-central-1", "https://sns.eu-central-1.amazonaws.com/"));
+        assert_eq!(
+            (topic.region.as_str(), topic.endpoint.as_str()),
+            ("eu-central-1", "https://sns.eu-central-1.amazonaws.com/")
+        );
         let topic = Topic::new("arn:aws-cn:sns:cn-north-1:1:a", None, credentials()).unwrap();
         assert_eq!(topic.endpoint.as_str(), "https://sns.cn-north-1.amazonaws.com.cn/");
         for arn in ["", "arn:aws:sns:r:1", "arn:aws:sqs:r:1:n", "arn:aws:sns:evil.example/:1:n", "arn:aws:sns::1:n"] {

@@ -208,8 +208,18 @@ impl Teller {
         let message = Arc::new(Message {
             body: notification.json(),
             // Two watches of one process tell the same receivers.
-            id: format!("{}-{:.16}-{sequence}", self.started_ms, sigv4::sha256(notification.options.origin_url.as_bytes())),
-            group: notification.options.name.chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).take(128).collect(),
+            id: format!(
+                "{}-{:.16}-{sequence}",
+                self.started_ms,
+                sigv4::sha256(notification.options.origin_url.as_bytes())
+            ),
+            group: notification
+                .options
+                .name
+                .chars()
+                .map(|c| if c.is_ascii_graphic() { c } else { '-' })
+                .take(128)
+                .collect(),
         });
         for (name, queue) in &self.queues {
             if queue.try_send(Arc::clone(&message)).is_err() {
@@ -242,7 +252,8 @@ impl Lane {
             };
             let outcome = if failure.is_none() { "delivered" } else { "failed" };
             let kind = self.sink.kind();
-            metrics::counter!("anabranch_cluster_notifications_total", "sink" => kind, "outcome" => outcome).increment(1);
+            metrics::counter!("anabranch_cluster_notifications_total", "sink" => kind, "outcome" => outcome)
+                .increment(1);
             if let Some(failure) = &failure {
                 tracing::error!(sink = %self.sink.name(), error = %failure, "a notification is given up");
             }

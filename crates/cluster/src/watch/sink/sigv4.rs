@@ -140,9 +140,8 @@ mod tests {
 
     #[test]
     fn credentials_come_from_the_usual_names() {
-        let of = |missing: &'static str| {
-            Credentials::read(|name| (name != missing).then(|| format!("value of {name}")))
-        };
+        let of =
+            |missing: &'static str| Credentials::read(|name| (name != missing).then(|| format!("value of {name}")));
         assert_eq!(of("AWS_ACCESS_KEY_ID").unwrap_err(), SinkError::Credentials);
         assert_eq!(of("AWS_SECRET_ACCESS_KEY").unwrap_err(), SinkError::Credentials);
         assert_eq!(of("AWS_SESSION_TOKEN").unwrap().session_token, None);
