@@ -22,6 +22,7 @@ mod signers;
 mod story;
 mod two_controllers;
 mod uploads;
+mod watch;
 
 use std::time::Duration;
 

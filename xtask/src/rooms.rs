@@ -38,6 +38,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "s3", uses: These(&["model", "store", "net"]) },
     Room { name: "transcode", uses: These(&["media", "hls", "model"]) },
     Room { name: "edge", uses: These(&["http-cache", "signing", "model", "net"]) },
+    Room { name: "cluster", uses: These(&["hls", "model", "net"]) },
     Room { name: "control", uses: These(&["model", "cloudfront", "db", "provider", "signing", "store", "net"]) },
     // house
     Room { name: "anabranch", uses: All },

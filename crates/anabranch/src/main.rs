@@ -34,6 +34,8 @@ enum Command {
     Backup(node::BackupArguments),
     /// Make a backup the database; the server must not run, and what was there is kept beside it
     Restore(node::BackupArguments),
+    /// Watch whether an HLS stream goes on, at any URL; the exit code is the verdict: 0 fresh or ended, 1 stale, 2 wrong use
+    Watch(Box<cli::WatchArguments>),
     #[command(flatten)]
     Client(cli::ClientCommand),
 }
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Edge(edge) => node::edge(&edge),
         Command::Backup(arguments) => node::back_up(arguments).and_then(|done| cli::line(&done)),
         Command::Restore(arguments) => node::restore(arguments).and_then(|done| cli::line(&done)),
+        Command::Watch(arguments) => return cli::watch(&arguments),
         Command::Client(client) => cli::run(client),
     };
     match outcome {

@@ -11,6 +11,7 @@ mod engine;
 mod lock;
 mod postgres;
 mod server;
+mod site;
 mod viewer;
 mod worker_node;
 
@@ -20,6 +21,7 @@ pub use engine::{Engine, Scratch};
 pub use lock::HeldLock;
 pub use postgres::Database;
 pub use server::{Server, binary};
+pub use site::{Asked, Reply, Site, live_playlist, multivariant_playlist};
 pub use viewer::{Fetched, Playlist, Viewer};
 pub use worker_node::WorkerNode;
 

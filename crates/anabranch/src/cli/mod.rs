@@ -13,6 +13,7 @@ mod node;
 mod output;
 mod upload;
 mod wait;
+mod watch;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -26,6 +27,7 @@ use channel::ChannelVerb;
 use client::Client;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain, line};
+pub(crate) use watch::{WatchArguments, watch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {

@@ -179,6 +179,11 @@ pub(super) fn has_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
+/// Whether answers go to a terminal.
+pub(super) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Puts a text in the place of the terminal's last line; it stays until the next.
 pub(super) fn transient(text: &str) {
     eprint!("\r\x1b[K{text}");
@@ -328,7 +333,8 @@ pub(super) enum Reader {
     Gone,
 }
 
-fn write(text: &str) -> Result<Reader> {
+/// Writes a text at once, and says whether anybody still reads.
+pub(super) fn write(text: &str) -> Result<Reader> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Reader::There),

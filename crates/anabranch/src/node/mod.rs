@@ -16,6 +16,7 @@ mod worker;
 
 pub(crate) use alone::{EdgeArguments, edge};
 pub(crate) use backup::{BackupArguments, back_up, restore};
+pub(crate) use metrics_page::MetricsPage;
 pub(crate) use token::show as node_token;
 
 use std::time::Duration;

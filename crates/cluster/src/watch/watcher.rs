@@ -1,0 +1,181 @@
+//! The task that drives a [`Machine`]: real requests, real time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_net::{SharedClock, Shutdown};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::fetch::Fetcher;
+use super::machine::{Came, Event, Machine, Request, Target};
+use super::meters::Meters;
+use super::report::Report;
+use super::{IN_FLIGHT_MAX, Moment, Settings, SettingsError, Verdict, VerdictState};
+
+/// Questions for a report that wait at the most.
+const ASKS_MAX: usize = 16;
+
+/// Shortest sleep: what is due within this time is done together.
+const NAP: Duration = Duration::from_millis(5);
+
+/// Shortest time between two looks at all numbers for metrics, in milliseconds.
+const METERS_EVERY_MS: u64 = 1000;
+
+/// What is known of a watch, while it runs and after. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    verdict: watch::Receiver<Verdict>,
+    asks: mpsc::Sender<oneshot::Sender<Report>>,
+    last: watch::Receiver<Option<Arc<Report>>>,
+}
+
+impl Watch {
+    /// What is said of the stream; changes with each notification. The sender goes when the watch is over.
+    #[must_use]
+    pub fn verdict(&self) -> watch::Receiver<Verdict> {
+        self.verdict.clone()
+    }
+
+    /// All that is known now, or was at the end of the watch. `None` if the watch did not get so far as to run.
+    pub async fn report(&self) -> Option<Report> {
+        let (tell, told) = oneshot::channel();
+        if self.asks.send(tell).await.is_ok()
+            && let Ok(report) = told.await
+        {
+            return Some(report);
+        }
+        self.last.borrow().as_deref().cloned()
+    }
+}
+
+/// Watches one stream.
+#[derive(Debug)]
+pub struct Watcher {
+    machine: Machine,
+    fetcher: Fetcher,
+    clock: SharedClock,
+    begun: Instant,
+    verdict: watch::Sender<Verdict>,
+    asks: mpsc::Receiver<oneshot::Sender<Report>>,
+    last: watch::Sender<Option<Arc<Report>>>,
+    events: Option<mpsc::Sender<Event>>,
+    meters: Meters,
+    meters_ms: u64,
+}
+
+impl Watcher {
+    /// A watch that begins when it is [run](Self::run), and what is known of it.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting that makes no sense.
+    pub fn new(settings: Settings, fetcher: Fetcher, clock: SharedClock) -> Result<(Self, Watch), SettingsError> {
+        let now = Moment { at_ms: 0, unix_ms: clock.now_ms() };
+        let meters = Meters::new(&settings.name);
+        let machine = Machine::new(settings, now)?;
+        let (verdict, verdicts) = watch::channel(machine.verdict().clone());
+        let (ask, asks) = mpsc::channel(ASKS_MAX);
+        let (last, lasts) = watch::channel(None);
+        let begun = Instant::now();
+        let watcher = Self { machine, fetcher, clock, begun, verdict, asks, last, events: None, meters, meters_ms: 0 };
+        Ok((watcher, Watch { verdict: verdicts, asks: ask, last: lasts }))
+    }
+
+    /// Tells events too. What finds the queue full is logged and lost, since a watch waits for nobody.
+    #[must_use]
+    pub fn with_events(mut self, events: mpsc::Sender<Event>) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// Watches until the stream has ended (unless the settings say to go on) or `shutdown`. Requests under way are given up then.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        self.begun = Instant::now();
+        let mut under_way = JoinSet::new();
+        loop {
+            let now = self.now();
+            let room = IN_FLIGHT_MAX.saturating_sub(under_way.len());
+            for request in self.machine.requests(now, room) {
+                under_way.spawn(make(self.fetcher.clone(), request));
+            }
+            self.machine.tick(now);
+            self.tell(now);
+            if self.machine.is_over() {
+                break;
+            }
+            let wake = (self.begun + Duration::from_millis(self.machine.wake_ms().min(u64::from(u32::MAX))))
+                .max(Instant::now() + NAP);
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(done) = under_way.join_next() => {
+                    self.take(done);
+                    while let Some(done) = under_way.try_join_next() {
+                        self.take(done);
+                    }
+                }
+                Some(ask) = self.asks.recv() => {
+                    // Who asked may be gone.
+                    let _ = ask.send(self.machine.report(self.now()));
+                }
+                // Without room there is nothing to wake up for but an answer.
+                () = tokio::time::sleep_until(wake), if under_way.len() < IN_FLIGHT_MAX => {}
+            }
+        }
+        self.last.send_replace(Some(Arc::new(self.machine.report(self.now()))));
+        self.meters.set(&self.machine);
+    }
+
+    fn take(&mut self, done: Result<(Target, Came), tokio::task::JoinError>) {
+        let (target, came) = done.expect("a request neither panics nor is cancelled while its watch runs");
+        self.machine.took(target, came, self.now());
+    }
+
+    fn now(&self) -> Moment {
+        let at_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { at_ms, unix_ms: self.clock.now_ms() }
+    }
+
+    fn tell(&mut self, now: Moment) {
+        for event in self.machine.take_events() {
+            match &event {
+                Event::Announced(_) => self.announced(),
+                Event::Found(finding) => tracing::warn!(
+                    watch.name = %self.machine.settings().name, playlist = %finding.playlist, finding = finding.kind.as_str(),
+                    "{}", finding.evidence
+                ),
+            }
+            if let Some(events) = &self.events
+                && let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event)
+            {
+                tracing::error!(watch.name = %self.machine.settings().name, "an event of a watch is lost: nobody takes them");
+            }
+        }
+        if now.at_ms >= self.meters_ms {
+            self.meters_ms = now.at_ms.saturating_add(METERS_EVERY_MS);
+            self.meters.set(&self.machine);
+        }
+    }
+
+    fn announced(&self) {
+        let verdict = self.machine.verdict();
+        let (name, state, reason) = (&self.machine.settings().name, verdict.state.as_str(), verdict.reason.as_str());
+        let first = verdict.evidence.first().map_or("", String::as_str);
+        if verdict.state == VerdictState::Stale {
+            tracing::warn!(watch.name = %name, verdict = state, reason, evidence = first, "the stream is stale");
+        } else {
+            tracing::info!(watch.name = %name, verdict = state, reason, "the verdict of a watch");
+        }
+        self.verdict.send_replace(verdict.clone());
+    }
+}
+
+async fn make(fetcher: Fetcher, request: Request) -> (Target, Came) {
+    let came = match request.target {
+        Target::Segment(_) => Came::Segment(fetcher.segment(&request.url, request.end_byte).await),
+        Target::Top | Target::Playlist(_) => {
+            Came::Playlist(fetcher.playlist(&request.url, request.etag.as_deref()).await)
+        }
+    };
+    (request.target, came)
+}
