@@ -34,8 +34,8 @@ pub fn word(region: &str, voice: Voice, word: Word, counter: u64, node: &str) ->
         why: "why, \"quoted\" and ö".to_owned(),
         since_ms: at_ms,
         from_ms: at_ms + 1,
-        until_ms: (counter % 2 == 0).then_some(at_ms + 2),
-        drill: counter % 2 == 0,
+        until_ms: counter.is_multiple_of(2).then_some(at_ms + 2),
+        drill: counter.is_multiple_of(2),
         evidence: json!({ "votes": [{ "watcher": "w", "share": 0.5 }] }),
         stamp: Stamp { counter, wall_ms: at_ms, node: node.to_owned() },
     };

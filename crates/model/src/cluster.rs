@@ -19,6 +19,9 @@ const PATHS_MAX: usize = 16;
 /// Longest path pattern and longest URL, in bytes.
 const TEXT_MAX: usize = 2048;
 
+/// Names of the watcher's presets; the first is the default.
+pub const PRESETS: [&str; 3] = ["default", "relaxed", "design"];
+
 /// What stands in a URL for the id of a breakout.
 pub const BREAKOUT_MARK: &str = "{breakout}";
 
@@ -124,7 +127,7 @@ pub struct WatchSettings {
 impl Default for WatchSettings {
     fn default() -> Self {
         Self {
-            preset: "standard".to_owned(),
+            preset: PRESETS[0].to_owned(),
             multiplier: None,
             tolerance: None,
             vote: VoteRule::default(),
@@ -287,10 +290,9 @@ fn within(field: &'static str, value: u32, least: u32, most: u32) -> Result<(), 
 
 impl WatchSettings {
     fn check(&self) -> Result<(), ClusterError> {
-        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-        if self.preset.is_empty() || self.preset.len() > 32 || !self.preset.bytes().all(word) {
+        if !PRESETS.contains(&self.preset.as_str()) {
             let preset: String = self.preset.chars().take(32).collect();
-            return refuse("preset", format!("a preset is named by 1 to 32 lower-case letters: {preset:?}"));
+            return refuse("preset", format!("a preset is one of {}: {preset:?}", PRESETS.join(", ")));
         }
         if let Some(multiplier) = self.multiplier.filter(|value| !(1.0..=20.0).contains(value)) {
             return refuse("multiplier", format!("a multiplier is 1 to 20: {multiplier}"));
@@ -345,7 +347,8 @@ mod tests {
             change(&mut wrong);
             wrong.check().unwrap_err()
         };
-        let cases: [(fn(&mut Cluster), &str); 13] = [
+        type Change = fn(&mut Cluster);
+        let cases: [(Change, &str); 13] = [
             (|c| drop(c.regions.pop()), "2 to 8 regions: 1"),
             (|c| c.regions.extend((0..7).map(|at| region(&at.to_string()))), "2 to 8 regions: 9"),
             (|c| c.regions[1].name = "one".into(), "same name"),
@@ -356,7 +359,7 @@ mod tests {
             (|c| c.regions[0].paths = vec!["/x".into()], "name the distribution"),
             (|c| c.watch.multiplier = Some(f64::NAN), "1 to 20"),
             (|c| c.watch.tolerance = Some(0.0), "0.01 to 1"),
-            (|c| c.watch.preset = "A".into(), "lower-case"),
+            (|c| c.watch.preset = "A".into(), "one of default, relaxed"),
             (|c| c.watch.silence_ms = 10, "silence_ms is 1000"),
             (|c| c.automat.hold_ms = 0, "hold_ms is 1000"),
         ];

@@ -18,7 +18,7 @@ mod work;
 
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use cluster::{
-    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterRegion, Peer, REGION_NAME_MAX,
+    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterRegion, PRESETS, Peer, REGION_NAME_MAX,
     REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
 };
 pub use cluster_state::{

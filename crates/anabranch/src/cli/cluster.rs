@@ -95,7 +95,7 @@ pub(crate) struct Settings {
     /// How many watchers must say so
     #[arg(long, value_enum)]
     vote: Option<Vote>,
-    /// Name of the watcher's preset
+    /// Name of the watcher's preset: default, relaxed or design
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// A playlist is stale after its duration times this

@@ -112,7 +112,7 @@ impl std::fmt::Debug for PeerGiven {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchGiven {
-    /// Name of the watcher's preset; `standard` by default.
+    /// Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default.
     preset: Option<String>,
     /// A playlist is stale after its duration times this; by default as the preset says.
     multiplier: Option<f64>,

@@ -142,7 +142,7 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
     let Some(news) = app.clusters.look(id.as_str(), |live| news(live, listening, now_ms)) else { return Ok(()) };
     if news.openings {
         // Time alone has opened or closed something: peers and edges are told.
-        app.clusters.change(id, true, |live| live.told.openings = news.told.openings.clone());
+        app.clusters.change(id, true, |_| ());
         app.changed();
     }
     if !(news.entries.is_empty() && news.votes.is_empty() && news.gone.is_empty()) {
@@ -155,6 +155,7 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
         }
         live.votes.retain(|region, watcher, _| !news.gone.iter().any(|(of, by)| of == region && by == watcher));
         live.told.verdicts = news.told.verdicts;
+        live.told.openings = news.told.openings;
         live.told.silent = news.told.silent;
     });
     Ok(())
@@ -215,6 +216,7 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
         }
     }
     news.told.openings = live.openings(now_ms).into_iter().map(|(region, one)| (region, one.opening)).collect();
-    news.openings = news.told.openings != live.told.openings;
+    // At the first look there is nothing to compare with, and nobody who was told otherwise.
+    news.openings = !live.told.openings.is_empty() && news.told.openings != live.told.openings;
     news
 }

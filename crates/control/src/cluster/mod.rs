@@ -168,12 +168,15 @@ impl Clusters {
         let mut all = self.live.write();
         let version = self.moved.borrow().saturating_add(1);
         let live = all.entry(row.cluster.id.clone()).or_insert_with(|| Live::new(row.clone(), version));
-        live.row = row;
+        let before = std::mem::replace(&mut live.row, row);
         live.version = version;
         let regions: Vec<String> = live.cluster().regions.iter().map(|region| region.name.clone()).collect();
         live.registers = live.registers.to_wire().into_iter().filter(|of| regions.contains(&of.region)).collect();
         live.votes.retain(|region, _, _| regions.iter().any(|known| known == region));
-        live.peers.retain(|region, _| regions.contains(region));
+        // What is known of a peer is of its address and token.
+        let of = |row: &ClusterRow, name: &str| row.cluster.region(name).and_then(|region| region.peer.clone());
+        let now = &live.row;
+        live.peers.retain(|region, _| of(&before, region) == of(now, region));
         drop(all);
         self.tell();
         self.defined.send_modify(|count| *count += 1);

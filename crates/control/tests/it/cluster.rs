@@ -36,7 +36,7 @@ fn region<'a>(cluster: &'a Value, name: &str) -> &'a Value {
     cluster["regions"].as_array().unwrap().iter().find(|region| region["name"] == name).unwrap()
 }
 
-fn is(name: &'static str, opening: &'static str) -> impl Fn(&Value) -> bool {
+fn is(name: &'static str, opening: &'static str) -> impl Fn(&Value) -> bool + Copy {
     move |cluster| region(cluster, name)["opening"] == opening
 }
 
@@ -199,13 +199,13 @@ async fn what_is_said_is_kept_over_a_restart(engine: Engine) {
     body["regions"][0]["distribution"] = json!(id);
     made(&server, body).await;
     done(&server, "/v1/clusters/c/close", json!({ "region": "eu" })).await;
-    vote(&server, "us", "w", "stale").await;
-    server.until("/v1/log?type=cluster.region.stale", |log| !log["items"].as_array().unwrap().is_empty()).await;
+    vote(&server, "us", "w", "fresh").await;
+    server.until("/v1/log?type=cluster.region.fresh", |log| !log["items"].as_array().unwrap().is_empty()).await;
     let scratch = server.stop().await;
     let mut server = Server::start_in(scratch, Some(TOKEN)).await;
     let snapshot = server.snapshot(|snapshot| !snapshot.closed.is_empty()).await;
     assert_eq!(closed(&snapshot), [("eu", id.as_str())]);
-    assert_eq!(server.get("/v1/clusters/c/votes").await.body["items"][0]["state"], "stale");
+    assert_eq!(server.get("/v1/clusters/c/votes").await.body["items"][0]["state"], "fresh");
     // A drill ends by itself, even if nobody else does anything.
     done(&server, "/v1/clusters/c/open", json!({ "region": "eu" })).await;
     let shown =
@@ -226,7 +226,8 @@ async fn what_is_wrong_is_said() {
         change(&mut body);
         server.post("/v1/clusters", body).await
     };
-    let cases: [(fn(&mut Value), &str); 12] = [
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 12] = [
         (|body| body["regions"] = json!([]), "2 to 8 regions"),
         (|body| body["name"] = json!(""), "1 to 100"),
         (|body| body["here"] = json!("asia"), "no region with this name"),
