@@ -1,8 +1,20 @@
-//! The cluster room: watches the playlists of every region of a live stream and says whether they are fresh.
+//! The cluster room: watches the playlists of every region of a live stream, judges the regions, and keeps which of them are open.
 //!
-//! In: the URL of a stream, settings, a clock.
-//! Out: a verdict with its evidence, statistics of each playlist, notifications to receivers elsewhere.
-//! Never: media bytes, what an edge answers, tables of the control plane.
-//! Spec: draft-pantos-hls-rfc8216bis; AWS Signature Version 4 for SNS and SQS.
+//! In: URLs of streams, settings, words of operators, votes of watchers, what peers tell; a clock, or `now` as an argument.
+//! Out: verdicts with their evidence, statistics, notifications to receivers elsewhere; decisions, and the opening of each region in force.
+//! Never: rows (that is `db`), HTTP of the API (that is `control`), what an edge answers (that is `edge`), media bytes.
+//! Spec: systems.md C1-C46, X4-X6; draft-pantos-hls-rfc8216bis; AWS Signature Version 4 for SNS and SQS.
 
+pub mod decide;
+pub mod peer;
+pub mod state;
+pub mod store;
 pub mod watch;
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+#[cfg(any(test, feature = "contract"))]
+pub mod memory;
+
+#[cfg(test)]
+mod tests;

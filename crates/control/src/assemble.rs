@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{SnapshotDistribution, SnapshotRows};
-use anabranch_model::{DistributionId, DistributionSpec, Snapshot};
+use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
 
@@ -26,9 +26,9 @@ impl Assembler {
         self.compiled.get(id).is_some_and(|known| known.changed_version == changed_version)
     }
 
-    /// The snapshot of these rows. A distribution whose configuration this code cannot compile keeps what it last served by, or
+    /// The snapshot of these rows, and of the regions that are closed. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
-    pub(crate) fn snapshot(&mut self, rows: SnapshotRows) -> Snapshot {
+    pub(crate) fn snapshot(&mut self, rows: SnapshotRows, closed: Vec<ClosedSpec>) -> Snapshot {
         let SnapshotRows { version, channels, breakouts, distributions: rows, mut invalidations, key_groups } = rows;
         if self.compiled.len() > rows.len() {
             let alive: HashSet<&DistributionId> = rows.iter().map(|row| &row.id).collect();
@@ -41,7 +41,7 @@ impl Assembler {
                 distributions.push(spec);
             }
         }
-        Snapshot { version, channels, breakouts, distributions, key_groups }
+        Snapshot { version, channels, breakouts, distributions, key_groups, closed }
     }
 
     fn spec(&mut self, row: &SnapshotDistribution) -> Option<DistributionSpec> {
@@ -101,19 +101,19 @@ mod tests {
     fn a_configuration_that_cannot_be_compiled_leaves_the_others_alone() {
         let mut assembler = Assembler::default();
         let mut all = [row(live()), row("{}".into()), row(String::new())];
-        let first = assembler.snapshot(rows(&all));
+        let first = assembler.snapshot(rows(&all), Vec::new());
         assert_eq!(first.distributions.len(), 1);
         assert_eq!((&first.distributions[0].id, first.distributions[0].invalidations.floor), (&all[0].id, 7));
         // One that was good before serves on as it was.
         all[0].text = Some(("broken".into(), String::new()));
         all[0].changed_version = 2;
         assert!(!assembler.knows(&all[0].id, 2));
-        assert_eq!(assembler.snapshot(rows(&all)), first);
+        assert_eq!(assembler.snapshot(rows(&all), Vec::new()), first);
         // What is known need not be read again.
         all.iter_mut().for_each(|row| row.text = None);
         assert!(all.iter().all(|row| assembler.knows(&row.id, row.changed_version)));
-        assert_eq!(assembler.snapshot(rows(&all)), first);
-        assert!(assembler.snapshot(rows(&[])).distributions.is_empty());
-        assert!(assembler.snapshot(rows(&all)).distributions.is_empty(), "what is gone is forgotten");
+        assert_eq!(assembler.snapshot(rows(&all), Vec::new()), first);
+        assert!(assembler.snapshot(rows(&[]), Vec::new()).distributions.is_empty());
+        assert!(assembler.snapshot(rows(&all), Vec::new()).distributions.is_empty(), "what is gone is forgotten");
     }
 }

@@ -9,6 +9,7 @@
 
 mod app;
 mod assemble;
+mod cluster;
 mod health;
 mod http;
 mod jobs;
@@ -42,6 +43,7 @@ use crate::reconcile::{Engine, Reconciler};
 use crate::webhook::Driver;
 
 pub use crate::app::demand::PrepareError;
+pub use crate::cluster::{ClusterDesk, VoteError};
 pub use crate::webhook::PrivateAddresses;
 pub use standby::stand_by;
 
@@ -171,8 +173,8 @@ pub enum BuildError {
     /// The first signing key cannot be made.
     #[error("cannot make the first signing key")]
     Key(#[from] anabranch_signing::KeyError),
-    /// HTTP for webhooks cannot be set up.
-    #[error("cannot set up HTTP for webhooks")]
+    /// HTTP for webhooks and peers cannot be set up.
+    #[error("cannot set up HTTP for webhooks and peers")]
     Http(#[source] reqwest::Error),
     /// The admin token of the configuration cannot be used.
     #[error("the admin token must have {min} to {max} visible characters without spaces", min = app::TOKEN_MIN, max = app::TOKEN_MAX)]
@@ -239,6 +241,12 @@ impl Control {
         AccessKeys(self.app.clone())
     }
 
+    /// Where watchers of this process vote on clusters, and others learn which regions are open.
+    #[must_use]
+    pub fn clusters(&self) -> ClusterDesk {
+        ClusterDesk(self.app.clone())
+    }
+
     /// Everything that is served: API, UI, health.
     pub fn router(&self) -> axum::Router {
         http::router(&self.app).0
@@ -271,6 +279,8 @@ impl Control {
             health::watch(&self.app, &shutdown),
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
+            cluster::automat::run(&self.app, &shutdown),
+            cluster::peers::run(self.app.clone(), shutdown.clone()),
             self.reconciler.run(shutdown.clone()),
         );
         self.app.tasks.close();

@@ -38,6 +38,7 @@ const STEPS: &[Step] = steps![
     7 "size" "0007_size.sql",
     8 "assets" "0008_assets.sql",
     9 "standing" "0009_standing.sql",
+    10 "clusters" "0010_clusters.sql",
     12 "streams" "0012_streams.sql",
 ];
 

@@ -6,6 +6,8 @@
 //! Spec: systems.md V5, V7, V8, V31, V34, V40, V73, V80-V84, V90-V93, V110-V112, L3.
 
 mod asset;
+mod cluster;
+mod cluster_state;
 mod distribution;
 mod id;
 mod lifecycle;
@@ -15,6 +17,14 @@ mod snapshot;
 mod work;
 
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
+pub use cluster::{
+    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterRegion, PRESETS, Peer, REGION_NAME_MAX,
+    REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
+};
+pub use cluster_state::{
+    COUNTER_MAX, ClusterState, HISTORY_MAX, HistoryEntry, Register, RegisterOf, Stamp, Verdict, VerdictState, Voice,
+    VoteOf, WITHHELD, Word,
+};
 pub use distribution::{
     AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,
     ErrorResponse, HOLD_MAX_SECONDS, HeaderRule, HttpOrigin, InvalidationLog, InvalidationSpec, Origin, OriginGroup,
@@ -22,9 +32,9 @@ pub use distribution::{
     Transform, ViewerProtocol,
 };
 pub use id::{
-    AccessKeyId, AccountId, AssetId, BreakoutId, ChannelId, CollectionId, DistributionId, EventId, IdError, InputId,
-    InstanceId, InvalidationId, JobId, KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId, UploadId,
-    WebhookId,
+    AccessKeyId, AccountId, AssetId, BreakoutId, ChannelId, ClusterId, CollectionId, DistributionId, EventId, IdError,
+    InputId, InstanceId, InvalidationId, JobId, KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId,
+    UploadId, WebhookId,
 };
 pub use lifecycle::{
     AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,
@@ -40,8 +50,8 @@ pub use report::{
     VIEWERS_MAX, ViewerSeen,
 };
 pub use snapshot::{
-    AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, EXPELLED_MAX, FailoverSpec, InputPreference, InputSpec,
-    KeyGroupSpec, KeySpec, Snapshot,
+    AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, ClosedSpec, EXPELLED_MAX, FailoverSpec, InputPreference,
+    InputSpec, KeyGroupSpec, KeySpec, Snapshot,
 };
 pub use work::{
     AssetWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BreakoutId, ChannelId, DistributionSpec, InputId, KeyGroupId, KeyId};
+use crate::{BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId};
 
 /// The whole desired state of the data plane. A node that holds one can serve without the control plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,22 @@ pub struct Snapshot {
     pub distributions: Vec<DistributionSpec>,
     /// Key groups that behaviors name.
     pub key_groups: Vec<KeyGroupSpec>,
+    /// Regions of clusters that are closed, as far as distributions of this control plane serve them.
+    #[serde(default)]
+    pub closed: Vec<ClosedSpec>,
+}
+
+/// A region of a cluster that is closed: edges answer 404 to what its distribution would have served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedSpec {
+    /// The distribution.
+    pub distribution: DistributionId,
+    /// Path patterns; none stands for the whole distribution.
+    pub paths: Vec<String>,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the region.
+    pub region: String,
 }
 
 /// A channel as ingest and packager see it.

@@ -132,7 +132,7 @@ pub(crate) enum TokenVerb {
     Create {
         /// Name, by which the log knows it
         name: String,
-        /// What it may do: read, operate, manage, keys, webhooks or admin; may be repeated
+        /// What it may do: read, operate, manage, keys, webhooks, cluster or admin; may be repeated
         #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
         scopes: Vec<String>,
         /// From when on it is refused, such as 2027-01-01T00:00:00Z

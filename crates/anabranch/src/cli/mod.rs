@@ -6,6 +6,7 @@ mod breakout;
 mod bucket;
 mod channel;
 mod client;
+mod cluster;
 mod delivery;
 mod events;
 mod follow;
@@ -25,6 +26,7 @@ use breakout::BreakoutVerb;
 use bucket::{AccessKeyVerb, BucketVerb};
 use channel::ChannelVerb;
 use client::Client;
+use cluster::ClusterVerb;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
 pub(crate) use output::{announce_first_token, complain, line};
 pub(crate) use watch::{WatchArguments, watch};
@@ -75,6 +77,11 @@ pub(crate) enum ClientCommand {
     Asset {
         #[command(subcommand)]
         verb: AssetVerb,
+    },
+    /// The same live stream in several regions, and which of them are open
+    Cluster {
+        #[command(subcommand)]
+        verb: ClusterVerb,
     },
     /// Assets in an order, and who may watch them
     Collection {
@@ -200,6 +207,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Account { verb } => archive::account(verb).await,
             ClientCommand::Asset { verb } => asset::asset(verb).await,
             ClientCommand::Bucket { verb } => bucket::bucket(verb).await,
+            ClientCommand::Cluster { verb } => cluster::cluster(verb).await,
             ClientCommand::Collection { verb } => asset::collection(verb).await,
             ClientCommand::Event { verb } => archive::event(verb).await,
             ClientCommand::Recording { verb } => archive::recording(verb).await,

@@ -112,6 +112,37 @@ pub(super) const FILES: Columns = &[
 ];
 pub(super) const ACCESS_KEYS: Columns =
     &[("ID", "/id"), ("NAME", "/name"), ("BUCKETS", "/buckets"), ("WRITES", "/may_write"), ("CREATED", "/created_at")];
+/// A row for each region.
+pub(super) const CLUSTERS: Columns = &[
+    ("CLUSTER", "/cluster"),
+    ("MODE", "/mode"),
+    ("REGION", "/name"),
+    ("OPENING", "/opening"),
+    ("IN FORCE", "/in_force"),
+    ("BY", "/by"),
+    ("WHO", "/who"),
+    ("SINCE", "/since"),
+    ("VERDICT", "/verdict"),
+    ("PEER PROBLEM", "/peer/problem"),
+];
+pub(super) const CLUSTER_HISTORY: Columns = &[
+    ("AT", "/at"),
+    ("REGION", "/region"),
+    ("WHAT", "/what"),
+    ("BY", "/by"),
+    ("WHO", "/who"),
+    ("WHY", "/why"),
+    ("UNTIL", "/until"),
+];
+pub(super) const CLUSTER_VOTES: Columns = &[
+    ("REGION", "/region"),
+    ("WATCHER", "/watcher"),
+    ("STATE", "/state"),
+    ("SINCE", "/since"),
+    ("HEARD", "/heard_at"),
+    ("COUNTS", "/counts"),
+    ("REASON", "/reason"),
+];
 pub(super) const COLLECTIONS: Columns =
     &[("ID", "/id"), ("NAME", "/name"), ("EVERYONE", "/everyone"), ("ASSETS", "/assets"), ("CREATED", "/created_at")];
 pub(super) const EVENTS: Columns =
@@ -341,6 +372,11 @@ pub(super) fn write(text: &str) -> Result<Reader> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(error).context("cannot write the answer"),
     }
+}
+
+/// Whether the answer is printed as JSON.
+pub(super) fn is_json(connection: &Connection) -> bool {
+    chosen(connection) == Output::Json
 }
 
 fn chosen(connection: &Connection) -> Output {

@@ -6,6 +6,8 @@ use metrics::{describe_counter, describe_gauge};
 const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_api_requests_total", "requests to the API, by operation and status class"),
     ("anabranch_api_unauthorised_total", "requests to the API without a valid token"),
+    ("anabranch_cluster_decisions_total", "decisions of the automat that opened or closed a region, by word"),
+    ("anabranch_cluster_pulls_failed_total", "questions to peers of clusters that were not answered"),
     ("anabranch_control_nodes_unauthorised_total", "requests of nodes without the nodes' token"),
     ("anabranch_control_report_batches_total", "batches of reports that nodes have sent, by what became of them"),
     ("anabranch_db_rows_total", "rows that statements have answered or changed"),

@@ -47,6 +47,9 @@ pub(crate) enum Error {
     /// Not now.
     #[error("{0}")]
     Busy(String),
+    /// The store of clusters has failed.
+    #[error(transparent)]
+    Cluster(anabranch_cluster::store::StoreError),
     /// An answer cannot be written as JSON.
     #[error("an answer cannot be encoded")]
     Encode(#[source] serde_json::Error),
@@ -56,6 +59,20 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What the store of clusters says, with what its rows say in the form that everybody knows.
+    pub(crate) fn of_store(error: anabranch_cluster::store::StoreError) -> Self {
+        use anabranch_cluster::store::StoreError;
+        match error {
+            StoreError::NotFound(id) => {
+                Self::Db(anabranch_db::Error::NotFound { subject: "cluster", wanted: id.to_string() })
+            }
+            StoreError::Failed(source) => match source.downcast::<anabranch_db::Error>() {
+                Ok(db) => Self::Db(*db),
+                Err(source) => Self::Cluster(StoreError::Failed(source)),
+            },
+        }
+    }
+
     pub(crate) fn invalid(field: &'static str, detail: impl Into<String>) -> Self {
         Self::Invalid { field, detail: detail.into() }
     }

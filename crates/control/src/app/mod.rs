@@ -3,6 +3,8 @@
 pub(crate) mod agent;
 mod breakout;
 mod channel;
+mod cluster;
+mod cluster_view;
 mod content;
 pub(crate) mod demand;
 mod distribution;
@@ -36,6 +38,7 @@ use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::Clusters;
 use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
@@ -47,6 +50,10 @@ use crate::{BuildError, Config, MediaConfig};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
+pub(crate) use cluster::{ClusterCreate, ClusterPatch, DrillOrder, Order, RegionOrder, VoteGiven};
+pub(crate) use cluster_view::{
+    ClusterView, DecisionQuery, DecisionView, HistoryItem, HistoryQuery, StateQuery, StateView, VoteView,
+};
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Error, chain};
@@ -111,6 +118,7 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
+    pub(crate) clusters: Clusters,
     key_group: KeyGroupId,
     /// Pages that play with cookies.
     pub(crate) viewers: ViewerOrigins,
@@ -138,6 +146,7 @@ pub(crate) async fn start(
     let shared = shared(&config, &db, &key_group, &viewers, now_ms).await?;
     content::fill(&db, &key_group, &viewers).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
+    let clusters = Clusters::load(&db, nodes.plane.to_string(), clock.clone(), config.events.private_addresses).await?;
     let observed = Arc::new(Observed::default());
     // Nodes that were there before count as there until they have been silent for long.
     nodes.expected().into_iter().for_each(|report| observed.take(report));
@@ -175,6 +184,7 @@ pub(crate) async fn start(
         tasks: TaskTracker::new(),
         sender,
         nodes,
+        clusters,
     };
     Ok((app, first_token))
 }

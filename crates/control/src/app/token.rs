@@ -45,13 +45,15 @@ pub(crate) enum Scope {
     Keys,
     /// Everything about webhooks.
     Webhooks,
+    /// What peers and watchers of clusters need: read the state, and vote.
+    Cluster,
     /// Everything, tokens and nodes included.
     Admin,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Read, Self::Operate, Self::Manage, Self::Keys, Self::Webhooks, Self::Admin];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Read, Self::Operate, Self::Manage, Self::Keys, Self::Webhooks, Self::Cluster, Self::Admin];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -60,6 +62,7 @@ impl Scope {
             Self::Manage => "manage",
             Self::Keys => "keys",
             Self::Webhooks => "webhooks",
+            Self::Cluster => "cluster",
             Self::Admin => "admin",
         }
     }
@@ -255,7 +258,7 @@ pub(super) async fn prepare(
 pub(crate) struct TokenCreate {
     /// Name, 1 to 100 characters; what the log says who did something. No other token in force has it.
     name: String,
-    /// What it may do: `read`, `operate`, `manage`, `keys`, `webhooks` or `admin`, which is everything. None stands for another.
+    /// What it may do: `read`, `operate`, `manage`, `keys`, `webhooks`, `cluster` or `admin`, which is everything. None stands for another.
     scopes: Vec<String>,
     /// From when on it is refused (RFC 3339); never if it is missing.
     expires_at: Option<String>,

@@ -5,6 +5,7 @@ mod auth;
 mod breakout;
 mod bucket;
 mod channel;
+mod cluster;
 mod distribution;
 mod event;
 mod extract;
@@ -131,6 +132,15 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(asset::collection_create, asset::collection_list))
         .routes(routes!(asset::collection_show, asset::collection_update, asset::collection_delete))
         .routes(routes!(asset::collection_play_url))
+        .routes(routes!(cluster::cluster_create, cluster::cluster_list))
+        .routes(routes!(cluster::cluster_show, cluster::cluster_update, cluster::cluster_delete))
+        .routes(routes!(cluster::cluster_close))
+        .routes(routes!(cluster::cluster_open))
+        .routes(routes!(cluster::cluster_automatic))
+        .routes(routes!(cluster::cluster_drill))
+        .routes(routes!(cluster::cluster_history))
+        .routes(routes!(cluster::cluster_state))
+        .routes(routes!(cluster::cluster_vote, cluster::cluster_vote_list))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_stream))
         .routes(routes!(webhook::webhook_create, webhook::webhook_list))
@@ -144,6 +154,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
 /// Operations that anybody may call.
 fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
+        .routes(routes!(cluster::cluster_decision))
         .routes(routes!(watch::watch_show))
         .routes(routes!(watch::watch_renew))
         .routes(routes!(watch_asset::asset_watch))

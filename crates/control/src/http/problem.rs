@@ -151,7 +151,7 @@ impl From<Error> for Problem {
             Error::Busy(detail) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
             }
-            Error::Key { .. } | Error::Task(_) | Error::Encode(_) => internal(&error),
+            Error::Key { .. } | Error::Task(_) | Error::Encode(_) | Error::Cluster(_) => internal(&error),
         }
     }
 }

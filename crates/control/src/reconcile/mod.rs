@@ -176,8 +176,13 @@ impl Reconciler {
         reports: mpsc::Receiver<Report>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), anabranch_db::Error> {
         let mut assembler = Assembler::default();
+        if !app.clusters.ids().is_empty() {
+            // What was closed when the version of the rows was published is not known: nodes are told again.
+            app.db.snapshot_bump().await?;
+        }
         let compared = Compared::begin(&app).await?;
-        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?);
+        let closed = app.clusters.closed(compared.now_ms);
+        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, closed);
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
@@ -315,7 +320,11 @@ impl Reconciler {
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
         let published = self.app.nodes.snapshots.borrow().clone();
         let now = Compared::begin(&self.app).await?;
-        if now.marks.snapshot == published.version {
+        let closed = self.app.clusters.closed(now.now_ms);
+        if now.marks.snapshot == published.version && closed != published.closed {
+            // Which regions are open is no row that nodes are told of; time alone may have changed it.
+            self.app.db.snapshot_bump().await?;
+        } else if now.marks.snapshot == published.version {
             if self.compared.at.elapsed() < RECHECK {
                 return Ok(());
             }
@@ -327,7 +336,7 @@ impl Reconciler {
         }
         let known = |id: &DistributionId, version: u64| self.assembler.knows(id, version);
         let rows = self.app.db.snapshot_beyond(now.now_ms, known).await?;
-        let newest = self.assembler.snapshot(rows);
+        let newest = self.assembler.snapshot(rows, closed);
         if newest.version == published.version {
             return Ok(());
         }

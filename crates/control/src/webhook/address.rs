@@ -31,7 +31,7 @@ const METADATA: [IpAddr; 3] = [
 
 impl PrivateAddresses {
     /// Whether a webhook may connect there.
-    pub(super) fn admits(self, ip: IpAddr) -> bool {
+    pub(crate) fn admits(self, ip: IpAddr) -> bool {
         let ip = embedded(ip);
         if METADATA.contains(&ip) {
             return false;
@@ -92,7 +92,7 @@ fn embedded(ip: IpAddr) -> IpAddr {
 
 /// Resolves names to addresses that webhooks may reach, and to no others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resolver(pub(super) PrivateAddresses);
+pub(crate) struct Resolver(pub(crate) PrivateAddresses);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {

@@ -7,5 +7,6 @@ mod send;
 mod signature;
 
 pub use address::PrivateAddresses;
+pub(crate) use address::Resolver;
 pub(crate) use drive::Driver;
 pub(crate) use send::{Delivery, Outcome, Sender, Target};

@@ -15,9 +15,10 @@ both!(
 );
 
 /// Operations that anybody may call.
-const OPEN: [&str; 13] = [
+const OPEN: [&str; 14] = [
     "asset_watch",
     "asset_watch_renew",
+    "cluster_decision",
     "collection_watch",
     "collection_watch_renew",
     "livez",
@@ -115,7 +116,7 @@ async fn stream_keys_are_for_who_may_change_channels() {
 }
 
 /// The closed list.
-const SCOPES: [&str; 6] = ["read", "operate", "manage", "keys", "webhooks", "admin"];
+const SCOPES: [&str; 7] = ["read", "operate", "manage", "keys", "webhooks", "cluster", "admin"];
 
 #[tokio::test]
 async fn every_operation_names_its_scope_and_no_other_opens_it() {

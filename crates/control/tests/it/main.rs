@@ -7,6 +7,7 @@ mod archive;
 mod asset_page;
 mod audience;
 mod clock;
+mod cluster;
 mod crud;
 mod delivery;
 mod demand;

@@ -1,0 +1,363 @@
+//! Verbs of clusters.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::wait::{Stage, Wait};
+use super::{Connection, One, delete, list, output, patch, path, post, set, text};
+
+/// What may be said of a region beside its name.
+const REGION_KEYS: [&str; 5] = ["origin", "cdn", "distribution", "peer", "token"];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// Create a cluster: which regions have the same live stream, and which of them this server is
+    Create {
+        name: String,
+        /// Region as NAME,origin=URL[,cdn=URL][,distribution=ID][,peer=URL,token=TOKEN]; twice or more, the preferred first
+        #[arg(long = "region", value_name = "REGION", required_unless_present = "file")]
+        regions: Vec<String>,
+        /// The region that this server is [default: none, it only watches]
+        #[arg(long, value_name = "NAME")]
+        here: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+        /// The whole definition as JSON, which keeps tokens of peers from the list of processes
+        #[arg(long, value_name = "FILE", conflicts_with = "regions")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List regions of all clusters
+    List(Connection),
+    /// Show a cluster
+    Show(One),
+    /// Change the settings of a cluster on this server; what is not given stays as it is
+    Update {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Close a region: edges answer 404 until another word is said
+    Close(Order),
+    /// Open a region until another word is said, whatever the automat would do
+    Open(Order),
+    /// Hand a region back to the automat
+    Automatic(Order),
+    /// Close a region for some seconds, for practice
+    Drill {
+        #[command(flatten)]
+        order: Order,
+        /// How long
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        seconds: u32,
+    },
+    /// List what was decided, by whom and by what evidence; the newest first
+    History {
+        #[command(flatten)]
+        one: One,
+        /// Entries at most, 1 to 200
+        #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+        limit: u32,
+    },
+    /// List what watchers say
+    Votes(One),
+    /// Delete a cluster on this server; what it has closed here is open again
+    Delete(One),
+}
+
+/// What is said of a region.
+#[derive(Debug, Args)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    one: One,
+    /// Name of the region
+    region: String,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    /// Return when every edge of this server acts by it, and say meanwhile how far it is
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// How verdicts come about, and when the automat acts.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Who closes
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// How many watchers must say so
+    #[arg(long, value_enum)]
+    vote: Option<Vote>,
+    /// Name of the watcher's preset: default, relaxed or design
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// A playlist is stale after its duration times this
+    #[arg(long, value_name = "NUMBER")]
+    multiplier: Option<f64>,
+    /// Share of a region's playlists that must be stale
+    #[arg(long, value_name = "NUMBER")]
+    tolerance: Option<f64>,
+    /// Silence after which a watcher has no vote, in milliseconds
+    #[arg(long, value_name = "MS")]
+    silence: Option<u32>,
+    /// A region must be stale for so long before it is closed, in milliseconds
+    #[arg(long, value_name = "MS")]
+    confirm: Option<u32>,
+    /// Shortest time between two switches of a region, in milliseconds
+    #[arg(long, value_name = "MS")]
+    hold: Option<u32>,
+    /// Time after a closing in which no other region is closed, in milliseconds
+    #[arg(long, value_name = "MS")]
+    cool_down: Option<u32>,
+    /// Time between a closing and its effect, in milliseconds
+    #[arg(long, value_name = "MS")]
+    drain: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    /// The operator only
+    Manual,
+    /// The automat as well
+    Automatic,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Vote {
+    /// One of them
+    Any,
+    /// More than half of those that are heard
+    Majority,
+    /// Each that is heard
+    All,
+}
+
+impl Settings {
+    fn add_to(self, body: &mut Value) {
+        let (mut watch, mut automat) = (json!({}), json!({}));
+        let mode = |mode| if matches!(mode, Mode::Manual) { "manual" } else { "automatic" };
+        let vote = |vote| match vote {
+            Vote::Any => "any",
+            Vote::Majority => "majority",
+            Vote::All => "all",
+        };
+        set(&mut watch, "vote", self.vote.map(|given| vote(given).into()));
+        set(&mut watch, "preset", self.preset.map(Value::from));
+        set(&mut watch, "multiplier", self.multiplier.map(Value::from));
+        set(&mut watch, "tolerance", self.tolerance.map(Value::from));
+        set(&mut watch, "silence_ms", self.silence.map(Value::from));
+        set(&mut automat, "mode", self.mode.map(|given| mode(given).into()));
+        set(&mut automat, "confirm_ms", self.confirm.map(Value::from));
+        set(&mut automat, "hold_ms", self.hold.map(Value::from));
+        set(&mut automat, "cool_down_ms", self.cool_down.map(Value::from));
+        set(&mut automat, "drain_ms", self.drain.map(Value::from));
+        for (key, given) in [("watch", watch), ("automat", automat)] {
+            let Some(given) = given.as_object().filter(|given| !given.is_empty()) else { continue };
+            if !body[key].is_object() {
+                body[key] = json!({});
+            }
+            for (name, value) in given {
+                body[key][name] = value.clone();
+            }
+        }
+    }
+}
+
+pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
+    match verb {
+        ClusterVerb::Create { name, regions, here, settings, file, connection } => {
+            let mut body = match file {
+                Some(file) => definition(&file)?,
+                None => json!({ "regions": regions.iter().map(|text| region(text)).collect::<Result<Vec<_>>>()? }),
+            };
+            body["name"] = name.into();
+            set(&mut body, "here", here.map(Value::from));
+            settings.add_to(&mut body);
+            post(&connection, "/v1/clusters", body).await
+        }
+        ClusterVerb::List(connection) => {
+            let answer = Client::new(&connection)?.list("/v1/clusters").await?;
+            if output::is_json(&connection) {
+                return output::object(&connection, &answer);
+            }
+            output::list(&connection, &json!({ "items": rows(&answer["items"]) }), output::CLUSTERS)
+        }
+        ClusterVerb::Show(one) => {
+            let shown = Client::new(&one.connection)?.get(&path(&["clusters", &one.id])).await?;
+            if let Some(warning) = shown["warning"].as_str() {
+                output::remark(warning);
+            }
+            if output::is_json(&one.connection) {
+                return output::object(&one.connection, &shown);
+            }
+            output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTERS)
+        }
+        ClusterVerb::Update { one, settings } => {
+            let mut body = json!({});
+            settings.add_to(&mut body);
+            patch(&one.connection, &path(&["clusters", &one.id]), body).await
+        }
+        ClusterVerb::Close(order) => said(order, "close", None).await,
+        ClusterVerb::Open(order) => said(order, "open", None).await,
+        ClusterVerb::Automatic(order) => said(order, "automatic", None).await,
+        ClusterVerb::Drill { order, seconds } => said(order, "drill", Some(seconds)).await,
+        ClusterVerb::History { one, limit } => {
+            let address = format!("{}?limit={limit}", path(&["clusters", &one.id, "history"]));
+            let answer = Client::new(&one.connection)?.get(&address).await?;
+            output::list(&one.connection, &answer, output::CLUSTER_HISTORY)
+        }
+        ClusterVerb::Votes(one) => {
+            list(&one.connection, &path(&["clusters", &one.id, "votes"]), output::CLUSTER_VOTES).await
+        }
+        ClusterVerb::Delete(one) => delete(&one, "clusters").await,
+    }
+}
+
+async fn said(order: Order, verb: &str, seconds: Option<u32>) -> Result<()> {
+    let Order { one, region, why, wait } = order;
+    let client = Client::new(&one.connection)?;
+    let mut body = json!({ "region": region, "why": why });
+    set(&mut body, "seconds", seconds.map(Value::from));
+    let cluster = client.post(&path(&["clusters", &one.id, verb]), body).await?;
+    let address = path(&["clusters", &text(&cluster, "id")]);
+    let subject = format!("region {region}");
+    let done = wait.begin(&client).until(&subject, &address, cluster, |shown| in_force(shown, &region)).await?;
+    if let Some(warning) = done["warning"].as_str() {
+        output::remark(warning);
+    }
+    output::object(&one.connection, &done)
+}
+
+/// Whether edges do what is said of a region.
+fn in_force(cluster: &Value, region: &str) -> Stage {
+    let regions = cluster["regions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(shown) = regions.iter().find(|shown| shown["name"] == region) else {
+        return Stage::Failed("the cluster has no such region any more".to_owned());
+    };
+    let opening = text(shown, "opening");
+    if opening != "draining" && shown["in_force"] == true {
+        return Stage::Done(opening);
+    }
+    let waits = if opening == "draining" { "players are steered away" } else { "edges are told" };
+    Stage::Going(format!("{opening}: {waits}"), None)
+}
+
+/// A row for each region of each cluster.
+fn rows(clusters: &Value) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for cluster in clusters.as_array().into_iter().flatten() {
+        for region in cluster["regions"].as_array().into_iter().flatten() {
+            let mut row = region.clone();
+            row["cluster"] = cluster["name"].clone();
+            row["mode"] = cluster["automat"]["mode"].clone();
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn definition(file: &std::path::Path) -> Result<Value> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {}", file.display()))?;
+    if !value.is_object() {
+        bail!("not a definition of a cluster, which is an object with regions: {}", file.display());
+    }
+    Ok(value)
+}
+
+/// A region in one text. Commas in URLs stay, since only the known words begin a new part.
+fn region(text: &str) -> Result<Value> {
+    let begins = |part: &str| {
+        REGION_KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
+    };
+    let mut parts = text.split(',');
+    let name = parts.next().unwrap_or_default().trim();
+    let mut given: Map<String, Value> = Map::new();
+    let mut last = None;
+    for part in parts {
+        match (begins(part.trim_start()), last) {
+            (Some(key), _) => {
+                let value = part.trim_start()[key.len() + 1..].to_owned();
+                if given.insert(key.to_owned(), value.into()).is_some() {
+                    bail!("a region has {key} once: {text:?}");
+                }
+                last = Some(key);
+            }
+            (None, Some(key)) => given[key] = format!("{},{part}", given[key].as_str().unwrap_or_default()).into(),
+            (None, None) => bail!("a region is NAME,origin=URL,... with {}: {text:?}", REGION_KEYS.join(", ")),
+        }
+    }
+    let mut take = |key: &str| given.remove(key);
+    let mut body = json!({ "name": name });
+    set(&mut body, "origin_url", take("origin"));
+    set(&mut body, "cdn_url", take("cdn"));
+    set(&mut body, "distribution", take("distribution"));
+    match (take("peer"), take("token")) {
+        (Some(url), token) => {
+            body["peer"] = json!({ "url": url });
+            set(&mut body["peer"], "token", token);
+        }
+        (None, Some(_)) => return Err(anyhow!("a token is for a peer: add peer=URL for region {name:?}")),
+        (None, None) => {}
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_read() {
+        let given = region("eu,origin=http://o/x.m3u8?a=1,2,cdn=https://c/x.m3u8,peer=http://p:1,token=t=,").unwrap();
+        let expected = json!({
+            "name": "eu", "origin_url": "http://o/x.m3u8?a=1,2", "cdn_url": "https://c/x.m3u8",
+            "peer": { "url": "http://p:1", "token": "t=," },
+        });
+        assert_eq!(given, expected);
+        for (bad, words) in
+            [("eu,http://o", "NAME,origin=URL"), ("eu,origin=a,origin=b", "once"), ("eu,origin=a,token=b", "peer=URL")]
+        {
+            let error = region(bad).unwrap_err().to_string();
+            assert!(error.contains(words), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn settings_go_over_a_file() {
+        let mut body = json!({ "automat": { "hold_ms": 1, "drain_ms": 2 } });
+        let settings = Settings {
+            mode: Some(Mode::Automatic),
+            vote: Some(Vote::All),
+            preset: None,
+            multiplier: None,
+            tolerance: None,
+            silence: None,
+            confirm: None,
+            hold: Some(5_000),
+            cool_down: None,
+            drain: None,
+        };
+        settings.add_to(&mut body);
+        let expected = json!({
+            "automat": { "mode": "automatic", "hold_ms": 5_000, "drain_ms": 2 }, "watch": { "vote": "all" },
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_is_in_force_is_done() {
+        let shown = |opening: &str, in_force: bool| json!({ "regions": [{ "name": "eu", "opening": opening, "in_force": in_force }] });
+        assert_eq!(in_force(&shown("closed", true), "eu"), Stage::Done("closed".to_owned()));
+        assert!(matches!(in_force(&shown("closed", false), "eu"), Stage::Going(..)));
+        assert!(matches!(in_force(&shown("draining", true), "eu"), Stage::Going(..)));
+        assert!(matches!(in_force(&shown("closed", true), "us"), Stage::Failed(_)));
+    }
+}

@@ -1,0 +1,583 @@
+//! Clusters: what operators define and say, what watchers and peers tell.
+
+use std::time::Duration;
+
+use anabranch_cluster::peer::{REASON_MAX, is_named, tidy};
+use anabranch_cluster::state::{Opening, effective};
+use anabranch_db::Idempotency;
+use anabranch_model::{
+    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterId, ClusterRegion, ClusterState, Peer,
+    Register, RegisterOf, Verdict, VerdictState, Voice, VoteRule, WatchSettings, Word,
+};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::cluster_view::{ClusterView, DecisionView, HistoryItem, HistoryQuery, VoteView};
+use super::page::PageQuery;
+use super::view::List;
+use super::{App, Error, names};
+use crate::cluster::{Clusters, Live};
+use anabranch_cluster::store::StateStore as _;
+
+/// Clusters at most: each has tasks and memory of its own.
+const CLUSTERS_MAX: usize = 100;
+
+/// Longest time for which a request for a state is held. A peer hears by it that we are there.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Shortest and longest drill, in seconds.
+const DRILL_SECONDS: std::ops::RangeInclusive<u32> = 1..=3_600;
+
+/// Entries of a page of history when the caller names no number, and at most.
+const HISTORY_DEFAULT: u32 = 50;
+const HISTORY_PAGE_MAX: u32 = 200;
+
+/// Longest token of a peer, in bytes.
+const TOKEN_MAX: usize = 512;
+
+/// A cluster to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterCreate {
+    /// Name, 1 to 100 characters. Instances that take part give it the same name.
+    name: String,
+    /// Name of the region that this instance is; missing where it only watches.
+    here: Option<String>,
+    /// Regions, 2 to 8, the preferred first.
+    regions: Vec<RegionGiven>,
+    /// How verdicts come about.
+    #[serde(default)]
+    watch: WatchGiven,
+    /// When the automat closes and opens.
+    #[serde(default)]
+    automat: AutomatGiven,
+}
+
+/// What is to become different; what is missing stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterPatch {
+    /// Name of the region that this instance is; empty where it only watches.
+    here: Option<String>,
+    /// All regions. A peer without a token keeps the one that it has.
+    regions: Option<Vec<RegionGiven>>,
+    /// How verdicts come about.
+    #[serde(default)]
+    watch: WatchGiven,
+    /// When the automat closes and opens.
+    #[serde(default)]
+    automat: AutomatGiven,
+}
+
+/// A region.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionGiven {
+    /// Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway.
+    name: String,
+    /// Multivariant playlist at the origin; may contain `{breakout}`.
+    origin_url: String,
+    /// The same through the CDN; may contain `{breakout}`. The origin's if it is missing.
+    cdn_url: Option<String>,
+    /// Id of the distribution of this server that serves the region; missing where somebody else's does.
+    distribution: Option<String>,
+    /// Path patterns of that distribution that are the region's; missing for all of it.
+    #[serde(default)]
+    paths: Vec<String>,
+    /// The instance that is this region.
+    peer: Option<PeerGiven>,
+}
+
+/// Another instance.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerGiven {
+    /// Address of its API.
+    url: String,
+    /// An API token there with scope `cluster`. No answer has it.
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for PeerGiven {
+    // Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerGiven").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// How verdicts come about; what is missing stays, or is the default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchGiven {
+    /// Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default.
+    preset: Option<String>,
+    /// A playlist is stale after its duration times this; by default as the preset says.
+    multiplier: Option<f64>,
+    /// Share of a region's playlists that must be stale; by default as the preset says.
+    tolerance: Option<f64>,
+    /// How many watchers must say so: `any`, `majority` or `all`; `majority` by default.
+    vote: Option<String>,
+    /// Silence after which a watcher has no vote and is an alarm, in milliseconds; 5000 by default.
+    silence_ms: Option<u32>,
+}
+
+/// When the automat closes and opens; what is missing stays, or is the default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AutomatGiven {
+    /// `manual` or `automatic`; `manual` by default.
+    mode: Option<String>,
+    /// A region must be stale for so long before it is closed, in milliseconds; 500 by default.
+    confirm_ms: Option<u32>,
+    /// Shortest time between two switches of a region, and for which it must be fresh before it is opened again; 60000 by default.
+    hold_ms: Option<u32>,
+    /// Time after a closing in which no other region is closed, in milliseconds; 10000 by default.
+    cool_down_ms: Option<u32>,
+    /// Time between a closing and its effect, in which players are steered away, in milliseconds; 0 by default.
+    drain_ms: Option<u32>,
+}
+
+/// What an operator says of a region.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionOrder {
+    /// Name of the region.
+    region: String,
+    /// Why, for the history.
+    #[serde(default)]
+    why: String,
+}
+
+/// A drill.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DrillOrder {
+    /// Name of the region that is closed.
+    region: String,
+    /// How long, in seconds, 1 to 3600.
+    seconds: u32,
+    /// Why, for the history.
+    #[serde(default)]
+    why: String,
+}
+
+/// What a watcher sees.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VoteGiven {
+    /// Name of the region.
+    region: String,
+    /// Name of the watcher, 1 to 100 characters.
+    watcher: String,
+    /// `fresh`, `stale`, `ended` or `unknown`.
+    state: String,
+    /// Since when, Unix milliseconds; since now if it is missing.
+    since_ms: Option<i64>,
+    /// Why, in words.
+    #[serde(default)]
+    reason: String,
+    /// What it has measured: up to 4 KiB of JSON.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    evidence: Value,
+}
+
+/// What is said of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It is to be closed.
+    Close,
+    /// It is to be open.
+    Open,
+    /// The automat is to say.
+    Automatic,
+}
+
+fn of_definition(error: ClusterError) -> Error {
+    Error::Invalid { field: error.field, detail: error.detail }
+}
+
+fn word<T>(field: &'static str, text: Option<&str>, known: T, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+    let Some(text) = text else { return Ok(known) };
+    let short: String = text.chars().take(100).collect();
+    parse(text).ok_or_else(|| Error::invalid(field, format!("not a word that stands for {field}: {short:?}")))
+}
+
+impl WatchGiven {
+    fn over(self, known: WatchSettings) -> Result<WatchSettings, Error> {
+        Ok(WatchSettings {
+            vote: word("vote", self.vote.as_deref(), known.vote, VoteRule::parse)?,
+            preset: self.preset.unwrap_or(known.preset),
+            multiplier: self.multiplier.or(known.multiplier),
+            tolerance: self.tolerance.or(known.tolerance),
+            silence_ms: self.silence_ms.unwrap_or(known.silence_ms),
+        })
+    }
+}
+
+impl AutomatGiven {
+    fn over(self, known: &AutomatSettings) -> Result<AutomatSettings, Error> {
+        Ok(AutomatSettings {
+            mode: word("mode", self.mode.as_deref(), known.mode, AutomatMode::parse)?,
+            confirm_ms: self.confirm_ms.unwrap_or(known.confirm_ms),
+            hold_ms: self.hold_ms.unwrap_or(known.hold_ms),
+            cool_down_ms: self.cool_down_ms.unwrap_or(known.cool_down_ms),
+            drain_ms: self.drain_ms.unwrap_or(known.drain_ms),
+        })
+    }
+}
+
+impl App {
+    pub(crate) async fn cluster_create(
+        &self,
+        request: ClusterCreate,
+        idempotency: Option<Idempotency>,
+    ) -> Result<ClusterView, Error> {
+        if self.clusters.ids().len() >= CLUSTERS_MAX {
+            return Err(Error::Conflict(format!(
+                "there are {CLUSTERS_MAX} clusters, which is the most: delete one first"
+            )));
+        }
+        let cluster = Cluster {
+            id: ClusterId::random(),
+            name: names::name(&request.name)?,
+            here: request.here.filter(|here| !here.is_empty()),
+            regions: self.regions(request.regions, &[])?,
+            watch: request.watch.over(WatchSettings::default())?,
+            automat: request.automat.over(&AutomatSettings::default())?,
+        };
+        cluster.check().map_err(of_definition)?;
+        let made = self.db.cluster_create(&cluster, idempotency.as_ref(), self.clock.now_ms()).await?;
+        let id = match made {
+            anabranch_db::Created::New(row) => {
+                let id = row.cluster.id.clone();
+                self.clusters.define(row);
+                self.changed();
+                id
+            }
+            anabranch_db::Created::Replayed(row) => row.cluster.id,
+        };
+        self.cluster_show(id.as_str())
+    }
+
+    pub(crate) async fn cluster_update(&self, wanted: &str, request: ClusterPatch) -> Result<ClusterView, Error> {
+        let before = self.clusters.find(wanted, |live| live.cluster().clone())?;
+        let regions = match request.regions {
+            Some(regions) => self.regions(regions, &before.regions)?,
+            None => before.regions,
+        };
+        let cluster = Cluster {
+            here: request.here.or(before.here).filter(|here| !here.is_empty()),
+            regions,
+            watch: request.watch.over(before.watch)?,
+            automat: request.automat.over(&before.automat)?,
+            id: before.id,
+            name: before.name,
+        };
+        cluster.check().map_err(of_definition)?;
+        let row = self.db.cluster_update(&cluster, self.clock.now_ms()).await?;
+        self.clusters.define(row);
+        self.changed();
+        self.cluster_show(cluster.id.as_str())
+    }
+
+    pub(crate) async fn cluster_list(&self, query: &PageQuery) -> Result<List<ClusterView>, Error> {
+        let page = self.db.cluster_page(&query.request()?).await?;
+        let next = page.next.map(|cursor| cursor.to_string());
+        // One that was deleted meanwhile is gone.
+        let items = page.items.iter().filter_map(|row| self.cluster_show(row.cluster.id.as_str()).ok()).collect();
+        Ok(List { items, next })
+    }
+
+    pub(crate) fn cluster_show(&self, wanted: &str) -> Result<ClusterView, Error> {
+        let now_ms = self.clock.now_ms();
+        let in_force = self.openings_in_force();
+        Ok(self.clusters.find(wanted, |live| ClusterView::of(live, &in_force, now_ms))?)
+    }
+
+    pub(crate) async fn cluster_delete(&self, wanted: &str) -> Result<(), Error> {
+        let row = self.db.cluster_delete(wanted, self.clock.now_ms()).await?;
+        self.clusters.forget(&row.cluster.id);
+        self.changed();
+        Ok(())
+    }
+
+    /// Says something of a region in the name of an operator.
+    pub(crate) async fn cluster_order(
+        &self,
+        wanted: &str,
+        order: Order,
+        request: RegionOrder,
+        who: &str,
+    ) -> Result<ClusterView, Error> {
+        let said = match order {
+            Order::Close => Word::Closed,
+            Order::Open => Word::Open,
+            Order::Automatic => Word::Automatic,
+        };
+        self.say(wanted, &request.region, said, &request.why, None, who).await
+    }
+
+    /// Closes a region for a while, for practice.
+    pub(crate) async fn cluster_drill(
+        &self,
+        wanted: &str,
+        request: DrillOrder,
+        who: &str,
+    ) -> Result<ClusterView, Error> {
+        if !DRILL_SECONDS.contains(&request.seconds) {
+            let (least, most) = (DRILL_SECONDS.start(), DRILL_SECONDS.end());
+            return Err(Error::invalid(
+                "seconds",
+                format!("a drill takes {least} to {most} seconds: {}", request.seconds),
+            ));
+        }
+        let now_ms = self.clock.now_ms();
+        let refusal = self.clusters.find(wanted, |live| drill_refused(live, &request.region, now_ms))?;
+        if let Some(refusal) = refusal {
+            return Err(Error::Conflict(refusal));
+        }
+        self.say(wanted, &request.region, Word::Closed, &request.why, Some(request.seconds), who).await
+    }
+
+    async fn say(
+        &self,
+        wanted: &str,
+        region: &str,
+        said: Word,
+        why: &str,
+        drill_seconds: Option<u32>,
+        who: &str,
+    ) -> Result<ClusterView, Error> {
+        let why = why.trim();
+        if why.chars().count() > REASON_MAX {
+            return Err(Error::invalid("why", format!("a reason has at most {REASON_MAX} characters")));
+        }
+        let writing = self.clusters.writing.lock().await;
+        let now_ms = self.clock.now_ms();
+        let (id, name, stamp, drain_ms) = self.clusters.find(wanted, |live| {
+            let cluster = live.cluster();
+            let name = cluster.region(region).map(|region| region.name.clone());
+            let stamp = live.registers.next_stamp(&self.clusters.node, now_ms);
+            (cluster.id.clone(), name, stamp, cluster.automat.drain_ms)
+        })?;
+        let Some(name) = name else {
+            let short: String = region.chars().take(100).collect();
+            return Err(Error::invalid("region", format!("the cluster has no region with this name: {short:?}")));
+        };
+        let drain_ms = if said == Word::Closed { i64::from(drain_ms) } else { 0 };
+        let from_ms = now_ms.saturating_add(drain_ms);
+        let register = Register {
+            word: said,
+            who: who.chars().take(anabranch_cluster::peer::NAME_MAX).collect(),
+            why: why.to_owned(),
+            since_ms: now_ms,
+            from_ms,
+            until_ms: drill_seconds.map(|seconds| from_ms.saturating_add(i64::from(seconds) * 1_000)),
+            drill: drill_seconds.is_some(),
+            evidence: Value::Null,
+            stamp,
+        };
+        let words = [RegisterOf { region: name, voice: Voice::Operator, register }];
+        self.clusters.write(&id, &words).await.map_err(Error::of_store)?;
+        drop(writing);
+        self.changed();
+        self.cluster_show(id.as_str())
+    }
+
+    pub(crate) async fn cluster_history(&self, wanted: &str, query: &HistoryQuery) -> Result<List<HistoryItem>, Error> {
+        let limit = query.limit.unwrap_or(HISTORY_DEFAULT);
+        if !(1..=HISTORY_PAGE_MAX).contains(&limit) {
+            return Err(Error::invalid("limit", format!("a page has 1 to {HISTORY_PAGE_MAX} entries: {limit}")));
+        }
+        let id = self.clusters.find(wanted, |live| live.cluster().id.clone())?;
+        let kept = self.clusters.store.history_list(&id, query.after, limit + 1).await.map_err(Error::of_store)?;
+        let more = kept.len() > limit as usize;
+        let items: Vec<HistoryItem> = kept.into_iter().take(limit as usize).map(HistoryItem::of).collect();
+        let next = items.last().filter(|_| more).map(|last| last.sequence.to_string());
+        Ok(List { items, next })
+    }
+
+    /// What peers are told, at once when it is other than `after`, else when it becomes so or a second has passed.
+    pub(crate) async fn cluster_state(&self, wanted: &str, after: Option<u64>) -> Result<ClusterState, Error> {
+        let Ok(_held) = self.clusters.held.clone().try_acquire_owned() else {
+            return Err(Error::Busy("too many requests are held: ask again later".to_owned()));
+        };
+        let deadline = Instant::now() + HOLD;
+        let mut moved = self.clusters.moved.subscribe();
+        loop {
+            moved.mark_unchanged();
+            let version = self.clusters.find(wanted, |live| live.version)?;
+            let is_over = after.is_none_or(|after| after != version) || Instant::now() >= deadline;
+            if is_over || self.nodes.stopping.is_cancelled() {
+                let can_write = !self.health.is_failing();
+                let now_ms = self.clock.now_ms();
+                let of = |live: &Live| Clusters::state(live, &self.clusters.node, can_write, now_ms);
+                return Ok(self.clusters.find(wanted, of)?);
+            }
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = self.nodes.stopping.cancelled() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    /// Takes what a watcher sees of a region.
+    pub(crate) fn cluster_vote(
+        &self,
+        wanted: &str,
+        region: &str,
+        watcher: &str,
+        mut verdict: Verdict,
+    ) -> Result<(), Error> {
+        if !is_named(watcher) {
+            let short: String = watcher.chars().take(100).collect();
+            return Err(Error::invalid(
+                "watcher",
+                format!("a watcher's name has 1 to 100 visible characters: {short:?}"),
+            ));
+        }
+        tidy(&mut verdict);
+        let found =
+            self.clusters.find(wanted, |live| (live.cluster().id.clone(), live.cluster().region(region).is_some()));
+        let (id, known) = found?;
+        if !known {
+            let short: String = region.chars().take(100).collect();
+            return Err(Error::invalid("region", format!("the cluster has no region with this name: {short:?}")));
+        }
+        if self.clusters.say(&id, region, watcher, verdict) {
+            return Ok(());
+        }
+        let most = anabranch_cluster::peer::WATCHERS_MAX;
+        Err(Error::Conflict(format!(
+            "{most} watchers vote already, which is the most; those that are silent are forgotten after an hour"
+        )))
+    }
+
+    /// The same of a watcher elsewhere.
+    pub(crate) fn cluster_vote_given(&self, wanted: &str, vote: VoteGiven) -> Result<(), Error> {
+        let state = word("state", Some(&vote.state), VerdictState::Unknown, VerdictState::parse)?;
+        let since_ms = vote.since_ms.unwrap_or_else(|| self.since_of(wanted, &vote, state));
+        let verdict = Verdict { state, since_ms, reason: vote.reason, evidence: vote.evidence };
+        self.cluster_vote(wanted, &vote.region, &vote.watcher, verdict)
+    }
+
+    /// Since when a watcher says so that does not tell.
+    fn since_of(&self, wanted: &str, vote: &VoteGiven, state: VerdictState) -> i64 {
+        let now_ms = self.clock.now_ms();
+        let before = |live: &Live| {
+            let known = live.votes.get(&vote.region, &vote.watcher)?;
+            (known.verdict.state == state).then_some(known.verdict.since_ms)
+        };
+        self.clusters.look(wanted, before).flatten().unwrap_or(now_ms)
+    }
+
+    pub(crate) fn cluster_votes(&self, wanted: &str) -> Result<List<VoteView>, Error> {
+        let now_ms = self.clock.now_ms();
+        let items = self.clusters.find(wanted, |live| VoteView::all(live, now_ms))?;
+        Ok(List { items, next: None })
+    }
+
+    /// Whether the region behind a host is open. What is not known is open.
+    pub(crate) fn cluster_decision(&self, host: Option<&str>) -> DecisionView {
+        let now_ms = self.clock.now_ms();
+        let found = host.and_then(|host| {
+            self.clusters
+                .each(|live| {
+                    let region = live.cluster().regions.iter().find(|region| is_behind(region, host))?;
+                    let openings = effective(live.cluster(), &live.registers, now_ms);
+                    let open = openings.get(&region.name).is_none_or(|one| one.opening != Opening::Closed);
+                    Some(DecisionView {
+                        open,
+                        region: Some(region.name.clone()),
+                        cluster: Some(live.cluster().name.clone()),
+                    })
+                })
+                .into_iter()
+                .flatten()
+                // One that is closed in any of several clusters is closed.
+                .reduce(|one, other| if one.open { other } else { one })
+        });
+        found.unwrap_or(DecisionView { open: true, region: None, cluster: None })
+    }
+
+    fn regions(&self, given: Vec<RegionGiven>, before: &[ClusterRegion]) -> Result<Vec<ClusterRegion>, Error> {
+        given.into_iter().map(|region| self.region(region, before)).collect()
+    }
+
+    fn region(&self, given: RegionGiven, before: &[ClusterRegion]) -> Result<ClusterRegion, Error> {
+        let origin_url = playlist_url("origin_url", &given.origin_url)?;
+        let cdn_url = match &given.cdn_url {
+            Some(url) => playlist_url("cdn_url", url)?,
+            None => origin_url.clone(),
+        };
+        let distribution = match given.distribution {
+            Some(id) => Some(id.parse().map_err(|error| Error::invalid("distribution", format!("{error}")))?),
+            None => None,
+        };
+        let known = before.iter().find(|region| region.name == given.name).and_then(|region| region.peer.as_ref());
+        let peer = match given.peer {
+            Some(peer) => Some(self.peer(peer, known)?),
+            None => None,
+        };
+        Ok(ClusterRegion { name: given.name, origin_url, cdn_url, distribution, paths: given.paths, peer })
+    }
+
+    fn peer(&self, given: PeerGiven, known: Option<&Peer>) -> Result<Peer, Error> {
+        self.clusters.pull.check(&given.url).map_err(|detail| Error::invalid("peer", detail))?;
+        // A token is for one place: another address gets none that was meant for the one before.
+        let kept = known.filter(|known| known.url == given.url).map(|known| known.token.clone());
+        let Some(token) = given.token.or(kept) else {
+            return Err(Error::invalid("peer", "a peer needs an API token there with scope cluster"));
+        };
+        if token.is_empty() || token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::invalid("peer", format!("a token has 1 to {TOKEN_MAX} visible characters")));
+        }
+        Ok(Peer { url: given.url, token })
+    }
+}
+
+fn drill_refused(live: &Live, region: &str, now_ms: i64) -> Option<String> {
+    let openings = live.openings(now_ms);
+    let is_open = |name: &str| openings.get(name).is_some_and(|one| one.opening == Opening::Open);
+    let mut others =
+        live.cluster().regions.iter().filter(|other| other.name != region && is_open(&other.name)).peekable();
+    if others.peek().is_none() {
+        return Some("no other region is open: a drill would leave viewers without any".to_owned());
+    }
+    let all_stale = others.all(|other| live.judge(&other.name, now_ms).state == VerdictState::Stale);
+    all_stale.then(|| "every other open region is stale: a drill would leave viewers without any".to_owned())
+}
+
+/// A URL of a playlist as it is kept.
+fn playlist_url(field: &'static str, text: &str) -> Result<String, Error> {
+    let short: String = text.chars().take(200).collect();
+    let refuse = |why: &str| Error::invalid(field, format!("{why}: {short:?}"));
+    let url = Url::parse(&text.replace(BREAKOUT_MARK, "breakout")).map_err(|_| refuse("not a URL of a playlist"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(refuse("the URL of a playlist begins with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(refuse("the URL of a playlist has no user name, no password and no fragment"));
+    }
+    let authority = text.split("//").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    if authority.contains(BREAKOUT_MARK) {
+        return Err(refuse("the host of a playlist is the same for every breakout"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a host, with or without a port, or a distribution's id stands for this region.
+fn is_behind(region: &ClusterRegion, host: &str) -> bool {
+    if region.distribution.as_ref().is_some_and(|id| id.as_str().eq_ignore_ascii_case(host)) {
+        return true;
+    }
+    let Ok(url) = Url::parse(&region.cdn_url.replace(BREAKOUT_MARK, "breakout")) else { return false };
+    let Some(name) = url.host_str() else { return false };
+    let with_port = url.port_or_known_default().map(|port| format!("{name}:{port}"));
+    host.eq_ignore_ascii_case(name) || with_port.is_some_and(|with_port| with_port.eq_ignore_ascii_case(host))
+}

@@ -1,0 +1,222 @@
+//! The loop that lets the automat act, and tells what of verdicts, watchers and openings has changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anabranch_cluster::decide::{Action, View, decide};
+use anabranch_cluster::state::silent;
+use anabranch_cluster::store::{StateStore as _, StoreError};
+use anabranch_db::NewEntry;
+use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
+use anabranch_net::Shutdown;
+
+use super::{Live, Remembered};
+use crate::app::{App, chain};
+
+/// Longest time between two looks while there are clusters: time alone decides, too.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The same while there are none.
+const LOOK_IDLE: Duration = Duration::from_secs(5);
+
+/// Shortest time between two looks.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Silence after which a watcher is forgotten, in milliseconds.
+const FORGET_MS: i64 = 60 * 60 * 1000;
+
+/// Why a look was not finished.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Db(#[from] anabranch_db::Error),
+}
+
+/// Looks until `shutdown`.
+pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
+    let mut moved = app.clusters.moved.subscribe();
+    let mut failing = None;
+    loop {
+        moved.mark_unchanged();
+        let ids = app.clusters.ids();
+        if app.db.is_leader() {
+            for id in &ids {
+                let looked = look(app, id).await;
+                note(app, &mut failing, looked);
+            }
+        }
+        let pause = if ids.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = moved.changed() => tokio::time::sleep(BREATH).await,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn note(app: &App, failing: &mut Option<String>, looked: Result<(), LookError>) {
+    let Err(error) = looked else {
+        *failing = None;
+        return;
+    };
+    if let LookError::Db(error) = &error
+        && app.health.met(error)
+    {
+        return;
+    }
+    let text = chain(&error);
+    if failing.as_ref() != Some(&text) {
+        tracing::error!(error = text, "a cluster cannot be judged or its state not be written; it is tried again");
+    }
+    *failing = Some(text);
+}
+
+async fn look(app: &App, id: &ClusterId) -> Result<(), LookError> {
+    act(app, id).await?;
+    tell(app, id).await
+}
+
+/// What the automat does becomes words.
+async fn act(app: &App, id: &ClusterId) -> Result<(), LookError> {
+    let writing = app.clusters.writing.lock().await;
+    let now_ms = app.clock.now_ms();
+    let planned = app.clusters.look(id.as_str(), |live| live.leads().then(|| plan(live, &app.clusters.node, now_ms)));
+    let Some((words, withheld)) = planned.flatten() else { return Ok(()) };
+    let taken = app.clusters.write(id, &words).await?;
+    drop(writing);
+    for word in &taken {
+        let (region, said) = (word.region.as_str(), word.register.word.as_str());
+        metrics::counter!("anabranch_cluster_decisions_total", "word" => said).increment(1);
+        tracing::info!(cluster.id = %id, cluster.region = region, word = said, why = word.register.why, "the automat has decided");
+    }
+    if !taken.is_empty() {
+        app.changed();
+    }
+    let marks: BTreeSet<String> = withheld.iter().map(|entry| entry.mark.clone()).collect();
+    let known = app.clusters.change(id, false, |live| std::mem::replace(&mut live.told.withheld, marks));
+    let known = known.unwrap_or_default();
+    let new: Vec<HistoryEntry> = withheld.into_iter().filter(|entry| !known.contains(&entry.mark)).collect();
+    if !new.is_empty() {
+        app.clusters.store.history_append(id, &new, now_ms).await?;
+        app.log_wake.notify_one();
+    }
+    Ok(())
+}
+
+fn plan(live: &Live, node: &str, now_ms: i64) -> (Vec<RegisterOf>, Vec<HistoryEntry>) {
+    let view = View { cluster: live.cluster(), registers: &live.registers, votes: &live.votes, now_ms };
+    let decisions = decide(&view);
+    let mut registers = live.registers.clone();
+    let (mut words, mut withheld) = (Vec::new(), Vec::new());
+    for decision in decisions {
+        match decision.action {
+            Action::Withhold(_) => withheld.extend(decision.withheld(node, now_ms)),
+            Action::Close | Action::Reopen | Action::EndDrill => {
+                let word = decision.word(live.cluster(), registers.next_stamp(node, now_ms), now_ms);
+                if let Some(word) = word {
+                    registers.merge(word.clone());
+                    words.push(word);
+                }
+            }
+        }
+    }
+    (words, withheld)
+}
+
+/// What a look has found to be told.
+#[derive(Default)]
+struct News {
+    entries: Vec<NewEntry>,
+    votes: Vec<(VoteOf, i64)>,
+    gone: Vec<(String, String)>,
+    told: Remembered,
+    openings: bool,
+}
+
+/// Writes what has changed, and wakes those who act by it.
+async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
+    let now_ms = app.clock.now_ms();
+    let listening = now_ms.saturating_sub(app.clusters.started_ms);
+    let Some(news) = app.clusters.look(id.as_str(), |live| news(live, listening, now_ms)) else { return Ok(()) };
+    if news.openings {
+        // Time alone has opened or closed something: peers and edges are told.
+        app.clusters.change(id, true, |_| ());
+        app.changed();
+    }
+    if !(news.entries.is_empty() && news.votes.is_empty() && news.gone.is_empty()) {
+        app.db.cluster_votes_put(id, &news.votes, &news.gone, &news.entries, now_ms).await?;
+        app.log_wake.notify_one();
+    }
+    app.clusters.change(id, false, |live| {
+        for (vote, _) in &news.votes {
+            live.unsaved.remove(&(vote.region.clone(), vote.watcher.clone()));
+        }
+        live.votes.retain(|region, watcher, _| !news.gone.iter().any(|(of, by)| of == region && by == watcher));
+        live.told.verdicts = news.told.verdicts;
+        live.told.openings = news.told.openings;
+        live.told.silent = news.told.silent;
+    });
+    Ok(())
+}
+
+fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
+    let cluster = live.cluster();
+    let mut news = News::default();
+    let entry = |word: &'static str| {
+        NewEntry::stream(word, "cluster", cluster.id.as_str()).detail("name", cluster.name.as_str())
+    };
+    for region in &cluster.regions {
+        let judged = live.judge(&region.name, now_ms);
+        let before = live.told.verdicts.get(&region.name).copied().unwrap_or_default();
+        news.told.verdicts.insert(region.name.clone(), judged.state);
+        if before != judged.state {
+            let word = match judged.state {
+                VerdictState::Fresh => "cluster.region.fresh",
+                VerdictState::Stale => "cluster.region.stale",
+                VerdictState::Ended => "cluster.region.ended",
+                VerdictState::Unknown => "cluster.region.unknown",
+            };
+            let reasons: Vec<&str> = live
+                .votes
+                .of(&region.name)
+                .filter(|(_, vote)| vote.verdict.state == judged.state)
+                .map(|(_, vote)| vote.verdict.reason.as_str())
+                .collect();
+            let reason = reasons.first().copied().unwrap_or_default();
+            news.entries.push(entry(word).detail("region", region.name.as_str()).detail("reason", reason));
+        }
+    }
+    // Who was not heard because nobody listened is not silent yet.
+    let quiet = if listening_ms > i64::from(cluster.watch.silence_ms) {
+        silent(cluster, &live.votes, now_ms)
+    } else {
+        Vec::new()
+    };
+    news.told.silent = quiet.iter().map(|watcher| (*watcher).to_owned()).collect();
+    for watcher in news.told.silent.difference(&live.told.silent) {
+        news.entries.push(entry("cluster.watcher.silent").detail("watcher", watcher.as_str()));
+    }
+    for watcher in live.told.silent.difference(&news.told.silent) {
+        news.entries.push(entry("cluster.watcher.heard").detail("watcher", watcher.as_str()));
+    }
+    for (region, watcher, vote) in live.votes.iter() {
+        if now_ms.saturating_sub(vote.heard_ms) > FORGET_MS && listening_ms > FORGET_MS {
+            news.gone.push((region.to_owned(), watcher.to_owned()));
+        } else if live.unsaved.contains(&(region.to_owned(), watcher.to_owned())) {
+            let of = VoteOf {
+                region: region.to_owned(),
+                watcher: watcher.to_owned(),
+                verdict: vote.verdict.clone(),
+                at_ms: vote.at_ms,
+                age_ms: 0,
+            };
+            news.votes.push((of, vote.heard_ms));
+        }
+    }
+    news.told.openings = live.openings(now_ms).into_iter().map(|(region, one)| (region, one.opening)).collect();
+    // At the first look there is nothing to compare with, and nobody who was told otherwise.
+    news.openings = !live.told.openings.is_empty() && news.told.openings != live.told.openings;
+    news
+}

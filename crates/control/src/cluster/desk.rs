@@ -1,0 +1,60 @@
+//! What other rooms of the same process ask and tell of clusters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anabranch_cluster::state::Effective;
+use anabranch_model::{Cluster, Verdict};
+use tokio::sync::watch;
+
+use crate::app::App;
+
+/// Why a vote is not heard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct VoteError(pub(crate) String);
+
+/// Where watchers of this process vote, and others learn which regions are open. Cheap to clone.
+#[derive(Clone)]
+pub struct ClusterDesk(pub(crate) Arc<App>);
+
+impl std::fmt::Debug for ClusterDesk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterDesk").finish_non_exhaustive()
+    }
+}
+
+impl ClusterDesk {
+    /// Definitions of all clusters: what is to be watched.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<Cluster> {
+        self.0.clusters.each(|live| live.cluster().clone())
+    }
+
+    /// Changes when a definition does.
+    #[must_use]
+    pub fn defined(&self) -> watch::Receiver<u64> {
+        self.0.clusters.defined.subscribe()
+    }
+
+    /// Takes what a watcher sees of a region: at each change, and otherwise at least twice within the silence limit.
+    ///
+    /// # Errors
+    /// There is no such cluster or region, the watcher cannot be called so, or there are too many.
+    pub fn report_vote(&self, cluster: &str, region: &str, watcher: &str, verdict: Verdict) -> Result<(), VoteError> {
+        self.0.cluster_vote(cluster, region, watcher, verdict).map_err(|error| VoteError(error.to_string()))
+    }
+
+    /// Which regions of a cluster are open now, by name; none when there is no such cluster.
+    #[must_use]
+    pub fn openings(&self, cluster: &str) -> Option<BTreeMap<String, Effective>> {
+        let now_ms = self.0.clock.now_ms();
+        self.0.clusters.look(cluster, |live| live.openings(now_ms))
+    }
+
+    /// Changes when an opening may have, or a vote.
+    #[must_use]
+    pub fn moved(&self) -> watch::Receiver<u64> {
+        self.0.clusters.moved.subscribe()
+    }
+}

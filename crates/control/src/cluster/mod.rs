@@ -1,0 +1,318 @@
+//! Clusters of this instance while it runs: their definitions and newest words as the rows have them, the votes, and the peers.
+
+pub(crate) mod automat;
+mod desk;
+pub(crate) mod peers;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anabranch_cluster::peer::Told;
+use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Votes, effective, judge};
+use anabranch_cluster::store::StateStore;
+use anabranch_db::{ClusterRow, Db, Error};
+use anabranch_model::{ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState};
+use anabranch_net::SharedClock;
+use parking_lot::RwLock;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::webhook::PrivateAddresses;
+use peers::{PeerSeen, Pull};
+
+pub use desk::{ClusterDesk, VoteError};
+pub(crate) use store::Rows;
+
+/// Requests for a state that are held at once.
+const HELD_MAX: usize = 256;
+
+/// A cluster while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) row: ClusterRow,
+    pub(crate) registers: Registers,
+    pub(crate) votes: Votes,
+    /// Changes with everything that peers are told.
+    pub(crate) version: u64,
+    /// What is known of peers, by region.
+    pub(crate) peers: BTreeMap<String, PeerSeen>,
+    /// Votes that no row has yet, by region and watcher.
+    unsaved: BTreeSet<(String, String)>,
+    /// What was told last, so that it is told once.
+    told: Remembered,
+}
+
+/// What the log has been told of a cluster.
+#[derive(Clone, Debug, Default)]
+struct Remembered {
+    verdicts: BTreeMap<String, VerdictState>,
+    openings: BTreeMap<String, Opening>,
+    silent: BTreeSet<String>,
+    withheld: BTreeSet<String>,
+}
+
+impl Live {
+    fn new(row: ClusterRow, version: u64) -> Self {
+        Self {
+            row,
+            registers: Registers::default(),
+            votes: Votes::default(),
+            version,
+            peers: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            told: Remembered::default(),
+        }
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.row.cluster
+    }
+
+    pub(crate) fn openings(&self, now_ms: i64) -> BTreeMap<String, Effective> {
+        effective(self.cluster(), &self.registers, now_ms)
+    }
+
+    pub(crate) fn judge(&self, region: &str, now_ms: i64) -> Judged {
+        judge(self.cluster(), &self.votes, region, now_ms)
+    }
+
+    /// Whether the automat of this instance is the one that decides: no instance before it in the order of regions is heard that
+    /// could. One that is cut off decides for itself.
+    pub(crate) fn leads(&self) -> bool {
+        let before =
+            self.cluster().regions.iter().take_while(|region| Some(&region.name) != self.cluster().here.as_ref());
+        !before.filter_map(|region| self.peers.get(&region.name)).any(PeerSeen::acts)
+    }
+}
+
+/// Every cluster of this instance.
+pub(crate) struct Clusters {
+    live: RwLock<BTreeMap<ClusterId, Live>>,
+    /// Goes up with each change that peers are told; versions of states are its values.
+    pub(crate) moved: watch::Sender<u64>,
+    /// Goes up with each change of a definition.
+    pub(crate) defined: watch::Sender<u64>,
+    /// One writer of words at a time: the stamp of a word is made of those that are known.
+    pub(crate) writing: tokio::sync::Mutex<()>,
+    /// Says that there may be other peers.
+    pub(crate) peers_changed: Notify,
+    pub(crate) held: Arc<Semaphore>,
+    pub(crate) pull: Pull,
+    /// Id of this instance.
+    pub(crate) node: String,
+    pub(crate) store: Rows,
+    clock: SharedClock,
+    /// Silence before this is nobody's fault: nobody listened.
+    started_ms: i64,
+}
+
+impl Clusters {
+    pub(crate) async fn load(
+        db: &Db,
+        node: String,
+        clock: SharedClock,
+        policy: PrivateAddresses,
+    ) -> Result<Self, crate::BuildError> {
+        let started_ms = clock.now_ms();
+        // Later lives begin with later versions.
+        let version = u64::try_from(started_ms).unwrap_or(0);
+        let clusters = Self {
+            live: RwLock::default(),
+            moved: watch::Sender::new(version),
+            defined: watch::Sender::new(0),
+            writing: tokio::sync::Mutex::default(),
+            peers_changed: Notify::new(),
+            held: Arc::new(Semaphore::new(HELD_MAX)),
+            pull: Pull::new(policy).map_err(crate::BuildError::Http)?,
+            node,
+            store: Rows(db.clone()),
+            clock,
+            started_ms,
+        };
+        for row in db.clusters().await? {
+            let mut live = Live::new(row, version);
+            let id = live.cluster().id.clone();
+            live.registers = db.cluster_registers(&id).await?.into_iter().collect();
+            for (of, heard_ms) in db.cluster_votes(&id).await? {
+                let vote = Vote { verdict: of.verdict, at_ms: of.at_ms, heard_ms };
+                live.votes.merge(&of.region, &of.watcher, vote);
+            }
+            clusters.live.write().insert(id, live);
+        }
+        Ok(clusters)
+    }
+
+    /// Something of the cluster with this id or name; none when there is no such cluster.
+    pub(crate) fn look<T>(&self, wanted: &str, look: impl FnOnce(&Live) -> T) -> Option<T> {
+        let live = self.live.read();
+        let named = |live: &&Live| live.cluster().id.as_str() == wanted || live.cluster().name == wanted;
+        live.values().find(named).map(look)
+    }
+
+    /// The same, or the error of a cluster that there is not.
+    pub(crate) fn find<T>(&self, wanted: &str, look: impl FnOnce(&Live) -> T) -> Result<T, Error> {
+        self.look(wanted, look).ok_or_else(|| Error::NotFound { subject: "cluster", wanted: wanted.to_owned() })
+    }
+
+    /// Something of every cluster.
+    pub(crate) fn each<T>(&self, look: impl FnMut(&Live) -> T) -> Vec<T> {
+        self.live.read().values().map(look).collect()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ClusterId> {
+        self.live.read().keys().cloned().collect()
+    }
+
+    /// Takes over a definition that is new or another one.
+    pub(crate) fn define(&self, row: ClusterRow) {
+        let mut all = self.live.write();
+        let version = self.moved.borrow().saturating_add(1);
+        let live = all.entry(row.cluster.id.clone()).or_insert_with(|| Live::new(row.clone(), version));
+        let before = std::mem::replace(&mut live.row, row);
+        live.version = version;
+        let regions: Vec<String> = live.cluster().regions.iter().map(|region| region.name.clone()).collect();
+        live.registers = live.registers.to_wire().into_iter().filter(|of| regions.contains(&of.region)).collect();
+        live.votes.retain(|region, _, _| regions.iter().any(|known| known == region));
+        // What is known of a peer is of its address and token.
+        let of = |row: &ClusterRow, name: &str| row.cluster.region(name).and_then(|region| region.peer.clone());
+        let now = &live.row;
+        live.peers.retain(|region, _| of(&before, region) == of(now, region));
+        drop(all);
+        self.tell();
+        self.defined.send_modify(|count| *count += 1);
+        self.peers_changed.notify_one();
+    }
+
+    pub(crate) fn forget(&self, id: &ClusterId) {
+        self.live.write().remove(id);
+        self.tell();
+        self.defined.send_modify(|count| *count += 1);
+        self.peers_changed.notify_one();
+    }
+
+    /// Changes a cluster; none when it is gone. With `told` it is news for peers.
+    fn change<T>(&self, id: &ClusterId, told: bool, change: impl FnOnce(&mut Live) -> T) -> Option<T> {
+        let mut all = self.live.write();
+        let live = all.get_mut(id)?;
+        let done = change(live);
+        if told {
+            live.version = self.moved.borrow().saturating_add(1);
+        }
+        drop(all);
+        if told {
+            self.tell();
+        }
+        Some(done)
+    }
+
+    fn tell(&self) {
+        self.moved.send_modify(|version| *version = version.saturating_add(1));
+    }
+
+    /// Writes words that are newer than what is kept, and acts by them; which they were. The caller holds `writing` if it has made
+    /// stamps.
+    pub(crate) async fn write(
+        &self,
+        id: &ClusterId,
+        words: &[RegisterOf],
+    ) -> Result<Vec<RegisterOf>, anabranch_cluster::store::StoreError> {
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let taken = self.store.merge(id, words, self.clock.now_ms()).await?;
+        self.change(id, !taken.is_empty(), |live| {
+            for word in &taken {
+                live.registers.merge(word.clone());
+            }
+        });
+        Ok(taken)
+    }
+
+    /// Takes note of what a watcher says here; false when there is no such cluster or region, or there are too many watchers.
+    pub(crate) fn say(&self, id: &ClusterId, region: &str, watcher: &str, verdict: Verdict) -> bool {
+        let now_ms = self.clock.now_ms();
+        let before = self.live.read().get(id).and_then(|live| {
+            live.cluster().region(region)?;
+            Some(live.votes.get(region, watcher).map(|vote| (vote.verdict.state, vote.verdict.reason.clone())))
+        });
+        let Some(before) = before else { return false };
+        let news = before.as_ref() != Some(&(verdict.state, verdict.reason.clone()));
+        let said = self.change(id, news, |live| {
+            if !has_room(&live.votes, watcher) {
+                return false;
+            }
+            live.votes.say(region, watcher, verdict, now_ms);
+            if news {
+                live.unsaved.insert((region.to_owned(), watcher.to_owned()));
+            }
+            true
+        });
+        said.unwrap_or(false)
+    }
+
+    /// Takes note of the votes that a peer tells of.
+    pub(crate) fn hear(&self, id: &ClusterId, told: &Told) {
+        let now_ms = self.clock.now_ms();
+        // What nobody else can know otherwise goes on to other peers; repetitions do not.
+        let news = self.look(id.as_str(), |live| {
+            told.votes.iter().any(|of| {
+                let known = live.votes.get(&of.region, &of.watcher);
+                known.is_none_or(|known| known.at_ms < of.at_ms && known.verdict.state != of.verdict.state)
+            })
+        });
+        self.change(id, news.unwrap_or(false), |live| {
+            for of in told.votes.iter().filter(|of| live.row.cluster.region(&of.region).is_some()) {
+                if !has_room(&live.votes, &of.watcher) {
+                    continue;
+                }
+                let other =
+                    live.votes.get(&of.region, &of.watcher).map(|vote| vote.verdict.state) != Some(of.verdict.state);
+                let vote = Vote::told(of.clone(), now_ms);
+                if live.votes.merge(&of.region, &of.watcher, vote) && other {
+                    live.unsaved.insert((of.region.clone(), of.watcher.clone()));
+                }
+            }
+        });
+    }
+
+    /// What peers are told.
+    pub(crate) fn state(live: &Live, node: &str, can_write: bool, now_ms: i64) -> ClusterState {
+        let cluster = live.cluster();
+        ClusterState {
+            cluster: cluster.name.clone(),
+            node: node.to_owned(),
+            region: cluster.here.clone(),
+            version: live.version,
+            now_ms,
+            acts: can_write && cluster.automat.mode == anabranch_model::AutomatMode::Automatic,
+            registers: live.registers.to_wire(),
+            votes: live.votes.to_wire(now_ms),
+        }
+    }
+
+    /// Regions that edges of this instance are to answer 404 for.
+    pub(crate) fn closed(&self, now_ms: i64) -> Vec<ClosedSpec> {
+        let mut closed = Vec::new();
+        for live in self.live.read().values() {
+            let openings = live.openings(now_ms);
+            for region in &live.cluster().regions {
+                let is_closed = openings.get(&region.name).is_some_and(|one| one.opening == Opening::Closed);
+                if let (true, Some(distribution)) = (is_closed, &region.distribution) {
+                    closed.push(ClosedSpec {
+                        distribution: distribution.clone(),
+                        paths: region.paths.clone(),
+                        cluster: live.cluster().name.clone(),
+                        region: region.name.clone(),
+                    });
+                }
+            }
+        }
+        closed
+    }
+}
+
+/// Whether the watcher is known, or there is room for another.
+fn has_room(votes: &Votes, watcher: &str) -> bool {
+    let watchers = votes.watchers();
+    watchers.contains(&watcher) || watchers.len() < anabranch_cluster::peer::WATCHERS_MAX
+}

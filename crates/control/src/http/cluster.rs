@@ -1,0 +1,220 @@
+//! `/v1/clusters`, and the decision for edge functions elsewhere.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::extract::{Answer, Body, Query, Tagged, Wanted, created, ok};
+use super::problem::Problem;
+use crate::app::view::List;
+use crate::app::{
+    App, ClusterCreate, ClusterPatch, ClusterView, DecisionQuery, DecisionView, DrillOrder, Grant, HistoryItem,
+    HistoryQuery, Order, PageQuery, RegionOrder, StateQuery, StateView, VoteGiven, VoteView,
+};
+
+/// Makes a cluster: defines which regions have the same live stream, and which of them this server is.
+#[utoipa::path(
+    post, path = "/v1/clusters", tag = "clusters", security(("bearer" = [])), request_body = ClusterCreate,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same cluster")),
+    responses((status = 201, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_create(
+    State(app): State<Arc<App>>,
+    body: Body<ClusterCreate>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(created(app.cluster_create(body.value, body.idempotency).await?))
+}
+
+/// Lists clusters with their state.
+#[utoipa::path(
+    get, path = "/v1/clusters", tag = "clusters", security(("bearer" = [])), params(PageQuery),
+    responses((status = 200, body = List<ClusterView>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<ClusterView>>, Problem> {
+    Ok(ok(app.cluster_list(&query).await?))
+}
+
+/// Shows a cluster: of each region whether it is open and fresh, since when, and by whom.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_show(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<ClusterView>, Problem> {
+    std::future::ready(Ok(ok(app.cluster_show(&id)?))).await
+}
+
+/// Changes the definition of a cluster on this server; peers have their own.
+#[utoipa::path(
+    patch, path = "/v1/clusters/{id}", tag = "clusters", security(("bearer" = [])), request_body = ClusterPatch,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_update(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<ClusterPatch>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_update(&id, body.value).await?))
+}
+
+/// Deletes a cluster on this server, with its history. What it has closed here is open again.
+#[utoipa::path(
+    delete, path = "/v1/clusters/{id}", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_delete(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<StatusCode, Problem> {
+    app.cluster_delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Closes a region until another word is said: edges answer 404, and players go on elsewhere.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/close", tag = "clusters", security(("bearer" = [])), request_body = RegionOrder,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_close(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Extension(grant): Extension<Arc<Grant>>,
+    body: Body<RegionOrder>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_order(&id, Order::Close, body.value, &grant.name).await?))
+}
+
+/// Opens a region until another word is said, whatever the automat would do.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/open", tag = "clusters", security(("bearer" = [])), request_body = RegionOrder,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_open(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Extension(grant): Extension<Arc<Grant>>,
+    body: Body<RegionOrder>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_order(&id, Order::Open, body.value, &grant.name).await?))
+}
+
+/// Hands a region back to the automat.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/automatic", tag = "clusters", security(("bearer" = [])), request_body = RegionOrder,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_automatic(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Extension(grant): Extension<Arc<Grant>>,
+    body: Body<RegionOrder>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_order(&id, Order::Automatic, body.value, &grant.name).await?))
+}
+
+/// Closes a region for some seconds, for practice; it ends by itself.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/drill", tag = "clusters", security(("bearer" = [])), request_body = DrillOrder,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_drill(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Extension(grant): Extension<Arc<Grant>>,
+    body: Body<DrillOrder>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_drill(&id, body.value, &grant.name).await?))
+}
+
+/// Lists what was decided, by whom and by what evidence; the newest first.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}/history", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name"), HistoryQuery),
+    responses((status = 200, body = List<HistoryItem>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_history(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Answer<List<HistoryItem>>, Problem> {
+    Ok(ok(app.cluster_history(&id, &query).await?))
+}
+
+/// Tells peers the newest words and votes.
+///
+/// With `after` the answer waits until the version is another one, a second at most.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}/state", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name"), StateQuery,
+           ("If-None-Match" = Option<String>, Header, description = "ETag of the answer before: 304 if it is still that")),
+    responses((status = 200, body = Object, content_type = "application/json"), (status = 304), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_state(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    headers: HeaderMap,
+    Query(query): Query<StateQuery>,
+) -> Result<Response, Problem> {
+    let state = app.cluster_state(&id, query.after).await?;
+    let etag = state.version.to_string();
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| known.trim() == format!("\"{etag}\"")) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    Ok(Tagged(ok(StateView(state)), etag).into_response())
+}
+
+/// Takes what a watcher sees of a region. It must say so again within the silence limit, or it counts as silent.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/votes", tag = "clusters", security(("bearer" = [])), request_body = VoteGiven,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_vote(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<VoteGiven>,
+) -> Result<StatusCode, Problem> {
+    app.cluster_vote_given(&id, body.value)?;
+    std::future::ready(Ok(StatusCode::NO_CONTENT)).await
+}
+
+/// Lists what watchers say, with what they have measured.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}/votes", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = List<VoteView>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_vote_list(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<List<VoteView>>, Problem> {
+    std::future::ready(Ok(ok(app.cluster_votes(&id)?))).await
+}
+
+/// Tells edge functions elsewhere whether the region that they serve is open.
+///
+/// What is not known is open, and a function that gets no answer should let viewers pass as well. The answer may be kept for a
+/// second.
+#[utoipa::path(
+    get, path = "/cluster/v1/decision", tag = "clusters", params(DecisionQuery),
+    responses((status = 200, body = DecisionView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_decision(State(app): State<Arc<App>>, Query(query): Query<DecisionQuery>) -> Response {
+    let decision = app.cluster_decision(query.distribution.as_deref());
+    let mut response = axum::Json(decision).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
+    std::future::ready(response).await
+}
