@@ -251,6 +251,7 @@ impl DistributionConfig {
             behaviors: self.behaviors.iter().map(behavior).collect(),
             default_behavior: behavior(&self.default_behavior),
             error_responses: self.error_responses.clone(),
+            signed_hosts: Vec::new(),
             invalidations: InvalidationLog::default(),
         })
     }

@@ -41,7 +41,7 @@ impl Assembler {
                 distributions.push(spec);
             }
         }
-        Snapshot { version, channels, breakouts, distributions, key_groups }
+        Snapshot { version, channels, breakouts, distributions, key_groups, closed: Vec::new() }
     }
 
     fn spec(&mut self, row: &SnapshotDistribution) -> Option<DistributionSpec> {

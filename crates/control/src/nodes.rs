@@ -158,6 +158,7 @@ impl Nodes {
             breakouts: newest.breakouts.clone(),
             distributions: newest.distributions.clone(),
             key_groups: newest.key_groups.clone(),
+            closed: newest.closed.clone(),
         };
         let briefing = Briefing { plane: self.plane.clone(), origin: self.origin.get().cloned(), snapshot };
         let bytes = Bytes::from(serde_json::to_vec(&briefing)?);

@@ -9,6 +9,7 @@ use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
+use crate::closed::closes;
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
@@ -162,11 +163,17 @@ async fn serve(
     scratch: &mut Scratch,
 ) -> Answer {
     let worker = context.worker;
-    let (site, rule) = (authorised.routed.site, authorised.routed.rule);
-    let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
+    let asked = authorised.routed;
+    let (site, rule) = (asked.site, asked.rule);
+    let fetched = tokio::select! {
+        biased;
+        fetched = reach(worker, authorised, body, &mut scratch.key, context.now_ms()) => fetched.map_err(Own::Bad),
+        own = closes(worker, &asked) => Err(own),
+    };
+    let fetched = match fetched {
         Ok(fetched) => fetched,
-        Err(status) => {
-            let refused = Refused { own: Own::Bad(status), site: Some(site), rule: Some(rule) };
+        Err(own) => {
+            let refused = Refused { own, site: Some(site), rule: Some(rule) };
             return refuse(refused, Some(request), &mut scratch.head, &context.later());
         }
     };

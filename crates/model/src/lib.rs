@@ -40,8 +40,8 @@ pub use report::{
     VIEWERS_MAX, ViewerSeen,
 };
 pub use snapshot::{
-    AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, EXPELLED_MAX, FailoverSpec, InputPreference, InputSpec,
-    KeyGroupSpec, KeySpec, Snapshot,
+    AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, ClosedSpec, EXPELLED_MAX, FailoverSpec, InputPreference,
+    InputSpec, KeyGroupSpec, KeySpec, Snapshot,
 };
 pub use work::{
     AssetWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BreakoutId, ChannelId, DistributionSpec, InputId, KeyGroupId, KeyId};
+use crate::{BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId};
 
 /// The whole desired state of the data plane. A node that holds one can serve without the control plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,24 @@ pub struct Snapshot {
     pub distributions: Vec<DistributionSpec>,
     /// Key groups that behaviors name.
     pub key_groups: Vec<KeyGroupSpec>,
+    /// What edges refuse because its region is closed.
+    #[serde(default)]
+    pub closed: Vec<ClosedSpec>,
+}
+
+/// Paths of a distribution whose region is closed, by an operator or by the automat (C5): edges answer 404 to them whatever they have
+/// in their caches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedSpec {
+    /// The distribution.
+    pub distribution: DistributionId,
+    /// Path patterns, as behaviors have them; none stands for the whole distribution.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Name of the cluster, for log lines.
+    pub cluster: String,
+    /// Name of the region, which viewers are told.
+    pub region: String,
 }
 
 /// A channel as ingest and packager see it.
