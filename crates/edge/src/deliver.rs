@@ -322,7 +322,7 @@ impl View<'_, '_> {
 
 /// Writes an answer of the edge's own.
 pub(crate) fn refuse(
-    refused: Refused<'_>,
+    refused: &Refused<'_>,
     request: Option<&Request<'_>>,
     head: &mut Head,
     context: &Context<'_>,

@@ -142,7 +142,7 @@ async fn flow(
         .and_then(|routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()));
     let authorised = match authorised {
         Ok(authorised) => authorised,
-        Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
+        Err(refused) => return refuse(&refused, Some(request), &mut scratch.head, context),
     };
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
         notes.session.clone_from(&pass.claims.session);
@@ -174,13 +174,13 @@ async fn serve(
         Ok(fetched) => fetched,
         Err(own) => {
             let refused = Refused { own, site: Some(site), rule: Some(rule) };
-            return refuse(refused, Some(request), &mut scratch.head, &context.later());
+            return refuse(&refused, Some(request), &mut scratch.head, &context.later());
         }
     };
     // A held request must not outlast the viewer's right to its answer.
     if let Err(own) = still(worker, table, &fetched.authorised) {
         let refused = Refused { own, site: Some(site), rule: Some(rule) };
-        return refuse(refused, Some(request), &mut scratch.head, &context.later());
+        return refuse(&refused, Some(request), &mut scratch.head, &context.later());
     }
     // A fetch may have taken time, which counts in ages.
     let later = if fetched.served == Served::Hit { None } else { Some(context.later()) };
@@ -265,7 +265,7 @@ pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &
     let context = Context::new(worker);
     let notes = Notes::begin(worker);
     let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
-    let mut answer = refuse(refused, None, &mut scratch.head, &context);
+    let mut answer = refuse(&refused, None, &mut scratch.head, &context);
     if let Some(notes) = notes {
         let id = worker.request_ids().text(context.request_id);
         answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));

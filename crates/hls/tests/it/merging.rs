@@ -337,8 +337,11 @@ fn region_text() -> impl Strategy<Value = String> {
     lists.prop_map(|(media, variants, frames, other)| [frames, other, media, variants].concat().concat())
 }
 
-/// How often each variant stands; what merging changes is left out.
-fn count(playlist: &MultivariantPlaylist) -> BTreeMap<(String, Option<(u32, u32)>, bool), usize> {
+/// What merging leaves of a variant: its URI, its size, and whether its sound is elsewhere.
+type Mark = (String, Option<(u32, u32)>, bool);
+
+/// How often each variant stands.
+fn count(playlist: &MultivariantPlaylist) -> BTreeMap<Mark, usize> {
     let mut counts = BTreeMap::new();
     for Variant { uri, resolution, audio, .. } in &playlist.variants {
         *counts.entry((uri.clone(), *resolution, audio.is_some())).or_default() += 1;
