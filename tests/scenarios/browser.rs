@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{play_url, push_url, text, wait_playing};
 
-/// A browser that prints a JSON line a second, and one at its end.
+/// A browser under a script that prints JSON lines as it goes on, and one at its end.
 pub(crate) struct Browser {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
@@ -20,11 +20,15 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn open(url: &str, seconds: u32, more: &[&str]) -> Self {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/tests/play.mjs");
+        Self::script("play.mjs", &[&["--url", url, "--seconds", &seconds.to_string()], more].concat())
+    }
+
+    /// One of the scripts in `web/tests`.
+    pub(crate) fn script(name: &str, arguments: &[&str]) -> Self {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/tests").join(name);
         let mut child = Command::new("node")
             .arg(script)
-            .args(["--url", url, "--seconds", &seconds.to_string()])
-            .args(more)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -33,7 +37,7 @@ impl Browser {
         Self { child, lines }
     }
 
-    fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let line = self.lines.next()?.expect("a line");
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }

@@ -14,6 +14,7 @@ mod herd;
 mod kill;
 mod kill_edge;
 mod live_to_viewer;
+mod merged;
 mod on_demand;
 mod players;
 mod process;

@@ -11,6 +11,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::attendance::Attendee;
 use crate::audience::{Audience, Claims};
+use crate::closed::still_open;
 use crate::deliver::{Own, Refused};
 use crate::request::{Request, Scheme};
 use crate::route::Routed;
@@ -164,11 +165,12 @@ pub(crate) fn authorise<'t, 'r>(
 }
 
 impl Authorised<'_, '_> {
-    /// Judges once more by what `table` says of the audience, which may be news since the request came.
+    /// Judges once more by what `table` says of the region and the audience, which may be news since the request came.
     ///
     /// # Errors
-    /// The breakout is not for this viewer any more.
+    /// It is closed, or the breakout is not for this viewer any more.
     pub(crate) fn still(&self, table: &Table) -> Result<(), Own> {
+        still_open(table, &self.routed)?;
         let Routed { site, rule, path, .. } = self.routed;
         match table.by_id(site.id.as_str()) {
             Some(site) if !self.for_edge => {

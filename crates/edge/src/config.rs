@@ -243,6 +243,8 @@ pub struct Carried<'a> {
     pub others: &'a str,
     /// Host, perhaps with a port, that the viewer asked: its absolute URIs count too.
     pub authority: &'a str,
+    /// Other hosts, each perhaps with a port, whose absolute URIs count as well.
+    pub signed_hosts: &'a [String],
 }
 
 /// A body that is rewritten as it comes.

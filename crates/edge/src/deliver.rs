@@ -12,6 +12,7 @@ use http::HeaderName;
 use metrics::counter;
 
 use crate::audience::Barred;
+use crate::closed;
 use crate::compress::is_worth_compressing;
 use crate::fetch::{Fetched, Source};
 use crate::flight::Follower;
@@ -74,7 +75,7 @@ pub(crate) struct Answer {
 }
 
 /// Answers that are the edge's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
     /// No distribution claims the host.
     Misdirected,
@@ -94,12 +95,14 @@ pub(crate) enum Own {
     Denied(Denied),
     /// The breakout is not for this viewer now.
     Barred(Barred),
+    /// The region of that name is closed.
+    Closed(Arc<str>),
     /// The request cannot be read as one; the status says why.
     Bad(u16),
 }
 
 /// A request that no object answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Refused<'t> {
     pub(crate) own: Own,
     pub(crate) site: Option<&'t Site>,
@@ -319,12 +322,12 @@ impl View<'_, '_> {
 
 /// Writes an answer of the edge's own.
 pub(crate) fn refuse(
-    refused: Refused<'_>,
+    refused: &Refused<'_>,
     request: Option<&Request<'_>>,
     head: &mut Head,
     context: &Context<'_>,
 ) -> Answer {
-    let (status, text) = own_text(refused.own);
+    let (status, text) = own_text(&refused.own);
     head.start(status);
     head.date(context.now_ms());
     context.write_request_id(head);
@@ -334,7 +337,7 @@ pub(crate) fn refuse(
         300..400 => head.lines(b"x-cache: Redirect from cloudfront\r\n"),
         _ => {}
     }
-    match refused.own {
+    match &refused.own {
         // The words that clients of CloudFront know.
         Own::Denied(reason) => {
             denied = Some(reason.body());
@@ -361,10 +364,14 @@ pub(crate) fn refuse(
                 head.field("location", format_args!("{}/{query}", request.path));
             }
         }
-        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Bad(_) => {}
+        Own::Misdirected | Own::Disabled | Own::HttpsOnly | Own::Closed(_) | Own::Bad(_) => {}
     }
-    match (refused.rule.map(|rule| &rule.headers), request) {
-        (Some(headers), Some(request)) => write_policy(refused.own, headers, request, lines, head),
+    match (&refused.own, refused.rule.map(|rule| &rule.headers), request) {
+        (Own::Closed(region), headers, Some(request)) => {
+            head.lines(lines);
+            closed::write(region, headers, request, head);
+        }
+        (own, Some(headers), Some(request)) => write_policy(own, headers, request, lines, head),
         _ => head.lines(lines),
     }
     let body = denied.map_or(Bytes::from_static(text.as_bytes()), Bytes::from);
@@ -376,7 +383,8 @@ pub(crate) fn refuse(
     let record = match request {
         Some(request) => {
             let place = refused.site.zip(refused.rule).map(|(site, rule)| (site, rule, request.path));
-            context.record(place, status, Outcome::Own)
+            let outcome = if matches!(refused.own, Own::Closed(_)) { Outcome::Closed } else { Outcome::Own };
+            context.record(place, status, outcome)
         }
         None => context.record_unread(status),
     };
@@ -384,8 +392,8 @@ pub(crate) fn refuse(
 }
 
 /// Writes `lines`, the edge's own, as the behavior's response headers policy has it, and what the policy adds.
-fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, lines: &[u8], head: &mut Head) {
-    if own == Own::Preflight {
+fn write_policy(own: &Own, headers: &ResponseHeaders, request: &Request<'_>, lines: &[u8], head: &mut Head) {
+    if *own == Own::Preflight {
         if let Some(cors) = &headers.cors {
             cors.write_preflight(request, head);
         }
@@ -403,7 +411,7 @@ fn write_policy(own: Own, headers: &ResponseHeaders, request: &Request<'_>, line
     }
 }
 
-fn own_text(own: Own) -> (u16, &'static str) {
+fn own_text(own: &Own) -> (u16, &'static str) {
     match own {
         Own::Misdirected => (421, "No distribution here answers to this host.\n"),
         Own::Disabled => (403, "This distribution is disabled.\n"),
@@ -413,8 +421,9 @@ fn own_text(own: Own) -> (u16, &'static str) {
         Own::ToHttps => (301, "This distribution is served by HTTPS.\n"),
         Own::HttpsOnly => (403, "This distribution is served by HTTPS only.\n"),
         Own::Denied(_) | Own::Barred(_) => (403, ""),
+        Own::Closed(_) => (404, "This region is closed.\n"),
         Own::Bad(status) => (
-            status,
+            *status,
             match status {
                 414 => "The request target is too long.\n",
                 431 => "The request head is too large.\n",

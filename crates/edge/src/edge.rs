@@ -10,7 +10,7 @@ use anabranch_model::{Report, Snapshot};
 use anabranch_net::{BindError, SharedClock, Shutdown, TlsError};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::accept::accept;
@@ -120,6 +120,7 @@ impl Edge {
             access_log: access_log.transpose()?.map(Arc::new),
             clock,
             table: ArcSwap::default(),
+            closings: Notify::new(),
             cache: Cache::open(&tiers).map_err(Error::Cache)?,
             flights: Flights::default(),
             strikes: Strikes::new(),
@@ -232,9 +233,13 @@ fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: 
     books.follow(table.cells());
     shared.metrics.unshielded.follow(&newest, &shared.config);
     shared.table.store(Arc::new(table));
+    if !newest.closed.is_empty() {
+        shared.closings.notify_waiters();
+    }
     tracing::info!(
         snapshot.version = newest.version,
         distributions = newest.distributions.len(),
+        closed = newest.closed.len(),
         "edge applied a snapshot"
     );
     Some(newest.version)

@@ -28,10 +28,12 @@ pub(crate) enum Outcome {
     Miss,
     Collapsed,
     Own,
+    /// Refused because its region is closed.
+    Closed,
 }
 
 impl Outcome {
-    pub(crate) const COUNT: usize = Self::Own as usize + 1;
+    pub(crate) const COUNT: usize = Self::Closed as usize + 1;
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Outcome {
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
             Self::Own => "own",
+            Self::Closed => "closed",
         }
     }
 }
@@ -80,7 +83,7 @@ impl Counters {
         match outcome {
             Outcome::Hit | Outcome::Stale => self.hits.fetch_add(1, Ordering::Relaxed),
             Outcome::Revalidated | Outcome::Miss | Outcome::Collapsed => self.misses.fetch_add(1, Ordering::Relaxed),
-            Outcome::Own => 0,
+            Outcome::Own | Outcome::Closed => 0,
         };
     }
 

@@ -83,7 +83,8 @@ impl View<'_, '_> {
         // A body that was not asked for tells no length.
         let bodyless = self.request.method == Method::Head && matches!(source, Source::Growing(..));
         let Handed { playlists, others } = handed;
-        let carried = Carried { playlists, others, authority: self.request.host };
+        let signed_hosts = &self.rule.signed_hosts;
+        let carried = Carried { playlists, others, authority: self.request.host, signed_hosts };
         let mut made = Made::new(source, (context.transforms().signed_playlist)(&carried));
         let Ok(first) = (if bodyless { Ok(Bytes::new()) } else { made.more().await }) else {
             let text = "The origin's answer cannot be used.\n";

@@ -9,6 +9,7 @@ use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
+use crate::closed::closes;
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
@@ -141,7 +142,7 @@ async fn flow(
         .and_then(|routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()));
     let authorised = match authorised {
         Ok(authorised) => authorised,
-        Err(refused) => return refuse(refused, Some(request), &mut scratch.head, context),
+        Err(refused) => return refuse(&refused, Some(request), &mut scratch.head, context),
     };
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
         notes.session.clone_from(&pass.claims.session);
@@ -162,18 +163,24 @@ async fn serve(
     scratch: &mut Scratch,
 ) -> Answer {
     let worker = context.worker;
-    let (site, rule) = (authorised.routed.site, authorised.routed.rule);
-    let fetched = match reach(worker, authorised, body, &mut scratch.key, context.now_ms()).await {
+    let asked = authorised.routed;
+    let (site, rule) = (asked.site, asked.rule);
+    let fetched = tokio::select! {
+        biased;
+        fetched = reach(worker, authorised, body, &mut scratch.key, context.now_ms()) => fetched.map_err(Own::Bad),
+        own = closes(worker, &asked) => Err(own),
+    };
+    let fetched = match fetched {
         Ok(fetched) => fetched,
-        Err(status) => {
-            let refused = Refused { own: Own::Bad(status), site: Some(site), rule: Some(rule) };
-            return refuse(refused, Some(request), &mut scratch.head, &context.later());
+        Err(own) => {
+            let refused = Refused { own, site: Some(site), rule: Some(rule) };
+            return refuse(&refused, Some(request), &mut scratch.head, &context.later());
         }
     };
     // A held request must not outlast the viewer's right to its answer.
     if let Err(own) = still(worker, table, &fetched.authorised) {
         let refused = Refused { own, site: Some(site), rule: Some(rule) };
-        return refuse(refused, Some(request), &mut scratch.head, &context.later());
+        return refuse(&refused, Some(request), &mut scratch.head, &context.later());
     }
     // A fetch may have taken time, which counts in ages.
     let later = if fetched.served == Served::Hit { None } else { Some(context.later()) };
@@ -258,7 +265,7 @@ pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &
     let context = Context::new(worker);
     let notes = Notes::begin(worker);
     let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
-    let mut answer = refuse(refused, None, &mut scratch.head, &context);
+    let mut answer = refuse(&refused, None, &mut scratch.head, &context);
     if let Some(notes) = notes {
         let id = worker.request_ids().text(context.request_id);
         answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));

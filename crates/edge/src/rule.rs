@@ -50,6 +50,8 @@ pub(crate) struct Rule {
     pub(crate) headers: ResponseHeaders,
     pub(crate) compress: bool,
     pub(crate) transform: Transform,
+    /// Hosts besides the one asked that a viewer's signature is handed on to.
+    pub(crate) signed_hosts: Arc<[String]>,
     /// Present if playlists may come with copies of a signature for what they name.
     pub(crate) copies: Option<Copies>,
     /// The distribution's, about error statuses.
@@ -195,6 +197,7 @@ impl Compiling<'_> {
             headers: ResponseHeaders::compile(&behavior.response_headers),
             compress: behavior.compress,
             transform: behavior.transform,
+            signed_hosts: self.spec.signed_hosts.as_slice().into(),
             copies: Copies::compile(behavior),
             errors,
         }

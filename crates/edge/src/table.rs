@@ -11,6 +11,7 @@ use quick_cache::DefaultHashBuilder;
 
 use crate::audience::{Audience, Barred};
 use crate::authorise::Pass;
+use crate::closed::Closed;
 use crate::config::Config;
 use crate::invalidation::Orders;
 use crate::record::Counters;
@@ -36,6 +37,7 @@ pub(crate) struct Table {
 pub(crate) struct Site {
     pub(crate) id: DistributionId,
     pub(crate) enabled: bool,
+    pub(crate) closed: Closed,
     /// Path of `/`, with its slash; empty for none.
     pub(crate) root: Box<str>,
     pub(crate) http3: bool,
@@ -131,6 +133,7 @@ impl Site {
         let mut site = Self {
             id: spec.id.clone(),
             enabled: spec.enabled,
+            closed: Closed::compile(&compiling.snapshot.closed, &spec.id),
             root: root_of(&spec.default_root_object),
             rules,
             http3: spec.http3,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::admit::{Places, admit, place};
 use crate::body::StoredBody;
 use crate::cache::Key;
+use crate::closed::CLOSED_HEADER;
 use crate::coming::Coming;
 use crate::compress::is_worth_compressing;
 use crate::flight::{Flight, Landing, WINDOW_BYTES};
@@ -199,6 +200,10 @@ impl Task {
         let mut head = ObjectHead::read(answer.status, &answer.headers, &self.making(requested_ms, received_ms));
         if !answer.complete_known {
             head.keep = Err(NotStored::Unframed);
+        }
+        if answer.headers.contains_key(CLOSED_HEADER) {
+            // Of a shield: what is open again must not be refused by a copy, whatever the policy's shortest lifetime.
+            head.keep = Err(NotStored::NoStore);
         }
         if head.keep.is_err() {
             self.flight.part();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anabranch_net::SharedClock;
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: SharedClock,
     pub(crate) table: ArcSwap<Table>,
+    /// Told when a table comes in force that closes something.
+    pub(crate) closings: Notify,
     pub(crate) cache: Cache,
     pub(crate) flights: Flights,
     pub(crate) strikes: Strikes,
@@ -67,6 +69,10 @@ impl Worker {
 
     pub(crate) fn table(&self) -> &ArcSwap<Table> {
         &self.shared.table
+    }
+
+    pub(crate) fn closings(&self) -> &Notify {
+        &self.shared.closings
     }
 
     pub(crate) fn cache(&self) -> &Cache {

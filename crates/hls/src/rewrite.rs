@@ -17,6 +17,9 @@ const PLAYLIST_TAGS: [&[u8]; 4] =
 /// The tag whose URI, a playlist, is the next URI line.
 const VARIANT_TAG: &[u8] = b"#EXT-X-STREAM-INF:";
 
+/// The tag that names a steering manifest.
+const STEERING_TAG: &[u8] = b"#EXT-X-CONTENT-STEERING:";
+
 /// What URIs get, as queries without `?`. Bytes that would end a line or a quoted string are percent-encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queries<'a> {
@@ -39,8 +42,8 @@ pub fn append_query(playlist: &[u8], query: &str, own_authority: Option<&str>, o
 #[error("a line of the playlist is longer than {MAX_LINE_BYTES} bytes")]
 pub struct LineTooLong;
 
-/// Appends queries to every URI of a playlist that leads to where the playlist came from: URI lines, and `URI="…"` attributes of any
-/// tag. A URI counts if it is relative, begins with `/`, or names the own authority over HTTP. Its own query stays before, its
+/// Appends queries to every URI of a playlist that leads to where the playlist came from: URI lines, `URI="…"` attributes of any tag,
+/// and the `SERVER-URI` of content steering. A URI counts if it is relative, begins with `/`, or names the own authority over HTTP. Its own query stays before, its
 /// fragment after. All other bytes stay as they are.
 ///
 /// The playlist comes in pieces of any length, cut anywhere; one pass, linear. The result is longer by at most one query and a sign
@@ -50,6 +53,8 @@ pub struct Rewriter {
     playlists: Box<[u8]>,
     others: Box<[u8]>,
     own_authority: Option<Box<str>>,
+    /// Other authorities that count as own.
+    hosts: Box<[String]>,
     /// The beginning of a line.
     held: Vec<u8>,
     begun: bool,
@@ -66,10 +71,18 @@ impl Rewriter {
             playlists: contained(queries.playlists),
             others: contained(queries.others),
             own_authority: own_authority.map(Into::into),
+            hosts: Box::default(),
             held: Vec::new(),
             begun: false,
             variant: false,
         }
+    }
+
+    /// Counts URIs that name one of these authorities over HTTP, too: each `host` or `host:port`, compared as a whole and without case.
+    #[must_use]
+    pub fn and_hosts(mut self, hosts: &[String]) -> Self {
+        self.hosts = hosts.into();
+        self
     }
 
     /// Takes more of the playlist and writes the lines that have ended to `out`, until that has `enough` bytes. Returns how many bytes
@@ -131,6 +144,8 @@ impl Rewriter {
 
     /// A line that begins with `#`: comments and the free text of `EXTINF` have no attributes.
     fn tag(&self, line: &[u8], playlist: bool, out: &mut Vec<u8>) {
+        // The one tag whose URI has another name (rfc8216bis §4.4.6.6).
+        let steers = line.starts_with(STEERING_TAG);
         let attributes = line.iter().position(|byte| *byte == b':').map_or(line.len(), |colon| colon + 1);
         if !line.starts_with(b"#EXT-X-") || attributes == line.len() {
             out.extend_from_slice(line);
@@ -148,7 +163,7 @@ impl Rewriter {
             if line.get(at) == Some(&b'"') {
                 let start = at + 1;
                 let Some(len) = line[start..].iter().position(|byte| *byte == b'"') else { break };
-                if name == b"URI" {
+                if name == b"URI" || (steers && name == b"SERVER-URI") {
                     out.extend_from_slice(&line[done..start]);
                     self.uri(&line[start..start + len], playlist, out);
                     done = start + len;
@@ -199,7 +214,8 @@ impl Rewriter {
         let authority = &rest[2..];
         let end =
             authority.iter().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(authority.len());
-        self.own_authority.as_deref().is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(&authority[..end]))
+        let mut own = self.own_authority.as_deref().into_iter().chain(self.hosts.iter().map(String::as_str));
+        own.any(|own| own.as_bytes().eq_ignore_ascii_case(&authority[..end]))
     }
 }
 
@@ -366,6 +382,56 @@ mod tests {
             ("#EXTINF:6,\n#EXT-X-BYTERANGE:99@7\nall.mp4\n", "#EXTINF:6,\n#EXT-X-BYTERANGE:99@7\nall.mp4?P=2\n"),
         ] {
             assert_eq!(rewritten(text), expected);
+        }
+    }
+
+    #[test]
+    fn other_hosts_are_trusted_by_their_whole_name() {
+        let hosts = ["fra.example".to_owned(), "nyc.example:8443".to_owned()];
+        let of = |uri: &str| {
+            let mut rewriter = Rewriter::new(&BOTH, Some("own.example")).and_hosts(&hosts);
+            let mut out = Vec::new();
+            let playlist = format!("#EXT-X-MEDIA:TYPE=AUDIO,URI=\"{uri}\"\n{uri}\n");
+            assert!(rewriter.push(playlist.as_bytes(), &mut out, usize::MAX).is_ok());
+            let signed = String::from_utf8(out).unwrap().matches("P=1&P-X=2").count();
+            assert!(signed == 0 || signed == 2, "{uri}");
+            signed == 2
+        };
+        for (uri, signed) in [
+            ("https://fra.example/v.m3u8", true),
+            ("http://FRA.example/v.m3u8?a#b", true),
+            ("//nyc.example:8443/v.m3u8", true),
+            ("https://own.example/v.m3u8", true),
+            ("v.m3u8", true),
+            ("https://fra.example:8443/v.m3u8", false),
+            ("https://nyc.example/v.m3u8", false),
+            ("https://fra.example.evil/v.m3u8", false),
+            ("https://fra.example@evil/v.m3u8", false),
+            ("https://evil/fra.example/v.m3u8", false),
+            ("https://x.fra.example/v.m3u8", false),
+            ("https://user@fra.example/v.m3u8", false),
+            ("https:fra.example/v.m3u8", false),
+            ("ftp://fra.example/v.m3u8", false),
+            ("https://fra.example\\@evil/v.m3u8", true),
+        ] {
+            assert_eq!(of(uri), signed, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_uri_of_steering_has_another_name() {
+        for (line, expected) in [
+            (
+                r#"#EXT-X-CONTENT-STEERING:SERVER-URI="steering.json",PATHWAY-ID="a""#,
+                r#"#EXT-X-CONTENT-STEERING:SERVER-URI="steering.json?P=2",PATHWAY-ID="a""#,
+            ),
+            (
+                r#"#EXT-X-CONTENT-STEERING:PATHWAY-ID="a",SERVER-URI="https://evil.example/s.json""#,
+                r#"#EXT-X-CONTENT-STEERING:PATHWAY-ID="a",SERVER-URI="https://evil.example/s.json""#,
+            ),
+            (r#"#EXT-X-FOO:SERVER-URI="steering.json""#, r#"#EXT-X-FOO:SERVER-URI="steering.json""#),
+        ] {
+            assert_eq!(rewritten(line), expected);
         }
     }
 

@@ -40,6 +40,11 @@ pub struct DistributionSpec {
     /// What is done about error statuses of origins.
     #[serde(default)]
     pub error_responses: Vec<ErrorResponse>,
+    /// With [`Transform::SignedPlaylist`]: other hosts that a viewer's signature is for, each `host` or `host:port` as it stands in URLs.
+    /// Absolute URIs of playlists that lead there carry it, as those of the distribution itself do; no others. For the playlists of
+    /// clusters, which name every region.
+    #[serde(default)]
+    pub signed_hosts: Vec<String>,
     /// What the operator has ordered out of caches.
     #[serde(default)]
     pub invalidations: InvalidationLog,

@@ -17,21 +17,23 @@ pub struct Snapshot {
     pub distributions: Vec<DistributionSpec>,
     /// Key groups that behaviors name.
     pub key_groups: Vec<KeyGroupSpec>,
-    /// Regions of clusters that are closed, as far as distributions of this control plane serve them.
+    /// What edges refuse because its region is closed.
     #[serde(default)]
     pub closed: Vec<ClosedSpec>,
 }
 
-/// A region of a cluster that is closed: edges answer 404 to what its distribution would have served.
+/// Paths of a distribution whose region is closed, by an operator or by the automat (C5): edges answer 404 to them whatever they have
+/// in their caches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedSpec {
     /// The distribution.
     pub distribution: DistributionId,
-    /// Path patterns; none stands for the whole distribution.
+    /// Path patterns, as behaviors have them; none stands for the whole distribution.
+    #[serde(default)]
     pub paths: Vec<String>,
-    /// Name of the cluster.
+    /// Name of the cluster, for log lines.
     pub cluster: String,
-    /// Name of the region.
+    /// Name of the region, which viewers are told.
     pub region: String,
 }
 

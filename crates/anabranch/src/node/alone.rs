@@ -143,7 +143,7 @@ impl Rewriting for SignedPlaylist {
 
 fn playlist_rewriter(carried: &Carried<'_>) -> Rewriter {
     let queries = Queries { playlists: carried.playlists, others: carried.others };
-    Rewriter::new(&queries, Some(carried.authority))
+    Rewriter::new(&queries, Some(carried.authority)).and_hosts(carried.signed_hosts)
 }
 
 /// Runs `anabranch edge` to its end.

@@ -40,7 +40,7 @@ impl End {
             _ if self.status >= 400 => "Error",
             Outcome::Own if self.status >= 300 => "Redirect",
             // An answer of the edge's own costs the origin nothing.
-            Outcome::Hit | Outcome::Stale | Outcome::Own => "Hit",
+            Outcome::Hit | Outcome::Stale | Outcome::Own | Outcome::Closed => "Hit",
             Outcome::Revalidated => "RefreshHit",
             Outcome::Miss | Outcome::Collapsed => "Miss",
         }

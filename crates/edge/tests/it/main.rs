@@ -5,6 +5,7 @@ mod access;
 mod attendance;
 mod audience;
 mod caching;
+mod closed;
 mod crowd;
 mod disk;
 mod faults;

@@ -271,6 +271,7 @@ pub fn distribution(id: &str, host: &str, origin: &TestOrigin) -> DistributionSp
         behaviors: vec![],
         default_behavior: behavior("*"),
         error_responses: vec![],
+        signed_hosts: vec![],
         invalidations: InvalidationLog::default(),
         default_root_object: String::new(),
         price_class: PriceClass::Class100,

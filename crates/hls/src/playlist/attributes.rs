@@ -4,14 +4,14 @@ use super::lines::{Fault, decimal, integer};
 
 /// The attributes of one tag, values with their quotes.
 #[derive(Debug)]
-pub(super) struct Attributes<'a>(Vec<(&'a str, &'a str)>);
+pub(crate) struct Attributes<'a>(Vec<(&'a str, &'a str)>);
 
 /// Most attributes of one tag.
 const ATTRIBUTES_MAX: usize = 100;
 
 impl<'a> Attributes<'a> {
     /// Reads `NAME=VALUE,…`. White space after a comma is tolerated, a name twice is not.
-    pub(super) fn parse(text: &'a str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         let mut rest = text.trim();
         while !rest.is_empty() {
@@ -69,7 +69,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// What was not taken, in order.
-    pub(super) fn rest(self) -> Vec<(String, String)> {
+    pub(crate) fn rest(self) -> Vec<(String, String)> {
         self.0.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }

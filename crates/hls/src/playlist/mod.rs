@@ -7,7 +7,7 @@ mod multivariant;
 
 pub use lines::{Fault, ParseError};
 pub use media::{ByteRange, MapTag, MediaPlaylist, MediaSegment, PlaylistType};
-pub use multivariant::{MultivariantPlaylist, RenditionMedia, Variant};
+pub use multivariant::{MultivariantPlaylist, RenditionMedia, Variant, is_frames};
 
 /// Longest playlist that is read, in bytes.
 pub const PLAYLIST_MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -12,7 +12,8 @@ pub struct MultivariantPlaylist {
     pub version: Option<u32>,
     /// `EXT-X-INDEPENDENT-SEGMENTS`.
     pub independent_segments: bool,
-    /// Lines of other tags and comments, as they are. Their place among the others means nothing in this kind of playlist.
+    /// Lines of other tags and comments, as they are. Their place among the others means nothing in this kind of playlist, but those of
+    /// I-frames and pictures ([`is_frames`]) are read to the end of this list, and written after the variants.
     pub other: Vec<String>,
     /// `EXT-X-MEDIA`, in order.
     pub media: Vec<RenditionMedia>,
@@ -62,6 +63,15 @@ pub struct Variant {
     pub attributes: Vec<(String, String)>,
 }
 
+/// Whether a line is `EXT-X-I-FRAME-STREAM-INF` or `EXT-X-IMAGE-STREAM-INF`: what players show while they seek.
+#[must_use]
+pub fn is_frames(line: &str) -> bool {
+    FRAME_TAGS.iter().any(|tag| line.strip_prefix(tag).is_some_and(|rest| rest.starts_with(':')))
+}
+
+/// Tags of playlists that are for seeking only.
+const FRAME_TAGS: [&str; 2] = ["#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-IMAGE-STREAM-INF"];
+
 impl MultivariantPlaylist {
     /// Reads a playlist.
     ///
@@ -75,7 +85,11 @@ impl MultivariantPlaylist {
         }
         match pending {
             Some((line, _)) => Err(ParseError::Line { line, fault: Fault::Pairing }),
-            None => Ok(playlist),
+            None => {
+                // Stable: each kind keeps its order.
+                playlist.other.sort_by_key(|line| is_frames(line));
+                Ok(playlist)
+            }
         }
     }
 
@@ -117,16 +131,17 @@ impl MultivariantPlaylist {
         if self.independent_segments {
             out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
-        for line in &self.other {
-            out.push_str(line);
-            out.push('\n');
-        }
+        let (frames, other): (Vec<&String>, Vec<&String>) = self.other.iter().partition(|line| is_frames(line));
+        let lines =
+            |lines: Vec<&String>, out: &mut String| lines.iter().for_each(|line| out.extend([line.as_str(), "\n"]));
+        lines(other, &mut out);
         for media in &self.media {
             media.render(&mut out);
         }
         for variant in &self.variants {
             variant.render(&mut out);
         }
+        lines(frames, &mut out);
         out
     }
 }
@@ -240,6 +255,20 @@ mod tests {
             (Some(29.97), Some("aac"), "v/720.m3u8")
         );
         assert_eq!(variant.attributes, [("CLOSED-CAPTIONS".to_owned(), "NONE".to_owned())]);
+        assert!(playlist.render().ends_with("v/720.m3u8\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=5,URI=\"i.m3u8\"\n"));
+        assert_eq!(MultivariantPlaylist::parse(playlist.render().as_bytes()).unwrap(), playlist);
+    }
+
+    #[test]
+    fn frames_come_last_wherever_they_stood() {
+        let text = "#EXTM3U\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i\"\n#EXT-X-START:TIME-OFFSET=1\n#EXT-X-IMAGE-STREAM-INF:URI=\"p\"\n\
+            #EXT-X-I-FRAME-STREAM-INFO:a\n";
+        let playlist = MultivariantPlaylist::parse(text.as_bytes()).unwrap();
+        let names: Vec<&str> = playlist.other.iter().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(
+            names,
+            ["#EXT-X-START", "#EXT-X-I-FRAME-STREAM-INFO", "#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-IMAGE-STREAM-INF"]
+        );
         assert_eq!(MultivariantPlaylist::parse(playlist.render().as_bytes()).unwrap(), playlist);
     }
 

@@ -74,6 +74,7 @@ pub(crate) fn distribution() -> DistributionSpec {
             copy_mark: COPY_MARK.to_owned(),
         },
         error_responses: vec![],
+        signed_hosts: vec![],
         invalidations: InvalidationLog::default(),
     }
 }
