@@ -152,6 +152,7 @@ fn spec(channel: &ChannelId, breakout: &BreakoutId, inputs: &[InputId]) -> Snaps
         on_air: true,
         session: 1,
         audience: AudienceSpec::default(),
+        aligned: None,
     };
     Snapshot { version: 1, channels: vec![channel_spec], breakouts: vec![on_air], ..Snapshot::default() }
 }

@@ -216,7 +216,7 @@ async fn breakouts(conn: &mut Conn, now_ms: i64) -> Result<Vec<BreakoutSpec>, Er
             attendance: flag(row, "attendance")?,
         };
         let (channel, session) = (id(row, "channel_id")?, unsigned(row, "session")?);
-        let spec = BreakoutSpec { on_air, channel, session, id: breakout, audience };
+        let spec = BreakoutSpec { on_air, channel, session, id: breakout, audience, aligned: None };
         Ok::<_, Error>((integer(row, "created_at")?, spec))
     };
     let mut specs = Vec::with_capacity(on_air.len() + readable.len());

@@ -336,7 +336,7 @@ mod tests {
     fn audience() -> Arc<Audience> {
         let (id, channel) = ("b1".parse().unwrap(), "c1".parse().unwrap());
         let audience = AudienceSpec { attendance: true, ..AudienceSpec::default() };
-        Audience::compile(&BreakoutSpec { id, channel, on_air: true, session: 1, audience }, None)
+        Audience::compile(&BreakoutSpec { id, channel, on_air: true, session: 1, audience, aligned: None }, None)
     }
 
     fn request(lines: &[u8]) -> Request<'_> {

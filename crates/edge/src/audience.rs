@@ -147,7 +147,7 @@ mod tests {
 
     fn breakout(audience: AudienceSpec) -> BreakoutSpec {
         let (id, channel) = ("b1".parse().unwrap(), "c1".parse().unwrap());
-        BreakoutSpec { id, channel, on_air: true, session: 1, audience }
+        BreakoutSpec { id, channel, on_air: true, session: 1, audience, aligned: None }
     }
 
     fn read(claims: &[(&str, Value)]) -> Result<Claims, Denied> {

@@ -10,6 +10,9 @@ use crate::timeline::{Progress, Rendition, RenditionKind, Segment, Timeline};
 /// `EXT-X-MAP` outside of I-frame playlists is of this version (rfc8216bis §8).
 const VERSION: u32 = 6;
 
+/// `EXT-X-GAP` is of this version (Apple, "About the EXT-X-VERSION tag").
+const VERSION_OF_GAPS: u32 = 8;
+
 /// `GROUP-ID` of the sound that goes with the picture.
 const AUDIO_GROUP: &str = "audio";
 
@@ -87,7 +90,8 @@ fn variant(rendition: &Rendition, audio: &[&Rendition]) -> Variant {
 ///
 /// Every segment has its date, so that a player or a cluster can align playlists by any of them. While the timeline is live the
 /// playlist invites players to ask for the next one ahead (rfc8216bis §6.2.5.2), so whoever serves it must hold such requests
-/// ([`Timeline::standing`]). URIs are the segments' names,
+/// ([`Timeline::standing`]). Stretches without media that have numbers are listed as gaps, which players pass over or look for in
+/// another variant; those of a recording are left out by whoever makes its timeline. URIs are the segments' names,
 /// relative to the directory that the playlist stands in.
 #[must_use]
 pub fn media(timeline: &Timeline, rendition_name: &str, window_seconds: u32) -> Option<String> {
@@ -101,8 +105,9 @@ pub fn media(timeline: &Timeline, rendition_name: &str, window_seconds: u32) -> 
         .fold(u64::from(timeline.target_duration_seconds), u64::max);
 
     let mut out = String::with_capacity(200 + window().count() * (newest.name.len() + 100));
+    let version = if window().any(|segment| segment.gap) { VERSION_OF_GAPS } else { VERSION };
     // Writing to a string does not fail.
-    let _ = write!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target_duration}\n");
+    let _ = write!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target_duration}\n");
     if timeline.progress == Progress::Live {
         out.push_str(SERVER_CONTROL);
     }
@@ -164,6 +169,9 @@ fn push_segment(out: &mut String, segment: &Segment, init: &str, target_duration
     }
     out.push_str("#EXT-X-PROGRAM-DATE-TIME:");
     time::push(out, segment.program_date_time_ms);
+    if segment.gap {
+        out.push_str("\n#EXT-X-GAP");
+    }
     let duration = micros(segment.duration_seconds, target_duration);
     let _ = writeln!(out, "\n#EXTINF:{}.{:06},\n{}", duration / 1_000_000, duration % 1_000_000, segment.name);
 }

@@ -143,6 +143,8 @@ pub struct Segment {
     pub program_date_time_ms: i64,
     /// Whether `EXT-X-DISCONTINUITY` stands before it.
     pub discontinuity: bool,
-    /// Size of the object in bytes.
+    /// Whether there is no such object: the number stands for a stretch of time without media (`EXT-X-GAP`, rfc8216bis §4.4.4.7).
+    pub gap: bool,
+    /// Size of the object in bytes; 0 for a gap.
     pub bytes: u64,
 }

@@ -5,6 +5,7 @@
 //! Never: I/O, clocks, SQL, HTTP.
 //! Spec: systems.md V5, V7, V8, V31, V34, V40, V73, V80-V84, V90-V93, V110-V112, L3.
 
+mod aligned;
 mod asset;
 mod cluster;
 mod cluster_state;
@@ -16,6 +17,7 @@ mod report;
 mod snapshot;
 mod work;
 
+pub use aligned::{ANCHORS_MAX, AlignedSpec, Anchor, Anchors, SoundMark};
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use cluster::{
     AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterRegion, PRESETS, Peer, REGION_NAME_MAX,

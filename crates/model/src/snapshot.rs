@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId};
+use crate::{
+    AlignedSpec, BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId,
+};
 
 /// The whole desired state of the data plane. A node that holds one can serve without the control plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -144,6 +146,9 @@ pub struct BreakoutSpec {
     /// Who may watch it now.
     #[serde(default)]
     pub audience: AudienceSpec,
+    /// Whether other regions carry the same stream, and are to cut and number it alike. Followed when the breakout is opened.
+    #[serde(default)]
+    pub aligned: Option<AlignedSpec>,
 }
 
 fn first_session() -> u32 {

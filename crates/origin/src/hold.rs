@@ -235,6 +235,7 @@ mod tests {
                 duration_seconds: 1.0,
                 program_date_time_ms: 0,
                 discontinuity: false,
+                gap: false,
                 bytes: 1,
             })
         };

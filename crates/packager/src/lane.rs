@@ -1,8 +1,9 @@
 //! One track on its way into segments: samples in, runs of CMAF samples out.
 //!
 //! Media time of a timeline is continuous in the life of a breakout, whatever encoders do: a lane maps the session's clock
-//! onto it. Video keeps its timestamps, in 1/90000 s. Sound is counted in its own samples, so that frames join without a
-//! gap; it follows the encoder's clock only when it drifts by more than [`DRIFT_LIMIT_MS`].
+//! onto it; the timeline of an aligned breakout is the wall clock itself. Video keeps its timestamps, in 1/90000 s. Sound is
+//! counted in its own samples, so that frames join without a gap; it follows the encoder's clock only when it drifts by more
+//! than [`DRIFT_LIMIT_MS`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use media::fmp4::{FragmentSample, rescale};
 use media::{Sample, Track, TrackKind};
+
+use anabranch_model::SoundMark;
 
 use anabranch_media as media;
 
@@ -29,6 +32,8 @@ struct Placed {
     dts: i64,
     composition_offset: i64,
     keyframe: bool,
+    /// Time that the encoder told, in milliseconds of the timeline.
+    told_ms: i64,
     data: Bytes,
 }
 
@@ -37,6 +42,8 @@ struct Placed {
 pub struct Run {
     /// Decoding time of the first sample, in the lane's timescale.
     pub base_decode_time: u64,
+    /// The time of the first sample as the encoder told it, in milliseconds of the timeline.
+    pub told_ms: i64,
     /// Sizes, durations and offsets, in order.
     pub samples: Vec<FragmentSample>,
     /// Coded bytes, in order.
@@ -55,6 +62,9 @@ pub struct Lane {
     /// Session time, in milliseconds, that lies at `origin_ms` of the timeline.
     session_start_ms: i64,
     origin_ms: i64,
+    /// Of a lane whose timeline is the wall clock: what is added to session time. The place of a sample then is a function of this sum
+    /// alone, whatever the session's own zero is.
+    locked_offset_ms: Option<i64>,
     pending: VecDeque<Placed>,
     pending_bytes: u64,
     /// Where the next sound frame belongs, in the lane's timescale.
@@ -76,6 +86,7 @@ impl Lane {
             timescale,
             session_start_ms,
             origin_ms,
+            locked_offset_ms: None,
             pending: VecDeque::new(),
             pending_bytes: 0,
             expected: None,
@@ -90,6 +101,16 @@ impl Lane {
         let mut lane = Self::new(track, session_start_ms, origin_ms);
         lane.expected = Some(rescale(origin_ms, 1000, lane.timescale));
         Some(lane)
+    }
+
+    /// A lane on which session time plus `offset_ms` is the time since the Unix epoch. The first frame of sound lies at `first` (lane
+    /// timescale), if that is known.
+    #[must_use]
+    pub fn locked(track: Arc<Track>, offset_ms: i64, first: Option<i64>) -> Self {
+        let mut lane = Self::new(track, 0, 0);
+        lane.locked_offset_ms = Some(offset_ms);
+        lane.expected = first;
+        lane
     }
 
     /// The track that this lane carries.
@@ -116,10 +137,19 @@ impl Lane {
         self.pending.back().map(|placed| self.to_ms(placed.dts))
     }
 
+    /// The first waiting sample that begins at `ms` of the timeline or later.
+    #[must_use]
+    pub fn mark_from(&self, ms: i64) -> Option<SoundMark> {
+        let at = self.pending.partition_point(|placed| self.to_ms(placed.dts) < ms);
+        let placed = self.pending.get(at)?;
+        Some(SoundMark { told_ms: placed.told_ms, units: placed.dts, rate: self.timescale })
+    }
+
     /// Takes a sample. Returns its decoding time in milliseconds of the timeline, or `None` when it was dropped because it
     /// lies before what was already taken.
     pub fn push(&mut self, sample: Sample) -> Option<i64> {
         let placed = self.place(&sample);
+        let told_ms = self.to_ms(placed);
         let dts = match self.track.kind {
             TrackKind::Video => self.place_video(placed),
             TrackKind::Audio => self.place_audio(placed)?,
@@ -130,12 +160,17 @@ impl Lane {
             dts,
             composition_offset: offset,
             keyframe: sample.keyframe,
+            told_ms,
             data: sample.data,
         });
         Some(self.to_ms(dts))
     }
 
     fn place(&self, sample: &Sample) -> i64 {
+        if let Some(offset_ms) = self.locked_offset_ms {
+            let offset = rescale(offset_ms, 1000, self.track.timescale);
+            return rescale(sample.dts.saturating_add(offset), self.track.timescale, self.timescale);
+        }
         let start = rescale(self.session_start_ms, 1000, self.timescale);
         let origin = rescale(self.origin_ms, 1000, self.timescale);
         rescale(sample.dts, self.track.timescale, self.timescale) - start + origin
@@ -184,7 +219,8 @@ impl Lane {
         }
         while at + frame <= until {
             self.pending_bytes += silent.len() as u64;
-            self.pending.push_back(Placed { dts: at, composition_offset: 0, keyframe: true, data: silent.clone() });
+            let (told_ms, data) = (self.to_ms(at), silent.clone());
+            self.pending.push_back(Placed { dts: at, composition_offset: 0, keyframe: true, told_ms, data });
             at += frame;
         }
         self.expected = Some(at);
@@ -208,6 +244,7 @@ impl Lane {
         let end = self.end_of(count);
         let mut run = Run {
             base_decode_time: u64::try_from(self.pending[0].dts).unwrap_or(0),
+            told_ms: self.pending[0].told_ms,
             samples: Vec::with_capacity(count),
             data: Vec::with_capacity(count),
             duration_seconds: 0.0,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anabranch_hls::timeline::Timeline;
 use anabranch_media::{Arrival, Event, Track, TrackKind};
-use anabranch_model::{BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Recorded, Report, Snapshot};
+use anabranch_model::{
+    Anchors, BreakoutId, BreakoutSpec, ChannelId, ChannelSpec, PackagingState, Recorded, Report, Snapshot,
+};
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::LocalStore;
 use tokio::sync::{mpsc, watch};
@@ -51,8 +53,37 @@ pub struct Packager {
     channels: HashMap<ChannelId, mpsc::Sender<Command>>,
     tasks: JoinSet<()>,
     known: HashMap<BreakoutId, BreakoutSpec>,
+    exchange: Exchange,
     /// When breakouts that could not be opened are tried again.
     retry_at: Option<Instant>,
+}
+
+/// What regions tell each other of streams that they share.
+#[derive(Clone, Debug)]
+struct Exchange {
+    /// The newest word of each other region.
+    heard: watch::Receiver<Arc<Vec<Anchors>>>,
+    /// The newest word of this one on each of its streams.
+    told: watch::Sender<Arc<Vec<Anchors>>>,
+}
+
+impl Exchange {
+    /// With nobody.
+    fn alone() -> Self {
+        Self { heard: watch::channel(Arc::default()).1, told: watch::channel(Arc::default()).0 }
+    }
+
+    fn tell(&self, word: Anchors) {
+        self.told.send_modify(|told| {
+            let others = told.iter().filter(|other| other.stream != word.stream).cloned();
+            *told = Arc::new(others.chain([word.clone()]).collect());
+        });
+    }
+
+    fn fall_silent(&self, stream: &str) {
+        self.told
+            .send_modify(|told| *told = Arc::new(told.iter().filter(|word| word.stream != stream).cloned().collect()));
+    }
 }
 
 #[derive(Debug)]
@@ -73,8 +104,37 @@ struct OnAir {
     session: u32,
     publisher: Publisher,
     segmenter: Segmenter,
+    /// The stream that other regions carry too.
+    shared: Option<Shared>,
     /// When the next report of what has been recorded is due.
     recorded_at: Instant,
+}
+
+/// The share of a breakout in what regions tell each other.
+#[derive(Debug)]
+struct Shared {
+    stream: String,
+    exchange: Exchange,
+}
+
+impl OnAir {
+    /// Takes an event in, with what peers have said of it; what closes is added to `closed`.
+    fn push(&mut self, event: Event, at_ms: i64, closed: &mut Vec<Closed>) {
+        let Some(shared) = &mut self.shared else { return self.segmenter.push(event, at_ms, closed) };
+        if shared.exchange.heard.has_changed().unwrap_or(false) {
+            self.segmenter.hear(shared.exchange.heard.borrow_and_update().clone());
+        }
+        self.segmenter.push(event, at_ms, closed);
+        if let Some(word) = self.segmenter.told() {
+            shared.exchange.tell(word);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.exchange.fall_silent(&self.stream);
+    }
 }
 
 /// A breakout that is over.
@@ -108,9 +168,22 @@ impl Packager {
             channels: HashMap::new(),
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            exchange: Exchange::alone(),
             retry_at: None,
         };
         (packager, published)
+    }
+
+    /// Lets aligned breakouts agree with other regions. `heard` has the newest word of each of them on each stream, as their packagers
+    /// told it; the receiver has that of this one. A word is of use while it is a few seconds old.
+    #[must_use]
+    pub fn in_exchange_with(
+        mut self,
+        heard: watch::Receiver<Arc<Vec<Anchors>>>,
+    ) -> (Self, watch::Receiver<Arc<Vec<Anchors>>>) {
+        let (told, telling) = watch::channel(Arc::default());
+        self.exchange = Exchange { heard, told };
+        (self, telling)
     }
 
     /// Runs until `shutdown`; then closes and publishes the open segments.
@@ -199,13 +272,29 @@ impl Packager {
         });
         if breakout.on_air {
             let state = if publisher.is_playable() { PackagingState::Live } else { PackagingState::Waiting };
-            let segmenter = Segmenter::new(channel.segment_target_seconds, publisher.next_origin_ms());
+            let (segmenter, shared) = self.segmenter(channel, breakout, &publisher);
             let (id, session) = (breakout.id.clone(), breakout.session);
-            let on_air = OnAir { id, session, publisher, segmenter, recorded_at: Instant::now() };
+            let on_air = OnAir { id, session, publisher, segmenter, shared, recorded_at: Instant::now() };
             self.command(&channel.id, Command::Air(Box::new(on_air))).await;
             report(&self.reports, Report::Packaging { breakout: breakout.id.clone(), state }).await;
         }
         is_done
+    }
+
+    fn segmenter(
+        &self,
+        channel: &ChannelSpec,
+        breakout: &BreakoutSpec,
+        publisher: &Publisher,
+    ) -> (Segmenter, Option<Shared>) {
+        let target_seconds = channel.segment_target_seconds;
+        let Some(spec) = breakout.aligned.clone() else {
+            return (Segmenter::new(target_seconds, publisher.next_origin_ms()), None);
+        };
+        let mut exchange = self.exchange.clone();
+        exchange.heard.mark_changed();
+        let shared = Shared { stream: spec.stream.clone(), exchange };
+        (Segmenter::aligned(target_seconds, spec, publisher.kept()), Some(shared))
     }
 
     async fn publisher(&self, channel: &ChannelSpec, breakout: &BreakoutSpec) -> Result<Publisher, PublishError> {
@@ -304,7 +393,7 @@ impl ChannelTask {
             Command::Air(mut on_air) => {
                 let mut closed = Vec::new();
                 for track in self.tracks.iter().flatten() {
-                    on_air.segmenter.push(Event::Track(track.clone()), self.clock.now_ms(), &mut closed);
+                    on_air.push(Event::Track(track.clone()), self.clock.now_ms(), &mut closed);
                 }
                 self.live = false;
                 self.finish_predecessor(&on_air).await;
@@ -334,7 +423,7 @@ impl ChannelTask {
         let Some(on_air) = &mut self.on_air else { return };
         let mut closed = Vec::new();
         let lost = matches!(event, Event::Discontinuity);
-        on_air.segmenter.push(event, at_ms, &mut closed);
+        on_air.push(event, at_ms, &mut closed);
         self.publish(closed).await;
         if let Some(on_air) = self.on_air.as_mut().filter(|_| lost) {
             // If time is missing before what comes next, it is because the encoder sent nothing.

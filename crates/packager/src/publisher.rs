@@ -2,6 +2,8 @@
 //!
 //! Nothing is removed: what leaves the live window stays as part of the recording.
 
+mod seated;
+
 use std::sync::Arc;
 
 use anabranch_hls::timeline::Timeline;
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::record::{GapReason, GapRecord, Page, Record, RenditionRecord, SegmentRecord};
 use crate::recording;
-use crate::segmenter::{Closed, Part};
+use crate::segmenter::{Closed, Kept, Part};
 
 /// Segments and gaps of the recording in one object: the record, which is written with each segment, holds less than these.
 const PAGE_ENTRIES: usize = 128;
@@ -156,6 +158,15 @@ impl Publisher {
         self.record.next_origin_ms
     }
 
+    /// What is kept of a timeline that regions share, for [`Segmenter::aligned`](crate::segmenter::Segmenter::aligned).
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let next_msn = self.record.renditions.iter().map(|rendition| rendition.next_msn).max();
+        let fresh = Kept { until_ms: self.record.whole.until_ms, ..Kept::default() };
+        let kept = self.record.aligned.clone().unwrap_or(fresh);
+        Kept { next_msn: next_msn.unwrap_or(0).max(kept.next_msn), ..kept }
+    }
+
     /// Whether players may begin.
     #[must_use]
     pub fn is_playable(&self) -> bool {
@@ -199,18 +210,38 @@ impl Publisher {
         result
     }
 
-    async fn try_publish(&mut self, closed: Closed) -> Result<(), PublishError> {
+    async fn try_publish(&mut self, mut closed: Closed) -> Result<(), PublishError> {
         let mut record = self.record.clone();
+        let (start_ms, date_ms) = (closed.start_ms, closed.program_date_time_ms);
+        let lead_seconds = closed.parts.first().map_or(0.0, |lead| lead.run.duration_seconds);
+        let ends = closed.parts.iter().map(|part| start_ms + (part.run.duration_seconds * 1000.0).ceil() as i64);
+        let end_ms = ends.fold(record.next_origin_ms, i64::max);
+        match closed.seat.take() {
+            Some(seat) => self.put_seated(&mut record, closed, seat).await?,
+            None => self.put_parts(&mut record, closed).await?,
+        }
+        record.whole.bytes += self.init_bytes;
+        record.whole.media_seconds += lead_seconds;
+        record.whole.until_ms = date_ms + (lead_seconds * 1000.0).round() as i64;
+        record.next_origin_ms = end_ms;
+        let longest = record.renditions.iter().filter_map(|r| r.segments.back()).map(|s| s.seconds);
+        let longest = longest.fold(0.0, f64::max).round() as u32;
+        record.target_duration_seconds = record.target_duration_seconds.max(longest);
+        self.evict(&mut record).await?;
+        self.commit(record).await?;
+        (self.broken, self.interrupted, self.init_bytes) = (false, None, 0);
+        Ok(())
+    }
+
+    /// Stores the parts as the next of their renditions.
+    async fn put_parts(&mut self, record: &mut Record, closed: Closed) -> Result<(), PublishError> {
         let discontinuity = (closed.discontinuity || self.broken) && record.whole.segments > 0;
         if discontinuity {
-            self.note_gap(&mut record, closed.program_date_time_ms);
+            self.note_gap(record, closed.program_date_time_ms);
         }
-        let lead_seconds = closed.parts.first().map_or(0.0, |lead| lead.run.duration_seconds);
-        let mut end_ms = record.next_origin_ms;
         for part in closed.parts {
-            end_ms = end_ms.max(closed.start_ms + (part.run.duration_seconds * 1000.0).ceil() as i64);
             let init = self.init(&part).await?;
-            let rendition = rendition_of(&mut record, &part);
+            let rendition = rendition_of(record, &part);
             let first = rendition.next_msn == 0;
             let msn = rendition.next_msn;
             let segment = SegmentRecord {
@@ -220,28 +251,25 @@ impl Publisher {
                 seconds: part.run.duration_seconds,
                 pdt_ms: closed.program_date_time_ms,
                 discontinuity: discontinuity && !first,
+                cut: None,
+                gap: false,
                 bytes: part.run.bytes,
             };
-            let body = segment_body(msn, part)?;
-            let size: u64 = body.iter().map(|chunk| chunk.len() as u64).sum();
-            self.store.put(&key::recording_object(&self.breakout, self.session, &segment.name), body).await?;
-            metrics::counter!("anabranch_packager_segments_total").increment(1);
-            metrics::counter!("anabranch_packager_segment_bytes_total").increment(size);
+            let size = self.put_segment(&segment.name, segment_body(msn, part)?).await?;
             rendition.add(SegmentRecord { bytes: size, ..segment });
             record.whole.segments += 1;
             record.whole.bytes += size;
         }
-        record.whole.bytes += self.init_bytes;
-        record.whole.media_seconds += lead_seconds;
-        record.whole.until_ms = closed.program_date_time_ms + (lead_seconds * 1000.0).round() as i64;
-        record.next_origin_ms = end_ms;
-        let longest = record.renditions.iter().filter_map(|r| r.segments.back()).map(|s| s.seconds);
-        let longest = longest.fold(0.0, f64::max).round() as u32;
-        record.target_duration_seconds = record.target_duration_seconds.max(longest);
-        self.evict(&mut record).await?;
-        self.commit(record).await?;
-        (self.broken, self.interrupted, self.init_bytes) = (false, None, 0);
         Ok(())
+    }
+
+    /// Stores a segment. Returns its size.
+    async fn put_segment(&self, name: &str, body: Vec<Bytes>) -> Result<u64, PublishError> {
+        let size: u64 = body.iter().map(|chunk| chunk.len() as u64).sum();
+        self.store.put(&key::recording_object(&self.breakout, self.session, name), body).await?;
+        metrics::counter!("anabranch_packager_segments_total").increment(1);
+        metrics::counter!("anabranch_packager_segment_bytes_total").increment(size);
+        Ok(size)
     }
 
     /// Marks the timeline as complete, so that its playlists end, and writes the recording. What was done before is not done again.
@@ -332,6 +360,9 @@ impl Publisher {
                 total -= oldest.seconds;
                 let Some(oldest) = rendition.segments.pop_front() else { break };
                 rendition.discontinuity_sequence += u64::from(oldest.discontinuity);
+                if oldest.gap {
+                    continue;
+                }
                 record.whole.tail.renditions.entry(rendition.name.clone()).or_default().push(oldest);
             }
         }
@@ -362,7 +393,7 @@ fn rendition_name(kind: TrackKind) -> &'static str {
     }
 }
 
-fn segment_body(msn: u64, part: Part) -> Result<Vec<Bytes>, PublishError> {
+pub(crate) fn segment_body(msn: u64, part: Part) -> Result<Vec<Bytes>, PublishError> {
     let sequence = (msn as u32).wrapping_add(1);
     let head = segment_head(sequence, part.run.base_decode_time, &part.run.samples, &part.track)?;
     let mut body = Vec::with_capacity(part.run.data.len() + 1);

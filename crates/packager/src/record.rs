@@ -10,6 +10,8 @@ use std::sync::Arc;
 use anabranch_hls::timeline::{Progress, Rendition, RenditionKind, Segment, Timeline};
 use serde::{Deserialize, Serialize};
 
+use crate::segmenter::Kept;
+
 /// Codecs of a rendition that are remembered: encoders that change more often are shown with the first ones.
 const CODECS_MAX: usize = 16;
 
@@ -26,7 +28,16 @@ pub(crate) struct Record {
     pub(crate) renditions: Vec<RenditionRecord>,
     #[serde(default)]
     pub(crate) whole: Whole,
+    /// Of a timeline that regions share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aligned: Option<Kept>,
+    /// Init sections that are named by their content and counted, at most [`INITS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) inits: Vec<String>,
 }
+
+/// Init sections that are remembered as counted.
+pub(crate) const INITS_MAX: usize = 64;
 
 /// The recording so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -132,6 +143,12 @@ pub(crate) struct SegmentRecord {
     pub(crate) seconds: f64,
     pub(crate) pdt_ms: i64,
     pub(crate) discontinuity: bool,
+    /// Of a segment whose live timeline goes on over holes: whether the recording, which has none, is broken before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cut: Option<bool>,
+    /// There is no such segment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) gap: bool,
     pub(crate) bytes: u64,
 }
 
@@ -231,8 +248,14 @@ impl SegmentRecord {
             duration_seconds: self.seconds,
             program_date_time_ms: self.pdt_ms,
             discontinuity: self.discontinuity,
+            gap: self.gap,
             bytes: self.bytes,
         }
+    }
+
+    /// The segment as a recording has it.
+    pub(crate) fn recorded(&self) -> Segment {
+        Segment { discontinuity: self.cut.unwrap_or(self.discontinuity), ..self.segment() }
     }
 }
 

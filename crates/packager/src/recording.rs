@@ -88,7 +88,9 @@ fn timeline(session: u32, record: &Record, page: &Page) -> Timeline {
 }
 
 fn whole<'a>(record: &RenditionRecord, segments: impl Iterator<Item = &'a SegmentRecord>) -> Rendition {
-    let segments: Vec<Arc<Segment>> = segments.map(|record| Arc::new(record.segment())).collect();
+    // What was never there is a gap of the recording, and no segment.
+    let there = segments.filter(|record| !record.gap);
+    let segments: Vec<Arc<Segment>> = there.map(|record| Arc::new(record.recorded())).collect();
     let (width, height) = record.largest;
     Rendition {
         codecs: record.all_codecs.join(","),

@@ -3,14 +3,26 @@
 //! A *period* is a stretch with the same tracks and unbroken time. It begins with a short preroll that shows which tracks
 //! there are; a new encoder session, a jump of time, a changed codec or a track that comes or goes begins another. Within a
 //! period segments are cut at video keyframes (at any frame for sound alone), all renditions at the same time.
+//!
+//! The timeline of an [aligned](Segmenter::aligned) breakout is the wall clock. It is divided into slots as long as the segment
+//! target; a segment begins with the first keyframe of a slot and has the slot's number.
+
+mod aligned;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_hls::timeline::{FRAME_TOLERANCE_SECONDS, seconds_to_play};
+use anabranch_media::fmp4::rescale;
+use anabranch_media::silence::silent_frame;
 use anabranch_media::{Event, Sample, Track, TrackKind};
+use anabranch_model::{AlignedSpec, Anchors};
 
+use crate::digest;
 use crate::lane::{Lane, Run};
+use aligned::{Alignment, Start, Waiting};
+
+pub use aligned::{Clock, Kept, Seat};
 
 /// Media that is awaited before a period with only one of two possible tracks begins, in milliseconds.
 const PREROLL_MS: i64 = 1_000;
@@ -40,6 +52,9 @@ const KEYFRAME_EARLY_MS: i64 = 5;
 /// that take over from each other differ by their way here. A larger step back is a clock that was set. In milliseconds.
 const WALL_OVERLAP_MS: i64 = 2_000;
 
+/// How much before a mark of sound its frame may have been told, in milliseconds: by less than the shortest frame.
+const SOUND_MARK_MS: i64 = 2;
+
 /// EXTINF may exceed the target by less than half a second, because it is rounded when compared (RFC 8216 §4.3.3.1).
 const TARGET_TOLERANCE_MS: i64 = 499;
 
@@ -57,8 +72,10 @@ pub struct Part {
 /// A closed segment: the same stretch of time of every rendition.
 #[derive(Debug)]
 pub struct Closed {
-    /// Whether it begins a period.
+    /// Whether it begins a period. Never of one with a seat: its times go on.
     pub discontinuity: bool,
+    /// Its place on the timeline that regions share, if there is one.
+    pub seat: Option<Seat>,
     /// Start on the timeline, in milliseconds.
     pub start_ms: i64,
     /// Wall-clock time of its start, milliseconds since the Unix epoch.
@@ -79,6 +96,7 @@ pub struct Segmenter {
     next_origin_ms: i64,
     /// Wall-clock time at the end of the period before.
     wall_end_ms: Option<i64>,
+    alignment: Option<Box<Alignment>>,
 }
 
 #[derive(Debug)]
@@ -90,6 +108,11 @@ enum State {
 #[derive(Debug, Default)]
 struct Preroll {
     samples: Vec<Sample>,
+    /// Of an aligned breakout: since when a period could begin, and the least of wall clock minus session time.
+    since_ms: Option<i64>,
+    offset_ms: Option<i64>,
+    /// Digests of samples that can be known again, with their session times.
+    keys: Vec<(TrackKind, i64, String)>,
 }
 
 #[derive(Debug)]
@@ -104,6 +127,8 @@ struct Period {
     keyframe_interval_ms: i64,
     /// Cuts that wait for sound, oldest first.
     cuts: VecDeque<i64>,
+    /// Length of a slot of an aligned breakout.
+    slot_ms: Option<i64>,
 }
 
 /// Whether a period can go on.
@@ -121,7 +146,7 @@ fn slot(kind: TrackKind) -> usize {
 }
 
 fn sample_ms(sample: &Sample, track: &Track) -> i64 {
-    anabranch_media::fmp4::rescale(sample.dts, track.timescale, 1000)
+    rescale(sample.dts, track.timescale, 1000)
 }
 
 impl Segmenter {
@@ -135,14 +160,40 @@ impl Segmenter {
             sound: None,
             next_origin_ms,
             wall_end_ms: None,
+            alignment: None,
         }
+    }
+
+    /// Cuts as every region does that carries the stream. `kept` is what was kept of the timeline, whose target holds if there is any.
+    #[must_use]
+    pub fn aligned(target_seconds: u32, spec: AlignedSpec, kept: Kept) -> Self {
+        let plain = Self::new(target_seconds, kept.until_ms);
+        let alignment = Alignment::new(spec, plain.target_ms, kept);
+        Self { target_ms: alignment.target_ms(), alignment: Some(Box::new(alignment)), ..plain }
+    }
+
+    /// Takes in what peers say, each region's newest word. Nothing unless it is aligned.
+    pub fn hear(&mut self, heard: Arc<Vec<Anchors>>) {
+        if let Some(alignment) = &mut self.alignment {
+            alignment.hear(heard);
+        }
+    }
+
+    /// What peers are to be told, if it has changed since the last call. Nothing unless it is aligned.
+    pub fn told(&mut self) -> Option<Anchors> {
+        self.alignment.as_mut()?.told()
     }
 
     /// Takes one event; `now_ms` is the wall clock when it came. Closed segments are added to `out`.
     pub fn push(&mut self, event: Event, now_ms: i64, out: &mut Vec<Closed>) {
         match event {
             Event::Track(track) => self.set_track(track, out),
-            Event::Discontinuity => self.end_period(out),
+            Event::Discontinuity => {
+                self.end_period(out);
+                if let Some(alignment) = &mut self.alignment {
+                    alignment.end_session();
+                }
+            }
             Event::Sample(sample) => self.push_sample(sample, now_ms, out),
         }
     }
@@ -151,7 +202,9 @@ impl Segmenter {
     pub fn end_period(&mut self, out: &mut Vec<Closed>) {
         let ended = std::mem::replace(&mut self.state, State::Preroll(Preroll::default()));
         if let State::Open(mut period) = ended {
-            period.close(None, out);
+            let mut closed = Vec::new();
+            period.close(None, &mut closed);
+            self.hand_on(closed, out);
             self.wall_end_ms = Some(period.wall_ms + (period.end_ms - period.origin_ms));
             self.next_origin_ms = period.end_ms.max(self.next_origin_ms);
         }
@@ -161,6 +214,16 @@ impl Segmenter {
     pub fn end_session(&mut self, out: &mut Vec<Closed>) {
         self.end_period(out);
         self.tracks = [None, None];
+        if let Some(alignment) = &mut self.alignment {
+            alignment.end_session();
+        }
+    }
+
+    fn hand_on(&mut self, closed: Vec<Closed>, out: &mut Vec<Closed>) {
+        match &mut self.alignment {
+            None => out.extend(closed),
+            Some(alignment) => out.extend(closed.into_iter().filter_map(|closed| alignment.seat(closed))),
+        }
     }
 
     fn set_track(&mut self, track: Arc<Track>, out: &mut Vec<Closed>) {
@@ -182,9 +245,20 @@ impl Segmenter {
         if self.tracks[slot(sample.kind)].is_none() {
             return;
         }
+        let gives_up = |alignment: &mut Option<Box<Alignment>>| alignment.as_mut().is_some_and(|a| a.gives_up(now_ms));
         match &mut self.state {
+            State::Open(period) if period.is_cut_at(&sample) && gives_up(&mut self.alignment) => {
+                self.end_period(out);
+                self.push_sample(sample, now_ms, out);
+            }
             State::Open(period) if period.lane(sample.kind).is_some() => {
-                if period.push(sample, self.target_ms, out) == Flow::Broken {
+                let mut closed = Vec::new();
+                let flow = match &mut self.alignment {
+                    None => period.push(sample, self.target_ms, &mut closed),
+                    Some(alignment) => period.push_aligned(sample, alignment, &mut closed),
+                };
+                self.hand_on(closed, out);
+                if flow == Flow::Broken {
                     self.end_period(out);
                 }
             }
@@ -196,6 +270,9 @@ impl Segmenter {
                 }
             }
             State::Preroll(preroll) => {
+                if let (Some(_), Some(track)) = (&self.alignment, &self.tracks[slot(sample.kind)]) {
+                    preroll.mark(&sample, sample_ms(&sample, track), now_ms);
+                }
                 preroll.samples.push(sample);
                 self.try_open(now_ms, out);
             }
@@ -225,11 +302,14 @@ impl Segmenter {
             (Some(video), None) if waited => video,
             (None, Some(audio)) if waited && !video_is_coming => audio,
             (None, None) if preroll.samples.len() >= PREROLL_SAMPLES => {
-                preroll.samples.clear();
+                *preroll = Preroll::default();
                 return;
             }
             _ => return,
         };
+        if self.alignment.is_some() {
+            return self.open_aligned(start_ms, (video.is_some(), audio.is_some()), now_ms, out);
+        }
         let samples = std::mem::take(&mut preroll.samples);
         let lanes = self.lanes(video.is_some(), audio.is_some(), start_ms);
         let mut wall_ms = now_ms - (newest - start_ms);
@@ -265,6 +345,79 @@ impl Segmenter {
     }
 }
 
+impl Preroll {
+    fn mark(&mut self, sample: &Sample, session_ms: i64, now_ms: i64) {
+        let offset_ms = now_ms - session_ms;
+        self.offset_ms = Some(self.offset_ms.map_or(offset_ms, |least| least.min(offset_ms)));
+        if sample.keyframe {
+            let digest = digest::of(std::slice::from_ref(&sample.data));
+            if Alignment::is_anchor(sample.kind, &digest) {
+                self.keys.push((sample.kind, session_ms, digest));
+            }
+        }
+    }
+}
+
+/// Periods of an aligned breakout.
+impl Segmenter {
+    /// Opens the period that may begin at `first_ms` of the session, if it can be said where it lies.
+    fn open_aligned(&mut self, first_ms: i64, (video, audio): (bool, bool), now_ms: i64, out: &mut Vec<Closed>) {
+        let (State::Preroll(preroll), Some(alignment)) = (&mut self.state, &mut self.alignment) else { return };
+        let track = self.tracks[slot(TrackKind::Audio)].as_deref().filter(|_| audio);
+        let sound = preroll.samples.iter().filter(|sample| sample.kind == TrackKind::Audio);
+        let waiting = Waiting {
+            lead: if video { TrackKind::Video } else { TrackKind::Audio },
+            keys: &preroll.keys,
+            first_ms,
+            sound: track.map(|track| (track.sample_rate.max(1), track.frame_samples)),
+            sound_ms: track.map(|track| sound.map(|sample| sample_ms(sample, track)).collect()).unwrap_or_default(),
+            offset_ms: preroll.offset_ms.unwrap_or_default(),
+            now_ms,
+            waited_ms: now_ms - *preroll.since_ms.get_or_insert(now_ms),
+        };
+        let Some(start) = alignment.settle(&waiting, preroll.samples.len() >= PREROLL_SAMPLES) else { return };
+        let samples = std::mem::take(preroll).samples;
+        let lanes = self.locked_lanes(&start, video, audio);
+        // Sound alone begins where it is counted, not where it was told.
+        let begins_ms = match start.sound {
+            Some(mark) if !video => rescale(mark.units, mark.rate, 1000),
+            _ => start.session_ms + start.offset_ms,
+        };
+        let period = Period::new(lanes, begins_ms, begins_ms);
+        if let Some(alignment) = &mut self.alignment {
+            alignment.open(&start, &period.lanes);
+        }
+        self.state = State::Open(Period { slot_ms: Some(self.target_ms), ..period });
+        // The mark's own frame is the first, though it was told a little before the picture, or after it.
+        let sound_from_ms = start.sound.map_or(start.session_ms, |mark| mark.told_ms - start.offset_ms - SOUND_MARK_MS);
+        for sample in samples {
+            let Some(track) = self.tracks[slot(sample.kind)].clone() else { continue };
+            let from_ms = if sample.kind == TrackKind::Audio { sound_from_ms } else { start.session_ms };
+            if sample_ms(&sample, &track) >= from_ms {
+                self.push_sample(sample, now_ms, out);
+            }
+        }
+    }
+
+    fn locked_lanes(&mut self, start: &Start, video: bool, audio: bool) -> Vec<Lane> {
+        let mut lanes = Vec::with_capacity(2);
+        let first = start.sound.map(|mark| mark.units);
+        if let (true, Some(track)) = (video, self.tracks[slot(TrackKind::Video)].clone()) {
+            lanes.push(Lane::locked(track, start.offset_ms, None));
+        }
+        if let (true, Some(track)) = (audio, self.tracks[slot(TrackKind::Audio)].clone()) {
+            self.sound = Some(track.clone());
+            lanes.push(Lane::locked(track, start.offset_ms, first));
+        } else if let Some(track) = self.sound.clone() {
+            let first = first.unwrap_or(rescale(start.session_ms + start.offset_ms, 1000, track.sample_rate.max(1)));
+            if silent_frame(&track).is_some() {
+                lanes.push(Lane::locked(track, start.offset_ms, Some(first)));
+            }
+        }
+        lanes
+    }
+}
+
 impl Period {
     fn new(lanes: Vec<Lane>, origin_ms: i64, wall_ms: i64) -> Self {
         Self {
@@ -277,7 +430,40 @@ impl Period {
             last_keyframe_ms: None,
             keyframe_interval_ms: 0,
             cuts: VecDeque::new(),
+            slot_ms: None,
         }
+    }
+
+    /// Whether a segment may begin with the sample.
+    fn is_cut_at(&self, sample: &Sample) -> bool {
+        sample.keyframe && self.lanes.first().is_some_and(|lead| lead.track().kind == sample.kind)
+    }
+
+    /// Takes a sample, and tells of it if it can be known again.
+    fn push_aligned(&mut self, sample: Sample, alignment: &mut Alignment, out: &mut Vec<Closed>) -> Flow {
+        let may_begin = self.is_cut_at(&sample);
+        let (kind, data, before_ms) = (sample.kind, sample.data.clone(), self.lanes[0].newest_ms());
+        let flow = self.push(sample, alignment.target_ms(), out);
+        if flow == Flow::Broken {
+            return flow;
+        }
+        let sound = |lanes: &[Lane], ms: i64| {
+            lanes.iter().find(|lane| lane.track().kind == TrackKind::Audio).and_then(|lane| lane.mark_from(ms))
+        };
+        if let (true, Some(at_ms)) = (may_begin, self.lanes[0].newest_ms().filter(|at_ms| before_ms != Some(*at_ms))) {
+            let digest = digest::of(&[data]);
+            let is_first = self.segment_start_ms == at_ms && self.segments == 0;
+            let begins = self.segment_start_ms == at_ms || self.cuts.contains(&at_ms);
+            if begins || Alignment::is_anchor(kind, &digest) {
+                alignment.note(digest, at_ms, (begins, is_first), sound(&self.lanes, at_ms));
+            }
+            if kind == TrackKind::Video && self.keyframe_interval_ms > 0 {
+                alignment.judge_interval(self.keyframe_interval_ms);
+            }
+        } else if let Some(mark) = alignment.without_sound_ms().and_then(|ms| sound(&self.lanes, ms)) {
+            alignment.note_sound(mark);
+        }
+        flow
     }
 
     fn lane(&self, kind: TrackKind) -> Option<&Lane> {
@@ -325,7 +511,11 @@ impl Period {
         let beginning = missing_ms.map(|missing| missing.min(target_ms).min(SHORT_SEGMENT_MS) - KEYFRAME_EARLY_MS);
         let goal = beginning.unwrap_or(target_ms);
         let next_is_too_late = elapsed + self.keyframe_interval_ms > target_ms + TARGET_TOLERANCE_MS;
-        let wanted = keyframe && (elapsed >= goal || next_is_too_late);
+        let wanted = keyframe
+            && match self.slot_ms {
+                Some(slot_ms) => at_ms.div_euclid(slot_ms) > start_ms.div_euclid(slot_ms),
+                None => elapsed >= goal || next_is_too_late,
+            };
         let too_large = self.lanes.iter().map(Lane::pending_bytes).sum::<u64>() >= LARGEST_SEGMENT;
         if wanted || elapsed >= LONGEST_SEGMENT_MS || too_large {
             self.cuts.push_back(at_ms);
@@ -352,6 +542,7 @@ impl Period {
         }
         out.push(Closed {
             discontinuity: self.segments == 0,
+            seat: None,
             start_ms,
             program_date_time_ms: self.wall_ms + (start_ms - self.origin_ms),
             parts,

@@ -5,6 +5,7 @@
 //! | `bucket/<bucket>/<path>` | object of a bucket that distributions may name |
 //! | `bucket/recordings/<breakout>/<session>/<rendition>/init-<run>-<n>.mp4` | init section of a session of a breakout |
 //! | `bucket/recordings/<breakout>/<session>/<rendition>/<msn>-<run>.m4s` | media segment |
+//! | `…/<rendition>/init-<digest>.mp4`, `…/<rendition>/<msn>-<digest>.m4s` | the same, aligned with other regions |
 //! | `bucket/recordings/<breakout>/<session>/{index,<rendition>}.m3u8`, `gaps.json` | playlists and gaps, once it is over |
 //! | `bucket/recordings/<breakout>/<session>/recording.mp4` | the same in one file, if wanted |
 //! | `bucket/vod/assets/<asset>/{HLS,MP4,Thumbnails}/<name>` | what was made of an asset (L4) |
@@ -106,10 +107,23 @@ pub fn init_name(rendition: &str, run: &str, number: u32) -> String {
     format!("{rendition}/init-{run}-{number}.mp4")
 }
 
-/// Name, relative to a session, of a media segment.
+/// Name, relative to a session, of a media segment. `run` is what keeps a name from being used for other bytes: random for an attempt, or
+/// a digest of the bytes.
 #[must_use]
 pub fn segment_name(rendition: &str, msn: u64, run: &str) -> String {
     format!("{rendition}/{msn:08}-{run}.m4s")
+}
+
+/// Name, relative to a session, of an init section that is named by its content: the same in all regions that have it.
+#[must_use]
+pub fn shared_init_name(rendition: &str, digest: &str) -> String {
+    format!("{rendition}/init-{digest}.mp4")
+}
+
+/// Name, relative to a session, that a segment has in a playlist where there is none.
+#[must_use]
+pub fn gap_name(rendition: &str, msn: u64) -> String {
+    format!("{rendition}/{msn:08}-gap.m4s")
 }
 
 /// Whether every part of the key is a plain name: no empty part, none that begins with a dot, ASCII letters, digits, `.`, `-`, `_`.

@@ -23,6 +23,7 @@ fn segment(msn: u64, duration_seconds: f64) -> Segment {
         duration_seconds,
         program_date_time_ms: START_MS + i64::try_from(msn).unwrap() * 6000,
         discontinuity: false,
+        gap: false,
         bytes: 1000,
     }
 }
@@ -127,6 +128,25 @@ fn a_live_media_playlist() {
          #EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:12.000Z\n#EXTINF:5.005000,\nvideo/00000003-k3f9.m4s\n"
     );
     judged(&text);
+}
+
+#[test]
+fn numbers_without_a_segment_are_gaps() {
+    let mut segments: Vec<Segment> = (0..4).map(|msn| segment(msn, 6.0)).collect();
+    segments[1].gap = true;
+    segments[1].name = "video/00000001-gap.m4s".to_owned();
+    let text = media(&video(segments.clone()), "video", 60).unwrap();
+    assert!(text.starts_with("#EXTM3U\n#EXT-X-VERSION:8\n"), "{text}");
+    assert!(text.contains(
+        "#EXT-X-PROGRAM-DATE-TIME:2025-01-01T00:00:00.000Z\n#EXT-X-GAP\n#EXTINF:6.000000,\nvideo/00000001-gap.m4s\n"
+    ));
+    assert_eq!(text.matches("#EXT-X-GAP\n").count(), 1);
+    judged(&text);
+    let shown = MediaPlaylist::parse(text.as_bytes()).unwrap();
+    assert_eq!(shown.segments.iter().map(|segment| segment.gap).collect::<Vec<_>>(), [false, true, false, false]);
+    // Once it has left the window nothing asks for the newer version.
+    let text = media(&video(segments), "video", 12).unwrap();
+    assert!(text.starts_with("#EXTM3U\n#EXT-X-VERSION:8\n") == text.contains("#EXT-X-GAP\n"));
 }
 
 #[test]
@@ -277,6 +297,7 @@ fn arb_segments() -> impl Strategy<Value = Vec<Segment>> {
             duration_seconds,
             program_date_time_ms,
             discontinuity,
+            gap: false,
             bytes: 1,
         };
         numbered.map(make).collect()

@@ -63,6 +63,7 @@ fn timeline(count: u64, progress: Progress) -> Timeline {
             duration_seconds: 6.0,
             program_date_time_ms: START_MS + i64::try_from(msn).unwrap_or(0) * 6000,
             discontinuity: false,
+            gap: false,
             bytes: 1000,
         })
     };

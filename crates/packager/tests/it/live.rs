@@ -30,7 +30,7 @@ struct House {
 
 fn breakout(session: u32, on_air: bool) -> BreakoutSpec {
     let (id, channel) = ("b1".parse().expect("a test's own part"), "c1".parse().expect("a test's own part"));
-    BreakoutSpec { id, channel, on_air, session, audience: AudienceSpec::default() }
+    BreakoutSpec { id, channel, on_air, session, audience: AudienceSpec::default(), aligned: None }
 }
 
 fn snapshot(breakouts: Vec<BreakoutSpec>) -> Arc<Snapshot> {

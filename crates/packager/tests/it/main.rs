@@ -1,5 +1,6 @@
 //! The packager through its public face: real FLV by ffmpeg, a real store, and ffmpeg as the judge.
 
+mod aligned;
 mod live;
 mod recording;
 mod support;

@@ -102,6 +102,7 @@ impl Recording {
                 duration_seconds: segment.duration_seconds,
                 program_date_time_ms: wall_ms,
                 discontinuity: index == 0 && number > 0,
+                gap: false,
                 bytes: 1,
             }));
             // Segments of the same time have the same date, though sound ends a frame sooner or later.
