@@ -5,6 +5,7 @@ mod asset_page;
 mod assets;
 mod backup;
 mod browser;
+mod cluster;
 mod crash;
 mod database;
 mod distributions;

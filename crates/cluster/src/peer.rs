@@ -1,6 +1,6 @@
 //! What a peer tells, judged before anything of it is believed.
 
-use anabranch_model::{COUNTER_MAX, Cluster, ClusterState, RegisterOf, VerdictState, VoteOf};
+use anabranch_model::{ANCHORS_MAX, Anchors, COUNTER_MAX, Cluster, ClusterState, RegisterOf, VerdictState, VoteOf};
 use serde_json::Value;
 
 /// Longest answer of a peer, in bytes.
@@ -29,6 +29,10 @@ const AT_BELIEVED: i64 = 1 << 52;
 
 /// Longest id of a control plane, in bytes.
 const NODE_MAX: usize = 64;
+
+/// Streams of a cluster whose anchors are heard at most, and the longest name of one, in bytes.
+const STREAMS_MAX: usize = 100;
+const STREAM_MAX: usize = 512;
 
 /// Why nothing of an answer is believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +67,8 @@ pub struct Told {
     pub words: Vec<RegisterOf>,
     /// Votes on regions that are known here.
     pub votes: Vec<VoteOf>,
+    /// Places of the encoders' streams, as its packager tells them.
+    pub anchors: Vec<Anchors>,
 }
 
 /// Reads and judges an answer. What is of regions that are not known here is passed over: definitions may differ for a while.
@@ -100,7 +106,20 @@ pub fn read(cluster: &Cluster, node: &str, answer: &[u8]) -> Result<Told, Refuse
     for vote in &mut votes {
         tidy(&mut vote.verdict);
     }
-    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes })
+    let anchors = anchors(cluster, state.region.as_deref(), state.anchors);
+    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors })
+}
+
+/// Anchors of streams of this cluster, as the teller's own region has them.
+fn anchors(cluster: &Cluster, region: Option<&str>, told: Vec<Anchors>) -> Vec<Anchors> {
+    let known = region.filter(|region| cluster.region(region).is_some());
+    let is_of = |one: &Anchors| {
+        known == Some(one.region.as_str())
+            && one.stream.len() <= STREAM_MAX
+            && one.stream.strip_prefix(cluster.name.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            && one.anchors.len() <= ANCHORS_MAX
+    };
+    told.into_iter().filter(is_of).take(STREAMS_MAX).collect()
 }
 
 /// Whether a watcher may be called so.

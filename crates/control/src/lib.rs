@@ -43,7 +43,8 @@ use crate::reconcile::{Engine, Reconciler};
 use crate::webhook::Driver;
 
 pub use crate::app::demand::PrepareError;
-pub use crate::cluster::{ClusterDesk, VoteError};
+pub use crate::cluster::{ClusterDesk, ClusterStream, StreamPlace, VoteError};
+pub use anabranch_cloudfront::CLUSTER_BUCKET;
 pub use crate::webhook::PrivateAddresses;
 pub use standby::stand_by;
 

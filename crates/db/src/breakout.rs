@@ -1,5 +1,7 @@
 //! Breakouts.
 
+use std::collections::HashMap;
+
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
 use crate::log::{self, NewEntry};
@@ -201,6 +203,17 @@ impl Db {
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(|row| id(row, "id")).collect()
+    }
+
+    /// Names of clusters by the breakouts that are their streams and not over.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn cluster_streams(&self) -> Result<HashMap<BreakoutId, String>, Error> {
+        let rows = sql::query("SELECT id, cluster FROM breakouts WHERE cluster IS NOT NULL AND state IN ('STARTING', 'RUNNING')")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| Ok((id(row, "id")?, text(row, "cluster")?))).collect()
     }
 
     /// Gives a breakout what an operator has decided anew.

@@ -165,12 +165,20 @@ pub(crate) fn authorise<'t, 'r>(
 }
 
 impl Authorised<'_, '_> {
+    /// Whether it is answered although what it asks for is closed or behind the curtain: another edge has judged its viewer, or the signature
+    /// says so.
+    pub(crate) fn previews(&self) -> bool {
+        self.for_edge || self.pass.as_ref().is_some_and(|pass| pass.claims.preview)
+    }
+
     /// Judges once more by what `table` says of the region and the audience, which may be news since the request came.
     ///
     /// # Errors
     /// It is closed, or the breakout is not for this viewer any more.
     pub(crate) fn still(&self, table: &Table) -> Result<(), Own> {
-        still_open(table, &self.routed)?;
+        if !self.previews() {
+            still_open(table, &self.routed)?;
+        }
         let Routed { site, rule, path, .. } = self.routed;
         match table.by_id(site.id.as_str()) {
             Some(site) if !self.for_edge => {

@@ -1,11 +1,13 @@
 //! Bend: what is closed answers nothing, whatever the cache has (C40-C46, X6). Judged right after routing: so a closing takes effect with
-//! the next request, and what is opened again is served from the cache at once.
+//! the next request, and what is opened again is served from the cache at once. Watchers and operators look behind it by signatures with the
+//! claim `preview`, and other edges judge their viewers themselves.
 
 use std::sync::Arc;
 
 use anabranch_model::{ClosedSpec, DistributionId};
 
-use crate::deliver::Own;
+use crate::authorise::Authorised;
+use crate::deliver::{Own, Refused};
 use crate::head::Head;
 use crate::headers::ResponseHeaders;
 use crate::pattern::Pattern;
@@ -58,6 +60,22 @@ impl Closed {
     }
 }
 
+/// Lets pass what is open, and of what is closed who may look behind it; others are told that it is closed, whatever their signature says.
+///
+/// # Errors
+/// It is closed, or `authorise` refuses.
+pub(crate) fn admit<'t, 'r>(
+    routed: Routed<'t, 'r>,
+    authorise: impl FnOnce(Routed<'t, 'r>) -> Result<Authorised<'t, 'r>, Refused<'t>>,
+) -> Result<Authorised<'t, 'r>, Refused<'t>> {
+    let Err(own) = routed.site.closed.admits(routed.request.method, routed.path) else { return authorise(routed) };
+    let (site, rule) = (routed.site, routed.rule);
+    match authorise(routed) {
+        Ok(authorised) if authorised.previews() => Ok(authorised),
+        Ok(_) | Err(_) => Err(Refused { own, site: Some(site), rule: Some(rule) }),
+    }
+}
+
 /// Whether a request that has been under way may still be answered by what `table` says. One that may have changed something gets its
 /// answer.
 ///
@@ -72,8 +90,8 @@ pub(crate) fn still_open(table: &Table, asked: &Routed<'_, '_>) -> Result<(), Ow
 }
 
 /// Ends when what is asked for is closed, for requests that wait for an origin. One that finds all it needs never gets here.
-pub(crate) async fn closes(worker: &Worker, asked: &Routed<'_, '_>) -> Own {
-    if !is_reading(asked.request.method) {
+pub(crate) async fn closes(worker: &Worker, asked: &Routed<'_, '_>, previews: bool) -> Own {
+    if previews || !is_reading(asked.request.method) {
         return std::future::pending().await;
     }
     loop {

@@ -9,7 +9,7 @@ use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
-use crate::closed::closes;
+use crate::closed::{admit, closes};
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
@@ -139,7 +139,9 @@ async fn flow(
     let worker = context.worker;
     let for_edge = is_from_edge(request, worker.config().shield_token.as_deref());
     let authorised = route(table, request, for_edge)
-        .and_then(|routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()));
+        .and_then(|routed| {
+            admit(routed, |routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()))
+        });
     let authorised = match authorised {
         Ok(authorised) => authorised,
         Err(refused) => return refuse(&refused, Some(request), &mut scratch.head, context),
@@ -163,12 +165,12 @@ async fn serve(
     scratch: &mut Scratch,
 ) -> Answer {
     let worker = context.worker;
-    let asked = authorised.routed;
+    let (asked, previews) = (authorised.routed, authorised.previews());
     let (site, rule) = (asked.site, asked.rule);
     let fetched = tokio::select! {
         biased;
         fetched = reach(worker, authorised, body, &mut scratch.key, context.now_ms()) => fetched.map_err(Own::Bad),
-        own = closes(worker, &asked) => Err(own),
+        own = closes(worker, &asked, previews) => Err(own),
     };
     let fetched = match fetched {
         Ok(fetched) => fetched,

@@ -26,8 +26,7 @@ pub(crate) struct Routed<'t, 'r> {
 /// Finds who serves the request. An edge that asks for its viewers has looked after their protocol.
 ///
 /// # Errors
-/// Nobody does, it is disabled or closed, or scheme or method are not served; preflights are answered here, before any signature is asked
-/// for.
+/// Nobody does, it is disabled, or scheme or method are not served; preflights are answered here, before any signature is asked for.
 pub(crate) fn route<'t: 'r, 'r>(
     table: &'t Table,
     request: &'r Request<'r>,
@@ -54,10 +53,7 @@ pub(crate) fn route<'t: 'r, 'r>(
     if !rule.serves(request.method) {
         return refused(Own::MethodNotAllowed);
     }
-    match site.closed.admits(request.method, path) {
-        Ok(()) => Ok(Routed { request, site, rule, path }),
-        Err(own) => refused(own),
-    }
+    Ok(Routed { request, site, rule, path })
 }
 
 /// The distribution and the path in it, which is empty for the address form of its root without the last slash.

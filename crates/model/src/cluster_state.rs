@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Anchors;
+
 /// Greatest counter of a stamp that is believed: what JSON readers hold exactly.
 pub const COUNTER_MAX: u64 = 1 << 53;
 
@@ -212,6 +214,9 @@ pub struct ClusterState {
     pub registers: Vec<RegisterOf>,
     /// Votes that it has heard, and those that its peers have told it of.
     pub votes: Vec<VoteOf>,
+    /// Where its packager has put what of the encoders' streams.
+    #[serde(default)]
+    pub anchors: Vec<Anchors>,
 }
 
 /// An entry of a cluster's history.

@@ -6,9 +6,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use super::breakout::Viewer;
 use super::client::Client;
 use super::wait::{Stage, Wait};
-use super::{Connection, One, delete, list, output, patch, path, post, set, text};
+use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
 
 /// What may be said of a region beside its name.
 const REGION_KEYS: [&str; 5] = ["origin", "cdn", "distribution", "peer", "token"];
@@ -67,6 +68,18 @@ pub(crate) enum ClusterVerb {
     },
     /// List what watchers say
     Votes(One),
+    /// Make the distribution of its merged playlists
+    Publish(One),
+    /// Sign a URL that opens a stream in every region
+    PlayUrl {
+        #[command(flatten)]
+        one: One,
+        /// Breakout, by id or name [default: the one that is on air]
+        #[arg(long, value_name = "ID")]
+        stream: Option<String>,
+        #[command(flatten)]
+        viewer: Viewer,
+    },
     /// Delete a cluster on this server; what it has closed here is open again
     Delete(One),
 }
@@ -215,6 +228,15 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         }
         ClusterVerb::Votes(one) => {
             list(&one.connection, &path(&["clusters", &one.id, "votes"]), output::CLUSTER_VOTES).await
+        }
+        ClusterVerb::Publish(one) => act(&one, "clusters", "publish").await,
+        ClusterVerb::PlayUrl { one, stream, viewer } => {
+            let mut address = path(&["clusters", &one.id, "play-url"]);
+            if let Some(stream) = stream {
+                address.push_str("?stream=");
+                address.push_str(&escape(&stream));
+            }
+            post(&one.connection, &address, viewer.body()).await
         }
         ClusterVerb::Delete(one) => delete(&one, "clusters").await,
     }

@@ -2,6 +2,7 @@
 
 mod alone;
 mod backup;
+mod cluster;
 mod disk;
 mod drop;
 mod lock;

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::cluster::Clusters;
 use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
@@ -133,6 +134,8 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let (feed, fed) = mpsc::channel::<Session>(SESSION_QUEUE);
     let (packager, timelines) =
         Packager::build(node.clone(), store.clone(), clock.clone(), snapshot.clone(), fed, reports.clone());
+    let (packager, anchors) = packager.in_exchange_with(control.clusters().anchors_heard());
+    let clusters = Clusters::new(control.clusters(), node.clone(), buckets.clone(), anchors, clock.clone())?;
     let token = config.origin.token.as_ref().map_or(node_token, |token| token.0.clone());
     let origin_config = anabranch_origin::Config { listen: config.origin.listen, token: token.clone() };
     let origin = Origin::bind(origin_config, store, timelines, clock.clone())?;
@@ -164,6 +167,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(feeds.run());
     fronts.spawn(drop_folders.run(front.clone()));
+    fronts.spawn(clusters.run(front.clone()));
     for endpoint in endpoints {
         fronts.spawn(endpoint.run(front.clone()));
     }

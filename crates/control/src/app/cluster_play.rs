@@ -5,12 +5,23 @@ use std::collections::BTreeMap;
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_model::Cluster;
 use anabranch_signing::SignSpec;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::play::PlayUrlCreate;
 use super::view::{DistributionWhole, PlayUrl};
 use super::{App, Error};
 use crate::cluster::is_of_breakouts;
 use crate::time;
+
+/// Which stream of a cluster.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamQuery {
+    /// Breakout, by id or name; may be missing where one is on air, or the cluster's URLs name no breakout.
+    pub(crate) stream: Option<String>,
+}
 
 impl App {
     /// Makes the distribution of a cluster's merged playlists, or answers the one that is there (C59).

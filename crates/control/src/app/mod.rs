@@ -4,6 +4,7 @@ pub(crate) mod agent;
 mod breakout;
 mod channel;
 mod cluster;
+mod cluster_play;
 mod cluster_view;
 mod content;
 pub(crate) mod demand;
@@ -21,6 +22,7 @@ mod page;
 mod play;
 mod recording;
 mod sign;
+mod stream;
 mod token;
 pub(crate) mod view;
 mod watch;
@@ -51,6 +53,7 @@ use crate::{BuildError, Config, MediaConfig};
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
 pub(crate) use cluster::{ClusterCreate, ClusterPatch, DrillOrder, Order, RegionOrder, VoteGiven};
+pub(crate) use cluster_play::StreamQuery;
 pub(crate) use cluster_view::{
     ClusterView, DecisionQuery, DecisionView, HistoryItem, HistoryQuery, StateQuery, StateView, VoteView,
 };

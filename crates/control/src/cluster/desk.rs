@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_cluster::state::Effective;
-use anabranch_model::{Cluster, Verdict};
+use anabranch_model::{Anchors, Cluster, Verdict};
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -50,6 +50,17 @@ impl ClusterDesk {
     pub fn openings(&self, cluster: &str) -> Option<BTreeMap<String, Effective>> {
         let now_ms = self.0.clock.now_ms();
         self.0.clusters.look(cluster, |live| live.openings(now_ms))
+    }
+
+    /// What peers' packagers tell of the encoders' streams.
+    #[must_use]
+    pub fn anchors_heard(&self) -> watch::Receiver<Arc<Vec<Anchors>>> {
+        self.0.clusters.anchors_heard.subscribe()
+    }
+
+    /// Tells peers what our own packager says of the encoders' streams.
+    pub fn anchors_tell(&self, told: &[Anchors]) {
+        self.0.clusters.tell_anchors(told);
     }
 
     /// Changes when an opening may have, or a vote.

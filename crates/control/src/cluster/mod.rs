@@ -4,6 +4,7 @@ pub(crate) mod automat;
 mod desk;
 pub(crate) mod peers;
 mod store;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use anabranch_cluster::peer::Told;
 use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Votes, effective, judge};
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
-use anabranch_model::{ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState};
+use anabranch_model::{AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState};
 use anabranch_net::SharedClock;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -22,6 +23,8 @@ use peers::{PeerSeen, Pull};
 
 pub use desk::{ClusterDesk, VoteError};
 pub(crate) use store::Rows;
+pub(crate) use streams::is_of_breakouts;
+pub use streams::{ClusterStream, StreamPlace};
 
 /// Requests for a state that are held at once.
 const HELD_MAX: usize = 256;
@@ -36,6 +39,9 @@ pub(crate) struct Live {
     pub(crate) version: u64,
     /// What is known of peers, by region.
     pub(crate) peers: BTreeMap<String, PeerSeen>,
+    /// Where our packager has put what of the encoders' streams, and where those of peers have, by region.
+    anchors: Vec<Anchors>,
+    heard: BTreeMap<String, Vec<Anchors>>,
     /// Votes that no row has yet, by region and watcher.
     unsaved: BTreeSet<(String, String)>,
     /// What was told last, so that it is told once.
@@ -59,6 +65,8 @@ impl Live {
             votes: Votes::default(),
             version,
             peers: BTreeMap::new(),
+            anchors: Vec::new(),
+            heard: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             told: Remembered::default(),
         }
@@ -92,6 +100,8 @@ pub(crate) struct Clusters {
     pub(crate) moved: watch::Sender<u64>,
     /// Goes up with each change of a definition.
     pub(crate) defined: watch::Sender<u64>,
+    /// Anchors that peers tell.
+    pub(crate) anchors_heard: watch::Sender<Arc<Vec<Anchors>>>,
     /// One writer of words at a time: the stamp of a word is made of those that are known.
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// Says that there may be other peers.
@@ -120,6 +130,7 @@ impl Clusters {
             live: RwLock::default(),
             moved: watch::Sender::new(version),
             defined: watch::Sender::new(0),
+            anchors_heard: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
             peers_changed: Notify::new(),
             held: Arc::new(Semaphore::new(HELD_MAX)),
@@ -275,6 +286,46 @@ impl Clusters {
         });
     }
 
+    /// Takes note of the anchors that a peer tells; of none, when it is not heard.
+    pub(crate) fn hear_anchors(&self, id: &ClusterId, region: &str, told: Vec<Anchors>) {
+        let changed = self.change(id, false, |live| {
+            let before = live.heard.insert(region.to_owned(), told);
+            before.as_ref() != live.heard.get(region)
+        });
+        if changed == Some(true) {
+            let all = self.live.read().values().flat_map(|live| live.heard.values().flatten().cloned()).collect();
+            self.anchors_heard.send_replace(Arc::new(all));
+        }
+    }
+
+    /// Takes note of the anchors of our own packager, which peers are told.
+    pub(crate) fn tell_anchors(&self, told: &[Anchors]) {
+        for id in self.ids() {
+            let of_cluster = |live: &Live| -> Option<Vec<Anchors>> {
+                let begin = format!("{}/", live.cluster().name);
+                let ours: Vec<Anchors> = told.iter().filter(|one| one.stream.starts_with(&begin)).cloned().collect();
+                (ours != live.anchors).then_some(ours)
+            };
+            if let Some(news) = self.look(id.as_str(), of_cluster).flatten() {
+                self.change(&id, true, |live| live.anchors = news);
+            }
+        }
+    }
+
+    /// How a breakout is packaged as a stream of a cluster; none where this instance is no region of it.
+    pub(crate) fn aligned(&self, cluster: &str, breakout: &BreakoutId) -> Option<AlignedSpec> {
+        let of = |live: &Live| {
+            let cluster = live.cluster();
+            let others = cluster.regions.iter().filter(|region| region.peer.is_some());
+            Some(AlignedSpec {
+                stream: format!("{}/{breakout}", cluster.name),
+                region: cluster.here.clone()?,
+                peers: others.map(|region| region.name.clone()).collect(),
+            })
+        };
+        self.look(cluster, of).flatten()
+    }
+
     /// What peers are told.
     pub(crate) fn state(live: &Live, node: &str, can_write: bool, now_ms: i64) -> ClusterState {
         let cluster = live.cluster();
@@ -287,6 +338,7 @@ impl Clusters {
             acts: can_write && cluster.automat.mode == anabranch_model::AutomatMode::Automatic,
             registers: live.registers.to_wire(),
             votes: live.votes.to_wire(now_ms),
+            anchors: live.anchors.clone(),
         }
     }
 

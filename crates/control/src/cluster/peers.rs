@@ -211,6 +211,7 @@ async fn exchange(app: &App, id: &ClusterId, region: &str, peer: &Peer) -> Resul
     let answer = app.clusters.pull.state(peer, &cluster.name, after).await?;
     let told = read(&cluster, &app.clusters.node, &answer).map_err(|refused| refused.to_string())?;
     app.clusters.hear(id, &told);
+    app.clusters.hear_anchors(id, region, told.anchors.clone());
     let news: Vec<_> = app
         .clusters
         .look(id.as_str(), |live| told.words.iter().filter(|word| live.registers.is_news(word)).cloned().collect())
@@ -249,6 +250,8 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
 async fn failed(app: &App, id: &ClusterId, region: &str, problem: String, retry: Duration) {
     metrics::counter!("anabranch_cluster_pulls_failed_total").increment(1);
     let next_try_ms = app.clock.now_ms().saturating_add(i64::try_from(retry.as_millis()).unwrap_or(i64::MAX));
+    // What it has said grows old with each segment.
+    app.clusters.hear_anchors(id, region, Vec::new());
     let lost = app.clusters.change(id, false, |live| {
         let seen = live.peers.entry(region.to_owned()).or_default();
         seen.failures = seen.failures.saturating_add(1);

@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{Answer, Body, Query, Tagged, Wanted, created, ok};
+use super::extract::{Answer, Body, OptionalBody, Query, Tagged, Wanted, created, ok};
 use super::problem::Problem;
-use crate::app::view::List;
+use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
     App, ClusterCreate, ClusterPatch, ClusterView, DecisionQuery, DecisionView, DrillOrder, Grant, HistoryItem,
-    HistoryQuery, Order, PageQuery, RegionOrder, StateQuery, StateView, VoteGiven, VoteView,
+    HistoryQuery, Order, PageQuery, PlayUrlCreate, RegionOrder, StateQuery, StreamQuery, StateView, VoteGiven, VoteView,
 };
 
 /// Makes a cluster: defines which regions have the same live stream, and which of them this server is.
@@ -26,6 +26,34 @@ pub(super) async fn cluster_create(
     body: Body<ClusterCreate>,
 ) -> Result<Answer<ClusterView>, Problem> {
     Ok(created(app.cluster_create(body.value, body.idempotency).await?))
+}
+
+/// Makes the distribution of a cluster's merged playlists, or answers the one that is there.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/publish", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = DistributionWhole), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_publish(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<DistributionWhole>, Problem> {
+    Ok(ok(app.cluster_publish(&id).await?))
+}
+
+/// Signs URLs that open a stream of a cluster, by its merged playlist, in every region. A missing body means the defaults.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/play-url", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name"), StreamQuery), request_body = Option<PlayUrlCreate>,
+    responses((status = 200, body = PlayUrl), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_play_url(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(query): Query<StreamQuery>,
+    OptionalBody(request): OptionalBody<PlayUrlCreate>,
+) -> Result<Answer<PlayUrl>, Problem> {
+    Ok(ok(app.cluster_play_url(&id, query.stream.as_deref(), &request).await?))
 }
 
 /// Lists clusters with their state.

@@ -139,6 +139,8 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cluster::cluster_automatic))
         .routes(routes!(cluster::cluster_drill))
         .routes(routes!(cluster::cluster_history))
+        .routes(routes!(cluster::cluster_publish))
+        .routes(routes!(cluster::cluster_play_url))
         .routes(routes!(cluster::cluster_state))
         .routes(routes!(cluster::cluster_vote, cluster::cluster_vote_list))
         .routes(routes!(log::log_list))

@@ -56,6 +56,8 @@ const SCOPES: &[(&str, Scope)] = &[
     ("cluster_history", Scope::Read),
     ("cluster_list", Scope::Read),
     ("cluster_open", Scope::Operate),
+    ("cluster_play_url", Scope::Operate),
+    ("cluster_publish", Scope::Manage),
     ("cluster_show", Scope::Read),
     ("cluster_state", Scope::Cluster),
     ("cluster_update", Scope::Manage),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_db::{Marks, OperationRow};
-use anabranch_model::{DistributionId, PackagingState, Report, Snapshot};
+use anabranch_model::{BreakoutSpec, DistributionId, PackagingState, Report, Snapshot};
 use anabranch_net::Shutdown;
 use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
@@ -336,7 +336,8 @@ impl Reconciler {
         }
         let known = |id: &DistributionId, version: u64| self.assembler.knows(id, version);
         let rows = self.app.db.snapshot_beyond(now.now_ms, known).await?;
-        let newest = self.assembler.snapshot(rows, closed);
+        let mut newest = self.assembler.snapshot(rows, closed);
+        self.align(&mut newest.breakouts).await?;
         if newest.version == published.version {
             return Ok(());
         }
@@ -353,7 +354,22 @@ impl Reconciler {
         if before.marks.wish == now.marks.wish && !self.app.db.snapshot_expires(before.now_ms, now.now_ms).await? {
             return Ok(true);
         }
-        Ok(self.app.db.snapshot_breakouts(now.now_ms).await? == published.breakouts)
+        let mut breakouts = self.app.db.snapshot_breakouts(now.now_ms).await?;
+        self.align(&mut breakouts).await?;
+        Ok(breakouts == published.breakouts)
+    }
+
+    /// Says of breakouts that are streams of clusters how they are packaged like those of other regions.
+    async fn align(&self, breakouts: &mut [BreakoutSpec]) -> Result<(), anabranch_db::Error> {
+        if self.app.clusters.ids().is_empty() {
+            return Ok(());
+        }
+        let streams = self.app.db.cluster_streams().await?;
+        for breakout in breakouts {
+            let cluster = streams.get(&breakout.id);
+            breakout.aligned = cluster.and_then(|cluster| self.app.clusters.aligned(cluster, &breakout.id));
+        }
+        Ok(())
     }
 
     async fn write_packaging(&self) -> Result<(), anabranch_db::Error> {

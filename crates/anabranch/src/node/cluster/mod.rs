@@ -8,10 +8,12 @@ mod publish;
 mod vote;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_cluster::watch::{FetchConfig, Fetcher};
 use anabranch_control::ClusterDesk;
+use anabranch_model::Anchors;
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::Buckets;
 use anyhow::{Context, Result};
@@ -33,6 +35,8 @@ pub(super) struct Clusters {
     desk: ClusterDesk,
     node: String,
     watches: Watches,
+    /// What our packager tells of the encoders' streams.
+    anchors: tokio::sync::watch::Receiver<Arc<Vec<Anchors>>>,
     publisher: Publisher,
     /// The failure that was logged last, so that a lasting one makes one line.
     failing: Option<String>,
@@ -40,10 +44,16 @@ pub(super) struct Clusters {
 
 impl Clusters {
     /// `node` is the watcher's name in votes.
-    pub(super) fn new(desk: ClusterDesk, node: String, buckets: Buckets, clock: SharedClock) -> Result<Self> {
+    pub(super) fn new(
+        desk: ClusterDesk,
+        node: String,
+        buckets: Buckets,
+        anchors: tokio::sync::watch::Receiver<Arc<Vec<Anchors>>>,
+        clock: SharedClock,
+    ) -> Result<Self> {
         let fetcher = Fetcher::new(FetchConfig::default()).context("cannot make the client that watches playlists")?;
         let watches = Watches::new(desk.clone(), fetcher.clone(), clock);
-        Ok(Self { publisher: Publisher::new(desk.clone(), fetcher, buckets), desk, node, watches, failing: None })
+        Ok(Self { publisher: Publisher::new(desk.clone(), fetcher, buckets), desk, node, watches, anchors, failing: None })
     }
 
     /// Watches until `shutdown`.
@@ -60,6 +70,10 @@ impl Clusters {
                 _ = defined.changed() => {}
                 _ = moved.changed() => {}
                 () = self.watches.changed() => {}
+                Ok(()) = self.anchors.changed() => {
+                    self.desk.anchors_tell(&self.anchors.borrow_and_update());
+                    continue;
+                }
                 () = tokio::time::sleep(pause) => continue,
             }
             tokio::time::sleep(BREATH).await;

@@ -1,0 +1,250 @@
+//! Two regions, each a server of its own, fed by one encoder: the same segments in both, one merged playlist, and a region that goes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anabranch_testkit::{Encoder, Fetched, Server, Viewer, wait_for};
+use serde_json::Value;
+
+use crate::text;
+
+/// Target duration of the segments, in seconds.
+const TARGET: u32 = 2;
+
+/// Longest wait for a region's first playlist, and for segments.
+const PLAYING: Duration = Duration::from_secs(40);
+
+/// Longest time from an operator's word to its effect.
+const CLOSED: Duration = Duration::from_secs(2);
+
+/// Longest time in which a region that is gone is noticed: 1.5 target durations and the rest.
+const NOTICED: Duration = Duration::from_secs(15);
+
+/// The automat's shortest time between two switches, in milliseconds.
+const HOLD_MS: &str = "4000";
+
+/// A region and what it has.
+struct Region {
+    name: &'static str,
+    server: Server,
+    channel: Value,
+}
+
+impl Region {
+    fn start(name: &'static str) -> Self {
+        let server = Server::start();
+        let target = TARGET.to_string();
+        let channel = server.cli(&["channel", "create", "main", "--segment", &target]);
+        Self { name, server, channel }
+    }
+
+    fn distribution(&self) -> String {
+        text(&self.channel["distribution"]["id"])
+    }
+
+    fn playlist(&self) -> String {
+        format!("{}/d/{}/{{breakout}}/index.m3u8", self.server.edge(), self.distribution())
+    }
+
+    fn push_url(&self) -> String {
+        crate::push_url(&self.channel)
+    }
+
+    /// What the cluster's definition says of it where it is, or elsewhere.
+    fn definition(&self, here: bool, token: &str) -> String {
+        let (name, playlist) = (self.name, self.playlist());
+        if here {
+            format!("{name},origin={playlist},distribution={}", self.distribution())
+        } else {
+            format!("{name},origin={playlist},peer={},token={token}", self.server.api())
+        }
+    }
+
+    fn region(&self, of: &str) -> Value {
+        let shown = self.server.cli(&["cluster", "show", "show"]);
+        let regions = shown["regions"].as_array().cloned().unwrap_or_default();
+        regions.into_iter().find(|region| region["name"] == of).unwrap_or_else(|| panic!("region {of} of {shown}"))
+    }
+}
+
+/// Lets viewers with signatures of one region be served by the other.
+fn trust(one: &Server, other: &Server) {
+    let keys = other.cli(&["key", "list"]);
+    for key in keys["items"].as_array().expect("keys") {
+        let file = one.data().join("other.pem");
+        std::fs::write(&file, text(&key["public_key"])).expect("a file");
+        let (id, file) = (text(&key["id"]), file.display().to_string());
+        let _ = one.cli(&["key", "create", "--id", &id, "--public-key", &file]);
+    }
+}
+
+/// Two regions on air with one stream.
+struct Pair {
+    regions: [Region; 2],
+    stream: String,
+    encoder: Encoder,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let regions = [Region::start("east"), Region::start("west")];
+        let [east, west] = &regions;
+        trust(&east.server, &west.server);
+        trust(&west.server, &east.server);
+        let token = |region: &Region| {
+            text(&region.server.cli(&["token", "create", "peer", "--scope", "cluster"])["token"])
+        };
+        let tokens = regions.each_ref().map(token);
+        let mut stream = String::new();
+        for (at, region) in regions.iter().enumerate() {
+            let definitions: Vec<String> =
+                regions.iter().enumerate().map(|(of, other)| other.definition(of == at, &tokens[of])).collect();
+            #[rustfmt::skip]
+            let _ = region.server.cli(&[
+                "cluster", "create", "show", "--here", region.name, "--mode", "automatic", "--vote", "any", "--confirm", "0", "--hold", HOLD_MS,
+                "--cool-down", "0", "--region", &definitions[0], "--region", &definitions[1],
+            ]);
+            let breakout =
+                region.server.cli(&["breakout", "create", "show", "--channel", "main", "--cluster", "show"]);
+            let _ = region.server.cli(&["breakout", "start", "show", "--wait"]);
+            let id = text(&breakout["id"]);
+            assert!(stream.is_empty() || stream == id, "a stream has the same id everywhere: {stream} {id}");
+            stream = id;
+        }
+        let encoder = encode(&regions);
+        Self { regions, stream, encoder }
+    }
+
+    fn url(&self, at: usize) -> String {
+        self.regions[at].playlist().replace("{breakout}", &self.stream)
+    }
+
+    /// The stream in one region, under that region's signature.
+    fn signed(&self, at: usize) -> String {
+        text(&self.regions[at].server.cli(&["breakout", "play-url", "show"])["url"])
+    }
+
+    /// Segments of the picture by their number: name and URL.
+    fn segments(&self, at: usize) -> BTreeMap<u64, (String, String)> {
+        let Some(answer) = Viewer::new().try_get(&self.signed(at)).filter(|answer| answer.status == 200) else {
+            return BTreeMap::new();
+        };
+        let _ = answer;
+        let multivariant = Viewer::new().playlist(&self.signed(at));
+        let media = crate::media_playlist(&multivariant);
+        let first: u64 = media.tag("EXT-X-MEDIA-SEQUENCE").and_then(|tag| tag.parse().ok()).expect("a number");
+        let name = |url: &String| {
+            let path = url.split('?').next().unwrap_or_default();
+            path.rsplit('/').next().unwrap_or_default().to_owned()
+        };
+        (first..).zip(media.uris()).map(|(number, url)| (number, (name(&url), url))).collect()
+    }
+}
+
+/// One encoder that sends the very same to both.
+fn encode(regions: &[Region; 2]) -> Encoder {
+    let outputs = regions.each_ref().map(|region| format!("[f=flv:onfail=ignore]{}", region.push_url())).join("|");
+    #[rustfmt::skip]
+    let encoder = Encoder::run(&[
+        "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-re", "-f", "lavfi", "-i", "sine=sample_rate=48000",
+        "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "25",
+        "-b:v", "300k", "-c:a", "aac", "-flags", "+global_header", "-f", "tee", &outputs,
+    ]);
+    encoder
+}
+
+#[test]
+fn regions_have_the_same_segments_and_one_playlist() {
+    let pair = Pair::start();
+    // Three numbers that both have, wherever each began.
+    let common = wait_for("the same segments in both regions", PLAYING, || {
+        let [east, west] = [pair.segments(0), pair.segments(1)];
+        let common: Vec<_> =
+            east.iter().filter_map(|(number, one)| Some((*number, one.clone(), west.get(number)?.clone()))).collect();
+        (common.len() >= 4).then_some(common)
+    });
+    // The first one may have begun earlier in one of them.
+    for (number, (name, url), (other_name, other_url)) in common.iter().skip(1) {
+        assert_eq!(name, other_name, "segment {number}");
+        let [one, other] = [url, other_url].map(|url| Viewer::new().get(url).body);
+        assert!(one == other, "segment {number} is not the same in both regions");
+    }
+
+    let east = &pair.regions[0].server;
+    let _ = east.cli(&["cluster", "publish", "show"]);
+    let url = wait_for("the merged playlist", PLAYING, || {
+        let url = text(&east.cli(&["cluster", "play-url", "show"])["url"]);
+        let answer = Viewer::new().try_get(&url)?;
+        (answer.status == 200 && answer.text().contains(&format!("{}/", pair.regions[1].server.edge()))).then_some(url)
+    });
+    let merged = Viewer::new().playlist(&url);
+    assert!(merged.text.contains("#EXT-X-CONTENT-STEERING:"), "{}", merged.text);
+    for uri in merged.uris().into_iter().chain(merged.attribute_uris()) {
+        let answer = Viewer::new().get(&uri);
+        assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
+    }
+    let probe = std::process::Command::new("timeout")
+        .args(["30", "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url])
+        .output()
+        .expect("ffprobe");
+    let (out, said) = (String::from_utf8_lossy(&probe.stdout), String::from_utf8_lossy(&probe.stderr));
+    assert!(probe.status.success() && out.contains("h264") && said.is_empty(), "{out}{said}");
+    let bare = url.split('?').next().expect("a URL");
+    assert_eq!(Viewer::new().get(bare).status, 403, "under signature");
+}
+
+#[test]
+fn an_operator_closes_a_region_at_once_though_everything_is_cached() {
+    let pair = Pair::start();
+    let url = wait_for("segments in the west", PLAYING, || pair.segments(1).into_values().next_back()).1;
+    let ask = || Viewer::new().get(&url);
+    wait_for("a cached segment", PLAYING, || ask().header("cache-status").contains("hit").then_some(()));
+
+    // Said in the east, done in the west.
+    let said = Instant::now();
+    let _ = pair.regions[0].server.cli(&["cluster", "close", "show", "west", "--why", "maintenance"]);
+    let refused: Fetched = wait_for("the closing", CLOSED, || Some(ask()).filter(|answer| answer.status == 404));
+    println!("closed in the other region after {:?}", said.elapsed());
+    assert_eq!(refused.header("x-anabranch-closed"), "west");
+    assert_eq!(refused.header("access-control-allow-origin"), "*");
+    let west = pair.regions[1].region("west");
+    assert_eq!((&west["opening"], &west["ground"]), (&"closed".into(), &"operator".into()), "{west}");
+    let _ = pair.regions[1].server.cli(&["cluster", "automatic", "show", "west"]);
+    let opened = wait_for("the opening", CLOSED, || Some(ask()).filter(|answer| answer.status == 200));
+    assert!(opened.header("cache-status").contains("hit"), "{}", opened.header("cache-status"));
+    let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
+    let whats: Vec<_> = history["items"].as_array().expect("a history").iter().map(|entry| text(&entry["what"])).collect();
+    assert!(whats.contains(&"closed".to_owned()) && whats.contains(&"automatic".to_owned()), "{history}");
+}
+
+#[test]
+fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
+    let mut pair = Pair::start();
+    for at in 0..2 {
+        wait_for("both regions to be fresh", PLAYING, || {
+            let fresh = |of: &str| pair.regions[at].region(of)["verdict"] == "fresh";
+            (fresh("east") && fresh("west")).then_some(())
+        });
+    }
+    let died = Instant::now();
+    pair.regions[1].server.kill();
+    let west = wait_for("the west to be closed", NOTICED, || {
+        let west = pair.regions[0].region("west");
+        (west["opening"] == "closed").then_some(west)
+    });
+    println!("closed {:?} after its server was killed", died.elapsed());
+    assert_eq!(west["ground"], "automat", "{west}");
+    let url = pair.url(1);
+    pair.regions[1].server.restart();
+    // The encoder has lost that output for good: it is started anew, for both.
+    let regions = &pair.regions;
+    pair.encoder = encode(regions);
+    let opened = wait_for("the west to be opened again", PLAYING + Duration::from_secs(20), || {
+        let west = pair.regions[0].region("west");
+        (west["opening"] == "open" && west["verdict"] == "fresh").then_some(west)
+    });
+    assert_eq!(opened["ground"], "automat", "{opened}, at {url}");
+    let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
+    let closing = history["items"].as_array().expect("a history").iter().find(|entry| entry["what"] == "closed");
+    assert!(closing.is_some_and(|entry| !entry["evidence"].is_null()), "{history}");
+}
