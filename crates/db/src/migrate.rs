@@ -38,6 +38,7 @@ const STEPS: &[Step] = steps![
     7 "size" "0007_size.sql",
     8 "assets" "0008_assets.sql",
     9 "standing" "0009_standing.sql",
+    11 "captions" "0011_captions.sql",
 ];
 
 /// Version of the newest schema that this binary knows.
