@@ -260,7 +260,8 @@ async fn attempt(desk: &dyn Desk, executor: &dyn Executor, job: &Claimed, worker
         // It was cut off, and did not fail: another begins again.
         Err(_) if cancel.is_cancelled() => return,
         Err(failure) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, again = failure.again, reason = failure.reason, "job failed");
+            let (again, no_room) = (failure.again, failure.no_room);
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, again, no_room, reason = failure.reason, "job failed");
             JobOutcome::Failed(failure)
         }
     };

@@ -269,8 +269,7 @@ impl App {
         let now = self.clock.now_ms();
         let reason: String = failure.reason.chars().take(REASON_MAX).collect();
         if failure.no_room {
-            let waiting = self.db.job_wait(job, &reason, now + pause(job.waits), now).await?;
-            tracing::warn!(job.id = %job.id, waits = waiting.waits, reason, "job waits for room on a disk");
+            self.db.job_wait(job, &reason, now + pause(job.waits), now).await?;
             return Ok(());
         }
         let again = failure.again && job.spent() < job.attempts_max;

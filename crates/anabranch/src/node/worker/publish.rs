@@ -34,15 +34,16 @@ impl AssetRun<'_> {
 
     /// Makes objects of what a unit has made beside renditions: pictures, the MP4.
     pub(super) async fn keep_files(&self, unit: &Unit, plan: &Plan, files: &mut Files) -> Result<(), Failure> {
-        let folder = match unit.kind {
-            UnitKind::Pictures => Some("Thumbnails"),
-            UnitKind::Mp4 { .. } => Some("MP4"),
-            _ => None,
-        };
         let done = self.transcode.done(unit, plan, &self.folder).await.map_err(|error| failure(&error))?;
         let Some(done) = done else { return Ok(()) };
+        files.notices.extend(done.notes);
+        let folder = match unit.kind {
+            UnitKind::Pictures => "Thumbnails",
+            UnitKind::Mp4 { .. } => "MP4",
+            _ => return Ok(()),
+        };
         let asset = self.work.asset.as_str();
-        for (folder, file) in folder.iter().flat_map(|folder| done.files.iter().map(move |file| (folder, file))) {
+        for file in &done.files {
             let Some(name) = object_name(&file.path, asset, &unit.kind) else { continue };
             let object = format!("{}{folder}/{name}", key::asset_prefix(asset));
             let kind = content_type(&name);
@@ -51,7 +52,6 @@ impl AssetRun<'_> {
             adopted.await.map_err(|error| of_bucket(&error))?;
             files.keep(unit, object, name, file.bytes);
         }
-        files.notices.extend(done.notes);
         Ok(())
     }
 
