@@ -15,7 +15,6 @@ CREATE TABLE asset_captions (
     forced     BIGINT NOT NULL,
     -- Part of the names of its objects: by its content.
     mark       TEXT COLLATE "C"    NOT NULL,
-    words      TEXT COLLATE "C"    NOT NULL,
     cues       BIGINT NOT NULL,
     -- The file that it is of, if it came to a bucket.
     object_key TEXT COLLATE "C",

@@ -15,7 +15,6 @@ CREATE TABLE asset_captions (
     forced     INTEGER NOT NULL,
     -- Part of the names of its objects: by its content.
     mark       TEXT    NOT NULL,
-    words      TEXT    NOT NULL,
     cues       INTEGER NOT NULL,
     -- The file that it is of, if it came to a bucket.
     object_key TEXT,

@@ -54,7 +54,7 @@ mod tests {
         let folder = dir.path().join(name(&left.asset, left.generation));
         fs::create_dir_all(folder.join("part")).unwrap();
         fs::create_dir_all(dir.path().join("lost+found")).unwrap();
-        assert_eq!(all(dir.path()).await, [left.clone()]);
+        assert_eq!(all(dir.path()).await, std::slice::from_ref(&left));
         remove(dir.path(), vec![left.clone(), left]).await.unwrap();
         assert!(!folder.exists() && dir.path().join("lost+found").exists());
         assert!(all(&dir.path().join("nowhere")).await.is_empty());
