@@ -1,5 +1,6 @@
 //! Files on demand: from the folder that is watched, or the S3-compatible endpoint, to the viewer.
 
+mod added;
 mod hostile;
 mod killed;
 mod ladder;

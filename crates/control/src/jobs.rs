@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anabranch_model::{
-    AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, Work,
+    AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, LeftWork, Work,
 };
 use anabranch_net::Shutdown;
 use parking_lot::Mutex;
@@ -24,6 +24,9 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// Time between two looks for jobs when nothing wakes the loop.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// Time between two looks for unfinished work that is of no use any more.
+const TIDY: Duration = Duration::from_secs(10 * 60);
 
 /// Time between two tries to tell how a job ended.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
@@ -74,6 +77,16 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Executor: Send + Sync {
     /// Does it, until `cancel`.
     fn execute(&self, work: Work, progress: Progress, cancel: CancellationToken) -> Task<'_, Result<Done, Failure>>;
+
+    /// What lies here of assets that were not finished here.
+    fn left(&self) -> Task<'_, Vec<LeftWork>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Removes such work: nobody goes on with it.
+    fn forget(&self, _unwanted: Vec<LeftWork>) -> Task<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Why a desk cannot be asked now.
@@ -106,6 +119,8 @@ pub trait Desk: Send + Sync {
     fn beat(&self, beat: JobBeat) -> Task<'_, Result<bool, DeskError>>;
     /// Tells how a try ended.
     fn end(&self, end: JobEnd) -> Task<'_, Result<(), DeskError>>;
+    /// Which of this unfinished work is of no use any more.
+    fn unwanted(&self, left: Vec<LeftWork>) -> Task<'_, Result<Vec<LeftWork>, DeskError>>;
     /// How long a lease lasts that others may take over; none when nobody else gives out these jobs.
     fn lease(&self) -> Option<Duration>;
     /// Returns when there may be a new job; never returning is allowed.
@@ -163,7 +178,13 @@ impl Jobs {
     pub async fn run(self, shutdown: Shutdown) {
         let mut under_way = JoinSet::new();
         let mut failing = false;
+        let makes_assets = self.who.kinds.iter().any(|kind| HEAVY.contains(&kind.as_str()));
+        let mut tidy_at = Instant::now();
         loop {
+            if makes_assets && tidy_at <= Instant::now() {
+                self.tidy().await;
+                tidy_at = Instant::now() + TIDY;
+            }
             while under_way.try_join_next().is_some() {}
             while under_way.len() < self.at_once {
                 match self.desk.claim(self.who.clone()).await {
@@ -191,6 +212,20 @@ impl Jobs {
             cancel.cancel();
         }
         while under_way.join_next().await.is_some() {}
+    }
+
+    /// Removes unfinished work that another worker has finished, or of an asset that was deleted.
+    async fn tidy(&self) {
+        let left = self.executor.left().await;
+        if left.is_empty() {
+            return;
+        }
+        match self.desk.unwanted(left).await {
+            Ok(unwanted) if unwanted.is_empty() => {}
+            Ok(unwanted) => self.executor.forget(unwanted).await,
+            Err(error) if error.said => {}
+            Err(error) => tracing::warn!(%error, "it cannot be asked which unfinished work is of no use any more"),
+        }
     }
 
     fn attempt(&self, job: Claimed) -> impl Future<Output = ()> + Send + 'static {
@@ -225,7 +260,8 @@ async fn attempt(desk: &dyn Desk, executor: &dyn Executor, job: &Claimed, worker
         // It was cut off, and did not fail: another begins again.
         Err(_) if cancel.is_cancelled() => return,
         Err(failure) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, again = failure.again, reason = failure.reason, "job failed");
+            let (again, no_room) = (failure.again, failure.no_room);
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, again, no_room, reason = failure.reason, "job failed");
             JobOutcome::Failed(failure)
         }
     };

@@ -1,11 +1,11 @@
 //! Arrivals: the objects of buckets of whose files assets are made, each with the asset that it has become.
 
-use anabranch_model::AssetId;
+use anabranch_model::{ArrivalState, AssetId};
 
 use crate::asset::{self, NewAsset};
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
-use crate::row::{integer, optional_id, optional_text, signed, text, unsigned};
+use crate::row::{integer, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{AssetRow, Db, Error, bucket};
 
@@ -26,14 +26,31 @@ pub struct ArrivalRow {
     pub version: String,
     /// In bytes.
     pub size: u64,
-    /// `WAITING`, `KNOWN` or `FAILED`.
-    pub state: String,
+    /// How far it is.
+    pub state: ArrivalState,
+    /// How its asset is to be made; none: as the bucket says.
+    pub preset: Option<String>,
     /// What it has become.
     pub asset: Option<AssetId>,
     /// Why nothing has become of it.
     pub problem: Option<String>,
     /// Unix milliseconds.
     pub updated_at: i64,
+}
+
+/// An object to note.
+#[derive(Clone, Copy, Debug)]
+pub struct NewArrival<'a> {
+    /// Its bucket.
+    pub bucket: &'a str,
+    /// Its key.
+    pub key: &'a str,
+    /// Another one whenever it was stored again.
+    pub version: &'a str,
+    /// In bytes.
+    pub size: u64,
+    /// How its asset is to be made; none: as the bucket says.
+    pub preset: Option<&'a str>,
 }
 
 /// What an object has turned out to be.
@@ -52,36 +69,18 @@ impl Db {
     ///
     /// # Errors
     /// There is no such bucket, or the query fails.
-    pub async fn arrival_note(
-        &self,
-        bucket_name: &str,
-        key: &str,
-        version: &str,
-        size: u64,
-        now_ms: i64,
-    ) -> Result<bool, Error> {
+    pub async fn arrival_note(&self, new: &NewArrival<'_>, now_ms: i64) -> Result<bool, Error> {
+        let NewArrival { bucket: bucket_name, key, version, preset, .. } = *new;
         let mut tx = self.begin().await?;
-        if bucket::find(&mut tx, bucket_name).await?.preset.is_none() {
+        if preset.or(bucket::find(&mut tx, bucket_name).await?.preset.as_deref()).is_none() {
             return Ok(false);
         }
         let known = find(&mut tx, bucket_name, key).await?;
         if known.is_some_and(|row| row.version == version) {
             return Ok(false);
         }
-        sql::query(
-            "INSERT INTO arrivals (bucket, object_key, version, size, state, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, 'WAITING', $5, $5)
-             ON CONFLICT (bucket, object_key) DO UPDATE SET version = excluded.version, size = excluded.size,
-                 state = excluded.state, problem = NULL, updated_at = excluded.updated_at",
-        )
-        .bind(bucket_name)
-        .bind(key)
-        .bind(version)
-        .bind(signed(size))
-        .bind(now_ms)
-        .execute(&mut tx)
-        .await?;
-        let new = NewJob {
+        put(&mut tx, new, now_ms).await?;
+        let job = NewJob {
             kind: JOB_INTAKE,
             subject: format!("{bucket_name}/{key}"),
             arguments: "{}".to_owned(),
@@ -89,9 +88,27 @@ impl Db {
             priority: 10,
             attempts_max: ATTEMPTS_MAX,
         };
-        job::create(&mut tx, &new, now_ms).await?;
+        job::create(&mut tx, &job, now_ms).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Notes an object that no job is to read, with what it has become or why nothing has.
+    ///
+    /// # Errors
+    /// There is no such bucket, or the query fails.
+    pub async fn arrival_set(
+        &self,
+        new: &NewArrival<'_>,
+        state: ArrivalState,
+        asset: Option<&AssetId>,
+        problem: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        put(&mut tx, new, now_ms).await?;
+        set(&mut tx, (new.bucket, new.key, new.version), state, asset, problem, now_ms).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The arrival of an object, if it was noted.
@@ -133,11 +150,11 @@ impl Db {
         let now = find(&mut tx, &seen.bucket, &seen.key).await?;
         let Some(now) = now.filter(|now| now.version == seen.version) else { return Ok(None) };
         let of = bucket::find(&mut tx, &seen.bucket).await?;
-        let Some(preset) = &of.preset else { return Ok(None) };
+        let Some(preset) = now.preset.as_ref().or(of.preset.as_ref()) else { return Ok(None) };
         let name = seen.key.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&seen.key);
         let new = NewAsset { id, name, bucket: &seen.bucket, key: &seen.key, size: seen.size, preset };
         let (asset, is_new) = asset::create(&mut tx, &new, now_ms).await?;
-        settle(&mut tx, seen, "KNOWN", Some(id), None, now_ms).await?;
+        settle(&mut tx, seen, ArrivalState::Known, Some(id), None, now_ms).await?;
         if !is_new {
             let entry = NewEntry::transition("asset.duplicate", "asset", id.as_str());
             log::append(
@@ -161,7 +178,7 @@ impl Db {
     /// The query fails.
     pub async fn arrival_failed(&self, seen: &ArrivalRow, problem: &str, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        settle(&mut tx, seen, "FAILED", None, Some(problem), now_ms).await?;
+        settle(&mut tx, seen, ArrivalState::Failed, None, Some(problem), now_ms).await?;
         let entry = NewEntry::transition("arrival.failed", "bucket", seen.bucket.as_str());
         log::append(&mut tx, &entry.detail("key", seen.key.as_str()).detail("problem", problem), now_ms).await?;
         Ok(tx.commit().await?)
@@ -203,10 +220,41 @@ async fn orphaned(conn: &mut Conn, asset: &AssetId, now_ms: i64) -> Result<Optio
     Ok(Some(row))
 }
 
+/// Notes an object that is to be read, in the place of what was noted of its key before.
+async fn put(conn: &mut Conn, new: &NewArrival<'_>, now_ms: i64) -> Result<(), Error> {
+    sql::query(
+        "INSERT INTO arrivals (bucket, object_key, version, size, state, preset, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+         ON CONFLICT (bucket, object_key) DO UPDATE SET version = excluded.version, size = excluded.size,
+             state = excluded.state, preset = excluded.preset, problem = NULL, updated_at = excluded.updated_at",
+    )
+    .bind(new.bucket)
+    .bind(new.key)
+    .bind(new.version)
+    .bind(signed(new.size))
+    .bind(ArrivalState::Waiting.as_str())
+    .bind(new.preset)
+    .bind(now_ms)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 async fn settle(
     conn: &mut Conn,
     seen: &ArrivalRow,
-    state: &str,
+    state: ArrivalState,
+    asset: Option<&AssetId>,
+    problem: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    set(conn, (&seen.bucket, &seen.key, &seen.version), state, asset, problem, now_ms).await
+}
+
+async fn set(
+    conn: &mut Conn,
+    (bucket, key, version): (&str, &str, &str),
+    state: ArrivalState,
     asset: Option<&AssetId>,
     problem: Option<&str>,
     now_ms: i64,
@@ -215,13 +263,13 @@ async fn settle(
         "UPDATE arrivals SET state = $1, asset_id = $2, problem = $3, updated_at = $4
          WHERE bucket = $5 AND object_key = $6 AND version = $7",
     )
-    .bind(state)
+    .bind(state.as_str())
     .bind(asset.map(AssetId::as_str))
     .bind(problem)
     .bind(now_ms)
-    .bind(&seen.bucket)
-    .bind(&seen.key)
-    .bind(&seen.version)
+    .bind(bucket)
+    .bind(key)
+    .bind(version)
     .execute(conn)
     .await?;
     Ok(())
@@ -242,7 +290,8 @@ fn read(row: &Row) -> Result<ArrivalRow, Error> {
         key: text(row, "object_key")?,
         version: text(row, "version")?,
         size: unsigned(row, "size")?,
-        state: text(row, "state")?,
+        state: word(row, "state", ArrivalState::parse)?,
+        preset: optional_text(row, "preset")?,
         asset: optional_id(row, "asset_id")?,
         problem: optional_text(row, "problem")?,
         updated_at: integer(row, "updated_at")?,

@@ -2,6 +2,7 @@
 
 use anabranch_model::{AssetEvent, AssetId, AssetReport, AssetState, JobEvent};
 
+use crate::caption::{self, JOB_CAPTIONS};
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
 use crate::row::{self, flag, id, integer, json, optional_integer, optional_text, signed, text, unsigned, word};
@@ -265,6 +266,9 @@ pub(crate) async fn follow(
         JobEvent::Retry => AssetEvent::Retry,
     };
     let state = row.state.next(event)?;
+    if state == AssetState::Ready {
+        caption::follow(conn, &row.id, now_ms).await?;
+    }
     sql::query(
         "UPDATE assets SET state = $1, problem = $2, ready_at = CASE WHEN $1 = 'READY' THEN $3 ELSE ready_at END, updated_at = $3
          WHERE id = $4",
@@ -288,8 +292,10 @@ pub(crate) async fn follow(
 
 /// Deletes the row; the job removes what was made.
 pub(crate) async fn remove(conn: &mut Conn, row: &AssetRow, now_ms: i64) -> Result<(), Error> {
-    if let Some(job) = job::unfinished(conn, JOB_ASSET, row.id.as_str()).await? {
-        job::settle(conn, &job, JobEvent::Cancel, None, now_ms, now_ms).await?;
+    for kind in [JOB_ASSET, JOB_CAPTIONS] {
+        if let Some(job) = job::unfinished(conn, kind, row.id.as_str()).await? {
+            job::settle(conn, &job, JobEvent::Cancel, None, now_ms, now_ms).await?;
+        }
     }
     sql::query("UPDATE arrivals SET asset_id = NULL, updated_at = $1 WHERE asset_id = $2")
         .bind(now_ms)
@@ -340,7 +346,7 @@ pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<AssetRow, Erro
     row::find(conn, "SELECT * FROM assets WHERE id = $1", "asset", wanted, read).await
 }
 
-async fn maybe(conn: &mut Conn, wanted: &str) -> Result<Option<AssetRow>, Error> {
+pub(crate) async fn maybe(conn: &mut Conn, wanted: &str) -> Result<Option<AssetRow>, Error> {
     let row = sql::query("SELECT * FROM assets WHERE id = $1").bind(wanted).fetch_optional(conn).await?;
     row.as_ref().map(read).transpose()
 }

@@ -25,8 +25,10 @@ pub struct JobRow {
     pub progress: u32,
     /// Tries begun.
     pub attempts: u32,
-    /// Tries at most.
+    /// Tries at most, without those that found no room.
     pub attempts_max: u32,
+    /// Tries that found no room on a disk.
+    pub waits: u32,
     /// Unix milliseconds before which no worker takes it.
     pub next_try_at: i64,
     /// Who has it.
@@ -41,6 +43,14 @@ pub struct JobRow {
     pub started_at: Option<i64>,
     /// Unix milliseconds.
     pub ended_at: Option<i64>,
+}
+
+impl JobRow {
+    /// Tries that count against [`JobRow::attempts_max`].
+    #[must_use]
+    pub fn spent(&self) -> u32 {
+        self.attempts.saturating_sub(self.waits)
+    }
 }
 
 /// A job to make.
@@ -152,7 +162,7 @@ impl Db {
                     continue;
                 }
                 // Its worker is dead: that try is spent.
-                let event = if job.attempts >= job.attempts_max { JobEvent::GiveUp } else { JobEvent::Postpone };
+                let event = if job.spent() >= job.attempts_max { JobEvent::GiveUp } else { JobEvent::Postpone };
                 settle(&mut tx, &job, event, Some("its worker stopped without a word"), now_ms, now_ms).await?;
                 if event == JobEvent::GiveUp {
                     continue;
@@ -227,6 +237,26 @@ impl Db {
         Ok(now)
     }
 
+    /// Notes that a try found no room on a disk: it is none, and the next is at `next_try_at`. Does nothing when the worker no longer has
+    /// the job.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn job_wait(&self, job: &JobRow, problem: &str, next_try_at: i64, now_ms: i64) -> Result<JobRow, Error> {
+        let mut tx = self.begin().await?;
+        let now = find(&mut tx, job.id.as_str()).await?;
+        if now.state == JobState::Running && now.worker == job.worker && now.attempts == job.attempts {
+            sql::query("UPDATE jobs SET waits = waits + 1 WHERE id = $1")
+                .bind(job.id.as_str())
+                .execute(&mut tx)
+                .await?;
+            settle(&mut tx, &now, JobEvent::Postpone, Some(problem), next_try_at, now_ms).await?;
+        }
+        let now = find(&mut tx, job.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(now)
+    }
+
     /// An operator cancels a job, or has a failed one tried again.
     ///
     /// # Errors
@@ -235,7 +265,10 @@ impl Db {
         let mut tx = self.begin().await?;
         let job = find(&mut tx, wanted).await?;
         if event == JobEvent::Retry && job.state == JobState::Failed {
-            sql::query("UPDATE jobs SET attempts = 0 WHERE id = $1").bind(job.id.as_str()).execute(&mut tx).await?;
+            sql::query("UPDATE jobs SET attempts = 0, waits = 0 WHERE id = $1")
+                .bind(job.id.as_str())
+                .execute(&mut tx)
+                .await?;
         }
         settle(&mut tx, &job, event, None, now_ms, now_ms).await?;
         let job = find(&mut tx, job.id.as_str()).await?;
@@ -374,6 +407,7 @@ pub(crate) fn read(row: &Row) -> Result<JobRow, Error> {
         progress: unsigned(row, "progress")?,
         attempts: unsigned(row, "attempts")?,
         attempts_max: unsigned(row, "attempts_max")?,
+        waits: unsigned(row, "waits")?,
         next_try_at: integer(row, "next_try_at")?,
         worker: optional_text(row, "worker")?,
         lease_until: optional_integer(row, "lease_until")?,

@@ -39,6 +39,7 @@ const STEPS: &[Step] = steps![
     8 "assets" "0008_assets.sql",
     9 "standing" "0009_standing.sql",
     10 "clusters" "0010_clusters.sql",
+    11 "captions" "0011_captions.sql",
     12 "streams" "0012_streams.sql",
 ];
 

@@ -39,7 +39,7 @@ pub use id::{
     UploadId, WebhookId,
 };
 pub use lifecycle::{
-    AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,
+    ArrivalState, AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,
     DistributionPhase, DistributionState, InvalidTransition, InvalidationEvent, InvalidationState, JobEvent, JobState,
     RecordingEvent, RecordingState,
 };
@@ -56,6 +56,6 @@ pub use snapshot::{
     InputSpec, KeyGroupSpec, KeySpec, Snapshot,
 };
 pub use work::{
-    AssetWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd,
-    JobOutcome, Work,
+    AssetWork, CaptionTrack, CaptionsWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH,
+    JOB_LEFT_MAX, JOB_LEFT_PATH, JobBeat, JobClaim, JobEnd, JobLeft, JobOutcome, LeftWork, Work,
 };

@@ -338,6 +338,18 @@ impl JobState {
 }
 
 words!(
+    /// How far an object is of which an asset is to be made.
+    ArrivalState {
+        /// It is to be read.
+        Waiting = "WAITING",
+        /// It has become an asset.
+        Known = "KNOWN",
+        /// It came to nothing; the reason is kept.
+        Failed = "FAILED",
+    }
+);
+
+words!(
     /// State of an asset.
     AssetState {
         /// Waits for a worker.

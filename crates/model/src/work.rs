@@ -13,6 +13,12 @@ pub const JOB_BEAT_PATH: &str = "/edge/v1/jobs/beat";
 /// Where it says how a try ended: POST of a [`JobEnd`], answered 204.
 pub const JOB_END_PATH: &str = "/edge/v1/jobs/end";
 
+/// Where it asks what of the unfinished work that lies with it is of no use any more: POST of [`JobLeft`], answered 200 with another.
+pub const JOB_LEFT_PATH: &str = "/edge/v1/jobs/left";
+
+/// Pieces of work in one [`JobLeft`] at most.
+pub const JOB_LEFT_MAX: usize = 500;
+
 /// What a worker is asked to do. Work may come again after a crash: what is done already is done quickly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -40,6 +46,8 @@ pub enum Work {
     },
     /// Make an asset.
     Asset(AssetWork),
+    /// Publish captions that were added to an asset, and no others.
+    Captions(CaptionsWork),
     /// Remove everything that was made of an asset.
     RemoveAsset {
         /// The asset.
@@ -60,6 +68,32 @@ pub struct AssetWork {
     pub preset: String,
     /// From 1; goes up each time it is made again.
     pub generation: u32,
+}
+
+/// Captions that an asset is to have beside those of its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptionsWork {
+    /// Id of the asset.
+    pub asset: AssetId,
+    /// Its captions.
+    pub tracks: Vec<CaptionTrack>,
+}
+
+/// Captions in one language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptionTrack {
+    /// Names them by their content: the WebVTT lies below `Captions/` of the asset under this name.
+    pub mark: String,
+    /// Language tag.
+    pub language: String,
+    /// For people.
+    pub label: String,
+    /// Whether viewers who do not choose get them.
+    #[serde(default)]
+    pub preferred: bool,
+    /// Whether they translate only what every viewer needs.
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// Who asks for a job.
@@ -121,6 +155,22 @@ pub struct JobEnd {
     pub outcome: JobOutcome,
 }
 
+/// Unfinished work that lies with a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLeft {
+    /// Of these assets.
+    pub work: Vec<LeftWork>,
+}
+
+/// Unfinished work on one asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftWork {
+    /// The asset.
+    pub asset: AssetId,
+    /// [`AssetWork::generation`].
+    pub generation: u32,
+}
+
 /// What came of a try.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,6 +193,9 @@ pub struct Done {
     /// What there is of the asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<AssetReport>,
+    /// Captions that were published, by their marks, and in the report all that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captions: Option<Vec<String>>,
 }
 
 /// Why a try failed.
@@ -153,6 +206,29 @@ pub struct Failure {
     pub reason: String,
     /// Whether another try could end otherwise.
     pub again: bool,
+    /// Whether all that was missing is room on a disk: the job waits for it, and this try was none.
+    #[serde(default)]
+    pub no_room: bool,
+}
+
+impl Failure {
+    /// No other try would end otherwise.
+    #[must_use]
+    pub fn last(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), again: false, no_room: false }
+    }
+
+    /// Another try could end otherwise.
+    #[must_use]
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self { again: true, ..Self::last(reason) }
+    }
+
+    /// A disk is full.
+    #[must_use]
+    pub fn no_room(reason: impl Into<String>) -> Self {
+        Self { no_room: true, ..Self::passing(reason) }
+    }
 }
 
 #[cfg(test)]

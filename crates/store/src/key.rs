@@ -9,6 +9,7 @@
 //! | `bucket/recordings/<breakout>/<session>/{index,<rendition>}.m3u8`, `gaps.json` | playlists and gaps, once it is over |
 //! | `bucket/recordings/<breakout>/<session>/recording.mp4` | the same in one file, if wanted |
 //! | `bucket/vod/assets/<asset>/{HLS,MP4,Thumbnails}/<name>` | what was made of an asset (L4) |
+//! | `bucket/vod/assets/<asset>/Captions/<mark>.vtt`, `made.json` | captions that were added to it, and what they are published by |
 //! | `record/<breakout>/<session>/timeline.json` | what has been published, without what is in pages |
 //! | `record/<breakout>/<session>/page-<n>.json` | a stretch of segments that have left the live window |
 //!
@@ -67,6 +68,18 @@ pub fn asset_prefix(asset: &str) -> String {
 pub fn asset_playlist(asset: &str) -> String {
     format!("HLS/{asset}.m3u8")
 }
+
+/// Name, relative to an asset, of captions that were added to it, by the mark of their content.
+#[must_use]
+pub fn asset_captions(mark: &str) -> String {
+    format!("{ASSET_CAPTIONS}{mark}.vtt")
+}
+
+/// Prefix, relative to an asset, of captions that were added to it.
+pub const ASSET_CAPTIONS: &str = "Captions/";
+
+/// Name, relative to an asset, of what is known of its renditions once all are there: captions are added by it.
+pub const ASSET_MADE: &str = "made.json";
 
 /// Prefix of what packagers note of a session of a breakout, ending with `/`.
 #[must_use]

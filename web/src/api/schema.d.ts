@@ -231,6 +231,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/assets/{id}/captions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the captions that were added to an asset, beside those of its file. */
+        get: operations["caption_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets/{id}/captions/{language}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Adds captions to an asset, or replaces those of the same language. WebVTT or SubRip; viewers get WebVTT, in a moment or when the asset is
+         *     made.
+         */
+        put: operations["caption_put"];
+        post?: never;
+        /** Removes captions that were added to an asset. */
+        delete: operations["caption_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assets/{id}/play-url": {
         parameters: {
             query?: never;
@@ -1556,6 +1594,8 @@ export interface components {
             mp4_bytes?: number | null;
             /** @description Name for people. */
             name: string;
+            /** @description RFC 3339; when it is tried again, such as for room on a disk. */
+            next_try_at?: string | null;
             /** @description What was left out or changed, in words. */
             notices: string[];
             /** @description Whether rungs are still missing. */
@@ -1607,6 +1647,8 @@ export interface components {
             bucket: string;
             /** @description Its key. */
             key: string;
+            /** @description How the asset is made; as the bucket says if it is missing. */
+            preset?: string | null;
         };
         /** @description What of an asset is to change. */
         AssetPatch: {
@@ -1839,6 +1881,39 @@ export interface components {
             mirror?: boolean | null;
             /** @description How assets are made of files that arrive; null: none are. */
             preset?: string | null;
+        };
+        /** @description Captions that were added to an asset. */
+        Caption: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            cues: number;
+            /** @description Whether viewers who do not choose get them. */
+            is_default: boolean;
+            /** @description Whether they translate only what every viewer needs. */
+            is_forced: boolean;
+            /** @description Key of the file beside the asset's that they came as. */
+            key?: string | null;
+            /** @description For people. */
+            label: string;
+            /** @description Language tag. */
+            language: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description Captions to add. */
+        CaptionPut: {
+            /** @description Whether viewers who do not choose get them. */
+            is_default?: boolean;
+            /** @description Whether they translate only what every viewer needs. */
+            is_forced?: boolean;
+            /** @description Name for people; the language if it is missing. */
+            label?: string | null;
+            /** @description WebVTT or SubRip, whole. */
+            text: string;
         };
         /** @description A durable live pipeline. */
         Channel: {
@@ -2261,7 +2336,7 @@ export interface components {
             attempts: number;
             /**
              * Format: int32
-             * @description Tries at most.
+             * @description Tries at most, without those of `waits`.
              */
             attempts_max: number;
             /** @description RFC 3339. */
@@ -2293,6 +2368,11 @@ export interface components {
             state: string;
             /** @description What it is about. */
             subject: string;
+            /**
+             * Format: int32
+             * @description Tries that found no room on a disk: they do not count, and it goes on when there is room.
+             */
+            waits: number;
         };
         /** @description A key that viewer URLs are signed with. */
         Key: {
@@ -2444,6 +2524,8 @@ export interface components {
                 mp4_bytes?: number | null;
                 /** @description Name for people. */
                 name: string;
+                /** @description RFC 3339; when it is tried again, such as for room on a disk. */
+                next_try_at?: string | null;
                 /** @description What was left out or changed, in words. */
                 notices: string[];
                 /** @description Whether rungs are still missing. */
@@ -2582,6 +2664,33 @@ export interface components {
                 name: string;
                 /** @description How assets are made of files that arrive; null: files only lie there. */
                 preset?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Caption: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /**
+                 * Format: int32
+                 * @description How many.
+                 */
+                cues: number;
+                /** @description Whether viewers who do not choose get them. */
+                is_default: boolean;
+                /** @description Whether they translate only what every viewer needs. */
+                is_forced: boolean;
+                /** @description Key of the file beside the asset's that they came as. */
+                key?: string | null;
+                /** @description For people. */
+                label: string;
+                /** @description Language tag. */
+                language: string;
+                /** @description RFC 3339. */
+                updated_at: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -2790,7 +2899,7 @@ export interface components {
                 attempts: number;
                 /**
                  * Format: int32
-                 * @description Tries at most.
+                 * @description Tries at most, without those of `waits`.
                  */
                 attempts_max: number;
                 /** @description RFC 3339. */
@@ -2822,6 +2931,11 @@ export interface components {
                 state: string;
                 /** @description What it is about. */
                 subject: string;
+                /**
+                 * Format: int32
+                 * @description Tries that found no room on a disk: they do not count, and it goes on when there is room.
+                 */
+                waits: number;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3183,7 +3297,10 @@ export interface components {
         };
         /** @description A file of a bucket. */
         ObjectEntry: {
-            /** @description `WAITING`, `KNOWN` or `FAILED` where assets are made of files. */
+            /**
+             * @description How far it is where assets are made of files.
+             * @example KNOWN
+             */
             arrival?: string | null;
             /** @description What it has become. */
             asset?: string | null;
@@ -3830,6 +3947,8 @@ export interface operations {
                 breakout?: string;
                 /** @description As in the play URL */
                 Policy?: string;
+                /** @description As in the play URL, if it has a canned policy */
+                Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;
                 /** @description As in the play URL */
@@ -4400,6 +4519,102 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Asset"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    caption_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Caption"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    caption_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+                /** @description Language tag, such as en or pt-BR (BCP 47) */
+                language: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CaptionPut"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caption"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    caption_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+                /** @description Language tag */
+                language: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -7413,6 +7628,8 @@ export interface operations {
             query?: {
                 /** @description As in the play URL */
                 Policy?: string;
+                /** @description As in the play URL, if it has a canned policy */
+                Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;
                 /** @description As in the play URL */
@@ -7452,6 +7669,8 @@ export interface operations {
             query?: {
                 /** @description As in the play URL */
                 Policy?: string;
+                /** @description As in the play URL, if it has a canned policy */
+                Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;
                 /** @description As in the play URL */
@@ -7493,6 +7712,8 @@ export interface operations {
                 skip?: number;
                 /** @description As in the play URL */
                 Policy?: string;
+                /** @description As in the play URL, if it has a canned policy */
+                Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;
                 /** @description As in the play URL */
@@ -7532,6 +7753,8 @@ export interface operations {
             query?: {
                 /** @description As in the play URL */
                 Policy?: string;
+                /** @description As in the play URL, if it has a canned policy */
+                Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;
                 /** @description As in the play URL */
@@ -7573,7 +7796,7 @@ export interface operations {
                 recording?: number;
                 /** @description As in the play URL */
                 Policy?: string;
-                /** @description As in the play URL */
+                /** @description As in the play URL, if it has a canned policy */
                 Expires?: number;
                 /** @description As in the play URL */
                 Signature?: string;

@@ -33,6 +33,10 @@ pub(crate) enum AssetVerb {
         /// Key of the file in the bucket [default: its name]
         #[arg(long)]
         key: Option<String>,
+        /// How the asset is made: a preset that is always there (standard, lms, live) or one of the server's configuration, which also
+        /// says the form of segments [default: that of the bucket]
+        #[arg(long, value_name = "NAME")]
+        preset: Option<String>,
         /// Id of an upload of the same file that stopped, to go on with
         #[arg(long, value_name = "ID", requires = "file")]
         resume: Option<String>,
@@ -71,12 +75,50 @@ pub(crate) enum AssetVerb {
     Cancel(One),
     /// Delete an asset and all that was made of it; its file stays
     Delete(One),
+    /// Captions beside those of the file
+    Captions {
+        #[command(subcommand)]
+        verb: CaptionsVerb,
+    },
     /// Make signed URLs for a viewer
     Link {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
         link: PlayOptions,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaptionsVerb {
+    /// Add captions, or replace those of the same language
+    Add {
+        #[command(flatten)]
+        one: One,
+        /// WebVTT (.vtt) or SubRip (.srt), in UTF-8
+        file: PathBuf,
+        /// Language tag, such as en or pt-BR
+        #[arg(long, value_name = "TAG")]
+        language: String,
+        /// Name for people [default: the language]
+        #[arg(long)]
+        label: Option<String>,
+        /// Viewers who do not choose get them
+        #[arg(long)]
+        default: bool,
+        /// They translate only what every viewer needs
+        #[arg(long)]
+        forced: bool,
+    },
+    /// List captions that were added
+    List(One),
+    /// Remove captions that were added
+    Remove {
+        #[command(flatten)]
+        one: One,
+        /// Language tag
+        #[arg(long, value_name = "TAG")]
+        language: String,
     },
 }
 
@@ -177,20 +219,23 @@ impl CollectionContent {
 
 pub(super) async fn asset(verb: AssetVerb) -> Result<()> {
     match verb {
-        AssetVerb::Add { file, bucket, key, resume, wait, connection } => {
+        AssetVerb::Add { file, bucket, key, preset, resume, wait, connection } => {
             let client = Client::new(&connection)?;
             let wait = wait.or(ASSET_TIMEOUT);
             let Some(file) = file else {
                 // One of both is there, or the command line was refused.
                 let key = key.unwrap_or_default();
-                return named(&connection, &client, &bucket, &key, &wait).await;
+                return named(&connection, &client, &bucket, &key, preset, &wait).await;
             };
-            makes_assets(&client, &bucket).await?;
+            if preset.is_none() {
+                makes_assets(&client, &bucket).await?;
+            }
             let key = match &key {
                 Some(key) => key.as_str(),
                 None => key_of(&file)?,
             };
-            Upload { file: &file, bucket: &bucket, key, resume: resume.as_deref() }.send(&client).await?;
+            let (preset, resume) = (preset.as_deref(), resume.as_deref());
+            Upload { file: &file, bucket: &bucket, key, preset, resume }.send(&client).await?;
             followed(&connection, &client, &bucket, key, &wait).await
         }
         AssetVerb::List { state, bucket, name, connection } => {
@@ -210,7 +255,29 @@ pub(super) async fn asset(verb: AssetVerb) -> Result<()> {
         }
         AssetVerb::Cancel(one) => act(&one, "assets", "cancel").await,
         AssetVerb::Delete(one) => delete(&one, "assets").await,
+        AssetVerb::Captions { verb } => captions(verb).await,
         AssetVerb::Link { one, link } => linked(&one, link).await,
+    }
+}
+
+async fn captions(verb: CaptionsVerb) -> Result<()> {
+    match verb {
+        CaptionsVerb::Add { one, file, language, label, default, forced } => {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {} as UTF-8 text", file.display()))?;
+            let mut body = json!({ "text": text, "is_default": default, "is_forced": forced });
+            set(&mut body, "label", label.map(Value::from));
+            let address = path(&["assets", &one.id, "captions", &language]);
+            let added = Client::new(&one.connection)?.call(Method::PUT, &address, Some(body), None).await?;
+            output::object(&one.connection, &added)
+        }
+        CaptionsVerb::List(one) => {
+            let all = Client::new(&one.connection)?.get(&path(&["assets", &one.id, "captions"])).await?;
+            output::list(&one.connection, &all, output::CAPTIONS)
+        }
+        CaptionsVerb::Remove { one, language } => {
+            Client::new(&one.connection)?.delete(&path(&["assets", &one.id, "captions", &language])).await
+        }
     }
 }
 
@@ -224,8 +291,17 @@ async fn makes_assets(client: &Client, bucket: &str) -> Result<()> {
     Ok(())
 }
 
-async fn named(connection: &Connection, client: &Client, bucket: &str, key: &str, wait: &Wait) -> Result<()> {
-    let asset = client.post("/v1/assets", json!({ "bucket": bucket, "key": key })).await?;
+async fn named(
+    connection: &Connection,
+    client: &Client,
+    bucket: &str,
+    key: &str,
+    preset: Option<String>,
+    wait: &Wait,
+) -> Result<()> {
+    let mut body = json!({ "bucket": bucket, "key": key });
+    set(&mut body, "preset", preset.map(Value::from));
+    let asset = client.post("/v1/assets", body).await?;
     if asset.is_null() {
         followed(connection, client, bucket, key, wait).await
     } else {

@@ -175,7 +175,7 @@ pub(super) async fn bucket(verb: BucketVerb) -> Result<()> {
                 Some(key) => key.as_str(),
                 None => key_of(&file)?,
             };
-            Upload { file: &file, bucket: &bucket, key, resume: resume.as_deref() }.send(&client).await?;
+            Upload { file: &file, bucket: &bucket, key, preset: None, resume: resume.as_deref() }.send(&client).await?;
             let found = client.get(&file_address(&bucket, key)).await?;
             output::object(&connection, &found["items"][0])
         }

@@ -94,6 +94,14 @@ pub(super) const ASSETS: Columns = &[
     ("BUCKET", "/bucket"),
     ("PROBLEM", "/problem"),
 ];
+pub(super) const CAPTIONS: Columns = &[
+    ("LANGUAGE", "/language"),
+    ("LABEL", "/label"),
+    ("DEFAULT", "/is_default"),
+    ("FORCED", "/is_forced"),
+    ("CUES", "/cues"),
+    ("FILE", "/key"),
+];
 pub(super) const BUCKETS: Columns = &[
     ("NAME", "/name"),
     ("PRESET", "/preset"),

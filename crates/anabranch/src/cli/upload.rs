@@ -32,6 +32,8 @@ pub(super) struct Upload<'a> {
     pub(super) file: &'a Path,
     pub(super) bucket: &'a str,
     pub(super) key: &'a str,
+    /// How its asset is made, if not as the bucket says.
+    pub(super) preset: Option<&'a str>,
     /// Id of the upload to go on with.
     pub(super) resume: Option<&'a str>,
 }
@@ -57,7 +59,10 @@ impl Upload<'_> {
         let meta = file.metadata().await.with_context(named)?;
         ensure!(meta.is_file(), "no file: {}", self.file.display());
         let size = meta.len();
-        let metadata = format!("filename {},bucket {}", STANDARD.encode(self.key), STANDARD.encode(self.bucket));
+        let mut metadata = format!("filename {},bucket {}", STANDARD.encode(self.key), STANDARD.encode(self.bucket));
+        if let Some(preset) = self.preset {
+            metadata.push_str(&format!(",preset {}", STANDARD.encode(preset)));
+        }
         let (location, mut offset) = match self.resume {
             Some(id) => resumed(client, id, size, &metadata).await?,
             None => (begun(client, size, &metadata).await?, 0),

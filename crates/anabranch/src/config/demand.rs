@@ -1,10 +1,13 @@
 //! Files on demand: where they come in, and how assets are made of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anabranch_transcode::vod::Options;
+use anabranch_transcode::vod::{Options, Preset};
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
+
+use super::presets::{self, PresetKeys};
 
 /// Assets that one process makes at one time, at most.
 const ASSETS_MAX: usize = 64;
@@ -27,6 +30,8 @@ pub(crate) struct Demand {
     pub(crate) watch: Option<Vec<Watched>>,
     /// Bucket whose files `GET /videoList` and `GET /videoLink` tell of; without it there are no such routes (D5, D6).
     pub(crate) video_list_bucket: Option<String>,
+    /// Presets beside those that are always there, by name.
+    pub(crate) presets: BTreeMap<String, PresetKeys>,
 }
 
 /// A folder that is watched.
@@ -46,12 +51,19 @@ impl Default for Demand {
             chunk_seconds: Options::default().chunk_seconds,
             watch: None,
             video_list_bucket: None,
+            presets: BTreeMap::new(),
         }
     }
 }
 
 impl Demand {
+    /// All presets, the usual one first.
+    pub(crate) fn presets(&self) -> Result<Vec<Preset>> {
+        presets::all(&self.presets)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
+        self.presets()?;
         if self.assets_at_once > ASSETS_MAX {
             bail!("demand.assets_at_once must be at most {ASSETS_MAX}: {}", self.assets_at_once);
         }

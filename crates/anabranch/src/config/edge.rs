@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anabranch_model::{DistributionId, PriceClass};
 use serde::{Deserialize, Deserializer};
 
-use super::{Secret, everywhere, local, size};
+use super::units::size;
+use super::{Secret, everywhere, local};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anabranch_model::NodeName;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -12,14 +11,21 @@ use serde::Deserialize;
 mod demand;
 mod edge;
 mod events;
+mod node;
+mod presets;
+mod s3;
+mod store;
 mod texts;
 mod units;
 
 pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
+use node::{Control, Node, Origin, Provider};
+use s3::S3;
+use store::Store;
 pub(crate) use texts::Texts;
-use units::{duration, size};
+use units::duration;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -198,65 +204,6 @@ pub(crate) struct Config {
     pub(crate) s3: S3,
 }
 
-/// The S3-compatible endpoint.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct S3 {
-    pub(crate) listen: Addresses,
-    /// Domain below which buckets are host names; without it they are the first part of the path.
-    pub(crate) domain: Option<String>,
-}
-
-impl Default for S3 {
-    fn default() -> Self {
-        Self { listen: Addresses(vec![local(9995)]), domain: None }
-    }
-}
-
-/// What wishes are made real with.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Provider {
-    #[serde(deserialize_with = "duration")]
-    pub(crate) sweep: Duration,
-}
-
-impl Default for Provider {
-    fn default() -> Self {
-        Self { sweep: anabranch_control::SWEEP_EVERY }
-    }
-}
-
-/// Where an edge of its own is told what to serve.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Control {
-    pub(crate) url: Option<String>,
-}
-
-/// Who this process is among the nodes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Node {
-    pub(crate) name: Option<NodeName>,
-    pub(crate) token: Option<Secret>,
-}
-
-/// The origin room, which edges ask.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Origin {
-    pub(crate) listen: SocketAddr,
-    pub(crate) public: Option<String>,
-    pub(crate) token: Option<Secret>,
-}
-
-impl Default for Origin {
-    fn default() -> Self {
-        Self { listen: local(0), public: None, token: None }
-    }
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Api {
@@ -278,15 +225,6 @@ pub(crate) struct Rtmp {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) max_connections: usize,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Store {
-    #[serde(deserialize_with = "size")]
-    pub(crate) reserve: u64,
-    /// Folder of media; without it `media` in the data directory.
-    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -346,12 +284,6 @@ impl Default for Metrics {
 impl Default for Rtmp {
     fn default() -> Self {
         Self { listen: everywhere(1935), public_url: None, max_connections: 512 }
-    }
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { reserve: 256 << 20, path: None }
     }
 }
 
@@ -485,37 +417,6 @@ impl Config {
     pub(crate) fn media(&self) -> PathBuf {
         self.store.path.clone().unwrap_or_else(|| self.data.join("media"))
     }
-
-    fn check_node(&self) -> Result<()> {
-        for (key, authority) in [("origin.public", &self.origin.public), ("edge.origin", &self.edge.origin)] {
-            let valid = |text: &str| {
-                let (host, port) = text.rsplit_once(':')?;
-                (!host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()).then_some(())
-            };
-            if let Some(text) = authority
-                && valid(text).is_none()
-            {
-                bail!("{key} must be host:port, such as origin.example.com:9996: {text:?}");
-            }
-        }
-        for (key, token) in [("node.token", &self.node.token), ("origin.token", &self.origin.token)] {
-            if let Some(Secret(text)) = token
-                && !((16..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()))
-            {
-                bail!("{key} must have 16 to 512 visible characters without spaces");
-            }
-        }
-        if self.role != Role::All && self.control.url.is_none() {
-            bail!("an edge or worker of its own needs --control URL or the key control.url");
-        }
-        if self.role == Role::Worker && self.store.path.is_none() {
-            bail!("a worker of its own needs --media DIR or the key store.path: the media folder that it shares");
-        }
-        if self.edge.location.len() > 256 || self.edge.location.chars().any(char::is_control) {
-            bail!("edge.location must have at most 256 printable bytes: {:?}", self.edge.location);
-        }
-        Ok(())
-    }
 }
 
 /// The table of a file whose every key and value has been checked, so that an error names its line.
@@ -550,113 +451,4 @@ fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config> {
-        let dir = std::env::temp_dir().join(format!("anabranch-config-{}-{}", std::process::id(), file.len()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("anabranch.toml");
-        std::fs::write(&path, file).unwrap();
-        let arguments = ServeArguments { config: Some(path), ..ServeArguments::default() };
-        let config = Config::load(&arguments, &|name| {
-            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        });
-        std::fs::remove_dir_all(&dir).unwrap();
-        config
-    }
-
-    #[test]
-    fn the_example_file_states_the_defaults() {
-        let example = include_str!("../../../../anabranch.example.toml");
-        let uncommented: String = example
-            .lines()
-            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
-            .fold(String::new(), |text, line| text + line + "\n");
-        let config = load(&uncommented, &[]).unwrap();
-        let defaults = Config::default();
-        assert_eq!(config.edge.listen, defaults.edge.listen);
-        assert_eq!(config.edge.tls.listen, defaults.edge.tls.listen);
-        assert_eq!(config.edge.memory, defaults.edge.memory);
-        assert_eq!(config.edge.disk.limit, defaults.edge.disk.limit);
-        assert_eq!(config.edge.disk.reserve, defaults.edge.disk.reserve);
-        assert_eq!(config.edge.log.format, defaults.edge.log.format);
-        assert_eq!(config.edge.log.rotate, defaults.edge.log.rotate);
-        assert_eq!(config.edge.log.keep, defaults.edge.log.keep);
-        assert_eq!((config.edge.log.dir, defaults.edge.log.dir), (None, None));
-        assert_eq!(config.store.reserve, defaults.store.reserve);
-        assert_eq!((config.drain, config.provider.sweep), (defaults.drain, defaults.provider.sweep));
-        assert_eq!(config.edge.location_class, defaults.edge.location_class);
-        assert_eq!((config.role, config.origin.listen), (defaults.role, defaults.origin.listen));
-        assert_eq!(config.demand.assets_at_once, defaults.demand.assets_at_once);
-        assert_eq!(config.demand.chunk_seconds, defaults.demand.chunk_seconds);
-        assert_eq!(config.s3.listen, defaults.s3.listen);
-        for (key, _) in KEYS {
-            let name = key.rsplit('.').next().unwrap_or(key);
-            assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_line() {
-        let error = load("[edge]\nlisten = \"127.0.0.1:1\"\nmemmory = \"1MiB\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("line 3") && error.contains("memmory"), "{error}");
-    }
-
-    #[test]
-    fn addresses_and_certificates_may_be_lists() {
-        let config = load(
-            "[edge]\nlisten = [\"0.0.0.0:80\", \"[::]:80\"]\n[edge.tls]\ncertificates = [{ certificate = \"c\", key = \"k\" }]\n",
-            &[("ANABRANCH_EDGE_TLS_LISTEN", "0.0.0.0:443, [::]:443")],
-        );
-        let edge = config.unwrap().edge;
-        assert_eq!((edge.listen.0.len(), edge.tls.listen.0[1].is_ipv6()), (2, true));
-        assert!(matches!(edge.tls.certificates, Some(CertificateFiles::Pairs(pairs)) if pairs.len() == 1));
-        let edge = load("[edge.tls]\nlisten = []\ncertificates = \"/etc/tls\"\n", &[]).unwrap().edge;
-        assert!(edge.tls.listen.0.is_empty() && matches!(edge.tls.certificates, Some(CertificateFiles::Directory(_))));
-        assert!(load("[edge]\nlisten = []\n", &[]).unwrap_err().to_string().contains("edge.listen"));
-        let error = load("[edge]\nlisten = \"nowhere\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("nowhere"), "{error}");
-    }
-
-    #[test]
-    fn the_database_is_named_by_a_url_that_is_not_printed() {
-        let url = "postgres://anabranch:opensesame@db.example.com/anabranch?sslmode=verify-full";
-        let config = load("", &[("ANABRANCH_DATABASE", url)]).unwrap();
-        assert!(!format!("{config:?}").contains("opensesame"));
-        assert_eq!(config.database.unwrap().0, url);
-        let error = load("database = \"mysql://anabranch:opensesame@db.example.com/anabranch\"\n", &[]).unwrap_err();
-        let text = format!("{error:#}");
-        assert!(text.contains("postgres://") && !text.contains("opensesame"), "{text}");
-    }
-
-    #[test]
-    fn a_misspelt_variable_is_refused() {
-        let check = |name: &str| check_variables(std::iter::once(name.to_owned()));
-        assert!(check("ANABRANCH_EDGE_LISTEN").is_ok() && check("PATH").is_ok());
-        assert!(check("ANABRANCH_EDGE_LISTN").unwrap_err().to_string().contains("ANABRANCH_EDGE_LISTN"));
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_file() {
-        let environment = [
-            ("ANABRANCH_EDGE_LISTEN", "127.0.0.1:7"),
-            ("ANABRANCH_EDGE_WORKERS", "3"),
-            ("ANABRANCH_EDGE_DISK_LIMIT", "2GiB"),
-            ("ANABRANCH_EDGE_DISK_PATH", "/somewhere"),
-            ("ANABRANCH_EDGE_LOG_DIR", "/elsewhere"),
-            ("ANABRANCH_EDGE_LOG_FORMAT", "both"),
-            ("ANABRANCH_TOKEN", "42"),
-        ];
-        let config = load("[edge]\nlisten = \"127.0.0.1:1\"\n", &environment).unwrap();
-        assert_eq!(config.edge.listen.first().port(), 7);
-        assert_eq!(config.edge.workers, 3);
-        assert_eq!(config.edge.disk.limit, 2 << 30);
-        assert_eq!(config.edge.disk.path, Some(PathBuf::from("/somewhere")));
-        assert_eq!(config.edge.log.dir, Some(PathBuf::from("/elsewhere")));
-        assert_eq!(config.edge.log.format, EdgeLogFormat::Both);
-        assert_eq!(config.api.token.unwrap().0, "42");
-        let error = load("", &[("ANABRANCH_EDGE_MEMORY", "lots")]).unwrap_err();
-        assert!(format!("{error:#}").contains("ANABRANCH_EDGE_MEMORY"), "{error:#}");
-    }
-}
+mod tests;

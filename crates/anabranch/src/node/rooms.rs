@@ -98,7 +98,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let store = LocalStore::open(&config.media(), config.store.reserve)?;
     let (told, arrivals) = mpsc::channel(ARRIVAL_QUEUE);
     let buckets = Buckets::new(store.clone(), Some(Arc::new(told)));
-    let worker = Worker::new(store.clone(), buckets.clone(), config);
+    let worker = Worker::new(store.clone(), buckets.clone(), config)?;
     let media = MediaConfig { buckets: buckets.clone(), presets: worker.presets() };
 
     // Encoders and viewers bind before the control plane is told where they are.

@@ -138,6 +138,7 @@ fn job(row: JobRow) -> Job {
         progress_percent: f64::from(row.progress) / 10.0,
         attempts: row.attempts,
         attempts_max: row.attempts_max,
+        waits: row.waits,
         problem: row.problem,
         next_try_at: (row.state == anabranch_model::JobState::Queued).then(|| time::render_ms(row.next_try_at)),
         created_at: time::render_ms(row.created_at),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_db::{
-    ArrivalRow, Claim, Error as DbError, JOB_ASSET, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JOB_WAIT_MAX_MS,
-    JobRow,
+    ArrivalRow, CaptionRow, Claim, Error as DbError, JOB_ASSET, JOB_CAPTIONS, JOB_INTAKE, JOB_MP4, JOB_REMOVE,
+    JOB_REMOVE_ASSET, JOB_WAIT_MAX_MS, JobRow,
 };
 use anabranch_model::{
-    AssetId, AssetWork, Claimed, Done, Failure, JobBeat, JobClaim, JobEnd, JobEvent, JobId, JobOutcome, JobState,
-    RecordingId, Work,
+    AssetId, AssetState, AssetWork, CaptionTrack, CaptionsWork, Claimed, Done, Failure, JOB_LEFT_MAX, JobBeat,
+    JobClaim, JobEnd, JobEvent, JobId, JobOutcome, JobState, LeftWork, RecordingId, Work,
 };
 
 use parking_lot::Mutex;
@@ -28,11 +28,17 @@ const LEASE_MS: i64 = 30_000;
 /// First time between two tries, in milliseconds; it doubles.
 const BACKOFF_MS: i64 = 2_000;
 
+/// First time between two tries of a job for which there is no room on a disk, in milliseconds; it doubles.
+const NO_ROOM_MS: i64 = 5_000;
+
+/// The longest, in milliseconds: so long a job may rest after somebody has made room.
+const NO_ROOM_MAX_MS: i64 = 120_000;
+
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 4_000;
 
 /// Kinds of jobs that take seconds or minutes.
-pub(crate) const LIGHT: [&str; 4] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_REMOVE_ASSET];
+pub(crate) const LIGHT: [&str; 5] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_CAPTIONS, JOB_REMOVE_ASSET];
 
 /// Kinds of jobs that take the machine for hours.
 pub(crate) const HEAVY: [&str; 1] = [JOB_ASSET];
@@ -107,10 +113,21 @@ impl App {
         Ok(())
     }
 
+    /// Which of this unfinished work nobody will go on with: all of the asset is made, or made anew, or it was deleted.
+    pub(crate) async fn work_unwanted(&self, left: Vec<LeftWork>) -> Result<Vec<LeftWork>, Error> {
+        let mut unwanted = Vec::new();
+        for work in left.into_iter().take(JOB_LEFT_MAX) {
+            let row = gone(self.db.asset_find(work.asset.as_str()).await)?;
+            if row.is_none_or(|row| row.generation != work.generation || row.state == AssetState::Ready) {
+                unwanted.push(work);
+            }
+        }
+        Ok(unwanted)
+    }
+
     /// What a job comes to; nothing when there is no need of it any more.
     async fn work_of(&self, job: &JobRow) -> Result<Result<Option<Work>, Failure>, Error> {
-        let unknown =
-            || Failure { reason: format!("the job is about something unknown: {:?}", job.subject), again: false };
+        let unknown = || Failure::last(format!("the job is about something unknown: {:?}", job.subject));
         let found = match job.kind.as_str() {
             JOB_REMOVE => {
                 let parts = job.subject.split_once('/').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?)));
@@ -122,9 +139,16 @@ impl App {
             JOB_INTAKE => {
                 job.subject.split_once('/').map(|(bucket, key)| Work::Intake { bucket: bucket.into(), key: key.into() })
             }
-            JOB_ASSET if self.is_being_removed(&job.subject).await? => {
-                let reason = "what was made of the same file before is still being removed".to_owned();
-                return Ok(Err(Failure { reason, again: true }));
+            JOB_CAPTIONS => match gone(self.db.asset_find(&job.subject).await)? {
+                // One that is being made gets them at its end.
+                Some(row) if row.state == AssetState::Ready => Some(Work::Captions(self.captions_work(row.id).await?)),
+                _ => return Ok(Ok(None)),
+            },
+            JOB_ASSET if self.is_running(JOB_CAPTIONS, &job.subject).await? => {
+                return Ok(Err(Failure::passing("captions that were added before are still being published")));
+            }
+            JOB_ASSET if self.is_running(JOB_REMOVE_ASSET, &job.subject).await? => {
+                return Ok(Err(Failure::passing("what was made of the same file before is still being removed")));
             }
             JOB_ASSET => match gone(self.db.asset_find(&job.subject).await)? {
                 Some(row) => Some(Work::Asset(AssetWork {
@@ -144,17 +168,34 @@ impl App {
         Ok(found.map(Some).ok_or_else(unknown))
     }
 
-    async fn is_being_removed(&self, asset: &str) -> Result<bool, Error> {
-        let removal = self.db.jobs_about(JOB_REMOVE_ASSET, &[asset]).await?;
-        Ok(removal.get(asset).is_some_and(|job| job.state == JobState::Running))
+    async fn is_running(&self, kind: &str, asset: &str) -> Result<bool, Error> {
+        let jobs = self.db.jobs_about(kind, &[asset]).await?;
+        Ok(jobs.get(asset).is_some_and(|job| job.state == JobState::Running))
+    }
+
+    async fn captions_work(&self, asset: AssetId) -> Result<CaptionsWork, Error> {
+        let rows = self.db.captions(asset.as_str()).await?;
+        let track = |row: CaptionRow| CaptionTrack {
+            mark: row.mark,
+            language: row.language,
+            label: row.label,
+            preferred: row.preferred,
+            forced: row.forced,
+        };
+        Ok(CaptionsWork { asset, tracks: rows.into_iter().map(track).collect() })
     }
 
     /// Whether somebody may still be making an asset that was deleted meanwhile.
     async fn was_cut_off(&self, asset: &str, now_ms: i64) -> Result<bool, Error> {
-        let making = self.db.jobs_about(JOB_ASSET, &[asset]).await?;
-        let cancelled = making.get(asset).filter(|job| job.state == JobState::Cancelled && job.attempts > 0);
-        let since = cancelled.and_then(|job| job.ended_at).map(|ended| now_ms.saturating_sub(ended));
-        Ok(since.is_some_and(|since| (0..=LEASE_MS).contains(&since)))
+        for kind in [JOB_ASSET, JOB_CAPTIONS] {
+            let making = self.db.jobs_about(kind, &[asset]).await?;
+            let cancelled = making.get(asset).filter(|job| job.state == JobState::Cancelled && job.attempts > 0);
+            let since = cancelled.and_then(|job| job.ended_at).map(|ended| now_ms.saturating_sub(ended));
+            if since.is_some_and(|since| (0..=LEASE_MS).contains(&since)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What follows of work that is done; a failure when it came to nothing after all.
@@ -172,13 +213,14 @@ impl App {
                     self.asset_purge(&asset).await?;
                 }
             }
+            JOB_CAPTIONS => return self.captions_published(job, done).await,
             JOB_REMOVE_ASSET => {
                 if let Ok(asset) = job.subject.parse::<AssetId>() {
                     self.asset_purge(&asset).await?;
                 }
                 if self.was_cut_off(&job.subject, now).await? {
-                    let reason = "a worker that was at it may not have heard of it at once: removed again".to_owned();
-                    return Ok(Err(Failure { reason, again: true }));
+                    let reason = "a worker that was at it may not have heard of it at once: removed again";
+                    return Ok(Err(Failure::passing(reason)));
                 }
             }
             JOB_INTAKE => return self.recognise(job, done).await,
@@ -187,17 +229,30 @@ impl App {
         Ok(Ok(()))
     }
 
+    /// Viewers are shown other captions from now on.
+    async fn captions_published(&self, job: &JobRow, done: &Done) -> Result<Result<(), Failure>, Error> {
+        let (Ok(asset), Some(marks)) = (job.subject.parse::<AssetId>(), &done.captions) else { return Ok(Ok(())) };
+        let shown = done.report.clone().unwrap_or_default().made.captions;
+        let is_all = self.db.captions_published(&asset, marks, shown, self.clock.now_ms()).await?;
+        self.asset_purge(&asset).await?;
+        Ok(if is_all { Ok(()) } else { Err(Failure::passing("captions were added or removed meanwhile")) })
+    }
+
     /// A file that has arrived is an asset by its bytes.
     async fn recognise(&self, job: &JobRow, done: &Done) -> Result<Result<(), Failure>, Error> {
         let Some(seen) = self.arrival_of(job).await? else { return Ok(Ok(())) };
         let Some(sha256) = &done.sha256 else {
-            return Ok(Err(Failure { reason: "the worker did not say what it has read".to_owned(), again: true }));
+            return Ok(Err(Failure::passing("the worker did not say what it has read")));
         };
+        if let Some(reason) = seen.preset.as_deref().and_then(|preset| self.unknown_preset(preset)) {
+            return Ok(Err(Failure::last(reason)));
+        }
         let known = self.db.arrival_recognised(&seen, &AssetId::of(sha256), self.clock.now_ms()).await?;
         let Some(known) = known else {
-            return Ok(Err(Failure { reason: "the file was replaced while it was read".to_owned(), again: true }));
+            return Ok(Err(Failure::passing("the file was replaced while it was read")));
         };
         tracing::info!(asset.id = %known.asset.id, bucket = seen.bucket, key = seen.key, new = known.is_new, "file recognised");
+        self.side_cars_of(&seen, &known.asset.id).await?;
         if let Some(removed) = &known.removed {
             self.asset_purge(&removed.id).await?;
             self.jobs_wake.notify_one();
@@ -213,7 +268,11 @@ impl App {
     async fn job_failed(&self, job: &JobRow, failure: &Failure) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let reason: String = failure.reason.chars().take(REASON_MAX).collect();
-        let again = failure.again && job.attempts < job.attempts_max;
+        if failure.no_room {
+            self.db.job_wait(job, &reason, now + pause(job.waits), now).await?;
+            return Ok(());
+        }
+        let again = failure.again && job.spent() < job.attempts_max;
         let event = if again { JobEvent::Postpone } else { JobEvent::GiveUp };
         if !again
             && job.kind == JOB_INTAKE
@@ -221,7 +280,7 @@ impl App {
         {
             self.db.arrival_failed(&seen, &reason, now).await?;
         }
-        self.db.job_end(job, event, Some(&reason), now + backoff(job.attempts), now).await?;
+        self.db.job_end(job, event, Some(&reason), now + backoff(job.spent()), now).await?;
         Ok(())
     }
 }
@@ -278,6 +337,10 @@ impl Desk for OwnDesk {
         Box::pin(async move { self.0.job_end(&end).await.map_err(|error| self.away(&error)) })
     }
 
+    fn unwanted(&self, left: Vec<LeftWork>) -> Task<'_, Result<Vec<LeftWork>, DeskError>> {
+        Box::pin(async move { self.0.work_unwanted(left).await.map_err(|error| self.away(&error)) })
+    }
+
     fn lease(&self) -> Option<Duration> {
         // Nobody else gives out the jobs of a file.
         self.0.db.is_shared().then_some(LEASE)
@@ -302,7 +365,7 @@ impl OwnDesk {
 }
 
 fn deleted(what: &str) -> Failure {
-    Failure { reason: format!("the {what} was deleted"), again: false }
+    Failure::last(format!("the {what} was deleted"))
 }
 
 fn gone<T>(found: Result<T, DbError>) -> Result<Option<T>, DbError> {
@@ -316,6 +379,11 @@ fn gone<T>(found: Result<T, DbError>) -> Result<Option<T>, DbError> {
 /// Milliseconds until the try after this one.
 fn backoff(attempts: u32) -> i64 {
     BACKOFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(JOB_WAIT_MAX_MS)
+}
+
+/// Milliseconds until a job that found no room so many times before is tried again.
+fn pause(waits: u32) -> i64 {
+    NO_ROOM_MS.saturating_mul(1 << waits.min(20)).min(NO_ROOM_MAX_MS)
 }
 
 #[cfg(test)]
@@ -431,5 +499,6 @@ mod tests {
     fn tries_come_further_and_further_apart() {
         assert_eq!([1, 2, 3].map(backoff), [2_000, 4_000, 8_000]);
         assert_eq!([20, 1_000_000].map(backoff), [JOB_WAIT_MAX_MS; 2]);
+        assert_eq!([0, 1, 5, u32::MAX].map(pause), [5_000, 10_000, NO_ROOM_MAX_MS, NO_ROOM_MAX_MS]);
     }
 }

@@ -4,6 +4,7 @@ mod asset;
 mod auth;
 mod breakout;
 mod bucket;
+mod caption;
 mod channel;
 mod cluster;
 mod distribution;
@@ -21,6 +22,7 @@ mod record;
 mod recording;
 mod scope;
 mod sign;
+mod signature;
 pub(crate) mod standby;
 mod token;
 mod tus;
@@ -129,6 +131,8 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(asset::asset_retry))
         .routes(routes!(asset::asset_cancel))
         .routes(routes!(asset::asset_play_url))
+        .routes(routes!(caption::caption_list))
+        .routes(routes!(caption::caption_put, caption::caption_delete))
         .routes(routes!(asset::collection_create, asset::collection_list))
         .routes(routes!(asset::collection_show, asset::collection_update, asset::collection_delete))
         .routes(routes!(asset::collection_play_url))

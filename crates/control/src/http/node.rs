@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anabranch_model::{
-    Acknowledged, InstanceId, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, NODES_PATH,
-    REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
+    Acknowledged, InstanceId, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JOB_LEFT_PATH, JobBeat, JobClaim, JobEnd,
+    JobLeft, NODES_PATH, REPORT_BYTES_MAX, REPORTS_PATH, ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -30,6 +30,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route(JOB_CLAIM_PATH, post(job_claim))
         .route(JOB_BEAT_PATH, post(job_beat))
         .route(JOB_END_PATH, post(job_end))
+        .route(JOB_LEFT_PATH, post(job_left))
         .layer(DefaultBodyLimit::max(REPORT_BYTES_MAX))
         .route_layer(from_fn_with_state(app.clone(), require))
 }
@@ -76,6 +77,10 @@ async fn job_beat(State(app): State<Arc<App>>, body: Body<JobBeat>) -> Result<St
 async fn job_end(State(app): State<Arc<App>>, body: Body<JobEnd>) -> Result<StatusCode, Problem> {
     app.job_end(&body.value).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn job_left(State(app): State<Arc<App>>, body: Body<JobLeft>) -> Result<Answer<JobLeft>, Problem> {
+    Ok(ok(JobLeft { work: app.work_unwanted(body.value.work).await? }))
 }
 
 /// Query of a goodbye.

@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::tus::{self, Checksum, Resumable};
 use crate::app::demand::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
 use crate::app::{App, Error};
+use anabranch_store::buckets::Inspector;
 
 /// Longest silence of a sender whose bytes are not all there yet.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -68,11 +69,9 @@ async fn upload_create(
     let checksum = if tus::has_octets(&headers) { Checksum::of(&headers)? } else { None };
     let metadata = headers.get(tus::UPLOAD_METADATA).map_or(Ok(""), HeaderValue::to_str);
     let metadata = metadata.map_err(|_| tus::malformed(&tus::UPLOAD_METADATA, "Upload-Metadata is ASCII"))?.to_owned();
-    let mut receiving = app.upload_create(&UploadCreate { size, metadata }).await?;
+    let receiving = app.upload_create(&UploadCreate { size, metadata }).await?;
     let upload = if tus::has_octets(&headers) {
-        check_body(&receiving, &headers)?;
-        receiving.begin(checksum).await?;
-        received(&app, receiving, body).await?
+        received(&app, receiving, checksum, &headers, body).await?
     } else {
         receiving.end().await?
     };
@@ -145,10 +144,8 @@ async fn upload_append(
     let offset = offset.ok_or_else(|| tus::malformed(&tus::UPLOAD_OFFSET, "Upload-Offset is missing"))?;
     let size = tus::number(&headers, &tus::UPLOAD_LENGTH)?;
     let checksum = Checksum::of(&headers)?;
-    let mut receiving = app.upload_open(&id, offset, size).await?;
-    check_body(&receiving, &headers)?;
-    receiving.begin(checksum).await?;
-    Ok(told(StatusCode::NO_CONTENT, &received(&app, receiving, body).await?))
+    let receiving = app.upload_open(&id, offset, size).await?;
+    Ok(told(StatusCode::NO_CONTENT, &received(&app, receiving, checksum, &headers, body).await?))
 }
 
 /// Ends an upload; what has come of it is removed. An object that it has become stays.
@@ -221,18 +218,21 @@ fn upload_options() -> Ready<Response> {
     ready((StatusCode::NO_CONTENT, headers).into_response())
 }
 
-/// Refuses a body that says to be too long before any of it is read.
-fn check_body(receiving: &Receiving, headers: &HeaderMap) -> Result<(), Problem> {
-    match tus::number(headers, &header::CONTENT_LENGTH)? {
-        Some(length) => Ok(receiving.check_length(length)?),
-        None => Ok(()),
+/// Takes the body to its end, unless it says to be too long, in a task of its own: what came stays when the connection, and this request with
+/// it, goes away.
+async fn received(
+    app: &Arc<App>,
+    mut receiving: Receiving,
+    checksum: Option<Box<dyn Inspector>>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Upload, Problem> {
+    if let Some(length) = tus::number(headers, &header::CONTENT_LENGTH)? {
+        receiving.check_length(length)?;
     }
-}
-
-/// Takes the body to its end, in a task of its own: what came stays when the connection, and this request with it, goes away.
-async fn received(app: &Arc<App>, receiving: Receiving, body: Body) -> Result<Upload, Error> {
+    receiving.begin(checksum).await?;
     let work = receive(app.clone(), receiving, body);
-    app.tasks.spawn(work).await?
+    Ok(app.tasks.spawn(work).await.map_err(Error::from)??)
 }
 
 async fn receive(app: Arc<App>, mut receiving: Receiving, mut body: Body) -> Result<Upload, Error> {

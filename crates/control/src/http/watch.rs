@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::extract::{Answer, Wanted, ok};
 use super::problem::Problem;
+use super::signature::{MaybeSignature, Signature};
 use crate::app::App;
 use crate::app::view::{PlayUrl, Watch};
 
@@ -20,11 +21,7 @@ use crate::app::view::{PlayUrl, Watch};
     params(
         ("breakout" = String, Path, description = "Id or name of the breakout"),
         ("recording" = Option<u32>, Query, description = "Session of the breakout whose recording is asked for"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Expires" = Option<i64>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 200, body = Watch), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -44,10 +41,7 @@ pub(super) async fn watch_show(
     post, path = "/v1/watch/{breakout}/renew", tag = "watch",
     params(
         ("breakout" = String, Path, description = "Id or name of the breakout"),
-        ("Policy" = String, Query, description = "As in the play URL"),
-        ("Signature" = String, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = String, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        Signature,
     ),
     responses((status = 200, body = PlayUrl), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -65,10 +59,7 @@ pub(super) async fn watch_renew(
     get, path = "/public/{breakout}/stream-auth", tag = "watch",
     params(
         ("breakout" = String, Path, description = "Id or name of the breakout"),
-        ("Policy" = String, Query, description = "As in the play URL"),
-        ("Signature" = String, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = String, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        Signature,
     ),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -88,10 +79,7 @@ pub(super) async fn stream_auth(
     get, path = "/public/breakouts/{breakout}/recordings", tag = "watch",
     params(
         ("breakout" = String, Path, description = "Id or name of the breakout"),
-        ("Policy" = String, Query, description = "As in the play URL"),
-        ("Signature" = String, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = String, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        Signature,
     ),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -111,10 +99,7 @@ pub(super) async fn recordings_auth(
     post, path = "/api/breakout/signout-stream", tag = "watch",
     params(
         ("breakout" = Option<String>, Query, description = "Id or name of the breakout"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]

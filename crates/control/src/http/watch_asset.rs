@@ -8,6 +8,7 @@ use axum::extract::{RawQuery, State};
 
 use super::extract::{Answer, Wanted, ok};
 use super::problem::Problem;
+use super::signature::MaybeSignature;
 use super::watch::{address, parameter};
 use crate::app::demand::{AssetPlay, CollectionPlay, WatchAsset, WatchCollection};
 use crate::app::{App, Error};
@@ -17,10 +18,7 @@ use crate::app::{App, Error};
     get, path = "/v1/watch/assets/{id}", tag = "watch",
     params(
         ("id" = String, Path, description = "Id of the asset"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 200, body = WatchAsset), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -38,10 +36,7 @@ pub(super) async fn asset_watch(
     post, path = "/v1/watch/assets/{id}/renew", tag = "watch",
     params(
         ("id" = String, Path, description = "Id of the asset"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 200, body = AssetPlay), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -60,10 +55,7 @@ pub(super) async fn asset_watch_renew(
     params(
         ("id" = String, Path, description = "Id of the collection"),
         ("skip" = Option<u32>, Query, description = "Assets from the start to leave out: `next` of the answer before"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 200, body = WatchCollection), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -84,10 +76,7 @@ pub(super) async fn collection_watch(
     post, path = "/v1/watch/collections/{id}/renew", tag = "watch",
     params(
         ("id" = String, Path, description = "Id of the collection"),
-        ("Policy" = Option<String>, Query, description = "As in the play URL"),
-        ("Signature" = Option<String>, Query, description = "As in the play URL"),
-        ("Key-Pair-Id" = Option<String>, Query, description = "As in the play URL"),
-        ("Hash-Algorithm" = Option<String>, Query, description = "As in the play URL"),
+        MaybeSignature,
     ),
     responses((status = 200, body = CollectionPlay), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]

@@ -6,6 +6,7 @@ mod api;
 mod archive;
 mod asset_page;
 mod audience;
+mod caption;
 mod clock;
 mod cluster;
 mod crud;

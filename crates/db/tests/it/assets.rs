@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use anabranch_db::{
     AccessKeyRow, AssetFilter, Claim, CollectionContent, Db, Entitlement, Error, JOB_ASSET, JOB_INTAKE,
-    JOB_REMOVE_ASSET, JobRow, NewBucket, NewCollection, PageRequest, UploadRow,
+    JOB_REMOVE_ASSET, JobRow, NewArrival, NewBucket, NewCollection, PageRequest, UploadRow,
 };
 use anabranch_model::{
-    AccessKeyId, AssetId, AssetMade, AssetReport, AssetRung, AssetState, CollectionId, JobEvent, JobState, UploadId,
+    AccessKeyId, ArrivalState, AssetId, AssetMade, AssetReport, AssetRung, AssetState, CollectionId, JobEvent,
+    JobState, UploadId,
 };
 
 use crate::scratch::{Engine, both, open_on};
@@ -16,6 +17,8 @@ both!(
     a_file_becomes_an_asset_once,
     an_asset_goes_along_with_its_job,
     a_file_that_is_replaced_takes_its_asset_along_where_that_is_wanted,
+    a_job_that_finds_no_room_spends_no_try,
+    a_file_may_have_a_preset_of_its_own,
     collections_say_who_may_watch,
     buckets_and_uploads_and_access_keys,
 );
@@ -27,6 +30,10 @@ async fn uploads(db: &Db, mirror: bool) {
     db.bucket_create(&new, 1).await.unwrap();
 }
 
+async fn note(db: &Db, key: &str, version: &str, size: u64, now_ms: i64) -> bool {
+    db.arrival_note(&NewArrival { bucket: "up", key, version, size, preset: None }, now_ms).await.unwrap()
+}
+
 async fn claim(db: &Db, kind: &'static str) -> JobRow {
     let claim = Claim { kinds: &[kind], worker: "w", held: &[], others_end: true, lease_ms: 950 };
     db.job_claim(&claim, 50).await.unwrap().unwrap()
@@ -34,7 +41,7 @@ async fn claim(db: &Db, kind: &'static str) -> JobRow {
 
 /// The object arrives and is read.
 async fn arrive(db: &Db, key: &str, version: &str, content: u8) -> AssetId {
-    assert!(db.arrival_note("up", key, version, 7, 2).await.unwrap());
+    assert!(note(db, key, version, 7, 2).await);
     let job = claim(db, JOB_INTAKE).await;
     assert_eq!(job.subject, format!("up/{key}"));
     let seen = db.arrival_find("up", key).await.unwrap().unwrap();
@@ -49,7 +56,7 @@ async fn a_file_becomes_an_asset_once(engine: Engine) {
     let (_dir, db, _) = open_on(engine).await;
     uploads(&db, false).await;
     let id = arrive(&db, "a b/holiday.2024.final.mp4", "v1", 1).await;
-    assert!(!db.arrival_note("up", "a b/holiday.2024.final.mp4", "v1", 7, 5).await.unwrap());
+    assert!(!note(&db, "a b/holiday.2024.final.mp4", "v1", 7, 5).await);
     assert_eq!(arrive(&db, "copy.mp4", "v1", 1).await, id);
     let all = db.asset_page(&AssetFilter::default(), &PAGE).await.unwrap().items;
     assert_eq!(all.len(), 1);
@@ -61,7 +68,7 @@ async fn a_file_becomes_an_asset_once(engine: Engine) {
     assert_eq!(db.asset_page(&ready, &PAGE).await.unwrap().items.len(), 0);
     // What is replaced while it is read is read again.
     let seen = db.arrival_find("up", "copy.mp4").await.unwrap().unwrap();
-    assert!(db.arrival_note("up", "copy.mp4", "v2", 8, 6).await.unwrap());
+    assert!(note(&db, "copy.mp4", "v2", 8, 6).await);
     assert_eq!(db.arrival_recognised(&seen, &AssetId::of(&[9; 32]), 7).await.unwrap(), None);
     assert_eq!(db.arrivals_between("up", "a", "copy.mp4").await.unwrap().len(), 2);
 }
@@ -102,7 +109,7 @@ async fn an_asset_goes_along_with_its_job(engine: Engine) {
     assert!(matches!(db.asset_find(id.as_str()).await, Err(Error::NotFound { .. })));
     assert_eq!(claim(&db, JOB_REMOVE_ASSET).await.subject, id.as_str());
     // Its file is still there, and is no news.
-    assert!(!db.arrival_note("up", "a.mp4", "v1", 7, 15).await.unwrap());
+    assert!(!note(&db, "a.mp4", "v1", 7, 15).await);
 }
 
 async fn a_file_that_is_replaced_takes_its_asset_along_where_that_is_wanted(engine: Engine) {
@@ -191,4 +198,45 @@ async fn buckets_and_uploads_and_access_keys(engine: Engine) {
     assert_eq!(db.access_key_page(&PAGE).await.unwrap().items, std::slice::from_ref(&key));
     db.access_key_delete(key.id.as_str(), 7).await.unwrap();
     assert!(matches!(db.access_key_find(key.id.as_str()).await, Err(Error::NotFound { .. })));
+}
+
+async fn a_job_that_finds_no_room_spends_no_try(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, false).await;
+    let id = arrive(&db, "a.mp4", "v1", 1).await;
+    for waits in 1..=9 {
+        let job = claim(&db, JOB_ASSET).await;
+        assert_eq!((job.attempts, job.waits, job.spent()), (waits, waits - 1, 1));
+        let job = db.job_wait(&job, "disk full", 45, 5).await.unwrap();
+        assert_eq!((job.state, job.spent(), job.next_try_at), (JobState::Queued, 0, 45));
+        // Told twice it is the same.
+        assert_eq!(db.job_wait(&job, "disk full", 46, 6).await.unwrap(), job);
+        let asset = db.asset_find(id.as_str()).await.unwrap();
+        assert_eq!((asset.state, asset.problem.as_deref()), (AssetState::Queued, Some("disk full")));
+    }
+    // Tries that fail otherwise are counted as ever, those of dead workers too.
+    for spent in 1..=5 {
+        let claim = Claim { kinds: &[JOB_ASSET], worker: "w", held: &[], others_end: true, lease_ms: 10 };
+        let job = db.job_claim(&claim, 100 * i64::from(spent)).await.unwrap().unwrap();
+        assert_eq!((job.spent(), job.attempts), (spent, 9 + spent));
+    }
+    let claim = Claim { kinds: &[JOB_ASSET], worker: "w", held: &[], others_end: true, lease_ms: 10 };
+    assert_eq!(db.job_claim(&claim, 1000).await.unwrap(), None);
+    assert_eq!(db.asset_find(id.as_str()).await.unwrap().state, AssetState::Failed);
+    db.asset_retry(id.as_str(), None, 1001).await.unwrap();
+    assert_eq!(db.job_claim(&claim, 1002).await.unwrap().unwrap().spent(), 1);
+}
+
+async fn a_file_may_have_a_preset_of_its_own(engine: Engine) {
+    let (_dir, db, _) = open_on(engine).await;
+    uploads(&db, false).await;
+    db.bucket_update("up", None, false, 2).await.unwrap();
+    let new = NewArrival { bucket: "up", key: "a.mp4", version: "v1", size: 7, preset: None };
+    assert!(!db.arrival_note(&new, 2).await.unwrap(), "no assets are made in this bucket");
+    assert!(db.arrival_note(&NewArrival { preset: Some("lms"), ..new }, 3).await.unwrap());
+    let seen = db.arrival_find("up", "a.mp4").await.unwrap().unwrap();
+    assert_eq!((seen.state, seen.preset.as_deref()), (ArrivalState::Waiting, Some("lms")));
+    let known = db.arrival_recognised(&seen, &AssetId::of(&[1; 32]), 4).await.unwrap().unwrap();
+    assert_eq!(known.asset.preset, "lms");
+    assert_eq!(db.arrival_find("up", "a.mp4").await.unwrap().unwrap().state, ArrivalState::Known);
 }

@@ -23,7 +23,7 @@ pub use plan::{
     AudioRendition, Early, EarlyWish, Options, Plan, PlanError, Rung, SideCar, TextRendition, TextSource, Unit,
     UnitKind, plan,
 };
-pub use preset::{Fit, Preset, PresetError, Profile, Rate, RungPreset, Speed};
+pub use preset::{Container, Fit, Preset, PresetError, Profile, Rate, RungPreset, Speed};
 pub use rational::Rational;
 pub use run::{UnitDone, UnitFile};
 pub use source::{

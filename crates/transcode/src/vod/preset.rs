@@ -1,5 +1,7 @@
 //! Ladders as data.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Size;
@@ -7,12 +9,21 @@ use super::Size;
 /// Most rungs of a ladder.
 const RUNGS_MAX: usize = 12;
 
+/// Bit rates of sound.
+const KBPS_AUDIO: RangeInclusive<u32> = 16..=1024;
+
+/// Sides of a box.
+const SIDES: RangeInclusive<u32> = 16..=8192;
+
 /// A ladder from which the rungs of a file are chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// Its name.
     pub name: String,
+    /// What segments are made of.
+    #[serde(default)]
+    pub container: Container,
     /// Target duration of a segment.
     pub segment_seconds: u32,
     /// Most frames between keyframes. Keyframes cut a segment evenly, so there may be fewer.
@@ -53,6 +64,17 @@ pub struct RungPreset {
     pub profile: Profile,
     /// Bits.
     pub rate: Rate,
+}
+
+/// What segments are made of; that is the packager's work, and all that is encoded goes into either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Container {
+    /// Fragmented MP4, each track by itself.
+    #[default]
+    Cmaf,
+    /// MPEG-TS, the first sound together with each rung.
+    Ts,
 }
 
 /// How pictures come into a box, which is turned when they stand upright.
@@ -143,7 +165,15 @@ impl Speed {
 #[error("preset {name}: {fault}")]
 pub struct PresetError {
     name: String,
-    fault: &'static str,
+    fault: String,
+}
+
+impl PresetError {
+    /// What does not make sense, with its value and what it must be.
+    #[must_use]
+    pub fn fault(&self) -> &str {
+        &self.fault
+    }
 }
 
 impl Preset {
@@ -159,6 +189,7 @@ impl Preset {
         };
         Self {
             name: "lms".to_owned(),
+            container: Container::default(),
             segment_seconds: 10,
             gop_frames: 90,
             b_frames: 2,
@@ -179,6 +210,7 @@ impl Preset {
             |long, short, fit, profile, kbps| RungPreset { long, short, fit, profile, rate: Rate::Constant { kbps } };
         Self {
             name: "live".to_owned(),
+            container: Container::default(),
             segment_seconds: 6,
             gop_frames: 60,
             b_frames: 3,
@@ -209,6 +241,7 @@ impl Preset {
         };
         Self {
             name: "standard".to_owned(),
+            container: Container::default(),
             segment_seconds: 6,
             gop_frames: 120,
             b_frames: 3,
@@ -239,48 +272,51 @@ impl Preset {
     /// # Errors
     /// [`PresetError`] names what does not.
     pub fn check(&self) -> Result<(), PresetError> {
-        let fault = |fault| Err(PresetError { name: self.name.clone(), fault });
-        let is_word = |text: &str| {
-            !text.is_empty() && text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        self.fault().map_or(Ok(()), |fault| Err(PresetError { name: self.name.clone(), fault }))
+    }
+
+    fn fault(&self) -> Option<String> {
+        let within = |key: &str, value: u32, range: RangeInclusive<u32>| {
+            let (least, most) = (range.start(), range.end());
+            (!range.contains(&value)).then(|| format!("{key} must be {least} to {most}: {value}"))
         };
-        if !is_word(&self.name) {
-            return fault("name: 1 to 40 letters, digits and hyphens");
+        let is_word = !self.name.is_empty()
+            && self.name.len() <= 40
+            && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if !is_word {
+            return Some(format!("name must have 1 to 40 letters, digits and hyphens: {:?}", self.name));
         }
-        if !(1..=60).contains(&self.segment_seconds) {
-            return fault("segment_seconds: 1 to 60");
+        within("segment_seconds", self.segment_seconds, 1..=60)
+            .or_else(|| within("gop_frames", self.gop_frames, 1..=3600))
+            .or_else(|| within("b_frames", self.b_frames, 0..=8))
+            .or_else(|| within("frame_rate_max", self.frame_rate_max, 1..=240))
+            .or_else(|| within("stereo_kbps", self.stereo_kbps, KBPS_AUDIO))
+            .or_else(|| within("surround_kbps", self.surround_kbps?, KBPS_AUDIO))
+            .or_else(|| within("mp4_short", self.mp4_short?, SIDES))
+            .or_else(|| {
+                let count = self.rungs.len();
+                (count == 0 || count > RUNGS_MAX).then(|| format!("rungs must be 1 to {RUNGS_MAX}: {count}"))
+            })
+            .or_else(|| (0..self.rungs.len()).find_map(|at| self.fault_of(at)))
+    }
+
+    fn fault_of(&self, at: usize) -> Option<String> {
+        let rung = &self.rungs[at];
+        let (long, short, kbps) = (rung.long, rung.short, rung.rate.max_kbps());
+        let fault = |text: String| Some(format!("rung {short}: {text}"));
+        if !SIDES.contains(&short) || !SIDES.contains(&long) || long < short {
+            return fault(format!("long and short must be 16 to 8192, long not below short: {long} and {short}"));
         }
-        if !(1..=3600).contains(&self.gop_frames) {
-            return fault("gop_frames: 1 to 3600");
+        if !(50..=200_000).contains(&kbps) {
+            return fault(format!("its rate must be 50 to 200000 kbit/s: {kbps}"));
         }
-        if self.b_frames > 8 {
-            return fault("b_frames: at most 8");
+        if let Rate::Quality { crf, .. } = rung.rate
+            && crf > 51
+        {
+            return fault(format!("crf must be 0 to 51: {crf}"));
         }
-        if !(1..=240).contains(&self.frame_rate_max) {
-            return fault("frame_rate_max: 1 to 240");
-        }
-        let audio = 16..=1024;
-        if !audio.contains(&self.stereo_kbps) || self.surround_kbps.is_some_and(|kbps| !audio.contains(&kbps)) {
-            return fault("stereo_kbps and surround_kbps: 16 to 1024");
-        }
-        if self.rungs.is_empty() || self.rungs.len() > RUNGS_MAX {
-            return fault("rungs: 1 to 12");
-        }
-        for (at, rung) in self.rungs.iter().enumerate() {
-            let sides = 16..=8192;
-            if !sides.contains(&rung.long) || !sides.contains(&rung.short) || rung.long < rung.short {
-                return fault("rungs: long and short are 16 to 8192, long not below short");
-            }
-            if !(50..=200_000).contains(&rung.rate.max_kbps()) {
-                return fault("rungs: 50 to 200000 kbit/s");
-            }
-            if matches!(rung.rate, Rate::Quality { crf, .. } if crf > 51) {
-                return fault("rungs: crf is 0 to 51");
-            }
-            if self.rungs[..at].iter().any(|other| other.short == rung.short) {
-                return fault("rungs: each has a short of its own, which names it");
-            }
-        }
-        Ok(())
+        let is_named = self.rungs[..at].iter().any(|other| other.short == short);
+        if is_named { fault("there are two; each has a short of its own, which names it".to_owned()) } else { None }
     }
 }
 
@@ -307,9 +343,9 @@ mod tests {
             assert_eq!(serde_json::from_str::<Preset>(&text).unwrap(), preset);
         }
         let wrong = Preset { segment_seconds: 0, ..Preset::lms() };
-        assert_eq!(wrong.check().unwrap_err().to_string(), "preset lms: segment_seconds: 1 to 60");
+        assert_eq!(wrong.check().unwrap_err().to_string(), "preset lms: segment_seconds must be 1 to 60: 0");
         let mut twice = Preset::lms();
         twice.rungs.push(twice.rungs[0].clone());
-        assert!(twice.check().is_err());
+        assert!(twice.check().unwrap_err().fault().starts_with("rung 720: there are two"));
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_control::{Desk, DeskError, JOB_LEASE, Jobs, Task};
-use anabranch_model::{Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JobBeat, JobClaim, JobEnd, SpoolId};
+use anabranch_model::{
+    Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JOB_LEFT_MAX, JOB_LEFT_PATH, JobBeat, JobClaim, JobEnd,
+    JobLeft, LeftWork, SpoolId,
+};
 use anabranch_net::Shutdown;
 use anabranch_store::{Buckets, LocalStore};
 use anyhow::{Context, Result};
@@ -35,7 +38,7 @@ pub(in crate::node) async fn run(config: Config) -> Result<()> {
     let store = LocalStore::join(&media, name.as_str(), config.store.reserve)
         .with_context(|| format!("cannot use the media folder {}", media.display()))?;
     let buckets = Buckets::new(store.clone(), None);
-    let worker = Worker::new(store, buckets, &config);
+    let worker = Worker::new(store, buckets, &config)?;
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     let desk: Arc<dyn Desk> = Arc::new(FarDesk(uplink));
     let [light, heavy] = Jobs::pair(&desk, &executor, name.as_str(), at_once);
@@ -101,6 +104,21 @@ impl Desk for FarDesk {
         Box::pin(async move {
             let answer = self.0.job(JOB_END_PATH, &end).await;
             answer.map(drop).map_err(|error| DeskError::new(format!("{error:#}")))
+        })
+    }
+
+    fn unwanted(&self, mut left: Vec<LeftWork>) -> Task<'_, Result<Vec<LeftWork>, DeskError>> {
+        Box::pin(async move {
+            // What is left over is asked the next time.
+            left.truncate(JOB_LEFT_MAX);
+            let (_, body) = self
+                .0
+                .job(JOB_LEFT_PATH, &JobLeft { work: left })
+                .await
+                .map_err(|error| DeskError::new(format!("{error:#}")))?;
+            let answer: JobLeft = serde_json::from_slice(&body)
+                .map_err(|error| DeskError::new(format!("the control plane's answer is no list of work: {error}")))?;
+            Ok(answer.work)
         })
     }
 

@@ -14,12 +14,16 @@ use anabranch_control::Progress;
 use anabranch_model::{AssetId, AssetWork, Done, Failure};
 use anabranch_packager::vod::{self, Cuts, Input, Kind, Label, Output, Summary, TextPlan};
 use anabranch_store::{Buckets, LocalStore, key};
-use anabranch_transcode::vod::{Early, Options, Plan, Preset, ProbeError, ProbeLimits, Unit, plan};
+use anabranch_transcode::vod::{
+    AudioRendition, Container, Early, Options, Plan, Preset, ProbeError, ProbeLimits, Unit, plan,
+};
 use anabranch_transcode::{CancellationToken, Limits, Worker as Transcode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{failure, given_up, intake, lost, of_bucket};
+use super::failure::{failure, given_up, lost, of_bucket};
+use super::intake;
+use super::publish::Files;
 
 /// Renditions of the source as it is, which are shown until there is something better.
 pub(super) const EARLY: [&str; 2] = ["source", "source_audio"];
@@ -59,22 +63,25 @@ impl AssetRun<'_> {
         let mut made: BTreeMap<String, Summary> = BTreeMap::new();
         let mut decided = Decided::default();
         let mut finished: HashSet<&str> = HashSet::new();
+        let mut files = Files::default();
         let all: u64 = plan.units.iter().map(|unit| unit.weight.max(1)).sum();
         let mut past = 0;
-        self.tell(&plan, &made);
+        self.tell(&plan, &made, &files);
         for unit in &plan.units {
             self.unit(unit, &plan, past, all).await?;
             past += unit.weight.max(1);
             finished.insert(&unit.id);
-            self.keep_files(unit, &plan).await?;
+            self.keep_files(unit, &plan, &mut files).await?;
             let before = made.len();
             self.renditions(&plan, &finished, &mut made, &mut decided).await?;
             if made.len() > before {
                 self.publish(&plan, &made).await?;
             }
-            self.tell(&plan, &made);
+            self.tell(&plan, &made, &files);
         }
-        let report = self.finish(&plan, &made).await?;
+        let cuts = self.cuts(false, &plan, plan.rungs.first().map(|rung| &rung.name), &mut decided).await?;
+        self.keep_made(&plan, &made, cuts).await?;
+        let report = self.finish(&plan, &made, &files).await?;
         let bytes = report.made.bytes;
         // What follows needs nothing of it; a folder that stays is removed with the asset.
         let _ = fs::remove_dir_all(&self.folder);
@@ -146,9 +153,10 @@ impl AssetRun<'_> {
             !units.is_empty() && units.iter().all(|unit| finished.contains(unit))
         };
         let reference = plan.rungs.iter().map(|rung| &rung.name).find(|name| whole(name));
-        for name in names(plan) {
+        for name in names(plan).filter(|name| !is_within(plan, name)) {
             let early = EARLY.contains(&name);
-            if made.contains_key(name) || !whole(name) || !(early || plan.rungs.is_empty() || reference.is_some()) {
+            let is_whole = whole(name) && sound_within(plan, name).is_none_or(|(sound, _)| whole(sound));
+            if made.contains_key(name) || !is_whole || !(early || plan.rungs.is_empty() || reference.is_some()) {
                 continue;
             }
             let path = self.folder.join(format!("{name}.summary.json"));
@@ -167,7 +175,7 @@ impl AssetRun<'_> {
     }
 
     async fn package(&self, name: &str, plan: &Plan, cuts: &Cuts) -> Result<Summary, Failure> {
-        let output = self.output();
+        let output = self.output(plan);
         if let Some(text) = plan.text.iter().find(|text| text.name == name) {
             let file = plan.files_of(name, &self.folder).into_iter().next().unwrap_or_default();
             let label = Label {
@@ -181,19 +189,14 @@ impl AssetRun<'_> {
             return vod::package_text(&output, &plan, cuts).await.map_err(|error| lost(&error));
         }
         let audio = plan.audio.iter().find(|audio| audio.name == name);
-        let label = audio.map_or_else(Label::default, |audio| Label {
-            language: audio.language.clone(),
-            name: audio.label.clone(),
-            is_default: audio.is_default,
-            is_special: false,
-        });
+        let label = audio.map_or_else(Label::default, label_of);
         let is_audio = audio.is_some() || name == EARLY[1];
         let plan = vod::Plan {
             name: audio.map_or_else(|| name.to_owned(), |audio| with_language(name, &audio.language)),
             kind: if is_audio { Kind::Audio } else { Kind::Video },
             input: self.input(name, plan),
-            label: if is_audio && audio.is_none() { Label { is_default: true, ..default_label(plan) } } else { label },
-            sound: None,
+            label: if is_audio && audio.is_none() { default_label(plan) } else { label },
+            sound: sound_within(plan, name).map(|(sound, label)| (self.input(sound, plan), label)),
         };
         let packaged = tokio::select! {
             () = self.cancel.cancelled() => return Err(given_up("cancelled")),
@@ -235,14 +238,44 @@ impl AssetRun<'_> {
     }
 
     /// Where the renditions go. A later making has names of its own, so that caches and players never mix two.
-    pub(super) fn output(&self) -> Output {
+    pub(super) fn output(&self, plan: &Plan) -> Output {
         let asset = self.work.asset.as_str();
         let stem = match self.work.generation {
             0 | 1 => asset.to_owned(),
             later => format!("{asset}-{later}"),
         };
         let prefix = format!("bucket/{}/{}HLS/", key::VOD, key::asset_prefix(asset));
-        Output { store: self.store.clone(), prefix, stem, container: vod::Container::Cmaf }
+        let container = match plan.preset.container {
+            Container::Cmaf => vod::Container::Cmaf,
+            Container::Ts => vod::Container::Ts,
+        };
+        Output { store: self.store.clone(), prefix, stem, container }
+    }
+}
+
+/// The sound that MPEG-TS has in the segments of this picture.
+fn sound_within<'a>(plan: &'a Plan, name: &str) -> Option<(&'a str, Label)> {
+    if plan.preset.container == Container::Cmaf {
+        None
+    } else if name == EARLY[0] {
+        matches!(plan.early, Early::SourceCopy { has_audio: true, .. }).then(|| (EARLY[1], default_label(plan)))
+    } else {
+        plan.rung(name).and(plan.audio.first()).map(|audio| (audio.name.as_str(), label_of(audio)))
+    }
+}
+
+/// Whether a sound is in the segments of pictures, and so no rendition of its own.
+fn is_within(plan: &Plan, name: &str) -> bool {
+    let pictures = plan.rungs.iter().map(|rung| rung.name.as_str()).chain([EARLY[0]]);
+    pictures.filter_map(|picture| sound_within(plan, picture)).any(|(sound, _)| sound == name)
+}
+
+fn label_of(audio: &AudioRendition) -> Label {
+    Label {
+        language: audio.language.clone(),
+        name: audio.label.clone(),
+        is_default: audio.is_default,
+        is_special: false,
     }
 }
 
@@ -255,13 +288,11 @@ fn names(plan: &Plan) -> impl Iterator<Item = &str> {
 
 /// What the first sound is called.
 fn default_label(plan: &Plan) -> Label {
-    let first = plan.audio.first();
-    Label {
-        language: first.map_or_else(|| "und".to_owned(), |audio| audio.language.clone()),
-        name: first.map_or_else(|| "Audio 1".to_owned(), |audio| audio.label.clone()),
-        is_default: true,
-        is_special: false,
-    }
+    let label = plan
+        .audio
+        .first()
+        .map_or_else(|| Label { language: "und".to_owned(), name: "Audio 1".to_owned(), ..Label::default() }, label_of);
+    Label { is_default: true, ..label }
 }
 
 /// `audio_1` and `en` become `audio_1_en`.

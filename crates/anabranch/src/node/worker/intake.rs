@@ -10,7 +10,7 @@ use anabranch_store::Buckets;
 use anabranch_transcode::CancellationToken;
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::{given_up, lost, of_bucket};
+use super::failure::{given_up, lost, of_bucket};
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 20;

@@ -1,20 +1,25 @@
 //! What jobs of the control plane come to on this machine: files made by the transcode and packager rooms, objects removed from the store.
 
 mod asset;
+mod captions;
+mod failure;
 mod intake;
+mod left;
 mod publish;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anabranch_control::{AtOnce, Executor, Progress, Task};
-use anabranch_model::{AssetId, AssetWork, Done, Failure, Work};
-use anabranch_store::buckets::{BucketError, Condition, ListQuery, MAX_PAGE};
+use anabranch_model::{AssetId, AssetWork, Done, Failure, LeftWork, Work};
+use anabranch_store::buckets::{Condition, ListQuery, MAX_PAGE};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::vod::{Options, Preset};
-use anabranch_transcode::{CancellationToken, Limits, Mp4Job, TranscodeError, Worker as Transcode};
+use anabranch_transcode::{CancellationToken, Limits, Mp4Job, Worker as Transcode};
+use anyhow::Result;
 
 use self::asset::AssetRun;
+use self::failure::{failure, given_up, lost};
 use crate::config::Config;
 
 /// Jobs at once that take seconds or minutes.
@@ -36,16 +41,16 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Unfinished work is kept in the data directory.
-    pub(super) fn new(store: LocalStore, buckets: Buckets, config: &Config) -> Self {
-        Self {
+    pub(super) fn new(store: LocalStore, buckets: Buckets, config: &Config) -> Result<Self> {
+        Ok(Self {
             store,
             buckets,
             transcode: Transcode::new(anabranch_transcode::Config::default()),
             limits: Limits { reserve_bytes: config.store.reserve, ..Limits::default() },
-            presets: Preset::built_in(),
+            presets: config.demand.presets()?,
             options: Options { chunk_seconds: config.demand.chunk_seconds, ..Options::default() },
             work: config.data.join(WORK),
-        }
+        })
     }
 
     /// Names of the presets, the usual one first.
@@ -76,7 +81,7 @@ impl Worker {
 
     async fn asset(&self, work: AssetWork, progress: Progress, cancel: CancellationToken) -> Result<Done, Failure> {
         let preset = self.presets.iter().find(|preset| preset.name == work.preset);
-        let preset = preset.ok_or_else(|| given_up(format!("this worker has no such preset: {:?}", work.preset)))?;
+        let preset = preset.ok_or_else(|| given_up(format!("this worker has no preset {0:?}: give its configuration the table demand.presets.{0}, or choose another", work.preset)))?;
         let run = AssetRun {
             store: &self.store,
             buckets: &self.buckets,
@@ -84,7 +89,7 @@ impl Worker {
             limits: &self.limits,
             preset,
             options: &self.options,
-            folder: self.work.join(format!("{}-{}", work.asset, work.generation)),
+            folder: self.work.join(left::name(&work.asset, work.generation)),
             work,
             progress,
             cancel,
@@ -96,9 +101,8 @@ impl Worker {
     async fn remove_asset(&self, asset: &AssetId) -> Result<Done, Failure> {
         let prefix = key::asset_prefix(asset.as_str());
         remove(&self.buckets, &prefix, |_| false).await?;
-        let (work, unfinished) = (self.work.clone(), format!("{asset}-"));
-        let removed = tokio::task::spawn_blocking(move || remove_folders(&work, &unfinished)).await;
-        removed.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
+        let of_asset = left::all(&self.work).await.into_iter().filter(|left| left.asset == *asset);
+        left::remove(&self.work, of_asset.collect()).await.map_err(|error| lost(&error))?;
         Ok(Done::default())
     }
 }
@@ -119,7 +123,22 @@ impl Executor for Worker {
                 }
                 Work::Intake { bucket, key } => intake::read(&self.buckets, &bucket, &key, progress, cancel).await,
                 Work::Asset(work) => self.asset(work, progress, cancel).await,
+                Work::Captions(work) => captions::publish(&self.store, &self.buckets, &work, progress).await,
                 Work::RemoveAsset { asset } => self.remove_asset(&asset).await,
+            }
+        })
+    }
+
+    fn left(&self) -> Task<'_, Vec<LeftWork>> {
+        Box::pin(left::all(&self.work))
+    }
+
+    fn forget(&self, unwanted: Vec<LeftWork>) -> Task<'_, ()> {
+        Box::pin(async move {
+            let folders = unwanted.len();
+            match left::remove(&self.work, unwanted).await {
+                Ok(()) => tracing::info!(folders, "unfinished work that is of no use any more was removed"),
+                Err(error) => tracing::warn!(%error, "unfinished work that is of no use any more cannot be removed"),
             }
         })
     }
@@ -139,45 +158,4 @@ async fn remove(buckets: &Buckets, prefix: &str, stays: impl Fn(&str) -> bool) -
             return Ok(());
         }
     }
-}
-
-fn remove_folders(work: &std::path::Path, beginning: &str) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(work) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(beginning)) {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// The reason with what ffmpeg said last.
-fn failure(error: &TranscodeError) -> Failure {
-    let mut reason = chain(error);
-    for line in error.log() {
-        reason.push('\n');
-        reason.push_str(line);
-    }
-    Failure { reason, again: error.may_pass() }
-}
-
-fn given_up(reason: impl Into<String>) -> Failure {
-    Failure { reason: reason.into(), again: false }
-}
-
-fn lost(error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure { reason: chain(error), again: true }
-}
-
-fn of_bucket(error: &BucketError) -> Failure {
-    let gone = matches!(error, BucketError::NoSuchKey { .. } | BucketError::NoSuchBucket { .. });
-    Failure { reason: chain(error), again: !gone }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

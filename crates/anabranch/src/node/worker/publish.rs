@@ -1,17 +1,19 @@
 //! What viewers and the control plane are told of an asset while it is made, and at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anabranch_model::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack, Failure};
-use anabranch_packager::vod::{self, Kind, Summary};
+use anabranch_packager::vod::{self, Cuts, Kind, Summary};
 use anabranch_store::buckets::{Adopt, Attributes};
 use anabranch_store::key;
 use anabranch_transcode::vod::{DynamicRange, Plan, Unit, UnitKind};
 use bytes::Bytes;
 
 use super::asset::{AssetRun, EARLY};
-use super::{failure, lost, remove};
+use super::captions::Made;
+use super::failure::{failure, lost, of_bucket};
+use super::remove;
 
 impl AssetRun<'_> {
     /// The multivariant playlist of what there is.
@@ -31,73 +33,100 @@ impl AssetRun<'_> {
     }
 
     /// Makes objects of what a unit has made beside renditions: pictures, the MP4.
-    pub(super) async fn keep_files(&self, unit: &Unit, plan: &Plan) -> Result<(), Failure> {
+    pub(super) async fn keep_files(&self, unit: &Unit, plan: &Plan, files: &mut Files) -> Result<(), Failure> {
+        let done = self.transcode.done(unit, plan, &self.folder).await.map_err(|error| failure(&error))?;
+        let Some(done) = done else { return Ok(()) };
+        files.notices.extend(done.notes);
         let folder = match unit.kind {
             UnitKind::Pictures => "Thumbnails",
             UnitKind::Mp4 { .. } => "MP4",
             _ => return Ok(()),
         };
-        let done = self.transcode.done(unit, plan, &self.folder).await.map_err(|error| failure(&error))?;
-        for file in done.map(|done| done.files).unwrap_or_default() {
-            let Some(name) = object_name(&file.path, self.work.asset.as_str(), &unit.kind) else { continue };
-            let object = format!("{}{folder}/{name}", key::asset_prefix(self.work.asset.as_str()));
+        let asset = self.work.asset.as_str();
+        for file in &done.files {
+            let Some(name) = object_name(&file.path, asset, &unit.kind) else { continue };
+            let object = format!("{}{folder}/{name}", key::asset_prefix(asset));
             let kind = content_type(&name);
             let path = self.folder.join(&file.path);
             let adopted = self.buckets.adopt(key::VOD, &object, &path, Adopt::Copy, Attributes::of_type(kind), None);
-            adopted.await.map_err(|error| lost(&error))?;
+            adopted.await.map_err(|error| of_bucket(&error))?;
+            files.keep(unit, object, name, file.bytes);
         }
         Ok(())
     }
 
+    /// Keeps what captions are added by, now or later.
+    pub(super) async fn keep_made(
+        &self,
+        plan: &Plan,
+        made: &BTreeMap<String, Summary>,
+        cuts: Cuts,
+    ) -> Result<(), Failure> {
+        let renditions = shown(plan, made).into_iter().cloned().collect();
+        let stem = self.output(plan).stem;
+        let known = Made { stem, duration_ms: plan.duration_ms, cuts, renditions };
+        known.keep(self.store, &self.work.asset).await
+    }
+
     /// Tells the control plane what there is.
-    pub(super) fn tell(&self, plan: &Plan, made: &BTreeMap<String, Summary>) {
-        self.progress.report(AssetReport { source: Some(source(plan)), made: report(plan, made) });
+    pub(super) fn tell(&self, plan: &Plan, made: &BTreeMap<String, Summary>, files: &Files) {
+        self.progress.report(AssetReport { source: Some(source(plan)), made: report(plan, made, files) });
     }
 
     /// All is there: what was shown for the time being goes, and what an earlier making has left.
-    pub(super) async fn finish(&self, plan: &Plan, made: &BTreeMap<String, Summary>) -> Result<AssetReport, Failure> {
-        let mut report = AssetReport { source: Some(source(plan)), made: report(plan, made) };
+    pub(super) async fn finish(
+        &self,
+        plan: &Plan,
+        made: &BTreeMap<String, Summary>,
+        files: &Files,
+    ) -> Result<AssetReport, Failure> {
+        let mut report = AssetReport { source: Some(source(plan)), made: report(plan, made, files) };
         report.made.partial = false;
-        let mut bytes: u64 =
-            made.iter().filter(|(name, _)| !EARLY.contains(&name.as_str())).map(|(_, s)| s.bytes).sum();
-        let mut kept: Vec<String> = Vec::new();
+        let renditions = made.iter().filter(|(name, _)| !EARLY.contains(&name.as_str())).map(|(_, s)| s.bytes);
+        report.made.bytes = files.bytes + renditions.sum::<u64>();
+        report.made.notices.extend(files.notices.iter().cloned());
         let prefix = key::asset_prefix(self.work.asset.as_str());
-        for unit in &plan.units {
-            let folder = match unit.kind {
-                UnitKind::Pictures => "Thumbnails",
-                UnitKind::Mp4 { .. } => "MP4",
-                _ => continue,
-            };
-            let done = self.transcode.done(unit, plan, &self.folder).await.map_err(|error| failure(&error))?;
-            for file in done.iter().flat_map(|done| &done.files) {
-                let Some(name) = object_name(&file.path, self.work.asset.as_str(), &unit.kind) else { continue };
-                bytes += file.bytes;
-                match unit.kind {
-                    UnitKind::Mp4 { .. } => {
-                        report.made.mp4_bytes = Some(file.bytes);
-                        report.made.mp4_name = Some(name.clone());
-                    }
-                    _ if name.starts_with("thumb_") => report.made.thumbnails += 1,
-                    _ if name == "poster.jpg" => report.made.poster = true,
-                    _ if name == "sprite.vtt" => report.made.sprite = true,
-                    _ => {}
-                }
-                kept.push(format!("{prefix}{folder}/{name}"));
-            }
-            report.made.notices.extend(done.into_iter().flat_map(|done| done.notes));
-        }
-        report.made.bytes = bytes;
-        let output = self.output();
         let playlist = format!("{prefix}{}", key::asset_playlist(self.work.asset.as_str()));
-        let own = format!("{prefix}HLS/{}_", output.stem);
+        let (known, captions) = (format!("{prefix}{}", key::ASSET_MADE), format!("{prefix}{}", key::ASSET_CAPTIONS));
+        let own = format!("{prefix}HLS/{}_", self.output(plan).stem);
         let early = format!("{own}{}", EARLY[0]);
         remove(self.buckets, &prefix, |object| {
             object == playlist
+                || object == known
+                || object.starts_with(&captions)
                 || (object.starts_with(&own) && !object.starts_with(&early))
-                || kept.iter().any(|kept| kept == object)
+                || files.objects.contains(object)
         })
         .await?;
         Ok(report)
+    }
+}
+
+/// What was made beside renditions.
+#[derive(Default)]
+pub(super) struct Files {
+    /// Keys of its objects.
+    objects: BTreeSet<String>,
+    bytes: u64,
+    mp4: Option<(String, u64)>,
+    thumbnails: u32,
+    poster: bool,
+    sprite: bool,
+    /// What went less well than wished.
+    notices: Vec<String>,
+}
+
+impl Files {
+    fn keep(&mut self, unit: &Unit, object: String, name: String, bytes: u64) {
+        self.bytes += bytes;
+        match unit.kind {
+            UnitKind::Mp4 { .. } => self.mp4 = Some((name, bytes)),
+            _ if name.starts_with("thumb_") => self.thumbnails += 1,
+            _ if name == "poster.jpg" => self.poster = true,
+            _ if name == "sprite.vtt" => self.sprite = true,
+            _ => {}
+        }
+        self.objects.insert(object);
     }
 }
 
@@ -144,16 +173,21 @@ fn shown<'a>(plan: &Plan, made: &'a BTreeMap<String, Summary>) -> Vec<&'a Summar
     }
 }
 
-fn report(plan: &Plan, made: &BTreeMap<String, Summary>) -> AssetMade {
+fn report(plan: &Plan, made: &BTreeMap<String, Summary>, files: &Files) -> AssetMade {
     let shown = shown(plan, made);
     let (whole, planned) = rungs(plan, made);
     let of = |kind: Kind| shown.iter().filter(move |summary| summary.kind == kind);
     AssetMade {
         rungs: of(Kind::Video).map(|summary| rung(summary, &shown)).collect(),
         rungs_planned: planned,
-        audio: of(Kind::Audio).map(|summary| track(summary)).collect(),
+        audio: within(&shown).into_iter().chain(of(Kind::Audio).map(|summary| track(summary))).collect(),
         captions: of(Kind::Text).map(|summary| track(summary)).collect(),
         duration_ms: plan.duration_ms,
+        mp4_bytes: files.mp4.as_ref().map(|(_, bytes)| *bytes),
+        mp4_name: files.mp4.as_ref().map(|(name, _)| name.clone()),
+        poster: files.poster,
+        thumbnails: files.thumbnails,
+        sprite: files.sprite,
         notices: plan.notes.clone(),
         partial: whole < planned,
         ..AssetMade::default()
@@ -161,9 +195,10 @@ fn report(plan: &Plan, made: &BTreeMap<String, Summary>) -> AssetMade {
 }
 
 fn rung(summary: &Summary, shown: &[&Summary]) -> AssetRung {
-    let sound = shown.iter().find(|other| other.kind == Kind::Audio);
-    let (peak, average) = sound.map_or((0, 0), |sound| (sound.peak_bandwidth, sound.average_bandwidth));
-    let codecs = [Some(&summary.codecs), sound.map(|sound| &sound.codecs)];
+    let beside = shown.iter().find(|other| other.kind == Kind::Audio).filter(|_| summary.sound.is_none());
+    let (peak, average) = beside.map_or((0, 0), |sound| (sound.peak_bandwidth, sound.average_bandwidth));
+    let within = summary.sound.as_ref().map(|sound| &sound.codecs);
+    let codecs = [Some(&summary.codecs), within.or(beside.map(|sound| &sound.codecs))];
     AssetRung {
         name: summary.name.clone(),
         width: summary.width,
@@ -175,7 +210,18 @@ fn rung(summary: &Summary, shown: &[&Summary]) -> AssetRung {
     }
 }
 
-fn track(summary: &Summary) -> AssetTrack {
+/// The sound that is in the segments of the pictures.
+fn within(shown: &[&Summary]) -> Option<AssetTrack> {
+    let sound = shown.iter().find_map(|summary| summary.sound.as_ref())?;
+    Some(AssetTrack {
+        name: "audio_1".to_owned(),
+        language: sound.label.language.clone(),
+        label: sound.label.name.clone(),
+        channels: sound.channels,
+    })
+}
+
+pub(super) fn track(summary: &Summary) -> AssetTrack {
     AssetTrack {
         name: summary.name.clone(),
         language: summary.label.language.clone(),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_db::NewArrival;
 use anabranch_net::Shutdown;
-use anabranch_store::buckets::{Event, ListQuery, MAX_PAGE};
+use anabranch_store::buckets::{BucketError, Event, ListQuery, MAX_PAGE, ObjectInfo};
 use anabranch_store::key;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::caption::is_side_car;
 use crate::app::{App, Error, chain};
 
 /// Time between two looks through all buckets of whose files assets are made.
@@ -19,6 +21,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How long an upload in parts may rest before it is given up.
 const UPLOAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What an object may have with it, as `x-amz-meta-<this>`: the preset by which its asset is made.
+pub(super) const PRESET: &str = "anabranch-preset";
 
 /// Notices files until `shutdown`.
 pub(crate) async fn watch_arrivals(app: Arc<App>, mut events: mpsc::Receiver<Event>, shutdown: Shutdown) {
@@ -47,13 +52,20 @@ pub(crate) async fn watch_arrivals(app: Arc<App>, mut events: mpsc::Receiver<Eve
 impl App {
     async fn noticed(&self, event: &Event) -> Result<(), Error> {
         match event {
-            Event::ObjectCreated { bucket, .. } if !self.db.bucket_names().await?.contains(bucket) => {
-                self.buckets_agree().await?;
-            }
             // What the system writes itself is no news.
             Event::ObjectCreated { bucket, .. } | Event::ObjectRemoved { bucket, .. }
                 if [key::VOD, key::RECORDINGS].contains(&bucket.as_str()) => {}
-            Event::ObjectCreated { bucket, key, size, etag } => self.arrived(bucket, key, etag, *size).await?,
+            Event::ObjectCreated { bucket, key, .. } => {
+                let info = match self.media.buckets.head(bucket, key).await {
+                    // It is gone already, which is another event.
+                    Err(BucketError::NoSuchKey { .. } | BucketError::NoSuchBucket { .. }) => return Ok(()),
+                    found => found?,
+                };
+                match self.arrived(bucket, &info).await {
+                    Err(Error::Db(anabranch_db::Error::NotFound { .. })) => self.buckets_agree().await?,
+                    noted => noted?,
+                }
+            }
             Event::ObjectRemoved { bucket, key } => {
                 if let Some(asset) = self.db.arrival_gone(bucket, key, self.clock.now_ms()).await? {
                     self.asset_purge(&asset.id).await?;
@@ -79,9 +91,18 @@ impl App {
         Ok(())
     }
 
-    async fn arrived(&self, bucket: &str, key: &str, version: &str, size: u64) -> Result<(), Error> {
-        if self.db.arrival_note(bucket, key, version, size, self.clock.now_ms()).await? {
-            tracing::info!(bucket, key, size, "file arrived");
+    async fn arrived(&self, bucket: &str, info: &ObjectInfo) -> Result<(), Error> {
+        if is_side_car(&info.key) {
+            return self.side_car_arrived(bucket, info).await;
+        }
+        let (key, size) = (info.key.as_str(), info.size);
+        let preset = info.attributes.user.get(PRESET).map(String::as_str);
+        if self
+            .db
+            .arrival_note(&NewArrival { bucket, key, version: &info.etag, size, preset }, self.clock.now_ms())
+            .await?
+        {
+            tracing::info!(bucket, key, size, preset, "file arrived");
             self.jobs_wake.notify_one();
         }
         Ok(())
@@ -101,7 +122,7 @@ impl App {
                         let row =
                             known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
                         if row.is_none_or(|row| row.version != info.etag) {
-                            self.arrived(&bucket.name, &info.key, &info.etag, info.size).await?;
+                            self.arrived(&bucket.name, info).await?;
                         }
                     }
                 }

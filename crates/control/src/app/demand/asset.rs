@@ -1,12 +1,13 @@
 //! Assets: listed, made again, cancelled, deleted.
 
-use anabranch_db::{AssetFilter, AssetRow, JOB_ASSET, JobRow, NewInvalidation};
-use anabranch_model::{AssetId, AssetState, InvalidationId, JobState};
+use anabranch_db::{AssetFilter, AssetRow, JOB_ASSET, JobRow, NewArrival, NewInvalidation};
+use anabranch_model::{ArrivalState, AssetId, AssetState, InvalidationId, JobState};
 use anabranch_store::buckets::BucketError;
 use anabranch_store::key;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::arrivals::PRESET;
 use super::view::{Asset, duration};
 use crate::app::page::{PageQuery, list};
 use crate::app::view::List;
@@ -21,6 +22,8 @@ pub(crate) struct AssetCreate {
     bucket: String,
     /// Its key.
     key: String,
+    /// How the asset is made; as the bucket says if it is missing.
+    preset: Option<String>,
 }
 
 /// Which page of the assets.
@@ -61,7 +64,8 @@ impl App {
     /// read; before that there is none to show.
     pub(crate) async fn asset_create(&self, request: &AssetCreate) -> Result<Option<Asset>, Error> {
         let bucket = self.db.bucket_find(&request.bucket).await?;
-        if bucket.preset.is_none() {
+        self.check_preset(request.preset.as_deref())?;
+        if bucket.house || bucket.preset.as_ref().or(request.preset.as_ref()).is_none() {
             return Err(Error::Conflict(format!(
                 "no assets are made of files of bucket {0}: give it a preset",
                 bucket.name
@@ -75,12 +79,24 @@ impl App {
         };
         let known = self.db.arrival_find(&request.bucket, &request.key).await?;
         if let Some(asset) = known.as_ref().filter(|row| row.version == info.etag).and_then(|row| row.asset.as_ref()) {
-            return self.asset_show(asset.as_str()).await.map(Some);
+            let asset = self.asset_show(asset.as_str()).await?;
+            return match &request.preset {
+                Some(preset) if *preset != asset.preset => Err(Error::Conflict(format!(
+                    "asset {0} was made of this file by preset {1}: have it made again with `anabranch asset retry {0} --preset {preset}`",
+                    asset.id, asset.preset
+                ))),
+                _ => Ok(Some(asset)),
+            };
         }
-        if known.is_some_and(|row| row.state != "WAITING") {
+        if known.is_some_and(|row| {
+            row.state != ArrivalState::Waiting || (request.preset.is_some() && row.preset != request.preset)
+        }) {
             self.db.arrival_gone(&request.bucket, &request.key, self.clock.now_ms()).await?;
         }
-        self.db.arrival_note(&request.bucket, &request.key, &info.etag, info.size, self.clock.now_ms()).await?;
+        let preset = request.preset.as_deref().or(info.attributes.user.get(PRESET).map(String::as_str));
+        let (bucket, key, version) = (request.bucket.as_str(), request.key.as_str(), info.etag.as_str());
+        let new = NewArrival { bucket, key, version, size: info.size, preset };
+        self.db.arrival_note(&new, self.clock.now_ms()).await?;
         self.jobs_wake.notify_one();
         Ok(None)
     }
@@ -192,6 +208,9 @@ fn view(row: AssetRow, job: Option<&JobRow>, now_ms: i64) -> Asset {
         thumbnails: made.thumbnails,
         made_bytes: made.bytes,
         notices: made.notices,
+        next_try_at: job
+            .filter(|job| job.state == JobState::Queued && job.attempts > 0)
+            .map(|job| time::render_ms(job.next_try_at)),
         problem: row.problem,
         job: job.map(|job| job.id.to_string()),
         created_at: time::render_ms(row.created_at),

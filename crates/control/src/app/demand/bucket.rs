@@ -282,13 +282,14 @@ impl App {
 
     /// Refuses a preset that workers do not know.
     pub(super) fn check_preset(&self, preset: Option<&str>) -> Result<(), Error> {
-        match preset {
-            Some(name) if !self.media.presets.iter().any(|known| known == name) => {
-                let known = self.media.presets.join(", ");
-                Err(Error::invalid("preset", format!("no such preset: {name:?}; there are {known}")))
-            }
-            _ => Ok(()),
-        }
+        preset.and_then(|name| self.unknown_preset(name)).map_or(Ok(()), |detail| Err(Error::invalid("preset", detail)))
+    }
+
+    /// Why a preset cannot be used, if workers do not know it.
+    pub(crate) fn unknown_preset(&self, name: &str) -> Option<String> {
+        let known = &self.media.presets;
+        let is_known = known.iter().any(|preset| preset == name);
+        (!is_known).then(|| format!("no such preset: {name:?}; there are {}", known.join(", ")))
     }
 
     async fn bucket_view(&self, row: BucketRow) -> Result<Bucket, Error> {
@@ -313,7 +314,7 @@ fn entry(info: ObjectInfo, arrival: Option<&ArrivalRow>) -> ObjectEntry {
     ObjectEntry {
         size: info.size,
         modified_at: time::render_system(info.modified),
-        arrival: arrival.map(|row| row.state.clone()),
+        arrival: arrival.map(|row| row.state),
         asset: arrival.and_then(|row| row.asset.clone()).map(String::from),
         problem: arrival.and_then(|row| row.problem.clone()),
         key: info.key,

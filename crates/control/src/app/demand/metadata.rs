@@ -52,6 +52,11 @@ impl Metadata {
         self.first(&["filetype", "type"]).filter(is_type)
     }
 
+    /// How the asset of the file is to be made.
+    pub(super) fn preset(&self) -> Option<&str> {
+        self.first(&["preset"])
+    }
+
     fn first(&self, words: &[&str]) -> Option<&str> {
         words.iter().find_map(|word| self.0.get(*word)).map(String::as_str).filter(|text| !text.is_empty())
     }

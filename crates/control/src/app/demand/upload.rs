@@ -11,6 +11,7 @@ use anabranch_store::key;
 use axum::body::Bytes;
 use tokio::time::{Instant, sleep};
 
+use super::arrivals::PRESET;
 use super::metadata::Metadata;
 use crate::app::{App, Error, chain};
 
@@ -97,6 +98,9 @@ impl App {
             return Err(UploadError::TooLong(SIZE_MAX).into());
         }
         let told = Metadata::parse(&new.metadata).map_err(|why| Error::invalid("Upload-Metadata", why))?;
+        if let Some(detail) = told.preset().and_then(|preset| self.unknown_preset(preset)) {
+            return Err(Error::invalid("Upload-Metadata", detail));
+        }
         let bucket = told.bucket().unwrap_or(key::UPLOADS);
         if self.db.bucket_find(bucket).await?.house {
             return Err(Error::Conflict(format!("bucket {bucket} is the system's own: upload to another")));
@@ -293,7 +297,8 @@ impl Receiving {
             return Ok(Upload { id: id.into(), offset, size, metadata, expires_ms: expires_at });
         }
         let told = Metadata::parse(&row.metadata).unwrap_or_default();
-        let attributes = told.media_type().map_or_else(Attributes::default, Attributes::of_type);
+        let mut attributes = told.media_type().map_or_else(Attributes::default, Attributes::of_type);
+        attributes.user.extend(told.preset().map(|preset| (PRESET.to_owned(), preset.to_owned())));
         let buckets = &app.media.buckets;
         let info = buckets.adopt(&row.bucket, &row.key, draft.path(), Adopt::Link, attributes, None).await?;
         tracing::info!(upload.id = %row.id, bucket = row.bucket, key = row.key, size = info.size, "upload is whole");

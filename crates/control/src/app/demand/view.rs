@@ -1,6 +1,6 @@
 //! What the API says of buckets, assets and collections.
 
-use anabranch_model::{AssetMade, AssetRung, AssetSource, AssetState, AssetTrack};
+use anabranch_model::{ArrivalState, AssetMade, AssetRung, AssetSource, AssetState, AssetTrack};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,9 +34,10 @@ pub(crate) struct ObjectEntry {
     pub(crate) etag: String,
     /// RFC 3339.
     pub(crate) modified_at: String,
-    /// `WAITING`, `KNOWN` or `FAILED` where assets are made of files.
+    /// How far it is where assets are made of files.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) arrival: Option<String>,
+    #[schema(value_type = Option<String>, example = "KNOWN", pattern = "^(WAITING|KNOWN|FAILED)$")]
+    pub(crate) arrival: Option<ArrivalState>,
     /// What it has become.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) asset: Option<String>,
@@ -117,6 +118,8 @@ pub(crate) struct Asset {
     pub(crate) notices: Vec<String>,
     /// Why it failed, or why the last try did.
     pub(crate) problem: Option<String>,
+    /// RFC 3339; when it is tried again, such as for room on a disk.
+    pub(crate) next_try_at: Option<String>,
     /// Path of its multivariant playlist on the shared distribution.
     pub(crate) path: String,
     /// The job that makes it.
@@ -127,6 +130,27 @@ pub(crate) struct Asset {
     pub(crate) updated_at: String,
     /// RFC 3339; when all of it was there.
     pub(crate) ready_at: Option<String>,
+}
+
+/// Captions that were added to an asset.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Caption {
+    /// Language tag.
+    pub(crate) language: String,
+    /// For people.
+    pub(crate) label: String,
+    /// Whether viewers who do not choose get them.
+    pub(crate) is_default: bool,
+    /// Whether they translate only what every viewer needs.
+    pub(crate) is_forced: bool,
+    /// How many.
+    pub(crate) cues: u32,
+    /// Key of the file beside the asset's that they came as.
+    pub(crate) key: Option<String>,
+    /// RFC 3339.
+    pub(crate) created_at: String,
+    /// RFC 3339.
+    pub(crate) updated_at: String,
 }
 
 /// What is in an uploaded file.

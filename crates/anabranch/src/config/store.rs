@@ -1,0 +1,23 @@
+//! `[store]`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::units::size;
+
+/// Where media lie.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    #[serde(deserialize_with = "size")]
+    pub(crate) reserve: u64,
+    /// Folder of media; without it `media` in the data directory.
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { reserve: 256 << 20, path: None }
+    }
+}
