@@ -382,8 +382,11 @@ impl App {
             stamp,
         };
         let words = [RegisterOf { region: name, voice: Voice::Operator, register }];
-        self.clusters.write(&id, &words).await.map_err(Error::of_store)?;
+        let taken = self.clusters.write(&id, &words).await.map_err(Error::of_store)?;
         drop(writing);
+        if taken.is_empty() {
+            return Err(Error::Conflict("a newer word is kept: look at the cluster, and say it again".to_owned()));
+        }
         self.changed();
         self.cluster_show(id.as_str())
     }

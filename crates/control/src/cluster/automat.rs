@@ -61,9 +61,13 @@ fn note(app: &App, failing: &mut Option<String>, looked: Result<(), LookError>) 
         *failing = None;
         return;
     };
-    if let LookError::Db(error) = &error
-        && app.health.met(error)
-    {
+    let of_rows = match &error {
+        LookError::Db(error) => Some(error),
+        // It was deleted meanwhile.
+        LookError::Store(StoreError::NotFound(_)) => return,
+        LookError::Store(StoreError::Failed(source)) => source.downcast_ref::<anabranch_db::Error>(),
+    };
+    if of_rows.is_some_and(|error| app.health.met(error)) {
         return;
     }
     let text = chain(&error);

@@ -244,10 +244,11 @@ impl Clusters {
         let now_ms = self.clock.now_ms();
         let before = self.live.read().get(id).and_then(|live| {
             live.cluster().region(region)?;
-            Some(live.votes.get(region, watcher).map(|vote| (vote.verdict.state, vote.verdict.reason.clone())))
+            Some(live.votes.get(region, watcher).map(|vote| vote.verdict.state))
         });
         let Some(before) = before else { return false };
-        let news = before.as_ref() != Some(&(verdict.state, verdict.reason.clone()));
+        // Reasons and measurements change all the time; peers get them with the next answer.
+        let news = before != Some(verdict.state);
         let said = self.change(id, news, |live| {
             if !has_room(&live.votes, watcher) {
                 return false;

@@ -216,7 +216,11 @@ async fn exchange(app: &App, id: &ClusterId, region: &str, peer: &Peer) -> Resul
         .clusters
         .look(id.as_str(), |live| told.words.iter().filter(|word| live.registers.is_news(word)).cloned().collect())
         .unwrap_or_default();
-    match app.clusters.write(id, &news).await {
+    // Who makes a stamp meanwhile must know these words.
+    let writing = app.clusters.writing.lock().await;
+    let written = app.clusters.write(id, &news).await;
+    drop(writing);
+    match written {
         Ok(taken) if taken.is_empty() => {}
         Ok(_) => app.changed(),
         // What the peer says now is not kept: it is asked for again.
