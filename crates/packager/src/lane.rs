@@ -65,6 +65,8 @@ pub struct Lane {
     /// Of a lane whose timeline is the wall clock: what is added to session time. The place of a sample then is a function of this sum
     /// alone, whatever the session's own zero is.
     locked_offset_ms: Option<i64>,
+    /// Sound that the first frame joins in whole frames.
+    joins: Option<SoundMark>,
     pending: VecDeque<Placed>,
     pending_bytes: u64,
     /// Where the next sound frame belongs, in the lane's timescale.
@@ -87,6 +89,7 @@ impl Lane {
             session_start_ms,
             origin_ms,
             locked_offset_ms: None,
+            joins: None,
             pending: VecDeque::new(),
             pending_bytes: 0,
             expected: None,
@@ -111,6 +114,13 @@ impl Lane {
         lane.locked_offset_ms = Some(offset_ms);
         lane.expected = first;
         lane
+    }
+
+    /// The same with sound that joins the frame at `mark` in whole frames, whatever rounding the encoder's times have.
+    #[must_use]
+    pub fn joining(mut self, mark: Option<SoundMark>) -> Self {
+        self.joins = mark;
+        self
     }
 
     /// The track that this lane carries.
@@ -188,8 +198,12 @@ impl Lane {
     fn place_audio(&mut self, dts: i64) -> Option<i64> {
         let frame = i64::from(self.track.frame_samples);
         let (Some(expected), true) = (self.expected, frame > 0) else {
-            self.expected = Some(dts + frame.max(1));
-            return Some(dts);
+            let at = self.joins.filter(|_| frame > 0).map_or(dts, |mark| {
+                let passed = dts.saturating_sub(rescale(mark.told_ms, 1000, self.timescale));
+                mark.units.saturating_add((passed + frame / 2).div_euclid(frame) * frame)
+            });
+            self.expected = Some(at + frame.max(1));
+            return Some(at);
         };
         let limit = rescale(DRIFT_LIMIT_MS, 1000, self.timescale).max(2 * frame);
         let drift = dts - expected;

@@ -364,13 +364,11 @@ impl Segmenter {
     fn open_aligned(&mut self, first_ms: i64, (video, audio): (bool, bool), now_ms: i64, out: &mut Vec<Closed>) {
         let (State::Preroll(preroll), Some(alignment)) = (&mut self.state, &mut self.alignment) else { return };
         let track = self.tracks[slot(TrackKind::Audio)].as_deref().filter(|_| audio);
-        let sound = preroll.samples.iter().filter(|sample| sample.kind == TrackKind::Audio);
         let waiting = Waiting {
             lead: if video { TrackKind::Video } else { TrackKind::Audio },
             keys: &preroll.keys,
             first_ms,
-            sound: track.map(|track| (track.sample_rate.max(1), track.frame_samples)),
-            sound_ms: track.map(|track| sound.map(|sample| sample_ms(sample, track)).collect()).unwrap_or_default(),
+            sound: track.map(|track| track.sample_rate.max(1)),
             offset_ms: preroll.offset_ms.unwrap_or_default(),
             now_ms,
             waited_ms: now_ms - *preroll.since_ms.get_or_insert(now_ms),
@@ -407,7 +405,7 @@ impl Segmenter {
         }
         if let (true, Some(track)) = (audio, self.tracks[slot(TrackKind::Audio)].clone()) {
             self.sound = Some(track.clone());
-            lanes.push(Lane::locked(track, start.offset_ms, first));
+            lanes.push(Lane::locked(track, start.offset_ms, first).joining(start.joins));
         } else if let Some(track) = self.sound.clone() {
             let first = first.unwrap_or(rescale(start.session_ms + start.offset_ms, 1000, track.sample_rate.max(1)));
             if silent_frame(&track).is_some() {

@@ -17,11 +17,11 @@ use crate::digest;
 use crate::lane::Lane;
 
 /// How long a period waits, before it chooses a clock, for each region that may choose before this one, and for a word of any, in
-/// milliseconds. What peers say must not take longer than this on its way.
-const TURN_MS: i64 = 2_000;
+/// milliseconds. What peers say must not take longer than half of this on its way.
+const TURN_MS: i64 = 3_000;
 
 /// How long it waits at least for peers that are known to carry the stream, in milliseconds.
-const PATIENCE_MS: i64 = 4_000;
+const PATIENCE_MS: i64 = 5_000;
 
 /// How long it waits at most for a peer that is about to choose, in milliseconds.
 const LONGEST_PATIENCE_MS: i64 = 12_000;
@@ -101,10 +101,8 @@ pub(super) struct Waiting<'a> {
     pub(super) keys: &'a [(TrackKind, i64, String)],
     /// Session time of the first of them that may begin the period.
     pub(super) first_ms: i64,
-    /// Samples a second and samples in a frame of the sound beside pictures, if there is any.
-    pub(super) sound: Option<(u32, u32)>,
-    /// Session times of the sound.
-    pub(super) sound_ms: Vec<i64>,
+    /// Samples a second of the sound, if there is any.
+    pub(super) sound: Option<u32>,
     /// Wall clock minus session time, of the sample that came soonest.
     pub(super) offset_ms: i64,
     /// Time of day when the newest sample came.
@@ -120,8 +118,10 @@ pub(super) struct Start {
     pub(super) session_ms: i64,
     /// Added to session time, gives the time since the Unix epoch.
     pub(super) offset_ms: i64,
-    /// Where its first sound lies; unknown where it may lie where it was told.
+    /// Its first sound, if that is known.
     pub(super) sound: Option<SoundMark>,
+    /// Earlier sound, which its own joins in whole frames.
+    pub(super) joins: Option<SoundMark>,
     whole: bool,
     discontinuities: u64,
 }
@@ -290,6 +290,7 @@ impl Alignment {
             session_ms: common.first_ms,
             offset_ms: clock.offset_ms,
             sound: anchor.sound.filter(|mark| is_credible(mark, anchor, waiting)),
+            joins: None,
             whole: anchor.begins,
             discontinuities: anchor.discontinuities,
         }
@@ -298,17 +299,9 @@ impl Alignment {
     /// Goes on by the clock that is known. What went before may be missing, so the first slot is not whole.
     fn resume(&mut self, clock: Clock, waiting: &Waiting<'_>) -> Start {
         self.set_clock(clock);
-        let sound = || {
-            let (rate, frame) = waiting.sound?;
-            let mark = self.kept.sound.filter(|mark| mark.rate == rate && frame > 0)?;
-            let told_ms = waiting.sound_ms.iter().find(|ms| **ms >= waiting.first_ms)? + clock.offset_ms;
-            let frame = i64::from(frame);
-            let passed = rescale(told_ms.saturating_sub(mark.told_ms), 1000, rate);
-            let units = mark.units.saturating_add((passed + frame / 2).div_euclid(frame) * frame);
-            Some(SoundMark { told_ms, units, rate })
-        };
-        let sound = sound();
-        Start { session_ms: waiting.first_ms, offset_ms: clock.offset_ms, sound, whole: false, discontinuities: 0 }
+        let joins = self.kept.sound.filter(|mark| waiting.sound == Some(mark.rate));
+        let (session_ms, offset_ms) = (waiting.first_ms, clock.offset_ms);
+        Start { session_ms, offset_ms, sound: None, joins, whole: false, discontinuities: 0 }
     }
 
     /// A clock of this region's own making.
@@ -322,7 +315,14 @@ impl Alignment {
         self.set_clock(clock);
         // Who has not been heard may have more of the first slot than this region.
         let whole = self.spec.peers.iter().all(|peer| self.peers().any(|told| told.region == *peer));
-        Start { session_ms: waiting.first_ms, offset_ms: clock.offset_ms, sound: None, whole, discontinuities: 0 }
+        Start {
+            session_ms: waiting.first_ms,
+            offset_ms: clock.offset_ms,
+            sound: None,
+            joins: None,
+            whole,
+            discontinuities: 0,
+        }
     }
 
     fn set_clock(&mut self, clock: Clock) {
@@ -476,7 +476,8 @@ fn common_with<'a>(peer: &'a Anchors, waiting: &Waiting<'_>) -> Option<Common<'a
         let offset_ms = anchor.epoch_ms.saturating_sub(ms);
         (offset_ms.saturating_sub(waiting.offset_ms).unsigned_abs() <= PLAUSIBLE_MS.unsigned_abs()).then_some(offset_ms)
     };
-    // The same picture may be there more than once: most pictures decide, then the wall clock.
+    // The same picture may be there more than once. The offset decides at which the fewest are missing of those that the peer must
+    // have, then the wall clock.
     let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
     for (_, ms, digest) in keys() {
         for anchor in anchors().filter(|anchor| anchor.digest == *digest) {
@@ -486,7 +487,14 @@ fn common_with<'a>(peer: &'a Anchors, waiting: &Waiting<'_>) -> Option<Common<'a
         }
     }
     let nearness = |offset_ms: i64| std::cmp::Reverse((offset_ms - waiting.offset_ms).abs());
-    let (&offset_ms, _) = votes.iter().max_by_key(|(offset_ms, votes)| (**votes, nearness(**offset_ms)))?;
+    let told = || anchors().map(|anchor| anchor.epoch_ms);
+    let (oldest, newest) = (told().min()?, told().max()?);
+    let missing = |offset_ms: i64, votes: usize| {
+        let known = keys().filter(|(_, ms, _)| (oldest..=newest).contains(&ms.saturating_add(offset_ms))).count();
+        std::cmp::Reverse(known.saturating_sub(votes))
+    };
+    let best = votes.iter().max_by_key(|(offset, votes)| (missing(**offset, **votes), nearness(**offset)));
+    let (&offset_ms, _) = best?;
     let needs_sound = waiting.sound.is_some();
     let pair = |needs_sound: bool| {
         keys().find_map(|(_, ms, digest)| {
@@ -501,9 +509,7 @@ fn common_with<'a>(peer: &'a Anchors, waiting: &Waiting<'_>) -> Option<Common<'a
 /// Whether sound lies where it can, by the picture that it goes with.
 fn is_credible(mark: &SoundMark, anchor: &Anchor, waiting: &Waiting<'_>) -> bool {
     let near = |ms: i64| ms.saturating_sub(anchor.epoch_ms).unsigned_abs() <= SAME_CLOCK_MS.unsigned_abs();
-    waiting.sound.is_some_and(|(rate, _)| rate == mark.rate)
-        && near(mark.told_ms)
-        && near(rescale(mark.units, mark.rate, 1000))
+    waiting.sound == Some(mark.rate) && near(mark.told_ms) && near(rescale(mark.units, mark.rate, 1000))
 }
 
 #[cfg(test)]

@@ -380,7 +380,7 @@ proptest! {
         cut in (22_000_i64..30_000, 20_i64..9_000, any::<bool>()),
         rebases in (-5_000_i64..100_000, -5_000_i64..100_000, prop_oneof![Just(None), (0_i64..100_000).prop_map(Some)]),
         delays in (0_i64..900, 0_i64..900),
-        latency in 50_i64..1_500,
+        latency in 50_i64..1_400,
         names in prop_oneof![Just(("a", "b")), Just(("b", "a"))],
     ) {
         let sent = encoder(60_000, |n| every(gop)(n) || scenes.contains(&n));
