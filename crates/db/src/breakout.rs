@@ -13,7 +13,7 @@ use crate::sql::{self, Conn, Row};
 use crate::{Created, Db, Error, Exit, Idempotency, channel, event, recording};
 
 /// Streams of one cluster that are watched at a time.
-pub const CLUSTER_STREAMS_MAX: i64 = 100;
+const CLUSTER_STREAMS_MAX: i64 = 100;
 
 /// What is kept of viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Db {
         Ok(Created::New(row))
     }
 
-    /// Breakouts of a cluster that are on air or about to be, oldest first, [`CLUSTER_STREAMS_MAX`] at most.
+    /// Breakouts of a cluster that are on air or about to be, oldest first, 100 at most.
     ///
     /// # Errors
     /// The query fails.

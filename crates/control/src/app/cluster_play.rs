@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_model::Cluster;
-use anabranch_signing::SignSpec;
+use anabranch_signing::{Policy, SignSpec};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 use super::play::PlayUrlCreate;
@@ -13,6 +14,9 @@ use super::view::{DistributionWhole, PlayUrl};
 use super::{App, Error};
 use crate::cluster::is_of_breakouts;
 use crate::time;
+
+/// Session of watchers in logs.
+const WATCHER_SESSION: &str = "watcher";
 
 /// Which stream of a cluster.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -72,6 +76,20 @@ impl App {
             user: bound.user.clone(),
             expires_at: time::render_seconds(bound.expires),
         })
+    }
+
+    /// The header `Cookie` by which watchers open a stream, closed or not.
+    pub(crate) async fn watcher_cookie(&self, stream: &str, seconds: i64) -> Result<String, Error> {
+        let key = self.signing_key(std::slice::from_ref(&self.key_group)).await?;
+        let now = self.clock.now_seconds();
+        // With the claim `preview` it opens what is closed, too.
+        let policy = Policy::new(format!("*://*/{stream}/*"), now + seconds)
+            .claim("iat", json!(now))
+            .claim("preview", json!(true))
+            .claim("session", json!(WATCHER_SESSION));
+        let cookies = key.cookies(&format!("http://watcher/{stream}/"), &SignSpec::Custom(policy))?;
+        let pairs: Vec<String> = cookies.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok(pairs.join("; "))
     }
 
     async fn stream_name(&self, cluster: &Cluster, stream: Option<&str>) -> Result<String, Error> {

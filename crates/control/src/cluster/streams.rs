@@ -2,14 +2,9 @@
 
 use anabranch_cluster::state::Opening;
 use anabranch_model::{BREAKOUT_MARK, Cluster, ClusterRegion};
-use anabranch_signing::{Policy, SignSpec};
-use serde_json::json;
 
 use super::desk::ClusterDesk;
 use crate::app::{App, Error, chain};
-
-/// Session of watchers in logs.
-const WATCHER_SESSION: &str = "watcher";
 
 /// A stream of a cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,20 +75,6 @@ impl App {
             }
         }
         Ok(streams)
-    }
-
-    async fn watcher_cookie(&self, stream: &str, seconds: i64) -> Result<String, Error> {
-        let group = self.db.key_group_default().await?;
-        let key = self.signing_key(std::slice::from_ref(&group)).await?;
-        let now = self.clock.now_seconds();
-        // With the claim `preview` it opens what is closed, too.
-        let policy = Policy::new(format!("*://*/{stream}/*"), now + seconds)
-            .claim("iat", json!(now))
-            .claim("preview", json!(true))
-            .claim("session", json!(WATCHER_SESSION));
-        let cookies = key.cookies(&format!("http://watcher/{stream}/"), &SignSpec::Custom(policy))?;
-        let pairs: Vec<String> = cookies.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Ok(pairs.join("; "))
     }
 }
 
