@@ -1,5 +1,6 @@
 //! Node configuration: file, then environment, then flags; read once, checked whole.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use serde::Deserialize;
 mod demand;
 mod edge;
 mod events;
+mod remote;
 mod texts;
 mod units;
 
 pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
+pub(crate) use remote::RemoteStore;
 pub(crate) use texts::Texts;
 use units::{duration, size};
 
@@ -287,6 +290,8 @@ pub(crate) struct Store {
     pub(crate) reserve: u64,
     /// Folder of media; without it `media` in the data directory.
     pub(crate) path: Option<PathBuf>,
+    /// S3-compatible services, by name.
+    pub(crate) remote: BTreeMap<String, RemoteStore>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -351,7 +356,7 @@ impl Default for Rtmp {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { reserve: 256 << 20, path: None }
+        Self { reserve: 256 << 20, path: None, remote: BTreeMap::new() }
     }
 }
 
@@ -412,6 +417,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
+        remote::check(&self.store.remote)?;
         let urls = [
             ("api.public_url", &self.api.public_url),
             ("edge.public_url", &self.edge.public_url),
