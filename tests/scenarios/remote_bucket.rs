@@ -105,9 +105,9 @@ fn files_at_a_service_are_played_and_outlive_its_outage() {
     assert!(files_below(&made) > 5);
 
     scene.service.restart();
+    wait_for("the service to be back", NOTICED, || scene.problem("uploads").is_none().then_some(()));
     let asset = wait_ready(&scene.house, "second.mp4");
     assert_eq!(decoded(&text(&play(&scene.house, &asset)["url"])).video, [second.frames()]);
-    wait_for("the service to be back", NOTICED, || scene.problem("uploads").is_none().then_some(()));
 
     // What is deleted leaves nothing there.
     let made = scene.made(&asset);

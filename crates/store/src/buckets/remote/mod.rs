@@ -55,7 +55,7 @@ const LAST: char = char::MAX;
 const HERE_ONLY: [&str; 2] = [key::RECORDINGS, key::LIBRARY];
 
 /// A bucket elsewhere.
-pub struct Remote {
+pub(super) struct Remote {
     /// What it is called here.
     name: String,
     place: Place,

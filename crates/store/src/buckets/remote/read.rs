@@ -261,7 +261,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
     let (range, size) = text.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
-    (first <= last && last < size).then_some((first, last + 1, size))
+    (first <= last && last < size).then(|| (first, last + 1, size))
 }
 
 fn info(key: &str, size: u64, headers: &HeaderMap) -> ObjectInfo {
