@@ -21,12 +21,12 @@ use crate::text;
 const MADE: Duration = Duration::from_secs(300);
 
 /// A film of which there is no other: pictures that are counted, and a tone.
-struct Film {
-    size: &'static str,
-    rate: usize,
-    seconds: usize,
+pub(crate) struct Film {
+    pub(crate) size: &'static str,
+    pub(crate) rate: usize,
+    pub(crate) seconds: usize,
     /// Hertz. Films of different tones are different files.
-    tone: usize,
+    pub(crate) tone: usize,
 }
 
 impl Default for Film {
@@ -36,12 +36,12 @@ impl Default for Film {
 }
 
 impl Film {
-    fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         self.rate * self.seconds
     }
 
     /// Writes it beside the data directory.
-    fn file(&self, server: &Server, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, server: &Server, name: &str) -> PathBuf {
         let path = server.data().with_file_name(name);
         let picture = format!("testsrc2=size={}:rate={}", self.size, self.rate);
         let tone = format!("sine=frequency={}:sample_rate=48000", self.tone);
@@ -69,7 +69,7 @@ fn drop_in(server: &Server, file: &Path, name: &str) {
 }
 
 /// The file in the bucket, with what has become of it.
-fn object(server: &Server, key: &str) -> Option<Value> {
+pub(crate) fn object(server: &Server, key: &str) -> Option<Value> {
     let list = server.call("GET", "/v1/buckets/uploads/objects?limit=1000", &Value::Null);
     list["items"].as_array()?.iter().find(|item| item["key"] == key).cloned()
 }
@@ -81,14 +81,14 @@ fn ended(server: &Server, key: &str) -> Option<Value> {
     ["READY", "FAILED", "CANCELLED"].contains(&asset["state"].as_str()?).then_some(asset)
 }
 
-fn wait_ready(server: &Server, key: &str) -> Value {
+pub(crate) fn wait_ready(server: &Server, key: &str) -> Value {
     let asset = wait_for(&format!("{key} to be made"), MADE, || ended(server, key));
     assert_eq!(asset["state"], "READY", "{asset:#}");
     assert_eq!((&asset["playable"], &asset["partial"]), (&json!(true), &json!(false)), "{asset:#}");
     asset
 }
 
-fn play(server: &Server, asset: &Value) -> Value {
+pub(crate) fn play(server: &Server, asset: &Value) -> Value {
     server.call("POST", &format!("/v1/assets/{}/play-url", text(&asset["id"])), &json!({}))
 }
 
@@ -98,22 +98,22 @@ fn made(server: &Server, asset: &Value) -> PathBuf {
 }
 
 /// Plain files in a folder and the folders below it.
-fn files_below(folder: &Path) -> usize {
+pub(crate) fn files_below(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
 }
 
 /// What came of each stream when all of it was decoded.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Decoded {
+pub(crate) struct Decoded {
     /// Frames of each video stream.
-    video: Vec<usize>,
+    pub(crate) video: Vec<usize>,
     /// Samples at 48 kHz of each audio stream.
-    audio: Vec<usize>,
+    pub(crate) audio: Vec<usize>,
 }
 
 /// Decodes every stream of pictures and sound of a URL or a file; ffmpeg may not complain.
-fn decoded(url: &str) -> Decoded {
+pub(crate) fn decoded(url: &str) -> Decoded {
     let mut ffmpeg = Command::new("timeout");
     ffmpeg.args(["120", "ffmpeg", "-v", "warning", "-i", url, "-map", "0", "-f", "framecrc", "-"]);
     let done = ffmpeg.stdin(Stdio::null()).output().expect("ffmpeg");

@@ -20,6 +20,7 @@ mod on_demand;
 mod players;
 mod process;
 mod recording;
+mod remote_bucket;
 mod signers;
 mod story;
 mod two_controllers;

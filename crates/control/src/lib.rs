@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
-use crate::app::demand::watch_arrivals;
+use crate::app::demand::{watch_arrivals, watch_elsewhere};
 use crate::app::work::OwnDesk;
 
 use crate::reconcile::{Engine, Reconciler};
@@ -275,6 +275,7 @@ impl Control {
             release,
             jobs,
             watch_arrivals(self.app.clone(), self.arrivals, shutdown.clone()),
+            watch_elsewhere(self.app.clone(), shutdown.clone()),
             engine,
             sweeps,
             health::watch(&self.app, &shutdown),

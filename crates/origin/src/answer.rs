@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use anabranch_hls::render;
 use anabranch_hls::timeline::{Progress, Timeline};
+use anabranch_store::buckets::Pieces;
 use anabranch_store::{Object, StoreError, key};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, RANGE, RETRY_AFTER};
@@ -45,6 +46,8 @@ pub enum Body {
         /// How much is left.
         left: u64,
     },
+    /// An object that is elsewhere, as it comes.
+    Remote(Pieces),
 }
 
 impl HttpBody for Body {
@@ -54,6 +57,9 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Remote(pieces) => {
+                pieces.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(io::Error::other)))
+            }
             Self::File { left: 0, .. } => Poll::Ready(None),
             Self::File { file, left } => {
                 let want = usize::try_from(*left).unwrap_or(READ_BYTES).min(READ_BYTES);
@@ -80,6 +86,7 @@ impl HttpBody for Body {
         SizeHint::with_exact(match self {
             Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::File { left, .. } => *left,
+            Self::Remote(pieces) => pieces.left(),
         })
     }
 }
@@ -96,7 +103,7 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
     }
     let path = request.uri().path();
     let mut response = match (path.strip_prefix("/bucket/"), path::parse(path)) {
-        (Some(name), _) => bucket::answer(&shared.buckets, name, request.headers()).await,
+        (Some(name), _) => bucket::answer(&shared.buckets, name, request.method(), request.headers()).await,
         (None, Some(asked)) => live(shared, &asked, request).await,
         (None, None) => return text(StatusCode::NOT_FOUND, "no such path\n"),
     };

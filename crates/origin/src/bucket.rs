@@ -1,16 +1,16 @@
 //! Objects of the house's buckets, answered as S3 answers: by key, whole or a range, never listed.
 
-use std::io::{self, SeekFrom};
+use std::io::SeekFrom;
 use std::time::{Duration, SystemTime};
 
-use anabranch_store::buckets::{BucketError, ObjectInfo, Opened};
-use anabranch_store::{Buckets, key};
+use anabranch_store::buckets::{BucketError, Content, Likely, ObjectInfo, Opened};
+use anabranch_store::{Buckets, StoreError, key};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::io::AsyncSeekExt as _;
 
 use crate::answer::{Body, IMMUTABLE, NEGATIVE, whole};
@@ -57,23 +57,30 @@ const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
 const KEPT: [&str; 4] = ["cache-control", "content-disposition", "content-encoding", "content-language"];
 
 /// Answers for `name`, `<bucket>/<key>` as it stands in the path.
-pub(crate) async fn answer(buckets: &Buckets, name: &str, asked: &HeaderMap) -> Response<Body> {
+pub(crate) async fn answer(buckets: &Buckets, name: &str, method: &Method, asked: &HeaderMap) -> Response<Body> {
     let Some((bucket, name)) = name.split_once('/') else { return no_such_key() };
     let Some(key) = decoded(name) else { return no_such_key() };
-    let object = match buckets.get(bucket, &key).await {
+    let object = match buckets.get_likely(bucket, &key, likely(method, asked)).await {
         Ok(object) => object,
         Err(BucketError::Store(error)) => {
             tracing::error!(bucket, object.key = %key, error = %error, "an object cannot be read");
             return unreadable();
         }
+        // The store has said so once, and says when it is over.
+        Err(BucketError::Away { .. } | BucketError::Refused { .. } | BucketError::Backend { .. }) => return away(),
         Err(_) => return no_such_key(),
     };
     let info = object.info.clone();
     let version = Version::of(&info);
     let (len, part) = (info.size, Part::asked(info.size, &version, asked));
-    let made = if version.is_known(asked) { Ok(empty(StatusCode::NOT_MODIFIED)) } else { body(object, part).await };
+    let made = match (version.is_known(asked), method) {
+        (true, _) => Ok(empty(StatusCode::NOT_MODIFIED)),
+        (false, &Method::HEAD) => Ok(head(len, part)),
+        (false, _) => body(object, part).await,
+    };
     let mut response = match made {
         Ok(response) => response,
+        Err(BucketError::Away { .. } | BucketError::Refused { .. }) => return away(),
         Err(error) => {
             tracing::error!(object.key = %key, error = %error, "an object cannot be read at the place asked for");
             return unreadable();
@@ -195,18 +202,53 @@ impl Version {
     }
 }
 
-async fn body(object: Opened, part: Part) -> io::Result<Response<Body>> {
-    let Opened { info, mut file } = object;
-    let len = info.size;
-    let (status, left) = match part {
-        Part::Nothing => return Ok(empty(StatusCode::RANGE_NOT_SATISFIABLE)),
-        Part::Whole => (StatusCode::OK, len),
-        Part::Bytes { first, last } => {
-            file.seek(SeekFrom::Start(first)).await?;
-            (StatusCode::PARTIAL_CONTENT, last - first + 1)
-        }
+/// Which bytes an object that is elsewhere is to be asked for at once: those that are sent if nothing else decides it.
+fn likely(method: &Method, asked: &HeaderMap) -> Likely {
+    let conditions = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE];
+    if *method == Method::HEAD || conditions.iter().any(|name| asked.contains_key(name)) {
+        return Likely::Nothing;
+    }
+    let Some(range) = asked.get(RANGE).and_then(|range| range.to_str().ok()) else { return Likely::Whole };
+    let Some((_, set)) = range.split_once('=').filter(|(_, set)| !set.contains(',')) else { return Likely::Whole };
+    match set.trim().split_once('-').map(|(first, last)| (number(first), number(last))) {
+        Some((Some(Some(first)), Some(last))) if last.is_none_or(|last| first <= last) => Likely::From { first, last },
+        Some((Some(None), Some(Some(bytes)))) => Likely::Last(bytes),
+        _ => Likely::Whole,
+    }
+}
+
+/// What is sent, of so many bytes.
+fn sent(len: u64, part: Part) -> Option<(StatusCode, u64, u64)> {
+    match part {
+        Part::Nothing => None,
+        Part::Whole => Some((StatusCode::OK, 0, len)),
+        Part::Bytes { first, last } => Some((StatusCode::PARTIAL_CONTENT, first, last - first + 1)),
+    }
+}
+
+fn head(len: u64, part: Part) -> Response<Body> {
+    let Some((status, _, left)) = sent(len, part) else { return empty(StatusCode::RANGE_NOT_SATISFIABLE) };
+    let mut response = empty(status);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(left));
+    response
+}
+
+async fn body(object: Opened, part: Part) -> Result<Response<Body>, BucketError> {
+    let Opened { info, content } = object;
+    let Some((status, first, left)) = sent(info.size, part) else {
+        return Ok(empty(StatusCode::RANGE_NOT_SATISFIABLE));
     };
-    let mut response = Response::new(Body::File { file: Box::new(file), left });
+    let body = match content {
+        Content::File(mut file) => {
+            if first > 0 {
+                let failed = |source| StoreError::Io { action: "seek in", path: info.key.into(), source };
+                file.seek(SeekFrom::Start(first)).await.map_err(failed)?;
+            }
+            Body::File { file: Box::new(file), left }
+        }
+        Content::Remote(object) => Body::Remote(object.pieces(first, left).await?),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(left));
     Ok(response)
@@ -268,6 +310,15 @@ fn no_such_key() -> Response<Body> {
     response
 }
 
+/// Edges go on with what they have.
+fn away() -> Response<Body> {
+    let words = Bytes::from_static(b"the storage behind this bucket does not answer\n");
+    let mut response = whole(StatusCode::SERVICE_UNAVAILABLE, words, "text/plain");
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NEGATIVE));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 fn unreadable() -> Response<Body> {
     whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"the object cannot be read\n"), "text/plain")
 }
@@ -298,6 +349,23 @@ mod tests {
         }
         assert_eq!(Part::parse("bytes=0-", 0), Some(Part::Nothing));
         assert_eq!(Part::parse("bytes=-5", 0), Some(Part::Nothing));
+    }
+
+    #[test]
+    fn what_is_likely_is_what_is_asked_for() {
+        let of = |name: HeaderName, text: &str| {
+            let asked = HeaderMap::from_iter([(name, text.parse().unwrap())]);
+            likely(&Method::GET, &asked)
+        };
+        assert_eq!(likely(&Method::GET, &HeaderMap::new()), Likely::Whole);
+        assert_eq!(likely(&Method::HEAD, &HeaderMap::new()), Likely::Nothing);
+        assert_eq!(of(IF_NONE_MATCH, "\"a\""), Likely::Nothing);
+        assert_eq!(of(RANGE, "bytes=3-7"), Likely::From { first: 3, last: Some(7) });
+        assert_eq!(of(RANGE, "bytes=3-"), Likely::From { first: 3, last: None });
+        assert_eq!(of(RANGE, "bytes=-7"), Likely::Last(7));
+        for text in ["bytes=7-3", "bytes=1-2,4-5", "bytes=-", "x"] {
+            assert_eq!(of(RANGE, text), Likely::Whole, "{text}");
+        }
     }
 
     proptest::proptest! {

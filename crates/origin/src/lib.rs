@@ -83,6 +83,13 @@ impl Origin {
         Ok(Self { listener, shared, closing })
     }
 
+    /// Answers with the objects of these buckets, of which some may be elsewhere, rather than those of the store alone.
+    #[must_use]
+    pub fn with_buckets(mut self, buckets: Buckets) -> Self {
+        self.shared.buckets = buckets;
+        self
+    }
+
     /// The address that is listened on.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anabranch_store::buckets::Pieces;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -121,6 +122,26 @@ impl Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// Bytes of an object that is elsewhere, as they come.
+pub(crate) struct PiecesBody(pub(crate) Pieces);
+
+impl Body for PiecesBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = self.0.poll_next(cx);
+        if let Poll::Ready(Some(Ok(piece))) = &polled {
+            metrics::counter!("anabranch_s3_sent_bytes_total").increment(piece.len() as u64);
+        }
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(io::Error::other)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.left())
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) fn error(error: BucketError) -> S3Error {
         E::PartOrder => S3ErrorCode::InvalidPartOrder,
         E::PartTooSmall { .. } => S3ErrorCode::EntityTooSmall,
         E::Range { .. } => S3ErrorCode::InvalidRange,
+        E::Away { .. } => S3ErrorCode::ServiceUnavailable,
+        E::Refused { .. } | E::Backend { .. } => S3ErrorCode::InternalError,
+        E::Unsendable { .. } => S3ErrorCode::InvalidRequest,
         E::Store(store) => return disk(store),
     };
     S3Error::with_message(code, error.to_string())

@@ -2,7 +2,7 @@
 
 use std::io::SeekFrom;
 
-use anabranch_store::buckets::{CopyAttributes, ObjectInfo, PartInfo, Put, Writer};
+use anabranch_store::buckets::{Content, CopyAttributes, Likely, ObjectInfo, PartInfo, Put, Writer};
 use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{
@@ -15,7 +15,7 @@ use s3s::{Body, S3Error, S3Request, S3Result, TrailingHeaders, s3_error};
 use tokio::io::AsyncSeekExt as _;
 
 use crate::access::{Granted, Level};
-use crate::body::FileBody;
+use crate::body::{FileBody, PiecesBody};
 use crate::convert::{self, Given, Wanted, condition, error, etag, expires, kept, seconds, sum};
 use crate::operations::House;
 use crate::sums::Sums;
@@ -87,7 +87,8 @@ impl House {
     }
 
     pub(crate) async fn get(&self, input: GetObjectInput) -> S3Result<GetObjectOutput> {
-        let mut opened = self.buckets.get(&input.bucket, &input.key).await.map_err(error)?;
+        let likely = likely(&input);
+        let opened = self.buckets.get_likely(&input.bucket, &input.key, likely).await.map_err(error)?;
         let info = opened.info;
         Wanted {
             matches: input.if_match.as_ref(),
@@ -97,10 +98,7 @@ impl House {
         }
         .check(&info)?;
         let (first, len) = part(&info, input.range.as_ref(), input.part_number)?;
-        if first > 0 {
-            opened.file.seek(SeekFrom::Start(first)).await.map_err(S3Error::internal_error)?;
-        }
-        let body = StreamingBlob::from(Body::http_body(FileBody::new(opened.file, len)));
+        let body = body(opened.content, first, len).await?;
         let is_whole = input.range.is_none();
         let sums = sums_wanted(&info, input.checksum_mode.as_ref(), is_whole);
         let attributes = &info.attributes;
@@ -273,6 +271,33 @@ pub(crate) fn refuse_unknown(headers: &HeaderMap) -> S3Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which bytes an object that is elsewhere is to be asked for at once.
+fn likely(input: &GetObjectInput) -> Likely {
+    let is_conditional = input.if_match.is_some()
+        || input.if_none_match.is_some()
+        || input.if_modified_since.is_some()
+        || input.if_unmodified_since.is_some();
+    match input.range {
+        _ if is_conditional => Likely::Nothing,
+        None => Likely::Whole,
+        Some(Range::Int { first, last }) => Likely::From { first, last },
+        Some(Range::Suffix { length }) => Likely::Last(length),
+    }
+}
+
+async fn body(content: Content, first: u64, len: u64) -> S3Result<StreamingBlob> {
+    let body = match content {
+        Content::File(mut file) => {
+            if first > 0 {
+                file.seek(SeekFrom::Start(first)).await.map_err(S3Error::internal_error)?;
+            }
+            Body::http_body(FileBody::new(file, len))
+        }
+        Content::Remote(object) => Body::http_body(PiecesBody(object.pieces(first, len).await.map_err(error)?)),
+    };
+    Ok(StreamingBlob::from(body))
 }
 
 /// The first byte and the number of bytes that are asked for.

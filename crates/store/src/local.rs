@@ -219,8 +219,11 @@ impl LocalStore {
         self.inner.temporary()
     }
 
-    /// Whether there is room for so many bytes more.
-    pub(crate) fn room(&self, size: u64) -> Result<(), StoreError> {
+    /// Whether there is room for so many bytes more beside the reserve.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], or [`StoreError::Io`] when the file system cannot be asked.
+    pub fn room(&self, size: u64) -> Result<(), StoreError> {
         self.inner.room(size)
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum BucketVerb {
         #[command(flatten)]
         content: Content,
         #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
         connection: Connection,
     },
     /// List buckets
@@ -35,7 +37,7 @@ pub(crate) enum BucketVerb {
         #[arg(long, conflicts_with = "preset")]
         no_preset: bool,
     },
-    /// Delete an empty bucket
+    /// Delete an empty bucket, or forget one with a backend, whose files stay there
     Delete(One),
     /// Make the distribution by which single files are fetched with a link
     Publish {
@@ -103,6 +105,38 @@ pub(crate) struct Content {
     mirror: Option<bool>,
 }
 
+/// Where the files of a bucket are.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// S3-compatible storage of the files, such as s3://films/incoming [default: the server's disk]
+    #[arg(long, value_name = "S3-URL")]
+    backend: Option<String>,
+    /// Service of the server's configuration that it is at: [store.remote.NAME]
+    #[arg(long, value_name = "NAME", requires = "backend")]
+    remote: Option<String>,
+    /// Address of the service [default: Amazon's of the region]
+    #[arg(long, value_name = "URL", requires = "backend")]
+    endpoint: Option<String>,
+    /// Region of the service
+    #[arg(long, requires = "backend")]
+    region: Option<String>,
+    /// Whether the bucket is in the path rather than in the host
+    #[arg(long, value_name = "BOOL", requires = "backend")]
+    path_style: Option<bool>,
+}
+
+impl Place {
+    fn add_to(self, body: &mut Value) {
+        let Some(url) = self.backend else { return };
+        let mut backend = json!({ "url": url });
+        set(&mut backend, "remote", self.remote.map(Value::from));
+        set(&mut backend, "endpoint", self.endpoint.map(Value::from));
+        set(&mut backend, "region", self.region.map(Value::from));
+        set(&mut backend, "path_style", self.path_style.map(Value::from));
+        body["backend"] = backend;
+    }
+}
+
 impl Content {
     fn add_to(self, body: &mut Value) {
         set(body, "preset", self.preset.map(Value::from));
@@ -137,9 +171,10 @@ pub(super) fn file_address(bucket: &str, key: &str) -> String {
 
 pub(super) async fn bucket(verb: BucketVerb) -> Result<()> {
     match verb {
-        BucketVerb::Create { name, content, connection } => {
+        BucketVerb::Create { name, content, place, connection } => {
             let mut body = json!({ "name": name });
             content.add_to(&mut body);
+            place.add_to(&mut body);
             post(&connection, "/v1/buckets", body).await
         }
         BucketVerb::List(connection) => list(&connection, "/v1/buckets", output::BUCKETS).await,

@@ -108,6 +108,8 @@ pub(super) const BUCKETS: Columns = &[
     ("MIRROR", "/mirror"),
     ("HOUSE", "/house"),
     ("DISTRIBUTION", "/distribution"),
+    ("BACKEND", "/backend/url"),
+    ("PROBLEM", "/backend/problem"),
     ("CREATED", "/created_at"),
 ];
 pub(super) const FILES: Columns = &[

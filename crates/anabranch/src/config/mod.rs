@@ -13,6 +13,7 @@ mod edge;
 mod events;
 mod node;
 mod presets;
+mod remote;
 mod s3;
 mod store;
 mod texts;
@@ -22,6 +23,7 @@ pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
 use node::{Control, Node, Origin, Provider};
+pub(crate) use remote::RemoteStore;
 use s3::S3;
 use store::Store;
 pub(crate) use texts::Texts;
@@ -344,6 +346,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
+        remote::check(&self.store.remote)?;
         let urls = [
             ("api.public_url", &self.api.public_url),
             ("edge.public_url", &self.edge.public_url),

@@ -1,9 +1,11 @@
 //! `[store]`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::remote::RemoteStore;
 use super::units::size;
 
 /// Where media lie.
@@ -14,10 +16,12 @@ pub(crate) struct Store {
     pub(crate) reserve: u64,
     /// Folder of media; without it `media` in the data directory.
     pub(crate) path: Option<PathBuf>,
+    /// S3-compatible services, by name.
+    pub(crate) remote: BTreeMap<String, RemoteStore>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { reserve: 256 << 20, path: None }
+        Self { reserve: 256 << 20, path: None, remote: BTreeMap::new() }
     }
 }

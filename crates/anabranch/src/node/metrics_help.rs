@@ -38,6 +38,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_s3_received_bytes_total", "bytes of objects that S3 clients have sent"),
     ("anabranch_s3_requests_total", "requests of S3 clients, by method and status class"),
     ("anabranch_s3_sent_bytes_total", "bytes of objects that S3 clients have fetched"),
+    ("anabranch_store_remote_requests_total", "requests to services that have buckets, by method and outcome"),
+    ("anabranch_store_remote_retries_total", "requests to services that have buckets which were repeated"),
     ("anabranch_api_uploaded_bytes_total", "bytes of files that were sent to the API"),
     ("anabranch_api_forbidden_total", "requests to the API whose token lacks the scope"),
     ("anabranch_control_event_streams_ended_total", "event streams that ended, by reason"),

@@ -1,6 +1,7 @@
 //! A node: build every room, join them, run until a signal, drain.
 
 mod alone;
+mod backends;
 mod backup;
 mod cluster;
 mod disk;

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::backends::remotes;
 use super::cluster::Clusters;
 use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
@@ -97,7 +98,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let node_token = ensure_token(config)?;
     let store = LocalStore::open(&config.media(), config.store.reserve)?;
     let (told, arrivals) = mpsc::channel(ARRIVAL_QUEUE);
-    let buckets = Buckets::new(store.clone(), Some(Arc::new(told)));
+    let buckets = Buckets::new(store.clone(), Some(Arc::new(told))).with_remotes(remotes(config, &clock, false))?;
     let worker = Worker::new(store.clone(), buckets.clone(), config)?;
     let media = MediaConfig { buckets: buckets.clone(), presets: worker.presets() };
 
@@ -138,7 +139,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let clusters = Clusters::new(control.clusters(), node.clone(), buckets.clone(), anchors, clock.clone())?;
     let token = config.origin.token.as_ref().map_or(node_token, |token| token.0.clone());
     let origin_config = anabranch_origin::Config { listen: config.origin.listen, token: token.clone() };
-    let origin = Origin::bind(origin_config, store, timelines, clock.clone())?;
+    let origin = Origin::bind(origin_config, store, timelines, clock.clone())?.with_buckets(buckets.clone());
     let origin_address = origin.local_addr()?.to_string();
     // Edges elsewhere are told from the first answer on: nothing is served before this.
     control.origin_room_at(config.origin.public.clone().unwrap_or_else(|| origin_address.clone()));

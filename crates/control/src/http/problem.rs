@@ -228,6 +228,15 @@ fn of_bucket(error: &BucketError) -> Option<Problem> {
         BucketError::Store(StoreError::Full { .. }) => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full", detail)
         }
+        BucketError::Away { .. } => {
+            let title = "The storage behind the bucket is away";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage-away", title, detail);
+            Problem { retry_seconds: Some(SOON_SECONDS), ..problem }
+        }
+        BucketError::Refused { .. } => {
+            Problem::new(StatusCode::BAD_GATEWAY, "storage-refused", "The storage behind the bucket refuses", detail)
+        }
+        BucketError::Backend { .. } => Problem::invalid(detail, Some("backend".to_owned())),
         BucketError::Store(_) => return None,
         _ => Problem::invalid(detail, None),
     })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anabranch_store::buckets::Content;
 use anabranch_testkit::{Engine, both};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -45,9 +46,10 @@ impl Server {
     }
 
     async fn object(&self, bucket: &str, key: &str) -> Option<(Vec<u8>, Option<String>)> {
-        let mut opened = self.buckets.get(bucket, key).await.ok()?;
+        let opened = self.buckets.get(bucket, key).await.ok()?;
         let mut bytes = Vec::new();
-        opened.file.read_to_end(&mut bytes).await.unwrap();
+        let Content::File(mut file) = opened.content else { panic!("it is not here") };
+        file.read_to_end(&mut bytes).await.unwrap();
         Some((bytes, opened.info.attributes.content_type))
     }
 

@@ -17,7 +17,7 @@ use super::types::{
 use crate::local::{LocalStore, absent_is_fine, io_error, sync_folder};
 
 /// Folder of buckets in the store.
-const BUCKETS: &str = "bucket";
+pub(super) const BUCKETS: &str = "bucket";
 
 /// Folder of uploads in parts, in each bucket.
 pub(super) const UPLOADS: &str = ".uploads";
@@ -324,7 +324,7 @@ impl Disk {
         Ok(true)
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         if let Some(subscriber) = &self.subscriber {
             subscriber.tell(event);
         }

@@ -4,6 +4,8 @@ mod copy;
 mod disk;
 mod list;
 mod record;
+mod remote;
+mod route;
 mod spelling;
 #[cfg(test)]
 mod tests;
@@ -19,11 +21,14 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub use remote::{
+    Backend, BackendInfo, Connection, Credentials, Likely, Patience, Pieces, Problem, RemoteObject, Remotes,
+};
 pub use spelling::is_bucket_name;
 pub use types::{
-    Adopt, Attributes, BucketError, BucketInfo, Condition, CopyAttributes, Event, Inspector, ListQuery, Listing,
-    Located, MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_PAGE, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo, Opened,
-    PartInfo, Put, Subscriber, UploadInfo,
+    Adopt, Attributes, BucketError, BucketInfo, Condition, Content, CopyAttributes, Event, Inspector, ListQuery,
+    Listing, Located, MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_PAGE, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo,
+    Opened, PartInfo, Put, Subscriber, UploadInfo,
 };
 pub use writer::Writer;
 
@@ -31,6 +36,8 @@ use crate::LocalStore;
 use crate::drafts::Drafts;
 use crate::local::io_error;
 use disk::{Disk, Ready};
+use remote::Backends;
+use route::check_key;
 use writer::{Expected, hex, interrupted};
 
 /// The buckets of a store. Cheap to clone; all that write in one process have to be clones of one, for writers of one key wait for each other
@@ -43,6 +50,7 @@ use writer::{Expected, hex, interrupted};
 pub struct Buckets {
     disk: Arc<Disk>,
     drafts: Drafts,
+    backends: Option<Arc<Backends>>,
 }
 
 impl Buckets {
@@ -50,7 +58,7 @@ impl Buckets {
     #[must_use]
     pub fn new(store: LocalStore, subscriber: Option<Arc<dyn Subscriber>>) -> Self {
         let drafts = Drafts::new(store.clone());
-        Self { disk: Arc::new(Disk::new(store, subscriber)), drafts }
+        Self { disk: Arc::new(Disk::new(store, subscriber)), drafts, backends: None }
     }
 
     /// Files on their way in, on the same file system as the buckets: [`Buckets::adopt`] takes them without a copy.
@@ -73,6 +81,9 @@ impl Buckets {
     /// # Errors
     /// [`BucketError::NoSuchBucket`], [`BucketError::BucketNotEmpty`], [`BucketError::InvalidBucket`] or [`BucketError::Store`].
     pub async fn bucket_delete(&self, bucket: &str) -> Result<(), BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            return self.bucket_delete_elsewhere(bucket, &remote).await;
+        }
         let bucket = bucket.to_owned();
         self.blocking(move |disk| disk.bucket_delete(&bucket)).await
     }
@@ -99,6 +110,9 @@ impl Buckets {
     /// # Errors
     /// [`BucketError::NoSuchBucket`], [`BucketError::InvalidBucket`], [`BucketError::InvalidKey`] or [`BucketError::AttributesTooLong`].
     pub async fn put(&self, bucket: &str, key: &str, put: Put) -> Result<Writer<ObjectInfo>, BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            return self.put_elsewhere(&remote, bucket, key, put);
+        }
         let Put { attributes, condition, size, md5, inspector } = put;
         attributes.check()?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
@@ -122,15 +136,28 @@ impl Buckets {
         writer.finish().await
     }
 
-    /// Opens the object `key`. For a range of it, seek.
+    /// Opens the object `key`.
     ///
     /// # Errors
     /// [`BucketError::NoSuchKey`], [`BucketError::NoSuchBucket`], [`BucketError::InvalidBucket`], [`BucketError::InvalidKey`] or
-    /// [`BucketError::Store`].
+    /// [`BucketError::Store`]; of a bucket that is elsewhere [`BucketError::Away`] and [`BucketError::Refused`], here and everywhere.
     pub async fn get(&self, bucket: &str, key: &str) -> Result<Opened, BucketError> {
+        self.get_likely(bucket, key, Likely::Whole).await
+    }
+
+    /// Opens the object `key`, of which those bytes are likely to be read.
+    ///
+    /// # Errors
+    /// As [`Buckets::get`].
+    pub async fn get_likely(&self, bucket: &str, key: &str, likely: Likely) -> Result<Opened, BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            check_key(key)?;
+            let (info, object) = remote.open(key, likely).await?;
+            return Ok(Opened { info, content: Content::Remote(object) });
+        }
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         let (file, info) = self.blocking(move |disk| disk.open(&bucket, &key)).await?;
-        Ok(Opened { info, file: tokio::fs::File::from_std(file) })
+        Ok(Opened { info, content: Content::File(tokio::fs::File::from_std(file)) })
     }
 
     /// What the object `key` is.
@@ -138,14 +165,21 @@ impl Buckets {
     /// # Errors
     /// As [`Buckets::get`].
     pub async fn head(&self, bucket: &str, key: &str) -> Result<ObjectInfo, BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            check_key(key)?;
+            return remote.head(key).await;
+        }
         Ok(self.locate(bucket, key).await?.info)
     }
 
     /// Where the bytes of the object `key` are now, for tools that read files.
     ///
     /// # Errors
-    /// As [`Buckets::get`].
+    /// As [`Buckets::get`]; [`BucketError::Unsendable`] for a bucket that is elsewhere ([`Buckets::backend`]).
     pub async fn locate(&self, bucket: &str, key: &str) -> Result<Located, BucketError> {
+        if self.remote(bucket)?.is_some() {
+            return Err(BucketError::Unsendable { what: "a path of its file: it is not here".to_owned() });
+        }
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.blocking(move |disk| disk.head(&bucket, &key)).await
     }
@@ -156,6 +190,9 @@ impl Buckets {
     /// [`BucketError::Precondition`], [`BucketError::NoSuchBucket`], [`BucketError::InvalidBucket`], [`BucketError::InvalidKey`] or
     /// [`BucketError::Store`].
     pub async fn delete(&self, bucket: &str, key: &str, condition: Condition) -> Result<bool, BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            return self.delete_elsewhere(&remote, bucket, key, &condition).await;
+        }
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.blocking(move |disk| disk.delete(&bucket, &key, &condition)).await
     }
@@ -174,6 +211,10 @@ impl Buckets {
     ) -> Result<ObjectInfo, BucketError> {
         if let CopyAttributes::Replace(attributes) = &attributes {
             attributes.check()?;
+        }
+        let (source, target) = (self.remote(from.0)?, self.remote(to.0)?);
+        if source.is_some() || target.is_some() {
+            return self.copy_elsewhere((source, from), (target, to), attributes, condition).await;
         }
         let from = (from.0.to_owned(), from.1.to_owned());
         let to = (to.0.to_owned(), to.1.to_owned());
@@ -195,6 +236,9 @@ impl Buckets {
         md5: Option<[u8; 16]>,
     ) -> Result<ObjectInfo, BucketError> {
         attributes.check()?;
+        if self.remote(bucket)?.is_some() {
+            return self.adopt_elsewhere(bucket, key, file, attributes, md5).await;
+        }
         let (bucket, key, file) = (bucket.to_owned(), key.to_owned(), file.to_owned());
         self.blocking(move |disk| disk.adopt(&bucket, &key, &file, how, attributes, md5)).await
     }
@@ -204,6 +248,9 @@ impl Buckets {
     /// # Errors
     /// [`BucketError::NoSuchBucket`], [`BucketError::InvalidBucket`] or [`BucketError::Store`].
     pub async fn list(&self, bucket: &str, query: ListQuery) -> Result<Listing, BucketError> {
+        if let Some(remote) = self.remote(bucket)? {
+            return remote.list(&query).await;
+        }
         let bucket = bucket.to_owned();
         self.blocking(move |disk| {
             let path = disk.bucket(&bucket)?;
@@ -255,6 +302,9 @@ impl Buckets {
         id: &str,
         number: u32,
     ) -> Result<PartInfo, BucketError> {
+        if self.remote(from.0)?.is_some() {
+            return self.part_from_elsewhere(from, range, to, id, number).await;
+        }
         let from = (from.0.to_owned(), from.1.to_owned());
         let (to, id) = ((to.0.to_owned(), to.1.to_owned()), id.to_owned());
         self.blocking(move |disk| disk.part_copy((&from.0, &from.1), range, (&to.0, &to.1), &id, number)).await
@@ -300,6 +350,9 @@ impl Buckets {
         condition: Condition,
         checksums: BTreeMap<String, String>,
     ) -> Result<ObjectInfo, BucketError> {
+        if self.remote(bucket)?.is_some() {
+            return self.complete_elsewhere(bucket, key, id, parts, condition).await;
+        }
         let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), id.to_owned());
         self.blocking(move |disk| disk.upload_complete(&bucket, &key, &id, &parts, &condition, checksums)).await
     }

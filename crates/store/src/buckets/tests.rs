@@ -35,12 +35,13 @@ impl House {
     }
 
     async fn text(&self, key: &str) -> Option<String> {
-        let mut opened = match self.buckets.get("vod", key).await {
+        let opened = match self.buckets.get("vod", key).await {
             Err(BucketError::NoSuchKey { .. }) => return None,
             other => other.unwrap(),
         };
         let mut text = String::new();
-        opened.file.read_to_string(&mut text).await.unwrap();
+        let Content::File(mut file) = opened.content else { panic!("it is not here") };
+        file.read_to_string(&mut text).await.unwrap();
         assert_eq!(opened.info.size, text.len() as u64);
         Some(text)
     }

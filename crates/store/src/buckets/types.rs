@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::remote::RemoteObject;
 use crate::StoreError;
 
 /// Longest key of an object of a bucket, in bytes of UTF-8.
@@ -129,6 +130,38 @@ pub enum BucketError {
         /// Size of the object.
         size: u64,
     },
+    /// The service that has the bucket's objects does not answer, or not in time. It may later.
+    #[error("the service of bucket {bucket} at {endpoint} is away: {reason}; it is asked again")]
+    Away {
+        /// The bucket.
+        bucket: String,
+        /// Where the service is.
+        endpoint: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The service refuses what it should do, or answers what is not understood.
+    #[error("the service of bucket {bucket} at {endpoint} cannot be used: {reason}")]
+    Refused {
+        /// The bucket.
+        bucket: String,
+        /// Where the service is.
+        endpoint: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A bucket cannot be where it is said to be.
+    #[error("not a backend: {detail}")]
+    Backend {
+        /// What is wrong and what would be right.
+        detail: String,
+    },
+    /// What the protocol of S3 has no words for.
+    #[error("cannot be sent to the service that has the bucket: {what}")]
+    Unsendable {
+        /// What it is.
+        what: String,
+    },
     /// The disk is full or fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -188,7 +221,16 @@ pub struct Opened {
     /// What it is.
     pub info: ObjectInfo,
     /// Its bytes, from the start. They stay those of `info` whatever happens to the key.
-    pub file: tokio::fs::File,
+    pub content: Content,
+}
+
+/// The bytes of an object.
+#[derive(Debug)]
+pub enum Content {
+    /// A file of this machine. For a range of it, seek.
+    File(tokio::fs::File),
+    /// Elsewhere.
+    Remote(RemoteObject),
 }
 
 /// A bucket as it is told.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, Found, Ready, UPLOADS};
+use super::disk::{Disk, Found, Ready, Temporary, UPLOADS};
 use super::record::{self, Record};
 use super::types::{
     Attributes, BucketError, Condition, MAX_KEY_BYTES, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo, PartInfo,
@@ -203,6 +203,28 @@ impl Disk {
         condition: &Condition,
         checksums: BTreeMap<String, String>,
     ) -> Result<ObjectInfo, BucketError> {
+        let Whole { folder, temporary, etag, attributes } = self.upload_join(bucket, key, id, named)?;
+        let ready = Ready { temporary, etag: Some(etag), attributes, checksums };
+        let info = self.commit(bucket, key, ready, condition)?;
+        self.upload_done(id, &folder);
+        Ok(info)
+    }
+
+    /// The object is there; what is left of the upload expires.
+    pub(super) fn upload_done(&self, id: &str, folder: &Path) {
+        if let Err(error) = self.upload_remove(folder) {
+            tracing::warn!(upload.id = %id, %error, "an upload that is complete is not removed");
+        }
+    }
+
+    /// Makes one file of the parts that are named.
+    pub(super) fn upload_join(
+        &self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+        named: &[NamedPart],
+    ) -> Result<Whole, BucketError> {
         let (folder, upload) = self.upload(bucket, Some(key), id)?;
         let (chosen, etag) = choose(&folder, named)?;
         self.store.room(chosen.iter().map(|part| part.size).sum())?;
@@ -215,14 +237,17 @@ impl Disk {
             }
         }
         whole.sync_all().map_err(failed)?;
-        let ready = Ready { temporary, etag: Some(etag), attributes: upload.attributes, checksums };
-        let info = self.commit(bucket, key, ready, condition)?;
-        // The object is there; what is left of the upload expires.
-        if let Err(error) = self.upload_remove(&folder) {
-            tracing::warn!(upload.id = %id, %error, "an upload that is complete is not removed");
-        }
-        Ok(info)
+        Ok(Whole { folder, temporary, etag, attributes: upload.attributes })
     }
+}
+
+/// The file that the parts of an upload make.
+pub(super) struct Whole {
+    /// Of the upload.
+    pub(super) folder: PathBuf,
+    pub(super) temporary: Temporary,
+    pub(super) etag: String,
+    pub(super) attributes: Attributes,
 }
 
 /// A part that was chosen: not opened yet, for ten thousand would be too many at once.

@@ -23,7 +23,7 @@ const MAX_QUEUED: usize = 16;
 const STRETCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What the thread is told.
-enum Step {
+pub(super) enum Step {
     Bytes(Bytes),
     End,
 }
@@ -68,6 +68,15 @@ impl<T: Send + 'static> Writer<T> {
             finish(&disk, written)
         });
         Self { steps, thread }
+    }
+
+    /// A writer whose bytes go elsewhere than to the disk.
+    pub(super) fn start_with<F>(receive: impl FnOnce(mpsc::Receiver<Step>) -> F) -> Self
+    where
+        F: Future<Output = Result<T, BucketError>> + Send + 'static,
+    {
+        let (steps, queue) = mpsc::channel(MAX_QUEUED);
+        Self { steps, thread: tokio::spawn(receive(queue)) }
     }
 
     /// Takes the next bytes; waits while the disk is slower. Not to be dropped before it returns, or bytes may be missing: drop the

@@ -8,12 +8,13 @@ use anabranch_model::{
     Claimed, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH, JOB_LEFT_MAX, JOB_LEFT_PATH, JobBeat, JobClaim, JobEnd,
     JobLeft, LeftWork, SpoolId,
 };
-use anabranch_net::Shutdown;
+use anabranch_net::{SharedClock, Shutdown, SystemClock};
 use anabranch_store::{Buckets, LocalStore};
 use anyhow::{Context, Result};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 
+use super::super::backends::remotes;
 use super::super::metrics_page::MetricsPage;
 use super::super::rooms::join;
 use super::super::stop_on_signal;
@@ -37,7 +38,8 @@ pub(in crate::node) async fn run(config: Config) -> Result<()> {
     let media = config.media();
     let store = LocalStore::join(&media, name.as_str(), config.store.reserve)
         .with_context(|| format!("cannot use the media folder {}", media.display()))?;
-    let buckets = Buckets::new(store.clone(), None);
+    let clock: SharedClock = Arc::new(SystemClock);
+    let buckets = Buckets::new(store.clone(), None).with_remotes(remotes(&config, &clock, true))?;
     let worker = Worker::new(store, buckets, &config)?;
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     let desk: Arc<dyn Desk> = Arc::new(FarDesk(uplink));

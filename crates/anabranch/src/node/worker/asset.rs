@@ -21,6 +21,7 @@ use anabranch_transcode::{CancellationToken, Limits, Worker as Transcode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::elsewhere::{self, Staging};
 use super::failure::{failure, given_up, lost, of_bucket};
 use super::intake;
 use super::publish::Files;
@@ -114,15 +115,28 @@ impl AssetRun<'_> {
 
     /// The file of the asset under a name of its own: another may take its key at any time.
     async fn source(&self) -> Result<PathBuf, Failure> {
-        let found = self.buckets.locate(&self.work.bucket, &self.work.key).await.map_err(|error| of_bucket(&error))?;
+        let (bucket, key) = (&self.work.bucket, &self.work.key);
         fs::create_dir_all(&self.folder).map_err(|error| lost(&error))?;
         let source = self.folder.join(SOURCE);
         remove_if_there(&source).map_err(|error| lost(&error))?;
+        if self.buckets.backend(bucket).map_err(|error| of_bucket(&error))?.is_some() {
+            let (info, pieces) = intake::open(self.buckets, bucket, key).await?;
+            let store = LocalStore::join(&self.folder, "source", self.limits.reserve_bytes);
+            store.and_then(|store| store.room(info.size)).map_err(|error| lost(&error))?;
+            let sha256 = elsewhere::receive(pieces, &info, Some(&source), &self.cancel, |_| {}).await?;
+            return self.recognised(sha256, source);
+        }
+        let found = self.buckets.locate(bucket, key).await.map_err(|error| of_bucket(&error))?;
         let (from, to) = (found.path, source.clone());
         let linked =
             tokio::task::spawn_blocking(move || fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)));
         linked.await.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
         let sha256 = intake::digest(&source, found.info.size, self.cancel.clone(), |_| {}).await?;
+        self.recognised(sha256, source)
+    }
+
+    /// Another file may have taken the key since the asset was begun.
+    fn recognised(&self, sha256: [u8; 32], source: PathBuf) -> Result<PathBuf, Failure> {
         if AssetId::of(&sha256) != self.work.asset {
             let (bucket, key) = (&self.work.bucket, &self.work.key);
             return Err(given_up(format!("its file is gone: {bucket}/{key} has other content now")));
@@ -175,7 +189,15 @@ impl AssetRun<'_> {
     }
 
     async fn package(&self, name: &str, plan: &Plan, cuts: &Cuts) -> Result<Summary, Failure> {
-        let output = self.output(plan);
+        let Some(staging) = Staging::open(self)? else {
+            return self.package_to(&self.output(plan), name, plan, cuts).await;
+        };
+        let summary = self.package_to(staging.output(), name, plan, cuts).await?;
+        staging.send(self.buckets, &summary, &self.cancel).await?;
+        Ok(summary)
+    }
+
+    async fn package_to(&self, output: &Output, name: &str, plan: &Plan, cuts: &Cuts) -> Result<Summary, Failure> {
         if let Some(text) = plan.text.iter().find(|text| text.name == name) {
             let file = plan.files_of(name, &self.folder).into_iter().next().unwrap_or_default();
             let label = Label {
@@ -186,7 +208,7 @@ impl AssetRun<'_> {
             };
             let name = with_language(name, &text.language);
             let plan = TextPlan { name, file, label, duration_seconds: plan.duration_ms as f64 / 1000.0 };
-            return vod::package_text(&output, &plan, cuts).await.map_err(|error| lost(&error));
+            return vod::package_text(output, &plan, cuts).await.map_err(|error| lost(&error));
         }
         let audio = plan.audio.iter().find(|audio| audio.name == name);
         let label = audio.map_or_else(Label::default, label_of);
@@ -200,7 +222,7 @@ impl AssetRun<'_> {
         };
         let packaged = tokio::select! {
             () = self.cancel.cancelled() => return Err(given_up("cancelled")),
-            packaged = vod::package(&output, &plan, cuts) => packaged,
+            packaged = vod::package(output, &plan, cuts) => packaged,
         };
         packaged.map_err(|error| lost(&error))
     }

@@ -7,9 +7,11 @@ use std::path::Path;
 use anabranch_control::Progress;
 use anabranch_model::{Done, Failure};
 use anabranch_store::Buckets;
+use anabranch_store::buckets::{Content, ObjectInfo, Opened, Pieces};
 use anabranch_transcode::CancellationToken;
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::elsewhere;
 use super::failure::{given_up, lost, of_bucket};
 
 /// Bytes that are read at a time.
@@ -23,10 +25,27 @@ pub(super) async fn read(
     progress: Progress,
     cancel: CancellationToken,
 ) -> Result<Done, Failure> {
+    if buckets.backend(bucket).map_err(|error| of_bucket(&error))?.is_some() {
+        let (info, pieces) = open(buckets, bucket, key).await?;
+        let sha256 = elsewhere::receive(pieces, &info, None, &cancel, |permille| progress.set(permille)).await?;
+        return Ok(Done { sha256: Some(sha256), bytes: info.size, ..Done::default() });
+    }
     let found = buckets.locate(bucket, key).await.map_err(|error| of_bucket(&error))?;
     let told = progress.clone();
     let sha256 = digest(&found.path, found.info.size, cancel, move |permille| told.set(permille)).await?;
     Ok(Done { sha256: Some(sha256), bytes: found.info.size, ..Done::default() })
+}
+
+/// An object of a bucket that is elsewhere.
+pub(super) async fn open(buckets: &Buckets, bucket: &str, key: &str) -> Result<(ObjectInfo, Pieces), Failure> {
+    let Opened { info, content } = buckets.get(bucket, key).await.map_err(|error| of_bucket(&error))?;
+    match content {
+        Content::Remote(object) => {
+            let pieces = object.pieces(0, info.size).await.map_err(|error| of_bucket(&error))?;
+            Ok((info, pieces))
+        }
+        Content::File(_) => Err(lost(&std::io::Error::other("the bucket has just come here"))),
+    }
 }
 
 /// The SHA-256 of a file.

@@ -2,6 +2,7 @@
 
 mod asset;
 mod captions;
+mod elsewhere;
 mod failure;
 mod intake;
 mod left;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use anabranch_control::{AtOnce, Executor, Progress, Task};
 use anabranch_model::{AssetId, AssetWork, Done, Failure, LeftWork, Work};
-use anabranch_store::buckets::{Condition, ListQuery, MAX_PAGE};
+use anabranch_store::buckets::{BucketError, ListQuery, MAX_PAGE};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::vod::{Options, Preset};
 use anabranch_transcode::{CancellationToken, Limits, Mp4Job, Worker as Transcode};
@@ -24,6 +25,9 @@ use crate::config::Config;
 
 /// Jobs at once that take seconds or minutes.
 const LIGHT_AT_ONCE: usize = 2;
+
+/// Outages of services elsewhere that one try of a job outlives.
+const OUTAGES_MAX: usize = 100;
 
 /// Folder of unfinished work, in the data directory.
 const WORK: &str = "work";
@@ -97,6 +101,29 @@ impl Worker {
         run.run().await
     }
 
+    /// Does it, and again whenever it failed since one of the buckets is elsewhere and could not be reached, as soon as it can.
+    async fn patiently<F: Future<Output = Result<Done, Failure>>>(
+        &self,
+        buckets: &[&str],
+        cancel: &CancellationToken,
+        work: impl Fn() -> F,
+    ) -> Result<Done, Failure> {
+        for _ in 0..OUTAGES_MAX {
+            let (before, _) = elsewhere::outages(&self.buckets, buckets);
+            let failure = match work().await {
+                Err(failure) if failure.again => failure,
+                ended => return ended,
+            };
+            let (outages, is_away) = elsewhere::outages(&self.buckets, buckets);
+            let for_it = outages > before || is_away;
+            if !for_it || !elsewhere::wait_for(&self.buckets, buckets, cancel).await {
+                return Err(failure);
+            }
+            tracing::info!(reason = failure.reason, "a job goes on that waited for a service elsewhere");
+        }
+        work().await
+    }
+
     /// Removes what was made of an asset, and work on it that was not finished here.
     async fn remove_asset(&self, asset: &AssetId) -> Result<Done, Failure> {
         let prefix = key::asset_prefix(asset.as_str());
@@ -121,10 +148,19 @@ impl Executor for Worker {
                     let removed = self.store.delete_recording(breakout.as_str(), session).await;
                     removed.map(|()| Done::default()).map_err(|error| lost(&error))
                 }
-                Work::Intake { bucket, key } => intake::read(&self.buckets, &bucket, &key, progress, cancel).await,
-                Work::Asset(work) => self.asset(work, progress, cancel).await,
-                Work::Captions(work) => captions::publish(&self.store, &self.buckets, &work, progress).await,
-                Work::RemoveAsset { asset } => self.remove_asset(&asset).await,
+                Work::Intake { bucket, key } => {
+                    let read = || intake::read(&self.buckets, &bucket, &key, progress.clone(), cancel.clone());
+                    self.patiently(&[bucket.as_str()], &cancel, read).await
+                }
+                Work::Asset(work) => {
+                    let made = || self.asset(work.clone(), progress.clone(), cancel.clone());
+                    self.patiently(&[work.bucket.as_str(), key::VOD], &cancel, made).await
+                }
+                Work::RemoveAsset { asset } => self.patiently(&[key::VOD], &cancel, || self.remove_asset(&asset)).await,
+                Work::Captions(work) => {
+                    let publish = || captions::publish(&self.store, &self.buckets, &work, progress.clone());
+                    self.patiently(&[key::VOD], &cancel, publish).await
+                }
             }
         })
     }
@@ -150,8 +186,9 @@ async fn remove(buckets: &Buckets, prefix: &str, stays: impl Fn(&str) -> bool) -
     loop {
         let query = ListQuery { prefix: prefix.to_owned(), after, limit: MAX_PAGE, ..ListQuery::default() };
         let page = buckets.list(key::VOD, query).await.map_err(|error| lost(&error))?;
-        for object in page.objects.iter().filter(|object| !stays(&object.key)) {
-            buckets.delete(key::VOD, &object.key, Condition::None).await.map_err(|error| lost(&error))?;
+        let gone: Vec<String> = page.objects.into_iter().map(|object| object.key).filter(|key| !stays(key)).collect();
+        if !gone.is_empty() {
+            buckets.delete_many(key::VOD, &gone).await.map_err(|error| lost(&error))?;
         }
         after = page.next;
         if after.is_none() {

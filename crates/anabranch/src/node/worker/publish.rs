@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anabranch_model::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack, Failure};
 use anabranch_packager::vod::{self, Cuts, Kind, Summary};
-use anabranch_store::buckets::{Adopt, Attributes};
+use anabranch_store::buckets::{Adopt, Attributes, Put};
 use anabranch_store::key;
 use anabranch_transcode::vod::{DynamicRange, Plan, Unit, UnitKind};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::asset::{AssetRun, EARLY};
 use super::captions::Made;
 use super::failure::{failure, lost, of_bucket};
-use super::remove;
+use super::{elsewhere, remove};
 
 impl AssetRun<'_> {
     /// The multivariant playlist of what there is.
@@ -28,7 +28,13 @@ impl AssetRun<'_> {
         let playlist = vod::multivariant(&summaries, partial);
         let asset = self.work.asset.as_str();
         let name = format!("{}{}", key::asset_prefix(asset), key::asset_playlist(asset));
-        let stored = self.store.put(&key::bucket_object(key::VOD, &name), vec![Bytes::from(playlist)]).await;
+        let playlist = Bytes::from(playlist);
+        if self.buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_some() {
+            let put = Put { attributes: Attributes::of_type(elsewhere::content_type(&name)), ..Put::default() };
+            let sent = self.buckets.put_bytes(key::VOD, &name, put, playlist).await;
+            return sent.map(drop).map_err(|error| of_bucket(&error));
+        }
+        let stored = self.store.put(&key::bucket_object(key::VOD, &name), vec![playlist]).await;
         stored.map_err(|error| lost(&error))
     }
 

@@ -1,13 +1,15 @@
 //! The loop that notices files: told of them by the store, and looking for those that it was not told of.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::NewArrival;
+use anabranch_db::{BucketRow, NewArrival};
 use anabranch_net::Shutdown;
 use anabranch_store::buckets::{BucketError, Event, ListQuery, MAX_PAGE, ObjectInfo};
 use anabranch_store::key;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::caption::is_side_car;
@@ -24,6 +26,55 @@ const UPLOAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What an object may have with it, as `x-amz-meta-<this>`: the preset by which its asset is made.
 pub(super) const PRESET: &str = "anabranch-preset";
+
+/// Time between two looks through buckets that are elsewhere, of which nobody tells. A look that takes long is followed by a longer rest.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(10);
+
+/// How many times as long as it took to look is not looked then.
+const REST_SHARE: u32 = 10;
+
+/// Buckets elsewhere that are looked through at once.
+const ELSEWHERE_AT_ONCE: usize = 8;
+
+/// Comes after every key.
+const AFTER_ALL: &str = "\u{10FFFF}";
+
+/// Notices files that others put where buckets are elsewhere, until `shutdown`.
+pub(crate) async fn watch_elsewhere(app: Arc<App>, shutdown: Shutdown) {
+    let mut next_look = Instant::now();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep_until(next_look) => {}
+        }
+        let began = Instant::now();
+        let mut looks = JoinSet::new();
+        for name in app.media.buckets.remote_names() {
+            if looks.len() >= ELSEWHERE_AT_ONCE {
+                looks.join_next().await;
+            }
+            let app = app.clone();
+            looks.spawn(async move {
+                match app.look_elsewhere(&name).await {
+                    // The store has said so once, and says when it is over.
+                    Ok(()) | Err(Error::Bucket(BucketError::Away { .. } | BucketError::Refused { .. })) => {}
+                    Err(error) => {
+                        tracing::error!(
+                            bucket = name,
+                            error = chain(&error),
+                            "a bucket cannot be looked through; tried again"
+                        );
+                    }
+                }
+            });
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = async { while looks.join_next().await.is_some() {} } => {}
+        }
+        next_look = Instant::now() + LOOK_ELSEWHERE.max(began.elapsed() * REST_SHARE);
+    }
+}
 
 /// Notices files until `shutdown`.
 pub(crate) async fn watch_arrivals(app: Arc<App>, mut events: mpsc::Receiver<Event>, shutdown: Shutdown) {
@@ -108,29 +159,54 @@ impl App {
         Ok(())
     }
 
-    /// Compares what is in the buckets with what was noted of them.
-    async fn look_for_arrivals(self: &Arc<Self>) -> Result<(), Error> {
-        self.buckets_agree().await?;
-        for bucket in self.db.buckets_watched().await? {
-            let mut after = None;
-            loop {
-                let query = ListQuery { after: after.take(), limit: MAX_PAGE, ..ListQuery::default() };
-                let page = self.media.buckets.list(&bucket.name, query).await?;
-                if let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) {
-                    let known = self.db.arrivals_between(&bucket.name, &first.key, &last.key).await?;
-                    for info in &page.objects {
-                        let row =
-                            known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
-                        if row.is_none_or(|row| row.version != info.etag) {
-                            self.arrived(&bucket.name, info).await?;
-                        }
-                    }
-                }
-                after = page.next;
-                if after.is_none() {
-                    break;
+    /// Compares what is in a bucket with what was noted of it. What is elsewhere may be removed by others, which nobody tells.
+    async fn look_through(&self, bucket: &BucketRow, is_elsewhere: bool) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let query = ListQuery { after: after.clone(), limit: MAX_PAGE, ..ListQuery::default() };
+            let page = self.media.buckets.list(&bucket.name, query).await?;
+            let begin = after.as_deref().unwrap_or_default();
+            let end = page.next.as_deref().unwrap_or(AFTER_ALL);
+            let known = self.db.arrivals_between(&bucket.name, begin, end).await?;
+            for info in &page.objects {
+                let row = known.binary_search_by(|row| row.key.as_str().cmp(&info.key)).ok().map(|at| &known[at]);
+                // Consoles mark folders by objects without bytes.
+                let is_mark = is_elsewhere && info.size == 0 && info.key.ends_with('/');
+                if !is_mark && row.is_none_or(|row| row.version != info.etag) {
+                    self.arrived(&bucket.name, info).await?;
                 }
             }
+            if is_elsewhere && bucket.mirror {
+                let there: HashSet<&str> = page.objects.iter().map(|info| info.key.as_str()).collect();
+                for row in known.iter().filter(|row| row.key.as_str() > begin && !there.contains(row.key.as_str())) {
+                    self.noticed(&Event::ObjectRemoved { bucket: bucket.name.clone(), key: row.key.clone() }).await?;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at a bucket that is elsewhere: for new files, or whether its service is back.
+    async fn look_elsewhere(&self, name: &str) -> Result<(), Error> {
+        let watched = self.db.buckets_watched().await?;
+        if let Some(bucket) = watched.iter().find(|bucket| bucket.name == name) {
+            return self.look_through(bucket, true).await;
+        }
+        if self.media.buckets.backend(name)?.is_some_and(|info| info.problem.is_some()) {
+            self.media.buckets.list(name, ListQuery { limit: 1, ..ListQuery::default() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares what is in the buckets of this disk with what was noted of them.
+    async fn look_for_arrivals(self: &Arc<Self>) -> Result<(), Error> {
+        self.buckets_agree().await?;
+        let elsewhere = self.media.buckets.remote_names();
+        for bucket in self.db.buckets_watched().await?.iter().filter(|bucket| !elsewhere.contains(&bucket.name)) {
+            self.look_through(bucket, false).await?;
         }
         let now = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or(0));
         let ended = self.media.buckets.uploads_expire(now, UPLOAD_AGE).await? + self.uploads_expire().await?;

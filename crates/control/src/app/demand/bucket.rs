@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anabranch_cloudfront::{CLUSTER_BUCKET, DistributionConfig};
 use anabranch_db::{ArrivalRow, BucketRow, Db, Idempotency, NewBucket};
 use anabranch_signing::SignSpec;
-use anabranch_store::buckets::{BucketError, Buckets, Condition, ListQuery, MAX_PAGE, ObjectInfo, is_bucket_name};
-use anabranch_store::key;
+use anabranch_store::buckets::{Backend, BucketError, Condition, ListQuery, MAX_PAGE, ObjectInfo, is_bucket_name};
+use anabranch_store::{Buckets, key};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -34,6 +34,37 @@ pub(crate) struct BucketCreate {
     /// Whether an asset goes when its file is replaced or removed.
     #[serde(default)]
     mirror: bool,
+    /// Where its files are; on this server's disk if it is missing.
+    backend: Option<BackendCreate>,
+}
+
+/// An S3-compatible service that has the files of a bucket. Whoever asks there is in the server's configuration or environment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackendCreate {
+    /// `s3://<bucket>` or `s3://<bucket>/<prefix>`; the bucket has to be there.
+    url: String,
+    /// Name of a service of the configuration (`[store.remote.NAME]`), of which is what is not said here.
+    remote: Option<String>,
+    /// `https://HOST` or `http://HOST:PORT`; Amazon's of the region if it is missing.
+    endpoint: Option<String>,
+    /// Region; us-east-1 if it is missing.
+    region: Option<String>,
+    /// Whether the bucket is in the path rather than in the host; if it is missing, unless the service is Amazon's.
+    path_style: Option<bool>,
+}
+
+impl From<&BackendCreate> for Backend {
+    fn from(said: &BackendCreate) -> Self {
+        let BackendCreate { url, remote, endpoint, region, path_style } = said;
+        Self {
+            url: url.clone(),
+            remote: remote.clone(),
+            endpoint: endpoint.clone(),
+            region: region.clone(),
+            path_style: *path_style,
+        }
+    }
 }
 
 /// What of a bucket is to change.
@@ -135,6 +166,10 @@ impl App {
                 format!("a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots: {:?}", request.name);
             return Err(Error::invalid("name", detail));
         }
+        let backend = request.backend.as_ref().map(Backend::from);
+        if let Some(backend) = &backend {
+            self.media.buckets.backend_check(&request.name, backend)?;
+        }
         let new = NewBucket {
             name: request.name.clone(),
             preset: request.preset.clone(),
@@ -145,6 +180,9 @@ impl App {
         let row = self.db.bucket_create(&new, self.clock.now_ms()).await?.into_inner();
         // One that was left by an earlier failure is the same bucket.
         ensure(&self.media.buckets, &row.name).await?;
+        if let Some(backend) = &backend {
+            self.media.buckets.backend_set(&row.name, backend).await?;
+        }
         self.changed();
         self.bucket_view(row).await
     }
@@ -179,9 +217,17 @@ impl App {
         self.bucket_view(row).await
     }
 
-    /// Deletes an empty bucket.
+    /// Deletes an empty bucket, or forgets one that is elsewhere: its files stay there.
     pub(crate) async fn bucket_delete(&self, wanted: &str) -> Result<(), Error> {
         let row = self.db.bucket_find(wanted).await?;
+        if !row.house && self.media.buckets.backend(wanted)?.is_some() {
+            self.uploads_forget(wanted).await?;
+            self.media.buckets.bucket_detach_check(wanted)?;
+            self.db.bucket_delete(wanted, self.clock.now_ms()).await?;
+            self.media.buckets.bucket_detach(wanted).await?;
+            self.changed();
+            return Ok(());
+        }
         let listed = self.media.buckets.list(wanted, ListQuery { limit: 1, ..ListQuery::default() }).await;
         if !row.house && listed.is_ok_and(|page| !page.objects.is_empty()) {
             return Err(Error::Conflict(format!("bucket {wanted} has files; delete them first")));
@@ -294,12 +340,14 @@ impl App {
 
     async fn bucket_view(&self, row: BucketRow) -> Result<Bucket, Error> {
         let distribution = self.db.distribution_by_reference(&reference(&row.name)).await?;
+        let backend = self.media.buckets.backend(&row.name)?.map(Into::into);
         Ok(Bucket {
             name: row.name,
             preset: row.preset,
             mirror: row.mirror,
             house: row.house,
             distribution: distribution.map(|row| row.id.into()),
+            backend,
             created_at: time::render_ms(row.created_at),
         })
     }

@@ -15,7 +15,7 @@ mod watch;
 mod webvtt;
 
 pub(crate) use access_key::AccessKeyCreate;
-pub(crate) use arrivals::watch_arrivals;
+pub(crate) use arrivals::{watch_arrivals, watch_elsewhere};
 pub(crate) use asset::{AssetCreate, AssetPatch, AssetQuery, AssetRetry};
 pub use bucket::PrepareError;
 pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Removal, prepare};

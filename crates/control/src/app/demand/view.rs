@@ -1,10 +1,12 @@
 //! What the API says of buckets, assets and collections.
 
 use anabranch_model::{ArrivalState, AssetMade, AssetRung, AssetSource, AssetState, AssetTrack};
+use anabranch_store::buckets::BackendInfo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::view::ViewerCookie;
+use crate::time;
 
 /// A bucket.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,8 +21,31 @@ pub(crate) struct Bucket {
     pub(crate) house: bool,
     /// Id of the distribution by which single files can be fetched; null if there is none.
     pub(crate) distribution: Option<String>,
+    /// Where its files are; null: on this server's disk.
+    pub(crate) backend: Option<BucketBackend>,
     /// RFC 3339.
     pub(crate) created_at: String,
+}
+
+/// Where the files of a bucket are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BucketBackend {
+    /// `s3://<bucket>/<prefix>`.
+    pub(crate) url: String,
+    /// The service.
+    pub(crate) endpoint: String,
+    /// Why it cannot be used now; it is asked again by itself.
+    pub(crate) problem: Option<String>,
+    /// Since when, RFC 3339.
+    pub(crate) problem_since: Option<String>,
+}
+
+impl From<BackendInfo> for BucketBackend {
+    fn from(info: BackendInfo) -> Self {
+        let since = info.problem.as_ref().map(|problem| time::render_system(problem.since));
+        let problem = info.problem.map(|problem| problem.reason);
+        Self { url: info.url, endpoint: info.endpoint, problem, problem_since: since }
+    }
 }
 
 /// A file of a bucket.
