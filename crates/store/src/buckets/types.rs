@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 
 use super::remote::RemoteObject;
 use crate::StoreError;
@@ -231,6 +232,31 @@ pub enum Content {
     File(tokio::fs::File),
     /// Elsewhere.
     Remote(RemoteObject),
+}
+
+impl Opened {
+    /// All bytes of a small object; of a larger one the first `most`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn bytes(self, most: u64) -> Result<Vec<u8>, BucketError> {
+        let wanted = self.info.size.min(most);
+        let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+        match self.content {
+            Content::File(file) => {
+                file.take(wanted).read_to_end(&mut bytes).await.map_err(|source| {
+                    StoreError::Io { action: "read", path: PathBuf::from(&self.info.key), source }
+                })?;
+            }
+            Content::Remote(object) => {
+                let mut pieces = object.pieces(0, wanted).await?;
+                while let Some(piece) = pieces.next().await {
+                    bytes.extend_from_slice(&piece?);
+                }
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 /// A bucket as it is told.

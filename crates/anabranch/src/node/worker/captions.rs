@@ -9,7 +9,6 @@ use anabranch_store::buckets::BucketError;
 use anabranch_store::{Buckets, LocalStore, key};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt as _;
 
 use super::failure::{given_up, lost, of_bucket};
 use super::publish::track;
@@ -49,8 +48,7 @@ impl Made {
             Err(BucketError::NoSuchKey { .. }) => return Err(unknown()),
             object => object.map_err(|error| of_bucket(&error))?,
         };
-        let mut bytes = Vec::new();
-        object.file.take(MADE_MAX_BYTES).read_to_end(&mut bytes).await.map_err(|error| lost(&error))?;
+        let bytes = object.bytes(MADE_MAX_BYTES).await.map_err(|error| of_bucket(&error))?;
         serde_json::from_slice(&bytes).map_err(|_| unknown())
     }
 }

@@ -6,7 +6,6 @@ use anabranch_store::buckets::{Attributes, BucketError, Condition, ListQuery, Ob
 use anabranch_store::key;
 use axum::body::Bytes;
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
 use utoipa::ToSchema;
 
 use super::view::Caption;
@@ -192,9 +191,7 @@ impl App {
             Err(BucketError::NoSuchKey { .. }) => return Err(refuse("the file is gone".to_owned())),
             object => object?,
         };
-        let mut bytes = Vec::new();
-        let reading = object.file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).await;
-        reading.map_err(|error| refuse(format!("the file cannot be read: {error}")))?;
+        let bytes = object.bytes(FILE_MAX_BYTES).await?;
         let text = webvtt::decode(&bytes).map_err(refuse)?;
         let language = stems(new.key).into_iter().find_map(|(_, language)| language).unwrap_or(UNKNOWN);
         let read = webvtt::read(&text).map_err(refuse)?;
