@@ -1,4 +1,5 @@
 //! One multivariant playlist over two regions: players take it, and go on in the other region when one is gone.
+#![allow(clippy::unwrap_used)]
 
 mod regions;
 
@@ -11,7 +12,7 @@ use anabranch_testkit::wait_for;
 use serde_json::Value;
 
 use crate::browser::Browser;
-use regions::{Cluster, Kind, Media, View};
+use regions::{Cluster, Kind, Media, Stand, View};
 
 /// Segments of a stream that has ended.
 const ENDED: View = View::Ended(5);
@@ -108,7 +109,7 @@ fn plays_on(media: &Media, player: &str, steered: bool) {
     let url = cluster.publish(steered, true);
     let mut browser = watch(player, &url, WATCHED);
     while browser.next().is_some_and(|line| played(&line) < GONE_AT) {}
-    let segments = cluster.regions.each_ref().map(|region| region.segments());
+    let segments = cluster.regions.each_ref().map(Stand::segments);
     assert!(segments[0] > 0, "{player} begins in the preferred region: {segments:?}");
     cluster.regions[0].close();
     wait_for("segments of the other region", Duration::from_secs(20), || {
