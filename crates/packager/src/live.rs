@@ -73,7 +73,7 @@ impl Exchange {
         Self { heard: watch::channel(Arc::default()).1, told: watch::channel(Arc::default()).0 }
     }
 
-    fn tell(&self, word: Anchors) {
+    fn tell(&self, word: &Anchors) {
         self.told.send_modify(|told| {
             let others = told.iter().filter(|other| other.stream != word.stream).cloned();
             *told = Arc::new(others.chain([word.clone()]).collect());
@@ -126,7 +126,7 @@ impl OnAir {
         }
         self.segmenter.push(event, at_ms, closed);
         if let Some(word) = self.segmenter.told() {
-            shared.exchange.tell(word);
+            shared.exchange.tell(&word);
         }
     }
 }

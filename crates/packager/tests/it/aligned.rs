@@ -25,9 +25,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Length of the encoder's stream, and when the second region begins, dies and lives again, in milliseconds.
 const LENGTH_MS: i64 = 30_000;
-const LATE_MS: i64 = 5_300;
-const DEAD_MS: i64 = 13_700;
-const AGAIN_MS: i64 = 17_100;
+const LATE_MS: i64 = 8_300;
+const DEAD_MS: i64 = 15_700;
+const AGAIN_MS: i64 = 19_100;
 
 /// A packager in its own region. Its breakout has a name of its own.
 struct Region {
@@ -46,7 +46,7 @@ struct Region {
 
 fn snapshot(name: &str, peer: &str, on_air: bool) -> Arc<Snapshot> {
     let channel = ChannelSpec {
-        id: "c1".parse().unwrap(),
+        id: "c1".parse().expect("a test's own part"),
         name: "main".to_owned(),
         running: true,
         segment_target_seconds: 2,
@@ -55,7 +55,7 @@ fn snapshot(name: &str, peer: &str, on_air: bool) -> Arc<Snapshot> {
         failover: FailoverSpec::default(),
     };
     let breakout = BreakoutSpec {
-        id: format!("b{name}").parse().unwrap(),
+        id: format!("b{name}").parse().expect("a test's own part"),
         channel: channel.id.clone(),
         on_air,
         session: 1,
@@ -70,7 +70,7 @@ impl Region {
         let (snapshot, followed) = watch::channel(snapshot(name, peer, true));
         let (sessions, fed) = mpsc::channel(4);
         let (reporting, mut reports) = mpsc::channel(10_000);
-        let store = LocalStore::open(&dir.join(name), 0).unwrap();
+        let store = LocalStore::open(&dir.join(name), 0).expect("a test's own part");
         let clock = Arc::new(ManualClock::new(START_MS));
         let (packager, timelines) = Packager::build("n".to_owned(), store, clock, followed, fed, reporting);
         let (heard, hearing) = watch::channel(Arc::default());
@@ -87,12 +87,20 @@ impl Region {
     /// The encoder connects.
     async fn connect(&mut self) {
         let (feed, events) = mpsc::channel(1);
-        self.sessions.send(Session { channel: "c1".parse().unwrap(), events }).await.unwrap();
+        self.sessions
+            .send(Session { channel: "c1".parse().expect("a test's own part"), events })
+            .await
+            .expect("a test's own part");
         self.feed = Some(feed);
     }
 
     async fn push(&self, event: Event, at_ms: i64) {
-        self.feed.as_ref().expect("a session").send(Arrival { event, at_ms: START_MS + at_ms }).await.unwrap();
+        self.feed
+            .as_ref()
+            .expect("a session")
+            .send(Arrival { event, at_ms: START_MS + at_ms })
+            .await
+            .expect("a test's own part");
     }
 
     fn timeline(&self) -> Timeline {
@@ -116,7 +124,7 @@ impl Region {
         tokio::time::timeout(LIMIT, ended).await.expect("the recording");
         let timeline = self.timeline();
         self.shutdown.cancel();
-        self.task.await.unwrap();
+        self.task.await.expect("a test's own part");
         (timeline, self.root)
     }
 }
@@ -179,10 +187,10 @@ fn packets(playlist: &Path) -> Vec<i64> {
         .args(["-show_entries", "packet=pts_time", "-of", "csv=p=0"])
         .arg(playlist)
         .output()
-        .unwrap();
+        .expect("a test's own part");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let seconds = text.lines().map(|line| line.trim_end_matches(',').parse::<f64>().unwrap());
+    let text = String::from_utf8(output.stdout).expect("a test's own part");
+    let seconds = text.lines().map(|line| line.trim_end_matches(',').parse::<f64>().expect("a test's own part"));
     let mut times: Vec<i64> = seconds.map(|seconds| (seconds * 1e6).round() as i64).collect();
     times.sort_unstable();
     times
@@ -199,7 +207,7 @@ async fn regions_that_hear_one_encoder_are_one_stream() {
         let last = *numbers.last().unwrap();
         // The dead region has no segment that it did not hear the whole of, but the number of each.
         assert_eq!(*of_east.keys().last().unwrap(), last);
-        assert!(of_east.len() >= 10, "{:?}", of_east.keys());
+        assert!(of_east.len() >= 9, "{:?}", of_east.keys());
         let gaps: Vec<u64> = of_east.values().filter(|segment| segment.gap).map(|segment| segment.msn).collect();
         assert!((2..=4).contains(&gaps.len()), "{gaps:?}");
         for segment in of_east.values().filter(|segment| !segment.gap && segment.msn != last) {
@@ -228,12 +236,13 @@ async fn regions_that_hear_one_encoder_are_one_stream() {
         let (of_west, of_east) = (by_number(&west, rendition), by_number(&east, rendition));
         let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n");
         let mut seconds = 0.0;
-        let mut changes = 0;
+        let (mut changes, mut was_east) = (0, false);
         let last = *of_west.keys().last().unwrap();
         for (msn, segment) in of_west.iter().filter(|(msn, _)| **msn != last) {
             let is_there = of_east.get(msn).is_some_and(|segment| !segment.gap);
-            let root = if is_there && msn % 2 == 0 { &east_root } else { &west_root };
-            changes += u32::from(root == &east_root);
+            was_east = is_there && !was_east;
+            changes += u32::from(was_east);
+            let root = if was_east { &east_root } else { &west_root };
             if seconds == 0.0 {
                 writeln!(text, "#EXT-X-MAP:URI=\"{}\"", root.join(&segment.init).display()).unwrap();
             }
