@@ -4,6 +4,9 @@ use super::playlist::Playlist;
 use super::report::PlaylistState;
 use super::{Role, Settings};
 
+/// Target durations by which renditions have to come nearer than they may be apart before it is over.
+const SLACK: f64 = 1.0;
+
 /// How far one rendition has come.
 struct Place<'a> {
     url: &'a str,
@@ -16,14 +19,17 @@ struct Place<'a> {
 
 /// What keeps apart, in a sentence. Dates are compared when all have them. Else it is how many segments each has gone since the watch
 /// began: sequence numbers of different renditions need not be the same (rfc8216bis §6.2.4).
-pub(super) fn apart(playlists: &[Playlist], settings: &Settings) -> Option<String> {
+/// `before` says whether they were apart.
+pub(super) fn apart(playlists: &[Playlist], settings: &Settings, before: bool) -> Option<String> {
+    let most = settings.drift_target_durations;
+    let limit = if before { (most - SLACK).max(most / 2.0) } else { most };
     let places: Vec<Place<'_>> = playlists.iter().filter_map(place).collect();
     let longest_ms = places.iter().map(|place| place.duration_ms).max()?;
     if places.iter().all(|place| place.end_date_ms.is_some()) {
         let first = places.iter().min_by_key(|place| place.end_date_ms)?;
         let last = places.iter().max_by_key(|place| place.end_date_ms)?;
         let apart_ms = last.end_date_ms?.saturating_sub(first.end_date_ms?);
-        let limit_ms = longest_ms as f64 * settings.drift_target_durations;
+        let limit_ms = longest_ms as f64 * limit;
         return (apart_ms as f64 > limit_ms).then(|| {
             format!("program date of {} is {:.1} s behind that of {}", first.url, apart_ms as f64 / 1000.0, last.url)
         });
@@ -33,7 +39,7 @@ pub(super) fn apart(playlists: &[Playlist], settings: &Settings) -> Option<Strin
     let first = alike().min_by_key(|place| place.progress)?;
     let last = alike().max_by_key(|place| place.progress)?;
     let apart = last.progress.saturating_sub(first.progress);
-    (apart as f64 > settings.drift_target_durations).then(|| {
+    (apart as f64 > limit).then(|| {
         format!(
             "{} fell {apart} segments behind {} since they were first seen: segments {} and {}",
             first.url, last.url, first.sequence, last.sequence

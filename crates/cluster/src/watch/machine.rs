@@ -298,7 +298,8 @@ impl Machine {
 
     /// Looks at how playlists are to each other.
     fn compare(&mut self, now: Moment) {
-        let apart = drift::apart(&self.playlists, &self.settings).map(|evidence| (Effect::Warn, evidence));
+        let before = self.findings.iter().any(|finding| finding.kind == FindingKind::Drift);
+        let apart = drift::apart(&self.playlists, &self.settings, before).map(|evidence| (Effect::Warn, evidence));
         self.findings.set(FindingKind::Drift, apart, &self.shown, now.unix_ms);
         let ended: Vec<&Playlist> =
             self.playlists.iter().filter(|playlist| playlist.state == PlaylistState::Ended).collect();

@@ -8,6 +8,7 @@ use anabranch_cluster::watch::{Event, Fetcher, Report, VerdictState, Watch, Watc
 use anabranch_net::{SharedClock, Shutdown, SystemClock};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 use super::screen::Screen;
@@ -47,6 +48,13 @@ async fn drive(plan: Plan) -> Result<Health> {
     }
     let sinks = Sinks::new(plan.sinks, Retry::default(), &clock)?;
     let problems = sinks.problems();
+    let mut remarks = JoinSet::new();
+    if plan.output == Output::Json {
+        // A table shows them itself.
+        for (name, problem) in problems.clone() {
+            remarks.spawn(remark(name, problem));
+        }
+    }
     let (teller, telling) = sinks.start(Shutdown::new());
     let telling = tokio::spawn(telling);
 
@@ -63,22 +71,31 @@ async fn drive(plan: Plan) -> Result<Health> {
 
     let mut show = Show { watches, teller, once: plan.once, screen: None };
     if plan.output == Output::Table {
-        show.screen = Some(Screen::new(problems.clone()));
+        show.screen = Some(Screen::new(problems));
     }
     show.until_the_end(events, &shutdown).await?;
     shutdown.cancel();
     while running.join_next().await.is_some() {}
     let health = show.farewell().await?;
-    // The teller is gone with the show: receivers get what waits and end.
-    if tokio::time::timeout(FAREWELL, telling).await.is_err() {
+    // The teller is gone with the show: receivers get what waits and end, and then what was wrong with them has been told.
+    let told = async {
+        let _ = telling.await;
+        while remarks.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(FAREWELL, told).await.is_err() {
         output::remark("a receiver did not take the last notifications in time");
     }
-    for (name, problem) in problems {
-        if let Some(problem) = problem.borrow().as_deref() {
+    Ok(health)
+}
+
+/// Tells what is wrong with a receiver, until it is done.
+async fn remark(name: String, mut problem: Receiver<Option<String>>) {
+    while problem.changed().await.is_ok() {
+        let problem = problem.borrow_and_update().clone();
+        if let Some(problem) = problem {
             output::remark(&format!("{name}: {problem}"));
         }
     }
-    Ok(health)
 }
 
 /// What is shown while watches run.
