@@ -91,9 +91,8 @@ impl Pair {
         let [east, west] = &regions;
         trust(&east.server, &west.server);
         trust(&west.server, &east.server);
-        let token = |region: &Region| {
-            text(&region.server.cli(&["token", "create", "peer", "--scope", "cluster"])["token"])
-        };
+        let token =
+            |region: &Region| text(&region.server.cli(&["token", "create", "peer", "--scope", "cluster"])["token"]);
         let tokens = regions.each_ref().map(token);
         let mut stream = String::new();
         for (at, region) in regions.iter().enumerate() {
@@ -104,8 +103,7 @@ impl Pair {
                 "cluster", "create", "show", "--here", region.name, "--mode", "automatic", "--vote", "any", "--confirm", "0", "--hold", HOLD_MS,
                 "--cool-down", "0", "--region", &definitions[0], "--region", &definitions[1],
             ]);
-            let breakout =
-                region.server.cli(&["breakout", "create", "show", "--channel", "main", "--cluster", "show"]);
+            let breakout = region.server.cli(&["breakout", "create", "show", "--channel", "main", "--cluster", "show"]);
             let _ = region.server.cli(&["breakout", "start", "show", "--wait"]);
             let id = text(&breakout["id"]);
             assert!(stream.is_empty() || stream == id, "a stream has the same id everywhere: {stream} {id}");
@@ -213,7 +211,8 @@ fn an_operator_closes_a_region_at_once_though_everything_is_cached() {
     let opened = wait_for("the opening", CLOSED, || Some(ask()).filter(|answer| answer.status == 200));
     assert!(opened.header("cache-status").contains("hit"), "{}", opened.header("cache-status"));
     let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
-    let whats: Vec<_> = history["items"].as_array().expect("a history").iter().map(|entry| text(&entry["what"])).collect();
+    let whats: Vec<_> =
+        history["items"].as_array().expect("a history").iter().map(|entry| text(&entry["what"])).collect();
     assert!(whats.contains(&"closed".to_owned()) && whats.contains(&"automatic".to_owned()), "{history}");
 }
 

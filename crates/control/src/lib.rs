@@ -44,8 +44,8 @@ use crate::webhook::Driver;
 
 pub use crate::app::demand::PrepareError;
 pub use crate::cluster::{ClusterDesk, ClusterStream, StreamPlace, VoteError};
-pub use anabranch_cloudfront::CLUSTER_BUCKET;
 pub use crate::webhook::PrivateAddresses;
+pub use anabranch_cloudfront::CLUSTER_BUCKET;
 pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.

@@ -210,9 +210,11 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn cluster_streams(&self) -> Result<HashMap<BreakoutId, String>, Error> {
-        let rows = sql::query("SELECT id, cluster FROM breakouts WHERE cluster IS NOT NULL AND state IN ('STARTING', 'RUNNING')")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sql::query(
+            "SELECT id, cluster FROM breakouts WHERE cluster IS NOT NULL AND state IN ('STARTING', 'RUNNING')",
+        )
+        .fetch_all(&self.readers)
+        .await?;
         rows.iter().map(|row| Ok((id(row, "id")?, text(row, "cluster")?))).collect()
     }
 

@@ -138,10 +138,9 @@ async fn flow(
 ) -> Answer {
     let worker = context.worker;
     let for_edge = is_from_edge(request, worker.config().shield_token.as_deref());
-    let authorised = route(table, request, for_edge)
-        .and_then(|routed| {
-            admit(routed, |routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()))
-        });
+    let authorised = route(table, request, for_edge).and_then(|routed| {
+        admit(routed, |routed| authorise(routed, worker.memo(), for_edge, &mut scratch.memo, context.now_ms()))
+    });
     let authorised = match authorised {
         Ok(authorised) => authorised,
         Err(refused) => return refuse(&refused, Some(request), &mut scratch.head, context),

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    AlignedSpec, BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId,
-};
+use crate::{AlignedSpec, BreakoutId, ChannelId, DistributionId, DistributionSpec, InputId, KeyGroupId, KeyId};
 
 /// The whole desired state of the data plane. A node that holds one can serve without the control plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

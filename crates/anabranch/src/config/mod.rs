@@ -23,7 +23,6 @@ pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
 use node::{Control, Node, Origin, Provider};
-pub(crate) use remote::RemoteStore;
 use s3::S3;
 use store::Store;
 pub(crate) use texts::Texts;

@@ -104,7 +104,11 @@ impl Detector {
     /// When counts that were held back may be told.
     pub(super) fn wake_ms(&self, counts: Counts) -> u64 {
         let is_held = |told: Counts| told.named > 0 && (told.fresh, told.stale) != (counts.fresh, counts.stale);
-        if counts.total() > 0 && self.told.is_some_and(is_held) { self.told_ms.saturating_add(COUNTS_EVERY_MS) } else { u64::MAX }
+        if counts.total() > 0 && self.told.is_some_and(is_held) {
+            self.told_ms.saturating_add(COUNTS_EVERY_MS)
+        } else {
+            u64::MAX
+        }
     }
 }
 

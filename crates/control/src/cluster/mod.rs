@@ -13,7 +13,9 @@ use anabranch_cluster::peer::Told;
 use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Votes, effective, judge};
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
-use anabranch_model::{AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState};
+use anabranch_model::{
+    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState,
+};
 use anabranch_net::SharedClock;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, Semaphore, watch};

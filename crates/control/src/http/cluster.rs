@@ -12,7 +12,8 @@ use super::problem::Problem;
 use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
     App, ClusterCreate, ClusterPatch, ClusterView, DecisionQuery, DecisionView, DrillOrder, Grant, HistoryItem,
-    HistoryQuery, Order, PageQuery, PlayUrlCreate, RegionOrder, StateQuery, StreamQuery, StateView, VoteGiven, VoteView,
+    HistoryQuery, Order, PageQuery, PlayUrlCreate, RegionOrder, StateQuery, StateView, StreamQuery, VoteGiven,
+    VoteView,
 };
 
 /// Makes a cluster: defines which regions have the same live stream, and which of them this server is.

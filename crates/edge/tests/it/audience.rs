@@ -116,7 +116,14 @@ impl Theatre {
 }
 
 pub fn breakout(id: &str, audience: AudienceSpec) -> BreakoutSpec {
-    BreakoutSpec { id: id.parse().unwrap(), channel: "c1".parse().unwrap(), on_air: true, session: 1, audience, aligned: None }
+    BreakoutSpec {
+        id: id.parse().unwrap(),
+        channel: "c1".parse().unwrap(),
+        on_air: true,
+        session: 1,
+        audience,
+        aligned: None,
+    }
 }
 
 fn cookie(query: &str) -> String {

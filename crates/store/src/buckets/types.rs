@@ -244,8 +244,10 @@ impl Opened {
         let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
         match self.content {
             Content::File(file) => {
-                file.take(wanted).read_to_end(&mut bytes).await.map_err(|source| {
-                    StoreError::Io { action: "read", path: PathBuf::from(&self.info.key), source }
+                file.take(wanted).read_to_end(&mut bytes).await.map_err(|source| StoreError::Io {
+                    action: "read",
+                    path: PathBuf::from(&self.info.key),
+                    source,
                 })?;
             }
             Content::Remote(object) => {

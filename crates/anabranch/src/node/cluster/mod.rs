@@ -53,7 +53,14 @@ impl Clusters {
     ) -> Result<Self> {
         let fetcher = Fetcher::new(FetchConfig::default()).context("cannot make the client that watches playlists")?;
         let watches = Watches::new(desk.clone(), fetcher.clone(), clock);
-        Ok(Self { publisher: Publisher::new(desk.clone(), fetcher, buckets), desk, node, watches, anchors, failing: None })
+        Ok(Self {
+            publisher: Publisher::new(desk.clone(), fetcher, buckets),
+            desk,
+            node,
+            watches,
+            anchors,
+            failing: None,
+        })
     }
 
     /// Watches until `shutdown`.

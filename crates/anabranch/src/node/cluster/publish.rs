@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch_cluster::state::Opening;
 use anabranch_cluster::watch::{Answer, Fetcher};
-use anabranch_control::{CLUSTER_BUCKET, ClusterDesk, ClusterStream};
+use anabranch_control::{CLUSTER_BUCKET, ClusterDesk, ClusterStream, StreamPlace};
 use anabranch_hls::merge::{Region, Steering, merge};
 use anabranch_hls::playlist::MultivariantPlaylist;
 use anabranch_hls::steering::{Pathway, STEERING_TTL_SECONDS, SteeringManifest};
@@ -13,6 +13,7 @@ use anabranch_store::Buckets;
 use anabranch_store::buckets::{Attributes, BucketError, Put};
 use bytes::Bytes;
 use reqwest::Url;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::watch::signed_fetcher;
@@ -62,7 +63,8 @@ impl Publisher {
     /// Publishes what has changed of these streams, and takes back what belongs to no stream any more.
     pub(super) async fn follow(&mut self, streams: &[ClusterStream]) -> Result<(), String> {
         let key = |stream: &ClusterStream| (stream.cluster.id.to_string(), stream.name.clone());
-        let gone: Vec<_> = self.streams.keys().filter(|known| !streams.iter().any(|one| key(one) == **known)).cloned().collect();
+        let gone: Vec<_> =
+            self.streams.keys().filter(|known| !streams.iter().any(|one| key(one) == **known)).cloned().collect();
         for gone in gone {
             self.remove(&gone).await?;
             self.streams.remove(&gone);
@@ -71,7 +73,11 @@ impl Publisher {
             let key = key(stream);
             if self.streams.get(&key).is_none_or(|known| known.signed_at.elapsed() >= SIGN_AGAIN) {
                 let ours = stream.places.iter().any(|place| place.is_ours);
-                let fetcher = if ours { signed_fetcher(&self.desk, &self.fetcher, &stream.name).await? } else { self.fetcher.clone() };
+                let fetcher = if ours {
+                    signed_fetcher(&self.desk, &self.fetcher, &stream.name).await?
+                } else {
+                    self.fetcher.clone()
+                };
                 let known = self.streams.entry(key.clone()).or_insert_with(|| Merged {
                     fetcher: fetcher.clone(),
                     signed_at: Instant::now(),
@@ -87,8 +93,14 @@ impl Publisher {
             if let Some((playlist, manifest)) = known.made(stream)
                 && known.published.as_ref() != Some(&(playlist.clone(), manifest.clone()))
             {
-                put(&self.buckets, &key, &playlist, &manifest).await.map_err(|error| format!("a merged playlist cannot be stored: {error}"))?;
-                tracing::info!(cluster.name = stream.cluster.name, stream = stream.name, "a merged playlist is published");
+                put(&self.buckets, &key, &playlist, &manifest)
+                    .await
+                    .map_err(|error| format!("a merged playlist cannot be stored: {error}"))?;
+                tracing::info!(
+                    cluster.name = stream.cluster.name,
+                    stream = stream.name,
+                    "a merged playlist is published"
+                );
                 known.published = Some((playlist, manifest));
             }
         }
@@ -97,7 +109,8 @@ impl Publisher {
 
     async fn remove(&self, (cluster, stream): &(String, String)) -> Result<(), String> {
         for name in ["index.m3u8", STEERING] {
-            let removed = self.buckets.delete(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), Default::default()).await;
+            let removed =
+                self.buckets.delete(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), Default::default()).await;
             if let Err(error) = removed
                 && !matches!(error, BucketError::NoSuchBucket { .. })
             {
@@ -115,17 +128,18 @@ impl Merged {
             return;
         }
         self.looked_at = Some(Instant::now());
-        let asks = stream.places.iter().map(|place| {
+        let mut asks = JoinSet::new();
+        for place in &stream.places {
             let fetcher = if place.is_ours { self.fetcher.clone() } else { plain.clone() };
-            async move {
-                let Ok(url) = Url::parse(&place.cdn_url) else { return None };
-                match fetcher.playlist(&url, None).await {
-                    Answer::Body { bytes, .. } => Some((place.region.clone(), bytes)),
+            let (region, url) = (place.region.clone(), Url::parse(&place.cdn_url));
+            asks.spawn(async move {
+                match fetcher.playlist(&url.ok()?, None).await {
+                    Answer::Body { bytes, .. } => Some((region, bytes)),
                     Answer::NotModified | Answer::Failed(_) => None,
                 }
-            }
-        });
-        for (region, bytes) in futures_util::future::join_all(asks).await.into_iter().flatten() {
+            });
+        }
+        for (region, bytes) in asks.join_all().await.into_iter().flatten() {
             match MultivariantPlaylist::parse(&bytes) {
                 Ok(playlist) if !playlist.variants.is_empty() => drop(self.playlists.insert(region, playlist)),
                 // The watcher says what is wrong with it.
@@ -137,16 +151,16 @@ impl Merged {
 
     /// The merged playlist, the open regions first, and the steering manifest; none while no region has a playlist.
     fn made(&mut self, stream: &ClusterStream) -> Option<(String, String)> {
-        let known = |place: &&_| -> bool {
-            let place: &anabranch_control::StreamPlace = place;
-            self.playlists.contains_key(&place.region)
-        };
-        let regions: Vec<Region<'_>> = stream
-            .places
-            .iter()
-            .filter(known)
-            .map(|place| Region { name: &place.region, base: &place.cdn_url, playlist: &self.playlists[&place.region] })
-            .collect();
+        let known: Vec<&StreamPlace> =
+            stream.places.iter().filter(|place| self.playlists.contains_key(&place.region)).collect();
+        let mut regions = Vec::with_capacity(known.len());
+        for place in &known {
+            regions.push(Region {
+                name: &place.region,
+                base: &place.cdn_url,
+                playlist: &self.playlists[&place.region],
+            });
+        }
         if regions.is_empty() {
             return None;
         }
@@ -155,19 +169,22 @@ impl Merged {
         match merge(&regions, &order, Some(&Steering { server_uri: STEERING, pathway: None })) {
             Ok(playlist) => {
                 self.failing = None;
-                let pathway = |place: &&anabranch_control::StreamPlace| Pathway {
-                    name: place.region.as_str(),
-                    open: place.opening == Opening::Open,
-                };
-                let places: Vec<&anabranch_control::StreamPlace> = stream.places.iter().filter(known).collect();
-                let pathways: Vec<Pathway<'_>> = places.iter().map(pathway).collect();
+                let mut pathways = Vec::with_capacity(known.len());
+                for place in known {
+                    pathways.push(Pathway { name: &place.region, open: place.opening == Opening::Open });
+                }
                 let manifest = SteeringManifest::by_opening(&pathways, STEERING_TTL_SECONDS);
                 Some((playlist.render(), manifest.render()))
             }
             Err(error) => {
                 let error = error.to_string();
                 if self.failing.as_ref() != Some(&error) {
-                    tracing::error!(cluster.name = stream.cluster.name, stream = stream.name, error, "playlists cannot be merged");
+                    tracing::error!(
+                        cluster.name = stream.cluster.name,
+                        stream = stream.name,
+                        error,
+                        "playlists cannot be merged"
+                    );
                 }
                 self.failing = Some(error);
                 None
@@ -177,7 +194,12 @@ impl Merged {
 }
 
 /// The manifest first: a playlist names it.
-async fn put(buckets: &Buckets, (cluster, stream): &(String, String), playlist: &str, manifest: &str) -> Result<(), BucketError> {
+async fn put(
+    buckets: &Buckets,
+    (cluster, stream): &(String, String),
+    playlist: &str,
+    manifest: &str,
+) -> Result<(), BucketError> {
     match buckets.bucket_create(CLUSTER_BUCKET).await {
         Ok(()) | Err(BucketError::BucketExists { .. }) => {}
         Err(error) => return Err(error),
@@ -190,7 +212,9 @@ async fn put(buckets: &Buckets, (cluster, stream): &(String, String), playlist: 
         let mut attributes = Attributes::of_type(kind);
         attributes.headers.insert("cache-control".to_owned(), lifetime.to_owned());
         let put = Put { attributes, ..Put::default() };
-        buckets.put_bytes(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), put, Bytes::from(text.to_owned())).await?;
+        buckets
+            .put_bytes(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), put, Bytes::from(text.to_owned()))
+            .await?;
     }
     Ok(())
 }

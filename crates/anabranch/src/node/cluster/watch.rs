@@ -77,9 +77,9 @@ impl Watches {
             }
         }
         self.running.retain(|key, running| {
-            let same = wanted.get(key).is_some_and(|(settings, signed)| {
-                *settings == running.settings && *signed == running.signed
-            });
+            let same = wanted
+                .get(key)
+                .is_some_and(|(settings, signed)| *settings == running.settings && *signed == running.signed);
             let stays = same && !(running.signed && running.begun.elapsed() >= SIGN_AGAIN);
             if !stays {
                 running.stop.cancel();
@@ -88,7 +88,11 @@ impl Watches {
         });
         for (key, (settings, signed)) in wanted {
             if !self.running.contains_key(&key) {
-                let fetcher = if signed { signed_fetcher(&self.desk, &self.fetcher, &key.1).await? } else { self.fetcher.clone() };
+                let fetcher = if signed {
+                    signed_fetcher(&self.desk, &self.fetcher, &key.1).await?
+                } else {
+                    self.fetcher.clone()
+                };
                 let running = self.begin(settings, signed, fetcher)?;
                 self.running.insert(key, running);
             }

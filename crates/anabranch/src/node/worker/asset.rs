@@ -189,7 +189,7 @@ impl AssetRun<'_> {
     }
 
     async fn package(&self, name: &str, plan: &Plan, cuts: &Cuts) -> Result<Summary, Failure> {
-        let Some(staging) = Staging::open(self)? else {
+        let Some(staging) = Staging::open(self, plan)? else {
             return self.package_to(&self.output(plan), name, plan, cuts).await;
         };
         let summary = self.package_to(staging.output(), name, plan, cuts).await?;

@@ -9,13 +9,14 @@ use anabranch_packager::vod::{Output, Summary};
 use anabranch_store::buckets::{Adopt, Attributes, BucketError, ListQuery, ObjectInfo, Pieces};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::CancellationToken;
+use anabranch_transcode::vod::Plan;
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::asset::AssetRun;
-use super::{given_up, lost, of_bucket};
+use super::failure::{given_up, lost, of_bucket};
 
 /// Folder of a rendition on its way, in the folder of the work.
 const STAGING: &str = "staging";
@@ -102,7 +103,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// None when what is made of assets stays here.
-    pub(super) fn open(run: &AssetRun<'_>) -> Result<Option<Self>, Failure> {
+    pub(super) fn open(run: &AssetRun<'_>, plan: &Plan) -> Result<Option<Self>, Failure> {
         if run.buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_none() {
             return Ok(None);
         }
@@ -112,7 +113,7 @@ impl Staging {
             _ => {}
         }
         let store = LocalStore::open(&folder, run.limits.reserve_bytes).map_err(|error| lost(&error))?;
-        Ok(Some(Self { folder, output: Output { store, ..run.output() } }))
+        Ok(Some(Self { folder, output: Output { store, ..run.output(plan) } }))
     }
 
     pub(super) fn output(&self) -> &Output {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anabranch_control::{AtOnce, Executor, Progress, Task};
 use anabranch_model::{AssetId, AssetWork, Done, Failure, LeftWork, Work};
-use anabranch_store::buckets::{BucketError, ListQuery, MAX_PAGE};
+use anabranch_store::buckets::{ListQuery, MAX_PAGE};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::vod::{Options, Preset};
 use anabranch_transcode::{CancellationToken, Limits, Mp4Job, Worker as Transcode};
