@@ -96,7 +96,7 @@ impl Decision {
     }
 }
 
-/// What the automat does now. One that is done with the answer, and asks again with it, gets nothing new at the same time.
+/// What the automat does now, in the order of regions: a closing counts for those that come after.
 #[must_use]
 pub fn decide(view: &View<'_>) -> Vec<Decision> {
     let mut automat = Automat {

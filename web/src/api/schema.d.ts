@@ -21,6 +21,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cluster/v1/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells edge functions elsewhere whether the region that they serve is open.
+         * @description What is not known is open, and a function that gets no answer should let viewers pass as well. The answer may be kept for a
+         *     second.
+         */
+        get: operations["cluster_decision"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -664,6 +685,166 @@ export interface paths {
         put?: never;
         /** Puts another input of a channel in use. Its preference must be equal. */
         post: operations["channel_switch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists clusters with their state. */
+        get: operations["cluster_list"];
+        put?: never;
+        /** Makes a cluster: defines which regions have the same live stream, and which of them this server is. */
+        post: operations["cluster_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a cluster: of each region whether it is open and fresh, since when, and by whom. */
+        get: operations["cluster_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a cluster on this server, with its history. What it has closed here is open again. */
+        delete: operations["cluster_delete"];
+        options?: never;
+        head?: never;
+        /** Changes the definition of a cluster on this server; peers have their own. */
+        patch: operations["cluster_update"];
+        trace?: never;
+    };
+    "/v1/clusters/{id}/automatic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hands a region back to the automat. */
+        post: operations["cluster_automatic"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Closes a region until another word is said: edges answer 404, and players go on elsewhere. */
+        post: operations["cluster_close"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/drill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Closes a region for some seconds, for practice; it ends by itself. */
+        post: operations["cluster_drill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what was decided, by whom and by what evidence; the newest first. */
+        get: operations["cluster_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Opens a region until another word is said, whatever the automat would do. */
+        post: operations["cluster_open"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells peers the newest words and votes.
+         * @description With `after` the answer waits until the version is another one, a second at most.
+         */
+        get: operations["cluster_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/votes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what watchers say, with what they have measured. */
+        get: operations["cluster_vote_list"];
+        put?: never;
+        /** Takes what a watcher sees of a region. It must say so again within the silence limit, or it counts as silent. */
+        post: operations["cluster_vote"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1737,6 +1918,59 @@ export interface components {
              */
             width: number;
         };
+        /** @description When the automat closes and opens; what is missing stays, or is the default. */
+        AutomatGiven: {
+            /**
+             * Format: int32
+             * @description A region must be stale for so long before it is closed, in milliseconds; 500 by default.
+             */
+            confirm_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Time after a closing in which no other region is closed, in milliseconds; 10000 by default.
+             */
+            cool_down_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Time between a closing and its effect, in which players are steered away, in milliseconds; 0 by default.
+             */
+            drain_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Shortest time between two switches of a region, and for which it must be fresh before it is opened again; 60000 by default.
+             */
+            hold_ms?: number | null;
+            /** @description `manual` or `automatic`; `manual` by default. */
+            mode?: string | null;
+        };
+        /** @description When the automat closes and opens. */
+        AutomatView: {
+            /**
+             * Format: int32
+             * @description A region must be stale for so long before it is closed, in milliseconds.
+             */
+            confirm_ms: number;
+            /**
+             * Format: int32
+             * @description Time after a closing in which no other region is closed, in milliseconds.
+             */
+            cool_down_ms: number;
+            /**
+             * Format: int32
+             * @description Time between a closing and its effect, in milliseconds.
+             */
+            drain_ms: number;
+            /**
+             * Format: int32
+             * @description Shortest time between two switches of a region, and for which it must be fresh before it is opened again.
+             */
+            hold_ms: number;
+            /**
+             * @description Who closes.
+             * @example manual
+             */
+            mode: string;
+        };
         /** @description What a behavior has delivered. */
         BehaviorTraffic: components["schemas"]["Counts"] & {
             /** @description Path pattern; empty where it is not known. */
@@ -2009,6 +2243,60 @@ export interface components {
             /** @description Unique name, 1 to 100 characters. */
             name?: string | null;
         };
+        /** @description A cluster to make. */
+        ClusterCreate: {
+            /** @description When the automat closes and opens. */
+            automat?: components["schemas"]["AutomatGiven"];
+            /** @description Name of the region that this instance is; missing where it only watches. */
+            here?: string | null;
+            /** @description Name, 1 to 100 characters. Instances that take part give it the same name. */
+            name: string;
+            /** @description Regions, 2 to 8, the preferred first. */
+            regions: components["schemas"]["RegionGiven"][];
+            /** @description How verdicts come about. */
+            watch?: components["schemas"]["WatchGiven"];
+        };
+        /** @description What is to become different; what is missing stays. */
+        ClusterPatch: {
+            /** @description When the automat closes and opens. */
+            automat?: components["schemas"]["AutomatGiven"];
+            /** @description Name of the region that this instance is; empty where it only watches. */
+            here?: string | null;
+            /** @description All regions. A peer without a token keeps the one that it has. */
+            regions?: components["schemas"]["RegionGiven"][] | null;
+            /** @description How verdicts come about. */
+            watch?: components["schemas"]["WatchGiven"];
+        };
+        /** @description The same live stream in several regions. */
+        ClusterView: {
+            /** @description When the automat closes and opens. */
+            automat: components["schemas"]["AutomatView"];
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether the automat of this instance decides; else that of a peer does. */
+            decides: boolean;
+            /** @description The region that this instance is; null where it only watches. */
+            here?: string | null;
+            /** @description Identifier, of this instance only. */
+            id: string;
+            /** @description Name, by which peers know it as well. */
+            name: string;
+            /** @description Regions, the preferred first. */
+            regions: components["schemas"]["RegionView"][];
+            /** @description Watchers that have fallen silent. */
+            silent_watchers: string[];
+            /** @description RFC 3339; of the definition. */
+            updated_at: string;
+            /**
+             * Format: int64
+             * @description Changes with each change of state.
+             */
+            version: number;
+            /** @description What is alarming about which regions are open. */
+            warning?: string | null;
+            /** @description How verdicts come about. */
+            watch: components["schemas"]["WatchView"];
+        };
         /** @description A collection. */
         Collection: {
             /** @description Ids of its assets, in order. */
@@ -2089,6 +2377,15 @@ export interface components {
         CurtainPut: {
             /** @description `up` or `down`. */
             curtain: components["schemas"]["Curtain"];
+        };
+        /** @description Whether a region is open, for edge functions elsewhere. */
+        DecisionView: {
+            /** @description Name of the cluster; null where it is not known. */
+            cluster?: string | null;
+            /** @description False: answer 404, without a lifetime. Everything that is not known is open. */
+            open: boolean;
+            /** @description Name of the region; null where it is not known. */
+            region?: string | null;
         };
         /** @description What a host name serves. */
         Distribution: {
@@ -2183,6 +2480,18 @@ export interface components {
             /** @description CloudFront's DistributionConfig with every default filled in. */
             config: Record<string, never>;
         };
+        /** @description A drill. */
+        DrillOrder: {
+            /** @description Name of the region that is closed. */
+            region: string;
+            /**
+             * Format: int32
+             * @description How long, in seconds, 1 to 3600.
+             */
+            seconds: number;
+            /** @description Why, for the history. */
+            why?: string;
+        };
         /** @description What several breakouts belong to. */
         Event: {
             /** @description Account that it belongs to. */
@@ -2256,6 +2565,38 @@ export interface components {
              * @example primary
              */
             preference?: string | null;
+        };
+        /** @description A decision. */
+        HistoryItem: {
+            /** @description RFC 3339. */
+            at: string;
+            /**
+             * @description Who decided.
+             * @example operator
+             */
+            by: string;
+            /** @description What it was decided by. */
+            evidence: Record<string, never>;
+            /** @description Id of the instance that decided. */
+            node: string;
+            /** @description Region that it is about. */
+            region: string;
+            /**
+             * Format: int64
+             * @description Goes up with each entry of the cluster.
+             */
+            sequence: number;
+            /** @description When it ends by itself; RFC 3339. */
+            until?: string | null;
+            /**
+             * @description What; `withheld` for what was not done and would have been.
+             * @example closed
+             */
+            what: string;
+            /** @description In whose name. */
+            who: string;
+            /** @description Why. */
+            why: string;
         };
         /** @description A push endpoint. */
         Input: {
@@ -2746,6 +3087,41 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_ClusterView: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description When the automat closes and opens. */
+                automat: components["schemas"]["AutomatView"];
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether the automat of this instance decides; else that of a peer does. */
+                decides: boolean;
+                /** @description The region that this instance is; null where it only watches. */
+                here?: string | null;
+                /** @description Identifier, of this instance only. */
+                id: string;
+                /** @description Name, by which peers know it as well. */
+                name: string;
+                /** @description Regions, the preferred first. */
+                regions: components["schemas"]["RegionView"][];
+                /** @description Watchers that have fallen silent. */
+                silent_watchers: string[];
+                /** @description RFC 3339; of the definition. */
+                updated_at: string;
+                /**
+                 * Format: int64
+                 * @description Changes with each change of state.
+                 */
+                version: number;
+                /** @description What is alarming about which regions are open. */
+                warning?: string | null;
+                /** @description How verdicts come about. */
+                watch: components["schemas"]["WatchView"];
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Collection: {
             /** @description Items, oldest first. */
             items: {
@@ -2850,6 +3226,43 @@ export interface components {
                 name: string;
                 /** @description RFC 3339. */
                 starts_at?: string | null;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_HistoryItem: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                at: string;
+                /**
+                 * @description Who decided.
+                 * @example operator
+                 */
+                by: string;
+                /** @description What it was decided by. */
+                evidence: Record<string, never>;
+                /** @description Id of the instance that decided. */
+                node: string;
+                /** @description Region that it is about. */
+                region: string;
+                /**
+                 * Format: int64
+                 * @description Goes up with each entry of the cluster.
+                 */
+                sequence: number;
+                /** @description When it ends by itself; RFC 3339. */
+                until?: string | null;
+                /**
+                 * @description What; `withheld` for what was not done and would have been.
+                 * @example closed
+                 */
+                what: string;
+                /** @description In whose name. */
+                who: string;
+                /** @description Why. */
+                why: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3149,6 +3562,33 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_VoteView: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description Whether it counts: it was heard within the silence limit. */
+                counts: boolean;
+                /** @description What it has measured. */
+                evidence: Record<string, never>;
+                /** @description When it said so last; RFC 3339. */
+                heard_at: string;
+                /** @description Why. */
+                reason: string;
+                /** @description Name of the region. */
+                region: string;
+                /** @description Since when; RFC 3339. */
+                since: string;
+                /**
+                 * @description What it says.
+                 * @example fresh
+                 */
+                state: string;
+                /** @description Name of the watcher. */
+                watcher: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Webhook: {
             /** @description Items, oldest first. */
             items: {
@@ -3373,6 +3813,28 @@ export interface components {
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
+        /** @description Another instance. */
+        PeerGiven: {
+            /** @description An API token there with scope `cluster`. No answer has it. */
+            token?: string | null;
+            /** @description Address of its API. */
+            url: string;
+        };
+        /** @description Another instance, without its token. */
+        PeerView: {
+            /** @description When it has answered last; RFC 3339. */
+            heard_at?: string | null;
+            /** @description When it is asked again; RFC 3339. */
+            next_try_at?: string | null;
+            /** @description Its id; null until it has answered. */
+            node?: string | null;
+            /** @description Why it does not. */
+            problem?: string | null;
+            /** @description Whether it answers. */
+            reachable: boolean;
+            /** @description Address of its API. */
+            url: string;
+        };
         /** @description What a request would begin. */
         Planned: {
             /** @description Always true: nothing was changed. */
@@ -3488,6 +3950,78 @@ export interface components {
              * @example AVAILABLE
              */
             state: string;
+        };
+        /** @description A region. */
+        RegionGiven: {
+            /** @description The same through the CDN; may contain `{breakout}`. The origin's if it is missing. */
+            cdn_url?: string | null;
+            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
+            distribution?: string | null;
+            /** @description Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway. */
+            name: string;
+            /** @description Multivariant playlist at the origin; may contain `{breakout}`. */
+            origin_url: string;
+            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
+            paths?: string[];
+            peer?: components["schemas"]["PeerGiven"] | null;
+        };
+        /** @description What an operator says of a region. */
+        RegionOrder: {
+            /** @description Name of the region. */
+            region: string;
+            /** @description Why, for the history. */
+            why?: string;
+        };
+        /** @description A region. */
+        RegionView: {
+            /** @description The automat's word, whether it counts or not. */
+            automat?: string | null;
+            /**
+             * @description By what: nobody's word, the operator's, a drill, the automat's, or that no region would be open otherwise.
+             * @example operator
+             */
+            by: string;
+            /** @description The same through the CDN. */
+            cdn_url: string;
+            /** @description Distribution of this server that serves it. */
+            distribution?: string | null;
+            /** @description Whether every edge of this server acts by that. */
+            in_force: boolean;
+            /** @description Name. */
+            name: string;
+            /**
+             * @description Whether it is open.
+             * @example open
+             */
+            opening: string;
+            /** @description The operator's word that stands. */
+            operator?: string | null;
+            /** @description Multivariant playlist at the origin. */
+            origin_url: string;
+            /** @description Path patterns of the distribution that are the region's; empty for all of it. */
+            paths: string[];
+            peer?: components["schemas"]["PeerView"] | null;
+            /** @description Since when; RFC 3339; null for always. */
+            since?: string | null;
+            /** @description When it ends by itself; RFC 3339. */
+            until?: string | null;
+            /**
+             * @description What watchers say.
+             * @example fresh
+             */
+            verdict: string;
+            /** @description Why, in the words of one of them. */
+            verdict_reason?: string | null;
+            /** @description Since when they do; RFC 3339; null where none is heard. */
+            verdict_since?: string | null;
+            /** @description Watchers that are heard. */
+            watchers: number;
+            /** @description Those of them that say stale. */
+            watchers_stale: number;
+            /** @description Name of the token in whose name it was said, or `automat`. */
+            who?: string | null;
+            /** @description Why. */
+            why?: string | null;
         };
         /** @description Which signatures are to be refused from now on. */
         Revoke: {
@@ -3652,7 +4186,7 @@ export interface components {
             expires_at?: string | null;
             /** @description Name, 1 to 100 characters; what the log says who did something. No other token in force has it. */
             name: string;
-            /** @description What it may do: `read`, `operate`, `manage`, `keys`, `webhooks` or `admin`, which is everything. None stands for another. */
+            /** @description What it may do: `read`, `operate`, `manage`, `keys`, `webhooks`, `cluster` or `admin`, which is everything. None stands for another. */
             scopes: string[];
         };
         /** @description A token that was just made. */
@@ -3713,6 +4247,46 @@ export interface components {
             user?: string | null;
             /** @description User agent; null if it is not kept. */
             user_agent?: string | null;
+        };
+        /** @description What a watcher sees. */
+        VoteGiven: {
+            /** @description What it has measured: up to 4 KiB of JSON. */
+            evidence?: Record<string, never>;
+            /** @description Why, in words. */
+            reason?: string;
+            /** @description Name of the region. */
+            region: string;
+            /**
+             * Format: int64
+             * @description Since when, Unix milliseconds; since now if it is missing.
+             */
+            since_ms?: number | null;
+            /** @description `fresh`, `stale`, `ended` or `unknown`. */
+            state: string;
+            /** @description Name of the watcher, 1 to 100 characters. */
+            watcher: string;
+        };
+        /** @description What a watcher says of a region. */
+        VoteView: {
+            /** @description Whether it counts: it was heard within the silence limit. */
+            counts: boolean;
+            /** @description What it has measured. */
+            evidence: Record<string, never>;
+            /** @description When it said so last; RFC 3339. */
+            heard_at: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /**
+             * @description What it says.
+             * @example fresh
+             */
+            state: string;
+            /** @description Name of the watcher. */
+            watcher: string;
         };
         /** @description What a watch page needs. */
         Watch: {
@@ -3808,6 +4382,28 @@ export interface components {
             /** @description The viewer. */
             user?: string | null;
         };
+        /** @description How verdicts come about; what is missing stays, or is the default. */
+        WatchGiven: {
+            /**
+             * Format: double
+             * @description A playlist is stale after its duration times this; by default as the preset says.
+             */
+            multiplier?: number | null;
+            /** @description Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default. */
+            preset?: string | null;
+            /**
+             * Format: int32
+             * @description Silence after which a watcher has no vote and is an alarm, in milliseconds; 5000 by default.
+             */
+            silence_ms?: number | null;
+            /**
+             * Format: double
+             * @description Share of a region's playlists that must be stale; by default as the preset says.
+             */
+            tolerance?: number | null;
+            /** @description How many watchers must say so: `any`, `majority` or `all`; `majority` by default. */
+            vote?: string | null;
+        };
         /** @description An asset of a collection. */
         WatchItem: {
             /**
@@ -3831,6 +4427,31 @@ export interface components {
          * @enum {string}
          */
         WatchState: "waiting" | "live" | "ended";
+        /** @description How verdicts come about. */
+        WatchView: {
+            /**
+             * Format: double
+             * @description A playlist is stale after its duration times this; null as the preset says.
+             */
+            multiplier?: number | null;
+            /** @description Name of the watcher's preset. */
+            preset: string;
+            /**
+             * Format: int32
+             * @description Silence after which a watcher has no vote and is an alarm, in milliseconds.
+             */
+            silence_ms: number;
+            /**
+             * Format: double
+             * @description Share of a region's playlists that must be stale; null as the preset says.
+             */
+            tolerance?: number | null;
+            /**
+             * @description How many watchers must say so.
+             * @example majority
+             */
+            vote: string;
+        };
         /** @description Where entries of the log are told. */
         Webhook: {
             /**
@@ -3967,6 +4588,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_decision: {
+        parameters: {
+            query?: {
+                /** @description Host of the CDN, or id of a distribution. */
+                distribution?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionView"];
+                };
             };
             default: {
                 headers: {
@@ -5709,6 +6360,439 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Channel"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated request with the same key answers the same cluster */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_automatic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegionOrder"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegionOrder"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_drill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrillOrder"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_history: {
+        parameters: {
+            query?: {
+                /** @description Entries at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before: the newest entries come first. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_HistoryItem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegionOrder"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_state: {
+        parameters: {
+            query?: {
+                /** @description `version` of the answer before: the next one comes when it is another, or after a second. */
+                after?: number;
+            };
+            header?: {
+                /** @description ETag of the answer before: 304 if it is still that */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_vote_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_VoteView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_vote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VoteGiven"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
