@@ -68,13 +68,15 @@ impl Region {
 }
 
 /// Lets viewers with signatures of one region be served by the other.
-fn trust(one: &Server, other: &Server) {
-    let keys = other.cli(&["key", "list"]);
-    for key in keys["items"].as_array().expect("keys") {
-        let file = one.data().join("other.pem");
-        std::fs::write(&file, text(&key["public_key"])).expect("a file");
-        let (id, file) = (text(&key["id"]), file.display().to_string());
-        let _ = one.cli(&["key", "create", "--id", &id, "--public-key", &file]);
+fn trust_each_other(regions: &[Region; 2]) {
+    let [east, west] = regions.each_ref().map(|region| region.server.cli(&["key", "list"])["items"].clone());
+    for (region, keys) in regions.iter().zip([west, east]) {
+        for key in keys.as_array().expect("keys") {
+            let file = region.server.data().join("other.pem");
+            std::fs::write(&file, text(&key["public_key"])).expect("a file");
+            let (id, file) = (text(&key["id"]), file.display().to_string());
+            let _ = region.server.cli(&["key", "create", "--id", &id, "--public-key", &file]);
+        }
     }
 }
 
@@ -88,11 +90,9 @@ struct Pair {
 impl Pair {
     fn start() -> Self {
         let regions = [Region::start("east"), Region::start("west")];
-        let [east, west] = &regions;
-        trust(&east.server, &west.server);
-        trust(&west.server, &east.server);
+        trust_each_other(&regions);
         let token =
-            |region: &Region| text(&region.server.cli(&["token", "create", "peer", "--scope", "cluster"])["token"]);
+            |region: &Region| text(&region.server.cli(&["token", "create", "peer", "--scope", "cluster"])["secret"]);
         let tokens = regions.each_ref().map(token);
         let mut stream = String::new();
         for (at, region) in regions.iter().enumerate() {
@@ -206,7 +206,7 @@ fn an_operator_closes_a_region_at_once_though_everything_is_cached() {
     assert_eq!(refused.header("x-anabranch-closed"), "west");
     assert_eq!(refused.header("access-control-allow-origin"), "*");
     let west = pair.regions[1].region("west");
-    assert_eq!((&west["opening"], &west["ground"]), (&"closed".into(), &"operator".into()), "{west}");
+    assert_eq!((&west["opening"], &west["by"]), (&"closed".into(), &"operator".into()), "{west}");
     let _ = pair.regions[1].server.cli(&["cluster", "automatic", "show", "west"]);
     let opened = wait_for("the opening", CLOSED, || Some(ask()).filter(|answer| answer.status == 200));
     assert!(opened.header("cache-status").contains("hit"), "{}", opened.header("cache-status"));
@@ -232,7 +232,7 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
         (west["opening"] == "closed").then_some(west)
     });
     println!("closed {:?} after its server was killed", died.elapsed());
-    assert_eq!(west["ground"], "automat", "{west}");
+    assert_eq!(west["by"], "automat", "{west}");
     let url = pair.url(1);
     pair.regions[1].server.restart();
     // The encoder has lost that output for good: it is started anew, for both.
@@ -242,7 +242,7 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
         let west = pair.regions[0].region("west");
         (west["opening"] == "open" && west["verdict"] == "fresh").then_some(west)
     });
-    assert_eq!(opened["ground"], "automat", "{opened}, at {url}");
+    assert_eq!(opened["by"], "automat", "{opened}, at {url}");
     let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
     let closing = history["items"].as_array().expect("a history").iter().find(|entry| entry["what"] == "closed");
     assert!(closing.is_some_and(|entry| !entry["evidence"].is_null()), "{history}");

@@ -58,8 +58,7 @@ impl App {
             )));
         };
         let key = self.signing_key(&distribution.key_groups).await?;
-        // Names of streams are the house's own, so what else has such a directory is the same stream elsewhere.
-        let policy = bound.policy(format!("*://*/{name}/*"), ("breakout", &name), self.clock.now_seconds());
+        let policy = bound.policy(covering(&name), ("breakout", &name), self.clock.now_seconds());
         let spec = SignSpec::Custom(policy);
         let url = key.sign(&self.play_address(&distribution.id, &name), &spec)?;
         let playlist = format!("http://{}:{}/{name}/index.m3u8", distribution.domain_name, self.config.edge_port);
@@ -83,7 +82,7 @@ impl App {
         let key = self.signing_key(std::slice::from_ref(&self.key_group)).await?;
         let now = self.clock.now_seconds();
         // With the claim `preview` it opens what is closed, too.
-        let policy = Policy::new(format!("*://*/{stream}/*"), now + seconds)
+        let policy = Policy::new(covering(stream), now + seconds)
             .claim("iat", json!(now))
             .claim("preview", json!(true))
             .claim("session", json!(WATCHER_SESSION));
@@ -94,7 +93,7 @@ impl App {
 
     async fn stream_name(&self, cluster: &Cluster, stream: Option<&str>) -> Result<String, Error> {
         match (is_of_breakouts(cluster), stream) {
-            (false, None) => Ok(cluster.name.clone()),
+            (false, None) => Ok(cluster.id.to_string()),
             (false, Some(stream)) => Err(Error::invalid(
                 "stream",
                 format!("the URLs of cluster {} name no breakout, so it has one stream: {stream:?}", cluster.name),
@@ -114,6 +113,12 @@ impl App {
             },
         }
     }
+}
+
+/// Every URL of a stream, by whichever form of address. Names of streams are long and random, so whatever else has such a directory is the
+/// same stream in another region.
+fn covering(stream: &str) -> String {
+    format!("*://*/*{stream}/*")
 }
 
 fn reference(cluster: &Cluster) -> String {

@@ -11,7 +11,7 @@ use crate::app::{App, Error, chain};
 pub struct ClusterStream {
     /// The cluster.
     pub cluster: Cluster,
-    /// Directory of its merged playlist: the id of a breakout, or the cluster's name where its URLs name no breakout.
+    /// Directory of its merged playlist: the id of a breakout, or the cluster's where its URLs name no breakout.
     pub name: String,
     /// Where it is, in the order of the regions.
     pub places: Vec<StreamPlace>,
@@ -58,7 +58,7 @@ impl App {
             let names = if is_of_breakouts(&cluster) {
                 self.db.breakouts_of_cluster(&cluster.name).await?.into_iter().map(String::from).collect()
             } else {
-                vec![cluster.name.clone()]
+                vec![cluster.id.to_string()]
             };
             for name in names {
                 let place = |region: &ClusterRegion| StreamPlace {

@@ -12,11 +12,12 @@ use anabranch_hls::steering::{Pathway, STEERING_TTL_SECONDS, SteeringManifest};
 use anabranch_store::Buckets;
 use anabranch_store::buckets::{Attributes, BucketError, Put};
 use bytes::Bytes;
+use http::HeaderMap;
 use reqwest::Url;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::watch::signed_fetcher;
+use super::watch::{signature, signed};
 
 /// Time between two looks at the regions' multivariant playlists.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -35,8 +36,8 @@ const STEERING_LIFETIME: &str = "max-age=1";
 
 /// What is known of a stream.
 struct Merged {
-    /// Asks for the playlists of regions of ours; made at this time.
-    fetcher: Fetcher,
+    /// By which regions of ours are asked; made at this time.
+    signature: HeaderMap,
     signed_at: Instant,
     looked_at: Option<Instant>,
     /// Newest playlist of each region. One that is away keeps its place, so that players find it when it is back.
@@ -73,20 +74,9 @@ impl Publisher {
             let key = key(stream);
             if self.streams.get(&key).is_none_or(|known| known.signed_at.elapsed() >= SIGN_AGAIN) {
                 let ours = stream.places.iter().any(|place| place.is_ours);
-                let fetcher = if ours {
-                    signed_fetcher(&self.desk, &self.fetcher, &stream.name).await?
-                } else {
-                    self.fetcher.clone()
-                };
-                let known = self.streams.entry(key.clone()).or_insert_with(|| Merged {
-                    fetcher: fetcher.clone(),
-                    signed_at: Instant::now(),
-                    looked_at: None,
-                    playlists: BTreeMap::new(),
-                    published: None,
-                    failing: None,
-                });
-                (known.fetcher, known.signed_at) = (fetcher, Instant::now());
+                let signature = if ours { signature(&self.desk, &stream.name).await? } else { HeaderMap::new() };
+                let known = self.streams.entry(key.clone()).or_insert_with(Merged::new);
+                (known.signature, known.signed_at) = (signature, Instant::now());
             }
             let Some(known) = self.streams.get_mut(&key) else { continue };
             known.look(stream, &self.fetcher).await;
@@ -122,6 +112,17 @@ impl Publisher {
 }
 
 impl Merged {
+    fn new() -> Self {
+        Self {
+            signature: HeaderMap::new(),
+            signed_at: Instant::now(),
+            looked_at: None,
+            playlists: BTreeMap::new(),
+            published: None,
+            failing: None,
+        }
+    }
+
     /// Looks at the regions' playlists, unless it has just done so. What cannot be had stays as it was.
     async fn look(&mut self, stream: &ClusterStream, plain: &Fetcher) {
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
@@ -130,7 +131,7 @@ impl Merged {
         self.looked_at = Some(Instant::now());
         let mut asks = JoinSet::new();
         for place in &stream.places {
-            let fetcher = if place.is_ours { self.fetcher.clone() } else { plain.clone() };
+            let fetcher = if place.is_ours { signed(plain, &self.signature, &place.cdn_url) } else { plain.clone() };
             let (region, url) = (place.region.clone(), Url::parse(&place.cdn_url));
             asks.spawn(async move {
                 match fetcher.playlist(&url.ok()?, None).await {

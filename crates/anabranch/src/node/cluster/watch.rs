@@ -7,6 +7,7 @@ use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Preset, Settings,
 use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace};
 use anabranch_net::{SharedClock, Shutdown};
 use http::{HeaderMap, HeaderValue, header};
+use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -89,7 +90,7 @@ impl Watches {
         for (key, (settings, signed)) in wanted {
             if !self.running.contains_key(&key) {
                 let fetcher = if signed {
-                    signed_fetcher(&self.desk, &self.fetcher, &key.1).await?
+                    self::signed(&self.fetcher, &signature(&self.desk, &key.1).await?, &settings.origin_url)
                 } else {
                     self.fetcher.clone()
                 };
@@ -129,14 +130,19 @@ impl Watches {
     }
 }
 
-/// Asks with a signature for a stream.
-pub(super) async fn signed_fetcher(desk: &ClusterDesk, fetcher: &Fetcher, stream: &str) -> Result<Fetcher, String> {
+/// The signature with which instances of ours are asked for a stream.
+pub(super) async fn signature(desk: &ClusterDesk, stream: &str) -> Result<HeaderMap, String> {
     let seconds = i64::try_from(SIGNED.as_secs()).unwrap_or(i64::MAX);
     let cookie = desk.watcher_cookie(stream, seconds).await?;
     let mut cookie = HeaderValue::from_str(&cookie).map_err(|error| format!("a signature is no header: {error}"))?;
     cookie.set_sensitive(true);
-    let headers = HeaderMap::from_iter([(header::COOKIE, cookie)]);
-    Ok(fetcher.with(FetchConfig { headers, ..FetchConfig::default() }))
+    Ok(HeaderMap::from_iter([(header::COOKIE, cookie)]))
+}
+
+/// Asks the host of `url`, and no other, with a signature.
+pub(super) fn signed(fetcher: &Fetcher, signature: &HeaderMap, url: &str) -> Fetcher {
+    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    fetcher.with(FetchConfig { headers: signature.clone(), host, ..FetchConfig::default() })
 }
 
 fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Settings, String> {
