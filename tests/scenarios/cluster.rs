@@ -182,11 +182,11 @@ fn regions_have_the_same_segments_and_one_playlist() {
         assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
     }
     let probe = std::process::Command::new("timeout")
-        .args(["30", "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url])
+        .args(["30", "ffprobe", "-v", "error", "-http_persistent", "0", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url])
         .output()
         .expect("ffprobe");
     let (out, said) = (String::from_utf8_lossy(&probe.stdout), String::from_utf8_lossy(&probe.stderr));
-    assert!(probe.status.success() && out.contains("h264") && said.is_empty(), "{out}{said}");
+    assert!(probe.status.success() && out.contains("h264") && said.is_empty(), "{}: {out}{said:?}", probe.status);
     let bare = url.split('?').next().expect("a URL");
     assert_eq!(Viewer::new().get(bare).status, 403, "under signature");
 }
@@ -231,7 +231,7 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
         let west = pair.regions[0].region("west");
         (west["opening"] == "closed").then_some(west)
     });
-    println!("closed {:?} after its server was killed", died.elapsed());
+    println!("closed {:?} after its server was killed: {}", died.elapsed(), west["verdict_reason"]);
     assert_eq!(west["by"], "automat", "{west}");
     let url = pair.url(1);
     pair.regions[1].server.restart();

@@ -813,6 +813,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/play-url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs URLs that open a stream of a cluster, by its merged playlist, in every region. A missing body means the defaults. */
+        post: operations["cluster_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the distribution of a cluster's merged playlists, or answers the one that is there. */
+        post: operations["cluster_publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}/state": {
         parameters: {
             query?: never;
@@ -1971,6 +2005,19 @@ export interface components {
              */
             mode: string;
         };
+        /** @description An S3-compatible service that has the files of a bucket. Whoever asks there is in the server's configuration or environment. */
+        BackendCreate: {
+            /** @description `https://HOST` or `http://HOST:PORT`; Amazon's of the region if it is missing. */
+            endpoint?: string | null;
+            /** @description Whether the bucket is in the path rather than in the host; if it is missing, unless the service is Amazon's. */
+            path_style?: boolean | null;
+            /** @description Region; us-east-1 if it is missing. */
+            region?: string | null;
+            /** @description Name of a service of the configuration (`[store.remote.NAME]`), of which is what is not said here. */
+            remote?: string | null;
+            /** @description `s3://<bucket>` or `s3://<bucket>/<prefix>`; the bucket has to be there. */
+            url: string;
+        };
         /** @description What a behavior has delivered. */
         BehaviorTraffic: components["schemas"]["Counts"] & {
             /** @description Path pattern; empty where it is not known. */
@@ -1985,6 +2032,8 @@ export interface components {
             attendance: string;
             /** @description Channel that feeds it; null once that was deleted. */
             channel?: string | null;
+            /** @description Name of the cluster that it is a stream of. */
+            cluster?: string | null;
             /** @description RFC 3339. */
             created_at: string;
             /**
@@ -2049,6 +2098,8 @@ export interface components {
         BreakoutCreate: components["schemas"]["BreakoutPatch"] & {
             /** @description Id or name of the channel that feeds it. */
             channel: string;
+            /** @description Name of the cluster that it is a stream of: a breakout of the same name in the same cluster has the same id in each region. */
+            cluster?: string | null;
         };
         /** @description What may be decided of a breakout. */
         BreakoutPatch: {
@@ -2087,6 +2138,7 @@ export interface components {
         };
         /** @description A bucket. */
         Bucket: {
+            backend?: components["schemas"]["BucketBackend"] | null;
             /** @description RFC 3339. */
             created_at: string;
             /** @description Id of the distribution by which single files can be fetched; null if there is none. */
@@ -2100,8 +2152,20 @@ export interface components {
             /** @description How assets are made of files that arrive; null: files only lie there. */
             preset?: string | null;
         };
+        /** @description Where the files of a bucket are. */
+        BucketBackend: {
+            /** @description The service. */
+            endpoint: string;
+            /** @description Why it cannot be used now; it is asked again by itself. */
+            problem?: string | null;
+            /** @description Since when, RFC 3339. */
+            problem_since?: string | null;
+            /** @description `s3://<bucket>/<prefix>`. */
+            url: string;
+        };
         /** @description A bucket to make. */
         BucketCreate: {
+            backend?: components["schemas"]["BackendCreate"] | null;
             /** @description Whether an asset goes when its file is replaced or removed. */
             mirror?: boolean;
             /** @description Unique name: 3 to 63 lower-case letters, digits, hyphens and dots. */
@@ -2926,6 +2990,8 @@ export interface components {
                 attendance: string;
                 /** @description Channel that feeds it; null once that was deleted. */
                 channel?: string | null;
+                /** @description Name of the cluster that it is a stream of. */
+                cluster?: string | null;
                 /** @description RFC 3339. */
                 created_at: string;
                 /**
@@ -2993,6 +3059,7 @@ export interface components {
         List_Bucket: {
             /** @description Items, oldest first. */
             items: {
+                backend?: components["schemas"]["BucketBackend"] | null;
                 /** @description RFC 3339. */
                 created_at: string;
                 /** @description Id of the distribution by which single files can be fetched; null if there is none. */
@@ -6688,6 +6755,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_play_url: {
+        parameters: {
+            query?: {
+                /** @description Breakout, by id or name; may be missing where one is on air, or the cluster's URLs name no breakout. */
+                stream?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PlayUrlCreate"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_publish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DistributionWhole"];
                 };
             };
             default: {
