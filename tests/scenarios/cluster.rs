@@ -182,7 +182,19 @@ fn regions_have_the_same_segments_and_one_playlist() {
         assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
     }
     let probe = std::process::Command::new("timeout")
-        .args(["30", "ffprobe", "-v", "error", "-http_persistent", "0", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url])
+        .args([
+            "30",
+            "ffprobe",
+            "-v",
+            "error",
+            "-http_persistent",
+            "0",
+            "-show_entries",
+            "stream=codec_name",
+            "-of",
+            "csv=p=0",
+            &url,
+        ])
         .output()
         .expect("ffprobe");
     let (out, said) = (String::from_utf8_lossy(&probe.stdout), String::from_utf8_lossy(&probe.stderr));

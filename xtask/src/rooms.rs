@@ -32,7 +32,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "db", uses: These(&["model"]) },
     Room { name: "provider", uses: These(&["model"]) },
     // What becomes of a cluster's regions is judged by values; rows and HTTP of the API are not its matter.
-    Room { name: "cluster", uses: These(&["model"]) },
+    Room { name: "cluster", uses: These(&["hls", "model", "net"]) },
     // workers: never each other
     Room { name: "ingest", uses: These(&["media", "model", "net"]) },
     Room { name: "packager", uses: These(&["media", "hls", "model", "store", "net"]) },
@@ -40,7 +40,6 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "s3", uses: These(&["model", "store", "net"]) },
     Room { name: "transcode", uses: These(&["media", "hls", "model"]) },
     Room { name: "edge", uses: These(&["http-cache", "signing", "model", "net"]) },
-    Room { name: "cluster", uses: These(&["hls", "model", "net"]) },
     Room {
         name: "control",
         uses: These(&["model", "cloudfront", "cluster", "db", "provider", "signing", "store", "net"]),

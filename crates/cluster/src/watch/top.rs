@@ -65,7 +65,7 @@ impl Top {
             Answer::NotModified => Ok(News::Nothing),
             Answer::Failed(trouble) => Err(trouble),
             Answer::Body { bytes, etag, url } => {
-                let news = self.take(&bytes, url.as_ref().unwrap_or(&self.url).clone());
+                let news = self.take(&bytes, &url.as_ref().unwrap_or(&self.url).clone());
                 self.etag = news.is_ok().then_some(etag).flatten();
                 news.map_err(Trouble::NotPlaylist)
             }
@@ -88,12 +88,12 @@ impl Top {
         }
     }
 
-    fn take(&mut self, bytes: &Bytes, base: Url) -> Result<News, NotPlaylist> {
+    fn take(&mut self, bytes: &Bytes, base: &Url) -> Result<News, NotPlaylist> {
         let text = hash(bytes);
         if self.text == Some(text) {
             return Ok(News::Nothing);
         }
-        let listing = match sample::read(bytes, &base)? {
+        let listing = match sample::read(bytes, base)? {
             Text::Multivariant(listing) if listing.playlists.is_empty() => return Err(NotPlaylist::Empty),
             Text::Multivariant(listing) => listing,
             Text::Media(_) if self.is_known => return Err(NotPlaylist::Kind),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anabranch_net::{Clock as _, SystemClock};
 use anabranch_store::buckets::{
     Adopt, Attributes, Backend, BucketError, Condition, Connection, Content, CopyAttributes, Credentials, Event,
     Likely, ListQuery, NamedPart, Patience, Put, Remotes,
@@ -36,7 +37,10 @@ pub(crate) fn remotes(endpoint: &str, patience: Patience) -> Remotes {
         fixed: BTreeMap::new(),
         shared: false,
         patience,
-        now: Arc::new(SystemTime::now),
+        now: Arc::new(|| {
+            let ms = u64::try_from(SystemClock.now_ms()).expect("a time after 1970");
+            SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+        }),
     }
 }
 
