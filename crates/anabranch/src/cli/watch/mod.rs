@@ -259,7 +259,7 @@ mod tests {
     fn wrong_use_says_what_to_do() {
         for (words, said) in [
             (&["ftp://a/x"][..], "origin_url must be a URL"),
-            (&["http://a/x", "--cdn", "b"], "origin_url must be a URL"),
+            (&["http://a/x", "--cdn", "b"], "cdn_url must be a URL"),
             (&["http://a/x", "--preset", "fast"], "one of default, relaxed, design"),
             (&["http://a/x", "--multiplier", "0.5"], "between 1 and 100: 0.5"),
             (&["http://a/x", "--header", "secret value"], "--header must be"),

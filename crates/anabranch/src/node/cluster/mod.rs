@@ -51,6 +51,7 @@ impl Clusters {
         anchors: tokio::sync::watch::Receiver<Arc<Vec<Anchors>>>,
         clock: SharedClock,
     ) -> Result<Self> {
+        anabranch_cluster::watch::describe_metrics();
         let fetcher = Fetcher::new(FetchConfig::default()).context("cannot make the client that watches playlists")?;
         let watches = Watches::new(desk.clone(), fetcher.clone(), clock);
         Ok(Self {
