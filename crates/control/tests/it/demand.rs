@@ -199,7 +199,7 @@ async fn buckets_are_made_listed_and_emptied(engine: Engine) {
         .iter()
         .map(|bucket| text(&bucket["name"]).to_owned())
         .collect();
-    assert_eq!(names, ["films", "media-manager", "recordings", "uploads", "vod"]);
+    assert_eq!(names, ["clusters", "films", "media-manager", "recordings", "uploads", "vod"]);
     let body = Bytes::from_static(b"x");
     for key in ["a/1.mp4", "a/2.mp4", "ü.mp4"] {
         server.buckets.put_bytes("films", key, Put::default(), body.clone()).await.unwrap();
