@@ -151,6 +151,28 @@ async fn it_is_judged_before_signatures() {
 }
 
 #[tokio::test]
+async fn previews_look_behind_it() {
+    let origin = TestOrigin::start().await;
+    origin.set("/a", Script::ok("here", "max-age=600"));
+    let key = PrivateKey::generate().unwrap();
+    let mut site = site(&origin);
+    site.default_behavior.trusted_key_groups = vec!["g1".parse().unwrap()];
+    let public = KeySpec { id: "K1".parse().unwrap(), public_key_pem: key.public_key_pem().unwrap() };
+    let group = KeyGroupSpec { id: "g1".parse().unwrap(), keys: vec![public] };
+    let mut edge = start_with_keys(vec![site], vec![group], |_| {});
+    let target = |preview: bool| {
+        let policy = Policy::new("http://*", NOW_MS / 1000 + 60).claim("preview", preview.into());
+        let url = sign_url("http://a.test/a", &SignSpec::Custom(policy), "K1", &key).unwrap();
+        url.strip_prefix("http://a.test").unwrap().to_owned()
+    };
+    assert_eq!(get(edge.address, HOST, &target(false)).await.status, 200);
+    tell(&mut edge, vec![closing(&[])]).await;
+    assert_closed(&get(edge.address, HOST, &target(false)).await);
+    let reply = get(edge.address, HOST, &target(true)).await;
+    assert_eq!((reply.status, reply.text()), (200, "here"), "{}", reply.head);
+}
+
+#[tokio::test]
 async fn who_waits_for_a_segment_is_told_at_once_and_a_body_under_way_ends() {
     let origin = TestOrigin::start().await;
     let (hold, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -162,25 +184,18 @@ async fn who_waits_for_a_segment_is_told_at_once_and_a_body_under_way_ends() {
     live.origins[0].origin = Origin::Live { channel: "c1".parse().unwrap() };
     let mut edge = start(vec![live], |config| {
         config.origin_room = Some(OriginRoom { authority: origin.address.to_string(), token: "t".to_owned() });
-        config.shield_token = Some("token".to_owned());
     });
     let mut body = Viewer::connect(edge.address).await;
     body.send(&format!("GET /b1/6.m4s HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     body.body_begins().await;
-    let mut waiting = Vec::new();
-    for line in ["", "x-anabranch-shield: token\r\n"] {
-        let mut viewer = Viewer::connect(edge.address).await;
-        viewer.send(&format!("GET /b1/video.m3u8?_HLS_msn=7 HTTP/1.1\r\nHost: {HOST}\r\n{line}\r\n")).await;
-        waiting.push(viewer);
-    }
+    let mut waiting = Viewer::connect(edge.address).await;
+    waiting.send(&format!("GET /b1/video.m3u8?_HLS_msn=7 HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     until("the origin is asked", || origin.count() == 2).await;
 
     tell(&mut edge, vec![closing(&["/b2/*"])]).await;
     tell(&mut edge, vec![closing(&["/b1/*"])]).await;
-    for mut viewer in waiting {
-        let reply = tokio::time::timeout(AT_ONCE, viewer.reply(false)).await.expect("nobody waits on").unwrap();
-        assert_closed(&reply);
-    }
+    let reply = tokio::time::timeout(AT_ONCE, waiting.reply(false)).await.expect("nobody waits on").unwrap();
+    assert_closed(&reply);
     gate.notify_one();
     let reply = body.reply(false).await.unwrap();
     assert_eq!((reply.text(), reply.complete), ("first-rest", true));
@@ -195,23 +210,22 @@ async fn who_waits_for_a_segment_is_told_at_once_and_a_body_under_way_ends() {
 }
 
 #[tokio::test]
-async fn the_refusal_of_a_shield_is_no_object() {
+async fn a_shield_answers_edges_which_judge_their_viewers_themselves() {
     let origin = TestOrigin::start().await;
     origin.set("/a", Script::ok("here", "max-age=600"));
     let mut site = site(&origin);
-    // Whatever comes is kept for a minute.
-    site.default_behavior.cache.min_ttl_seconds = 60;
     let mut shield = start(vec![site.clone()], |config| config.shield_token = Some("token".to_owned()));
     site.origins[0].shield = Some("s".to_owned());
-    let near = start(vec![site], |config| {
+    let mut near = start(vec![site], |config| {
         let there = Shield { authority: shield.address.to_string(), tls: false, token: "token".to_owned() };
         config.shields.insert("s".to_owned(), there);
     });
     tell(&mut shield, vec![closing(&[])]).await;
-    assert_eq!(get(near.address, HOST, "/a").await.status, 404);
-    tell(&mut shield, vec![]).await;
+    assert_closed(&get(shield.address, HOST, "/a").await);
     let reply = get(near.address, HOST, "/a").await;
     assert_eq!((reply.status, reply.text()), (200, "here"), "{}", reply.head);
+    tell(&mut near, vec![closing(&[])]).await;
+    assert_closed(&get(near.address, HOST, "/a").await);
 }
 
 /// Puts the hosts that count in place of the playlist.
