@@ -10,6 +10,7 @@ use anabranch_store::{Buckets, LocalStore, key};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere;
 use super::failure::{given_up, lost, of_bucket};
 use super::publish::track;
 use super::remove;
@@ -32,10 +33,9 @@ pub(super) struct Made {
 }
 
 impl Made {
-    pub(super) async fn keep(&self, store: &LocalStore, asset: &AssetId) -> Result<(), Failure> {
+    pub(super) async fn keep(&self, store: &LocalStore, buckets: &Buckets, asset: &AssetId) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(self).map_err(|error| lost(&error))?;
-        let stored = store.put(&key::bucket_object(key::VOD, &place(asset)), vec![Bytes::from(bytes)]).await;
-        stored.map_err(|error| lost(&error))
+        elsewhere::put(store, buckets, &place(asset), Bytes::from(bytes)).await
     }
 
     async fn read(buckets: &Buckets, asset: &AssetId) -> Result<Self, Failure> {
@@ -60,6 +60,10 @@ pub(super) async fn publish(
     work: &CaptionsWork,
     progress: Progress,
 ) -> Result<Done, Failure> {
+    if buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_some() {
+        let why = "captions cannot be added while assets are at a service elsewhere: have them in the file itself";
+        return Err(given_up(why));
+    }
     let mut made = Made::read(buckets, &work.asset).await?;
     let prefix = key::asset_prefix(work.asset.as_str());
     let hls = format!("{prefix}HLS/");

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anabranch_model::Failure;
 use anabranch_packager::vod::{Output, Summary};
-use anabranch_store::buckets::{Adopt, Attributes, BucketError, ListQuery, ObjectInfo, Pieces};
+use anabranch_store::buckets::{Adopt, Attributes, BucketError, ListQuery, ObjectInfo, Pieces, Put};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::CancellationToken;
 use anabranch_transcode::vod::Plan;
 use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -186,6 +187,16 @@ async fn send(buckets: &Buckets, stored: &str, path: &Path) -> Result<(), Bucket
 }
 
 /// The type that the origin room tells of such names.
+/// Puts a small object of an asset where assets are.
+pub(super) async fn put(store: &LocalStore, buckets: &Buckets, name: &str, bytes: Bytes) -> Result<(), Failure> {
+    if buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_some() {
+        let put = Put { attributes: Attributes::of_type(content_type(name)), ..Put::default() };
+        let sent = buckets.put_bytes(key::VOD, name, put, bytes).await;
+        return sent.map(drop).map_err(|error| of_bucket(&error));
+    }
+    store.put(&key::bucket_object(key::VOD, name), vec![bytes]).await.map_err(|error| lost(&error))
+}
+
 pub(super) fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("m3u8") => "application/vnd.apple.mpegurl",

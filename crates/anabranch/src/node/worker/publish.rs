@@ -28,14 +28,7 @@ impl AssetRun<'_> {
         let playlist = vod::multivariant(&summaries, partial);
         let asset = self.work.asset.as_str();
         let name = format!("{}{}", key::asset_prefix(asset), key::asset_playlist(asset));
-        let playlist = Bytes::from(playlist);
-        if self.buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_some() {
-            let put = Put { attributes: Attributes::of_type(elsewhere::content_type(&name)), ..Put::default() };
-            let sent = self.buckets.put_bytes(key::VOD, &name, put, playlist).await;
-            return sent.map(drop).map_err(|error| of_bucket(&error));
-        }
-        let stored = self.store.put(&key::bucket_object(key::VOD, &name), vec![playlist]).await;
-        stored.map_err(|error| lost(&error))
+        elsewhere::put(self.store, self.buckets, &name, Bytes::from(playlist)).await
     }
 
     /// Makes objects of what a unit has made beside renditions: pictures, the MP4.
@@ -71,7 +64,7 @@ impl AssetRun<'_> {
         let renditions = shown(plan, made).into_iter().cloned().collect();
         let stem = self.output(plan).stem;
         let known = Made { stem, duration_ms: plan.duration_ms, cuts, renditions };
-        known.keep(self.store, &self.work.asset).await
+        known.keep(self.store, self.buckets, &self.work.asset).await
     }
 
     /// Tells the control plane what there is.
