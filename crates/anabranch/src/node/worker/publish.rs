@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anabranch_model::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack, Failure};
 use anabranch_packager::vod::{self, Cuts, Kind, Summary};
-use anabranch_store::buckets::{Adopt, Attributes, Put};
+use anabranch_store::buckets::{Adopt, Attributes};
 use anabranch_store::key;
 use anabranch_transcode::vod::{DynamicRange, Plan, Unit, UnitKind};
 use bytes::Bytes;
 
 use super::asset::{AssetRun, EARLY};
 use super::captions::Made;
-use super::failure::{failure, lost, of_bucket};
+use super::failure::{failure, of_bucket};
 use super::{elsewhere, remove};
 
 impl AssetRun<'_> {
