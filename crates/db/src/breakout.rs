@@ -1,7 +1,5 @@
 //! Breakouts.
 
-use std::collections::HashMap;
-
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, EventId};
 
 use crate::log::{self, NewEntry};
@@ -11,9 +9,6 @@ use crate::row::{
 };
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Db, Error, Exit, Idempotency, channel, event, recording};
-
-/// Streams of one cluster that are watched at a time.
-const CLUSTER_STREAMS_MAX: i64 = 100;
 
 /// What is kept of viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,34 +183,6 @@ impl Db {
         log::append(&mut tx, &activity("breakout.created", &row), now_ms).await?;
         tx.commit().await?;
         Ok(Created::New(row))
-    }
-
-    /// Breakouts of a cluster that are on air or about to be, oldest first, 100 at most.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn breakouts_of_cluster(&self, cluster: &str) -> Result<Vec<BreakoutId>, Error> {
-        let rows = sql::query(
-            "SELECT id FROM breakouts WHERE cluster = $1 AND state IN ('STARTING', 'RUNNING') ORDER BY created_at, id LIMIT $2",
-        )
-        .bind(cluster)
-        .bind(CLUSTER_STREAMS_MAX)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| id(row, "id")).collect()
-    }
-
-    /// Names of clusters by the breakouts that are their streams and not over.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn cluster_streams(&self) -> Result<HashMap<BreakoutId, String>, Error> {
-        let rows = sql::query(
-            "SELECT id, cluster FROM breakouts WHERE cluster IS NOT NULL AND state IN ('STARTING', 'RUNNING')",
-        )
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| Ok((id(row, "id")?, text(row, "cluster")?))).collect()
     }
 
     /// Gives a breakout what an operator has decided anew.

@@ -1,11 +1,16 @@
-//! Clusters: their definitions.
+//! Clusters: their definitions, and which breakouts are their streams.
 
-use anabranch_model::{Cluster, DistributionId};
+use std::collections::HashMap;
+
+use anabranch_model::{BreakoutId, Cluster, DistributionId};
 
 use crate::log::{self, NewEntry};
-use crate::row::{self, integer, json};
+use crate::row::{self, id, integer, json, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+
+/// Streams of one cluster that are watched at a time.
+const CLUSTER_STREAMS_MAX: i64 = 100;
 
 /// A cluster as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +24,34 @@ pub struct ClusterRow {
 }
 
 impl Db {
+    /// Breakouts of a cluster that are on air or about to be, oldest first, 100 at most.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn breakouts_of_cluster(&self, cluster: &str) -> Result<Vec<BreakoutId>, Error> {
+        let rows = sql::query(
+            "SELECT id FROM breakouts WHERE cluster = $1 AND state IN ('STARTING', 'RUNNING') ORDER BY created_at, id LIMIT $2",
+        )
+        .bind(cluster)
+        .bind(CLUSTER_STREAMS_MAX)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| id(row, "id")).collect()
+    }
+
+    /// Names of clusters by the breakouts that are their streams and not over.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn cluster_streams(&self) -> Result<HashMap<BreakoutId, String>, Error> {
+        let rows = sql::query(
+            "SELECT id, cluster FROM breakouts WHERE cluster IS NOT NULL AND state IN ('STARTING', 'RUNNING')",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok((id(row, "id")?, text(row, "cluster")?))).collect()
+    }
+
     /// Makes a cluster.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::app::{App, chain};
-use crate::webhook::{PrivateAddresses, Resolver};
+use crate::webhook::{PrivateAddresses, Resolver, unanswered};
 
 /// Longest exchange with a peer: it holds a request for a second.
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -110,7 +110,7 @@ impl Pull {
         }
         url.query_pairs_mut().append_pair("after", &after.to_string());
         let sent = self.http.get(url).bearer_auth(&peer.token).send().await;
-        let mut response = sent.map_err(|error| words(&error))?;
+        let mut response = sent.map_err(|error| unanswered(&error, "peer", TIMEOUT))?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(match status {
@@ -121,7 +121,7 @@ impl Pull {
             });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| words(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error, "peer", TIMEOUT))? {
             if body.len() + chunk.len() > ANSWER_MAX_BYTES {
                 return Err(format!("the peer answers more than {ANSWER_MAX_BYTES} bytes"));
             }
@@ -129,18 +129,6 @@ impl Pull {
         }
         Ok(body)
     }
-}
-
-/// Of the chain of causes only the last one tells the operator something.
-fn words(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("the peer did not answer within {} seconds", TIMEOUT.as_secs());
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    format!("the peer cannot be reached: {cause}")
 }
 
 /// Pulls from every peer of every cluster until `shutdown`.

@@ -9,4 +9,4 @@ mod signature;
 pub use address::PrivateAddresses;
 pub(crate) use address::Resolver;
 pub(crate) use drive::Driver;
-pub(crate) use send::{Delivery, Outcome, Sender, Target};
+pub(crate) use send::{Delivery, Outcome, Sender, Target, unanswered};

@@ -102,7 +102,7 @@ impl Sender {
             .body(delivery.body);
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Outcome::Failed(words(&error)),
+            Err(error) => return Outcome::Failed(unanswered(&error, "receiver", TIMEOUT)),
         };
         let status = response.status();
         let mut read = 0;
@@ -124,14 +124,14 @@ impl Sender {
     }
 }
 
-/// Of the chain of causes only the last one tells the operator something.
-fn words(error: &reqwest::Error) -> String {
+/// Why `who` gave no answer within `limit`. Of the chain of causes only the last one tells the operator something.
+pub(crate) fn unanswered(error: &reqwest::Error, who: &str, limit: Duration) -> String {
     if error.is_timeout() {
-        return format!("the receiver did not answer within {} seconds", TIMEOUT.as_secs());
+        return format!("the {who} did not answer within {} seconds", limit.as_secs());
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    format!("the receiver cannot be reached: {cause}")
+    format!("the {who} cannot be reached: {cause}")
 }
