@@ -72,7 +72,7 @@ fn one_that_stood_still_writes_nothing_more_and_stands_by() {
     first.stand_still(true);
     second.wait_ready();
     let id = breakout["id"].as_str().expect("an id");
-    let _stopped = second.cli(&["breakout", "stop", id]);
+    let _stopped = second.cli(&["breakout", "stop", id, "--wait"]);
     first.stand_still(false);
     first.wait_standing_by();
     assert_eq!(second.cli(&["breakout", "show", id])["state"], "COMPLETED");

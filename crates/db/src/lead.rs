@@ -89,6 +89,8 @@ impl Lead {
         if ours != NONE && stored(&mut *tx).await? == ours {
             return Ok(());
         }
+        // From here on nobody is told that this process acts, though what runs in it has yet to end.
+        let _ = self.epoch.compare_exchange(ours, NONE, Ordering::SeqCst, Ordering::SeqCst);
         self.fenced.notify_one();
         Err(Error::NotLeader)
     }

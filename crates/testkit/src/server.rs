@@ -95,7 +95,10 @@ impl Server {
             if self.child.try_wait().expect("a child to ask").is_some() {
                 return Some(false);
             }
-            Viewer::new().try_get(&url).filter(|answer| answer.status == readiness).map(|_| true)
+            let answer = Viewer::new().try_get(&url)?;
+            // What a server that acts has met of its database may be 503 as well.
+            let standby = answer.text().contains("urn:anabranch:problem:standby");
+            (answer.status == readiness && standby == (readiness == STANDS_BY)).then_some(true)
         })
     }
 

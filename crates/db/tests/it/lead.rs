@@ -87,6 +87,7 @@ async fn who_was_away_for_too_long_writes_nothing_more() {
     let before = new.snapshot_version().await.unwrap();
     assert!(matches!(old.channel_wish("c", Wish::Run, 2).await, Err(Error::NotLeader)));
     assert_eq!(new.snapshot_version().await.unwrap(), before, "nothing was written");
+    assert!(!old.is_leader(), "it knows from the first refusal on");
     timeout(LONG, old.lost()).await.expect("it learns of it");
     assert!(!old.is_leader() && !old.try_lead().await.unwrap());
     new.channel_wish("c", Wish::Run, 2).await.unwrap();
