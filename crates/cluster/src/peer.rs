@@ -33,6 +33,9 @@ const AT_BELIEVED: i64 = 1 << 52;
 /// Longest id of a control plane, in bytes.
 const NODE_MAX: usize = 64;
 
+/// Longest URL, in bytes.
+const URL_MAX: usize = 2048;
+
 /// Streams of a cluster whose anchors are heard at most, and the longest name of one, in bytes.
 const STREAMS_MAX: usize = 100;
 const STREAM_MAX: usize = 512;
@@ -74,6 +77,8 @@ pub struct Told {
     pub anchors: Vec<Anchors>,
     /// How it defines the cluster; not checked, since it is only compared.
     pub definition: Option<ClusterDefinition>,
+    /// Where its copies of the merged playlists are; whoever asks there checks the address.
+    pub merged: Option<String>,
 }
 
 /// Reads and judges an answer. What is of regions that are not known here is passed over: definitions may differ for a while.
@@ -112,8 +117,8 @@ pub fn read(cluster: &Cluster, node: &str, answer: &[u8]) -> Result<Told, Refuse
         tidy(&mut vote.verdict);
     }
     let anchors = anchors(cluster, state.region.as_deref(), state.anchors);
-    let definition = state.definition;
-    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors, definition })
+    let (definition, merged) = (state.definition, state.merged.filter(|url| url.len() <= URL_MAX));
+    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors, definition, merged })
 }
 
 /// Reads the definition that a peer has of a cluster of this name, for an instance that takes it over. Its texts are not checked.

@@ -220,6 +220,10 @@ pub struct ClusterState {
     /// How it defines the cluster, so that others see where theirs differs; none from instances that do not tell it.
     #[serde(default)]
     pub definition: Option<ClusterDefinition>,
+    /// Where its own copies of the merged playlists are served to those that it trusts, such as `https://edge.example.com/d/E1/peer`; none
+    /// where they are not.
+    #[serde(default)]
+    pub merged: Option<String>,
 }
 
 /// What peers may take over of a cluster's definition: everything but tokens and what is of one instance alone.

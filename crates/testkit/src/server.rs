@@ -128,6 +128,12 @@ impl Server {
         })
     }
 
+    /// Token that opens everything.
+    #[must_use]
+    pub fn token() -> &'static str {
+        TOKEN
+    }
+
     /// Base URL of API and pages.
     #[must_use]
     pub fn api(&self) -> String {
@@ -297,7 +303,10 @@ impl Server {
     /// Starts a second server on the same data directory and gives what it says before it ends.
     #[must_use]
     pub fn second_start(&self) -> (ExitStatus, String) {
-        let output = serve(self.dir.path(), &self.place.with_free_ports(), &[]).stderr(Stdio::piped()).output().expect("a second start");
+        let output = serve(self.dir.path(), &self.place.with_free_ports(), &[])
+            .stderr(Stdio::piped())
+            .output()
+            .expect("a second start");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 

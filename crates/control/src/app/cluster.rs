@@ -437,7 +437,8 @@ impl App {
             if is_over || self.nodes.stopping.is_cancelled() {
                 let can_write = !self.health.is_failing();
                 let now_ms = self.clock.now_ms();
-                let of = |live: &Live| Clusters::state(live, &self.clusters.node, can_write, now_ms);
+                let edge = &self.config.edge_base_url;
+                let of = |live: &Live| Clusters::state(live, &self.clusters.node, edge, can_write, now_ms);
                 return Ok(self.clusters.find(wanted, of)?);
             }
             tokio::select! {

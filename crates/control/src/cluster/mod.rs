@@ -4,6 +4,7 @@ pub(crate) mod automat;
 mod desk;
 pub(crate) mod feed;
 pub(crate) mod peers;
+pub(crate) mod second;
 mod seen;
 mod store;
 mod streams;
@@ -16,7 +17,8 @@ use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Vote
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
 use anabranch_model::{
-    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState,
+    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, DistributionId, RegisterOf,
+    Verdict, VerdictState,
 };
 use anabranch_net::SharedClock;
 use parking_lot::RwLock;
@@ -31,6 +33,10 @@ pub use seen::{Seen, Way};
 pub(crate) use store::Rows;
 pub(crate) use streams::is_of_breakouts;
 pub use streams::{ClusterStream, StreamPlace};
+
+/// Folder of the copies of merged playlists that peers ask for: what is in it is answered from the store alone, so that two regions
+/// which both have nothing do not ask each other in turn.
+pub const PEER_FOLDER: &str = "peer";
 
 /// Requests for a state that are held at once.
 const HELD_MAX: usize = 256;
@@ -48,6 +54,10 @@ pub(crate) struct Live {
     /// Where our packager has put what of the encoders' streams, and where those of peers have, by region.
     anchors: Vec<Anchors>,
     heard: BTreeMap<String, Vec<Anchors>>,
+    /// The distribution of this instance that serves its merged playlists.
+    pub(crate) merged: Option<DistributionId>,
+    /// Where a peer serves its copies of them, and the signature with which edges ask there.
+    pub(crate) second: Option<second::Signed>,
     /// What watchers of this process have measured last.
     pub(crate) seen: Vec<Seen>,
     /// Votes that no row has yet, by region and watcher.
@@ -77,6 +87,8 @@ impl Live {
             peers: BTreeMap::new(),
             anchors: Vec::new(),
             heard: BTreeMap::new(),
+            merged: None,
+            second: None,
             seen: Vec::new(),
             unsaved: BTreeSet::new(),
             told: Remembered::default(),
@@ -347,7 +359,7 @@ impl Clusters {
     }
 
     /// What peers are told.
-    pub(crate) fn state(live: &Live, node: &str, can_write: bool, now_ms: i64) -> ClusterState {
+    pub(crate) fn state(live: &Live, node: &str, edge: &str, can_write: bool, now_ms: i64) -> ClusterState {
         let cluster = live.cluster();
         ClusterState {
             cluster: cluster.name.clone(),
@@ -360,6 +372,7 @@ impl Clusters {
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),
             definition: Some(cluster.into()),
+            merged: live.merged.as_ref().map(|id| format!("{}/d/{id}/{PEER_FOLDER}", edge.trim_end_matches('/'))),
         }
     }
 

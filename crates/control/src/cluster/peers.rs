@@ -58,6 +58,8 @@ pub(crate) struct PeerSeen {
     pub(crate) next_try_ms: Option<i64>,
     /// In what its definition of the cluster differs from ours.
     pub(crate) differs: Option<&'static str>,
+    /// Where its copies of the merged playlists are; what it said last, also while it is not heard.
+    pub(crate) merged: Option<Url>,
 }
 
 impl PeerSeen {
@@ -226,6 +228,7 @@ async fn exchange(app: &App, id: &ClusterId, region: &str, peer: &Peer) -> Resul
 async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
     let now_ms = app.clock.now_ms();
     let was_lost = app.clusters.change(id, false, |live| {
+        let merged = told.merged.as_ref().and_then(|url| app.clusters.pull.check(url).ok());
         let differs = told.definition.as_ref().and_then(|theirs| theirs.differs(&live.cluster().into()));
         let seen = live.peers.entry(region.to_owned()).or_default();
         let was_lost = seen.failures >= LOST_AFTER;
@@ -236,6 +239,7 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
             version: told.version,
             node: Some(told.node.clone()),
             differs,
+            merged,
             ..PeerSeen::default()
         };
         was_lost

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch_cluster::state::Opening;
 use anabranch_cluster::watch::{Answer, Fetcher};
-use anabranch_control::{CLUSTER_BUCKET, ClusterDesk, ClusterStream, StreamPlace};
+use anabranch_control::{CLUSTER_BUCKET, ClusterDesk, ClusterStream, PEER_FOLDER, StreamPlace};
 use anabranch_hls::merge::{Region, Steering, merge};
 use anabranch_hls::playlist::MultivariantPlaylist;
 use anabranch_hls::steering::{Pathway, STEERING_TTL_SECONDS, SteeringManifest};
@@ -156,11 +156,13 @@ impl Publisher {
                 put(&self.buckets, &key, &playlist, &manifest)
                     .await
                     .map_err(|error| format!("a merged playlist cannot be stored: {error}"))?;
-                tracing::info!(
-                    cluster.name = stream.cluster.name,
-                    stream = stream.name,
-                    "a merged playlist is published"
-                );
+                let (cluster, name) = (&stream.cluster.name, &stream.name);
+                if known.published.is_none() {
+                    tracing::info!(cluster.name = cluster, stream = name, "a merged playlist is published");
+                } else {
+                    // Measured rates change all the time.
+                    tracing::debug!(cluster.name = cluster, stream = name, "a merged playlist is published anew");
+                }
                 known.published = Some((playlist, manifest));
             }
         }
@@ -193,9 +195,8 @@ impl Publisher {
     }
 
     async fn remove(&self, (cluster, stream): &Key) -> Result<(), String> {
-        for name in [PLAYLIST, STEERING] {
-            let removed =
-                self.buckets.delete(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), Default::default()).await;
+        for name in [PLAYLIST, STEERING].into_iter().flat_map(|name| keys(cluster, stream, name)) {
+            let removed = self.buckets.delete(CLUSTER_BUCKET, &name, Default::default()).await;
             if let Err(error) = removed
                 && !matches!(error, BucketError::NoSuchBucket { .. })
             {
@@ -219,6 +220,7 @@ async fn left(buckets: &Buckets, cluster: &str) -> Result<BTreeSet<String>, Stri
         };
         for object in &page.objects {
             let rest = object.key.strip_prefix(&prefix).unwrap_or_default();
+            let rest = rest.strip_prefix(PEER_FOLDER).and_then(|rest| rest.strip_prefix('/')).unwrap_or(rest);
             let Some((stream, name)) = rest.split_once('/') else { continue };
             if [PLAYLIST, STEERING].contains(&name) {
                 streams.insert(stream.to_owned());
@@ -317,6 +319,11 @@ impl Merged {
     }
 }
 
+/// Where an object of a stream lies: for viewers, and for edges of peers.
+fn keys(cluster: &str, stream: &str, name: &str) -> [String; 2] {
+    [format!("{cluster}/{stream}/{name}"), format!("{cluster}/{PEER_FOLDER}/{stream}/{name}")]
+}
+
 /// The manifest first: a playlist names it.
 async fn put(buckets: &Buckets, (cluster, stream): &Key, playlist: &str, manifest: &str) -> Result<(), BucketError> {
     match buckets.bucket_create(CLUSTER_BUCKET).await {
@@ -330,10 +337,10 @@ async fn put(buckets: &Buckets, (cluster, stream): &Key, playlist: &str, manifes
     for (name, kind, lifetime, text) in files {
         let mut attributes = Attributes::of_type(kind);
         attributes.headers.insert("cache-control".to_owned(), lifetime.to_owned());
-        let put = Put { attributes, ..Put::default() };
-        buckets
-            .put_bytes(CLUSTER_BUCKET, &format!("{cluster}/{stream}/{name}"), put, Bytes::from(text.to_owned()))
-            .await?;
+        for key in keys(cluster, stream, name) {
+            let put = Put { attributes: attributes.clone(), ..Put::default() };
+            buckets.put_bytes(CLUSTER_BUCKET, &key, put, Bytes::from(text.to_owned())).await?;
+        }
     }
     Ok(())
 }
