@@ -233,7 +233,11 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
     let mut pair = Pair::start();
     for at in 0..2 {
         wait_for("both regions to be fresh", PLAYING, || {
-            let fresh = |of: &str| pair.regions[at].region(of)["verdict"] == "fresh";
+            // One whose stream came late was closed until then.
+            let fresh = |of: &str| {
+                let region = pair.regions[at].region(of);
+                region["verdict"] == "fresh" && region["opening"] == "open"
+            };
             (fresh("east") && fresh("west")).then_some(())
         });
     }
@@ -244,6 +248,8 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
         (west["opening"] == "closed").then_some(west)
     });
     println!("closed {:?} after its server was killed: {}", died.elapsed(), west["verdict_reason"]);
+    // What refuses connections ages like what stands still: its newest segment is less than a target duration old.
+    assert!(died.elapsed() >= Duration::from_millis(u64::from(TARGET) * 500), "closed before it could be known");
     assert_eq!(west["by"], "automat", "{west}");
     let url = pair.url(1);
     pair.regions[1].server.restart();
@@ -258,4 +264,46 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
     let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
     let closing = history["items"].as_array().expect("a history").iter().find(|entry| entry["what"] == "closed");
     assert!(closing.is_some_and(|entry| !entry["evidence"].is_null()), "{history}");
+}
+
+#[test]
+fn a_peers_copy_of_the_merged_playlist_stands_behind_the_own_one() {
+    let mut pair = Pair::start();
+    let distributions = pair.regions.each_ref().map(|region| {
+        let published = region.server.cli(&["cluster", "publish", "show"]);
+        text(&published["id"])
+    });
+    let urls = pair.regions.each_ref().map(|region| {
+        wait_for("the merged playlist", PLAYING, || {
+            let url = text(&region.server.cli(&["cluster", "play-url", "show"])["url"]);
+            let answer = Viewer::new().try_get(&url)?;
+            let all = pair.regions.each_ref().map(|region| format!("{}/", region.server.edge()));
+            (answer.status == 200 && all.iter().all(|edge| answer.text().contains(edge))).then_some(url)
+        })
+    });
+    // Without an encoder (this one only tells its version) no rate changes, so that nothing is published anew.
+    pair.encoder = Encoder::run(&["-version"]);
+    let [east, _] = &pair.regions;
+    let bucket = "/v1/buckets/clusters/objects";
+    let list = || east.server.call("GET", bucket, &Value::Null)["items"].as_array().cloned().unwrap_or_default();
+    let own = |url: &str| url.replace(&format!("/{}/", distributions[0]), &format!("/{}/peer/", distributions[0]));
+    assert_eq!(Viewer::new().get(&own(&urls[0])).status, 200, "the copy for peers");
+    wait_for("the own copy to be gone, and caches to notice", PLAYING, || {
+        for object in list() {
+            let key = text(&object["key"]);
+            let _ = east.server.ask("DELETE", &format!("{bucket}?key={key}"), &Value::Null);
+        }
+        (Viewer::new().get(&own(&urls[0])).status == 404).then_some(())
+    });
+    // Longer than anybody keeps it.
+    std::thread::sleep(Duration::from_secs(6));
+    let answer = Viewer::new().get(&urls[0]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let merged = Viewer::new().playlist(&urls[0]);
+    for uri in merged.uris().into_iter().chain(merged.attribute_uris()) {
+        let answer = Viewer::new().get(&uri);
+        assert_eq!(answer.status, 200, "under the viewer's signature: {uri}: {}", answer.text());
+    }
+    assert_eq!(Viewer::new().get(&own(&urls[0])).status, 404, "and it was not the own one");
+    assert_eq!(Viewer::new().get(urls[0].split('?').next().expect("a URL")).status, 403, "still under signature");
 }

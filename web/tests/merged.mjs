@@ -6,7 +6,8 @@
 //
 // Twice a second it prints {played_seconds, currentTime, ...}. N seconds on the wall clock after the first frame, or at the end of the
 // stream, it prints one more line of that kind and exits 0; 1 when nothing plays within a minute; 2 is a wrong call. `stalls` counts how
-// often the picture stood still for more than half a second, `jump_seconds` is the furthest that it went ahead of the clock at once.
+// often the picture stood still for more than half a second, `stall_seconds` how long it did so altogether, `jump_seconds` is the furthest that
+// it went ahead of the clock at once, `skipped_seconds` how far altogether, and `host` is where its last segment came from.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -75,10 +76,15 @@ function print(line) {
 function play([player, url]) {
   const LOOK_MS = 50;
   const STILL_MS = 500;
+  // Less is a player that goes a little faster to come nearer to the live edge.
+  const SKIP_SECONDS = 0.25;
   const video = document.querySelector('video');
   const errors = [];
   let stalls = 0;
+  let stallMs = 0;
   let jump = 0;
+  let skipped = 0;
+  let host = null;
   let played = 0;
   let still = false;
   let movedAt = null;
@@ -93,6 +99,8 @@ function play([player, url]) {
       const ahead = time - last.time - (now - last.now) / 1000;
       // What players do to find the live edge is over with the first frames.
       if (played > 1 && !still) jump = Math.max(jump, ahead);
+      if (played > 1 && ahead > SKIP_SECONDS) skipped += ahead;
+      if (still && played > 1) stallMs += now - movedAt;
       played += Math.min(time - last.time, (now - last.now) / 1000 + 0.1);
       movedAt = now;
       still = false;
@@ -109,6 +117,9 @@ function play([player, url]) {
     played_seconds: round(played),
     currentTime: round(video.currentTime),
     stalls,
+    stall_seconds: round((stallMs + (still && played > 1 ? performance.now() - movedAt : 0)) / 1000),
+    host,
+    skipped_seconds: round(skipped),
     jump_seconds: round(jump),
     ended: video.ended,
     width: video.videoWidth,
@@ -119,6 +130,9 @@ function play([player, url]) {
     hls.on(Hls.Events.ERROR, (_event, { details, fatal, response }) =>
       errors.push({ details, fatal, status: response?.code ?? null }),
     );
+    hls.on(Hls.Events.FRAG_LOADED, (_event, { frag }) => {
+      if (frag.type === 'main') host = new URL(frag.url).host;
+    });
     hls.loadSource(url);
     hls.attachMedia(video);
   } else {
@@ -126,6 +140,9 @@ function play([player, url]) {
     const shaken = new shaka.Player();
     const failed = (error) => errors.push({ details: error.code, fatal: error.severity === 2, status: error.data?.[1] ?? null });
     shaken.addEventListener('error', ({ detail }) => failed(detail));
+    shaken.getNetworkingEngine().registerResponseFilter((kind, response) => {
+      if (kind === shaka.net.NetworkingEngine.RequestType.SEGMENT) host = new URL(response.uri).host;
+    });
     void shaken
       .attach(video)
       .then(() => shaken.load(url))

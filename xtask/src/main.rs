@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod conformance;
 mod demo;
+mod drill;
 mod fuzz;
 mod http;
 mod law;
@@ -34,6 +35,8 @@ usage: cargo xtask COMMAND
   ui     build the web UI when its sources changed
   bench  [--edge-bench DIR]
          release build, then the commands of benches/commands
+  drill  [--runs N] [--release]
+         regions fail while hls.js and Shaka play; prints how long it took and what players noticed; needs root for its networks
   postgres COMMAND [ARGUMENT...]
          run a command with a scratch PostgreSQL server, whose URL is in ANABRANCH_TEST_POSTGRES
   fuzz   TARGET [--seconds N]
@@ -92,6 +95,11 @@ fn dispatch(args: Vec<String>) -> Result<()> {
             let edge_bench = args.value("--edge-bench")?;
             args.finish()?;
             bench::run(edge_bench.as_deref())
+        }
+        Some("drill") => {
+            let (runs, release) = (args.number("--runs")?.unwrap_or(20), args.flag("--release"));
+            args.finish()?;
+            drill::run(runs, release)
         }
         Some("postgres") => postgres::run(&args.0),
         Some("fuzz") => {

@@ -7,11 +7,19 @@ use anabranch_db::{SnapshotDistribution, SnapshotRows};
 use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
+use crate::cluster::second::SecondSpec;
 
 /// Turns rows into snapshots. Keeps what it has compiled, since most configurations stay as they are.
 #[derive(Default)]
 pub(crate) struct Assembler {
     compiled: HashMap<DistributionId, Compiled>,
+}
+
+/// What is no row: regions that are closed, and peers' copies behind those of distributions of clusters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OfClusters {
+    pub(crate) closed: Vec<ClosedSpec>,
+    pub(crate) seconds: Vec<SecondSpec>,
 }
 
 struct Compiled {
@@ -26,9 +34,10 @@ impl Assembler {
         self.compiled.get(id).is_some_and(|known| known.changed_version == changed_version)
     }
 
-    /// The snapshot of these rows, and of the regions that are closed. A distribution whose configuration this code cannot compile keeps what it last served by, or
+    /// The snapshot of these rows and of what clusters add. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
-    pub(crate) fn snapshot(&mut self, rows: SnapshotRows, closed: Vec<ClosedSpec>) -> Snapshot {
+    pub(crate) fn snapshot(&mut self, rows: SnapshotRows, of_clusters: OfClusters) -> Snapshot {
+        let OfClusters { closed, seconds } = of_clusters;
         let SnapshotRows { version, channels, breakouts, distributions: rows, mut invalidations, key_groups } = rows;
         if self.compiled.len() > rows.len() {
             let alive: HashSet<&DistributionId> = rows.iter().map(|row| &row.id).collect();
@@ -37,6 +46,9 @@ impl Assembler {
         let mut distributions = Vec::with_capacity(rows.len());
         for row in &rows {
             if let Some(mut spec) = self.spec(row) {
+                if let Some(second) = seconds.iter().find(|second| second.distribution == row.id) {
+                    second.add_to(&mut spec);
+                }
                 spec.invalidations = invalidations.remove(&row.id).unwrap_or_default();
                 distributions.push(spec);
             }
@@ -101,19 +113,22 @@ mod tests {
     fn a_configuration_that_cannot_be_compiled_leaves_the_others_alone() {
         let mut assembler = Assembler::default();
         let mut all = [row(live()), row("{}".into()), row(String::new())];
-        let first = assembler.snapshot(rows(&all), Vec::new());
+        let first = assembler.snapshot(rows(&all), OfClusters::default());
         assert_eq!(first.distributions.len(), 1);
         assert_eq!((&first.distributions[0].id, first.distributions[0].invalidations.floor), (&all[0].id, 7));
         // One that was good before serves on as it was.
         all[0].text = Some(("broken".into(), String::new()));
         all[0].changed_version = 2;
         assert!(!assembler.knows(&all[0].id, 2));
-        assert_eq!(assembler.snapshot(rows(&all), Vec::new()), first);
+        assert_eq!(assembler.snapshot(rows(&all), OfClusters::default()), first);
         // What is known need not be read again.
         all.iter_mut().for_each(|row| row.text = None);
         assert!(all.iter().all(|row| assembler.knows(&row.id, row.changed_version)));
-        assert_eq!(assembler.snapshot(rows(&all), Vec::new()), first);
-        assert!(assembler.snapshot(rows(&[]), Vec::new()).distributions.is_empty());
-        assert!(assembler.snapshot(rows(&all), Vec::new()).distributions.is_empty(), "what is gone is forgotten");
+        assert_eq!(assembler.snapshot(rows(&all), OfClusters::default()), first);
+        assert!(assembler.snapshot(rows(&[]), OfClusters::default()).distributions.is_empty());
+        assert!(
+            assembler.snapshot(rows(&all), OfClusters::default()).distributions.is_empty(),
+            "what is gone is forgotten"
+        );
     }
 }

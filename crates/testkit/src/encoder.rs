@@ -4,6 +4,8 @@ use std::fs::File;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::wait_for;
@@ -113,6 +115,16 @@ impl Encoder {
     /// It still runs after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         wait_for("ffmpeg to end", limit, || self.child.try_wait().expect("a child to ask"))
+    }
+
+    /// Makes it stand still, with its connections open, or go on.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn stand_still(&self, still: bool) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(Pid::from_raw(pid), signal).expect("a running encoder");
     }
 
     /// Whether it still runs.

@@ -1,9 +1,10 @@
 //! `anabranch serve` as a child process.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Fetched, Viewer, wait_for};
+use crate::{Fetched, Namespace, Viewer, wait_for};
 
 /// Token of every test server.
 const TOKEN: &str = "test-admin-token-0123456789";
@@ -30,8 +31,27 @@ const START: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     dir: TempDir,
-    ports: [u16; 5],
+    place: Place,
     environment: Vec<(String, String)>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+struct Place {
+    host: Ipv4Addr,
+    ports: [u16; 5],
+    /// What puts a program there.
+    namespace: Option<Arc<Namespace>>,
+}
+
+impl Place {
+    fn local() -> Self {
+        Self { host: Ipv4Addr::LOCALHOST, ports: free_ports(), namespace: None }
+    }
+
+    fn with_free_ports(&self) -> Self {
+        Self { ports: free_ports(), ..self.clone() }
+    }
 }
 
 impl Server {
@@ -50,7 +70,17 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
-        Self::start_until(environment, READY)
+        Self::start_until(Place::local(), environment, READY)
+    }
+
+    /// Starts a server in a network namespace.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_in(namespace: &Arc<Namespace>, environment: &[(&str, &str)]) -> Self {
+        let place = Place { host: namespace.address(), ports: free_ports(), namespace: Some(namespace.clone()) };
+        Self::start_until(place, environment, READY)
     }
 
     /// Starts a server that is to stand by, since another one acts on the same database.
@@ -59,23 +89,22 @@ impl Server {
     /// As [`Server::start`], or it does not stand by.
     #[must_use]
     pub fn start_standing_by(environment: &[(&str, &str)]) -> Self {
-        Self::start_until(environment, STANDS_BY)
+        Self::start_until(Place::local(), environment, STANDS_BY)
     }
 
-    fn start_until(environment: &[(&str, &str)], readiness: u16) -> Self {
+    fn start_until(place: Place, environment: &[(&str, &str)], readiness: u16) -> Self {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let ports = free_ports();
-        let child = spawn(dir.path(), ports, &environment);
-        let mut server = Self { child, dir, ports, environment };
+        let child = spawn(dir.path(), &place, &environment);
+        let mut server = Self { child, dir, place, environment };
         // A port that was free may be taken by a test beside this one before the server has it.
         for _ in 0..5 {
             if server.comes_up(readiness) {
                 return server;
             }
             assert!(server.log().contains("cannot listen"), "the server ended:\n{}", server.log());
-            server.ports = free_ports();
-            server.child = spawn(server.dir.path(), server.ports, &server.environment);
+            server.place = server.place.with_free_ports();
+            server.child = spawn(server.dir.path(), &server.place, &server.environment);
         }
         panic!("no free ports:\n{}", server.log());
     }
@@ -102,28 +131,34 @@ impl Server {
         })
     }
 
+    /// Token that opens everything.
+    #[must_use]
+    pub fn token() -> &'static str {
+        TOKEN
+    }
+
     /// Base URL of API and pages.
     #[must_use]
     pub fn api(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[0])
+        format!("http://{}:{}", self.place.host, self.place.ports[0])
     }
 
     /// Base URL of the edge.
     #[must_use]
     pub fn edge(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[1])
+        format!("http://{}:{}", self.place.host, self.place.ports[1])
     }
 
     /// RTMP server URL.
     #[must_use]
     pub fn rtmp(&self) -> String {
-        format!("rtmp://127.0.0.1:{}/live", self.ports[2])
+        format!("rtmp://{}:{}/live", self.place.host, self.place.ports[2])
     }
 
     /// URL of the S3-compatible endpoint.
     #[must_use]
     pub fn s3(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[4])
+        format!("http://{}:{}", self.place.host, self.place.ports[4])
     }
 
     /// Process id.
@@ -147,7 +182,7 @@ impl Server {
     /// Value of a metric summed over its label sets that contain `labels`.
     #[must_use]
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
-        let page = Viewer::new().get(&format!("http://127.0.0.1:{}/metrics", self.ports[3])).text();
+        let page = Viewer::new().get(&format!("http://{}:{}/metrics", self.place.host, self.place.ports[3])).text();
         page.lines()
             .filter(|line| {
                 line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
@@ -271,7 +306,10 @@ impl Server {
     /// Starts a second server on the same data directory and gives what it says before it ends.
     #[must_use]
     pub fn second_start(&self) -> (ExitStatus, String) {
-        let output = serve(self.dir.path(), free_ports(), &[]).stderr(Stdio::piped()).output().expect("a second start");
+        let output = serve(self.dir.path(), &self.place.with_free_ports(), &[])
+            .stderr(Stdio::piped())
+            .output()
+            .expect("a second start");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -310,14 +348,14 @@ impl Server {
     }
 
     fn restart_until(&mut self, readiness: u16) {
-        self.child = spawn(self.dir.path(), self.ports, &self.environment);
+        self.child = spawn(self.dir.path(), &self.place, &self.environment);
         assert!(self.comes_up(readiness), "the server ended:\n{}", self.log());
     }
 
     /// Starts it again on the same data and ports with other environment variables; it may end at once.
     pub fn start_again(&mut self, environment: &[(&str, &str)]) {
         self.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        self.child = spawn(self.dir.path(), self.ports, &self.environment);
+        self.child = spawn(self.dir.path(), &self.place, &self.environment);
     }
 
     /// Whether it ends within `longest`.
@@ -377,19 +415,23 @@ impl Drop for Server {
     }
 }
 
-fn spawn(dir: &Path, ports: [u16; 5], environment: &[(String, String)]) -> Child {
+fn spawn(dir: &Path, place: &Place, environment: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
-    serve(dir, ports, environment).stdout(Stdio::null()).stderr(log).spawn().expect("the server to start")
+    serve(dir, place, environment).stdout(Stdio::null()).stderr(log).spawn().expect("the server to start")
 }
 
-fn serve(dir: &Path, ports: [u16; 5], environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary());
+fn serve(dir: &Path, place: &Place, environment: &[(String, String)]) -> Command {
+    let Place { host, ports, namespace } = place;
+    let mut command = match namespace {
+        Some(namespace) => namespace.command(&binary()),
+        None => Command::new(binary()),
+    };
     command.arg("serve").arg("--data").arg(dir.join("data"));
     for (flag, port) in ["--api", "--edge", "--rtmp", "--metrics"].iter().zip(ports) {
-        command.arg(flag).arg(format!("127.0.0.1:{port}"));
+        command.arg(flag).arg(format!("{host}:{port}"));
     }
     command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");
-    command.env("ANABRANCH_S3_LISTEN", format!("127.0.0.1:{}", ports[4]));
+    command.env("ANABRANCH_S3_LISTEN", format!("{host}:{}", ports[4]));
     command.env("ANABRANCH_TOKEN", TOKEN).envs(environment.iter().cloned()).stdin(Stdio::null());
     command
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::Namespace;
 
 /// Requests that are remembered.
 const REMEMBERED: usize = 100_000;
@@ -104,7 +106,20 @@ impl Site {
     /// There is no free port.
     #[must_use]
     pub fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        Self::start_at(Ipv4Addr::LOCALHOST, script)
+    }
+
+    /// The same in a network namespace, at its address. What the script asks, it asks from there.
+    ///
+    /// # Panics
+    /// There is no free port.
+    #[must_use]
+    pub fn start_in(namespace: &Namespace, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        namespace.inside(|| Self::start_at(namespace.address(), script))
+    }
+
+    fn start_at(host: Ipv4Addr, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(script)),
@@ -147,8 +162,9 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.shared.is_gone.store(true, Ordering::SeqCst);
         // Wakes the loop.
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
+        let _ = TcpStream::connect_timeout(&self.address, GLANCE);
+        // One in a namespace that is cut off is not reached: its thread waits for nothing.
+        if let Some(accepting) = self.accepting.take().filter(|_| self.address.ip().is_loopback()) {
             let _ = accepting.join();
         }
     }

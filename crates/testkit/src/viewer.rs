@@ -118,8 +118,9 @@ impl Viewer {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
         // Host names below localhost are this machine, as browsers hold it.
-        let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
-        let mut stream = TcpStream::connect(("127.0.0.1", port.parse().ok()?)).ok()?;
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let host = host.parse().unwrap_or(std::net::Ipv4Addr::LOCALHOST);
+        let mut stream = TcpStream::connect_timeout(&(host, port.parse().ok()?).into(), TIMEOUT).ok()?;
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
         if !body.is_empty() {

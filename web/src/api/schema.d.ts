@@ -709,6 +709,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a cluster as a peer has defined it, so that nobody types it twice.
+         * @description Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
+         *     and regions that are further instances need one each.
+         */
+        post: operations["cluster_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}": {
         parameters: {
             query?: never;
@@ -830,6 +851,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/playlists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
+        get: operations["cluster_playlists"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}/publish": {
         parameters: {
             query?: never;
@@ -841,6 +879,23 @@ export interface paths {
         put?: never;
         /** Makes the distribution of a cluster's merged playlists, or answers the one that is there. */
         post: operations["cluster_publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings. */
+        post: operations["cluster_pull"];
         delete?: never;
         options?: never;
         head?: never;
@@ -859,6 +914,26 @@ export interface paths {
          * @description With `after` the answer waits until the version is another one, a second at most.
          */
         get: operations["cluster_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
+         * @description Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
+         */
+        get: operations["cluster_stream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1769,6 +1844,19 @@ export interface components {
             /** @description Unique name, 1 to 100 characters. */
             name: string;
         };
+        /** @description How a stream is aligned in a region: what that region's packager says. */
+        AlignmentView: {
+            /** @description When its clock was chosen, which is the same in regions that are aligned; RFC 3339; null while it has none. */
+            clock?: string | null;
+            /** @description What keeps the stream from being aligned well. */
+            problem?: string | null;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Name of the stream: the id of a breakout. */
+            stream: string;
+            /** @description It hears an encoder and has no clock yet. */
+            waiting: boolean;
+        };
         /** @description An asset. */
         Asset: {
             /** @description Audio renditions. */
@@ -2320,6 +2408,21 @@ export interface components {
             /** @description How verdicts come about. */
             watch?: components["schemas"]["WatchGiven"];
         };
+        /** @description Whose definition is taken over. */
+        ClusterJoin: {
+            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
+            distribution?: string | null;
+            /** @description Name of the region that this server is. */
+            here: string;
+            /** @description Name of the cluster, as the peer has it. */
+            name: string;
+            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
+            paths?: string[];
+            /** @description The instance that is asked. */
+            peer: components["schemas"]["PeerGiven"];
+            /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
+            tokens?: components["schemas"]["Tokens"];
+        };
         /** @description What is to become different; what is missing stays. */
         ClusterPatch: {
             /** @description When the automat closes and opens. */
@@ -2331,8 +2434,17 @@ export interface components {
             /** @description How verdicts come about. */
             watch?: components["schemas"]["WatchGiven"];
         };
+        /** @description What is taken over anew. */
+        ClusterPull: {
+            /** @description Name of the region whose instance is asked. */
+            region: string;
+            /** @description API tokens with scope `cluster` of instances that are regions which are new to this server, by region. */
+            tokens?: components["schemas"]["Tokens"];
+        };
         /** @description The same live stream in several regions. */
         ClusterView: {
+            /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+            alignment: components["schemas"]["AlignmentView"][];
             /** @description When the automat closes and opens. */
             automat: components["schemas"]["AutomatView"];
             /** @description RFC 3339. */
@@ -2629,6 +2741,18 @@ export interface components {
              * @example primary
              */
             preference?: string | null;
+        };
+        /** @description Something that is wrong. */
+        FindingView: {
+            /** @description What was seen. */
+            evidence: string;
+            /**
+             * @description What.
+             * @example unreachable
+             */
+            kind: string;
+            /** @description Whether it makes the playlist stale, or only warns. */
+            makes_stale: boolean;
         };
         /** @description A decision. */
         HistoryItem: {
@@ -3157,6 +3281,8 @@ export interface components {
         List_ClusterView: {
             /** @description Items, oldest first. */
             items: {
+                /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+                alignment: components["schemas"]["AlignmentView"][];
                 /** @description When the automat closes and opens. */
                 automat: components["schemas"]["AutomatView"];
                 /** @description RFC 3339. */
@@ -3506,6 +3632,81 @@ export interface components {
                 /** @description RFC 3339. */
                 updated_at: string;
             })[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_PlaylistView: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+                 */
+                age_ms: number;
+                /**
+                 * Format: int64
+                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
+                 */
+                answer_ms?: number | null;
+                /**
+                 * Format: int64
+                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+                 */
+                behind_ms?: number | null;
+                /** @description When it was last seen to change, or first seen; RFC 3339. */
+                changed_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+                 */
+                duration_seconds?: number | null;
+                /** @description What is wrong with it. */
+                findings: components["schemas"]["FindingView"][];
+                /** @description What tells it from others, for people; may be empty. */
+                label: string;
+                /**
+                 * Format: int64
+                 * @description Age at which it is stale, in milliseconds.
+                 */
+                limit_ms: number;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its first segment.
+                 */
+                media_sequence?: number | null;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its newest segment that is no gap.
+                 */
+                newest_sequence?: number | null;
+                /** @description Name of the region. */
+                region: string;
+                /**
+                 * @description What it is for.
+                 * @example variant
+                 */
+                role: string;
+                /** @description Since when; RFC 3339. */
+                since: string;
+                /**
+                 * @description Whether it changes.
+                 * @example fresh
+                 */
+                state: string;
+                statistics?: components["schemas"]["StatisticsView"] | null;
+                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+                stream: string;
+                /** @description Why the last answer was no playlist. */
+                trouble?: string | null;
+                /** @description URL, without what signs it. */
+                url: string;
+                /**
+                 * @description Through the CDN, or past it.
+                 * @example cdn
+                 */
+                way: string;
+            }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
         };
@@ -3889,6 +4090,8 @@ export interface components {
         };
         /** @description Another instance, without its token. */
         PeerView: {
+            /** @description In what its definition of the cluster differs from this server's. */
+            differs?: string | null;
             /** @description When it has answered last; RFC 3339. */
             heard_at?: string | null;
             /** @description When it is asked again; RFC 3339. */
@@ -3943,6 +4146,76 @@ export interface components {
             session?: string | null;
             /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
             user?: string | null;
+        };
+        /** @description A playlist that this server watches, and what it has measured of it. */
+        PlaylistView: {
+            /**
+             * Format: int64
+             * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+             */
+            age_ms: number;
+            /**
+             * Format: int64
+             * @description How long its answers take, the middle one of the last 25, in milliseconds.
+             */
+            answer_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /** @description When it was last seen to change, or first seen; RFC 3339. */
+            changed_at?: string | null;
+            /**
+             * Format: double
+             * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+             */
+            duration_seconds?: number | null;
+            /** @description What is wrong with it. */
+            findings: components["schemas"]["FindingView"][];
+            /** @description What tells it from others, for people; may be empty. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Age at which it is stale, in milliseconds.
+             */
+            limit_ms: number;
+            /**
+             * Format: int64
+             * @description Media sequence number of its first segment.
+             */
+            media_sequence?: number | null;
+            /**
+             * Format: int64
+             * @description Media sequence number of its newest segment that is no gap.
+             */
+            newest_sequence?: number | null;
+            /** @description Name of the region. */
+            region: string;
+            /**
+             * @description What it is for.
+             * @example variant
+             */
+            role: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /**
+             * @description Whether it changes.
+             * @example fresh
+             */
+            state: string;
+            statistics?: components["schemas"]["StatisticsView"] | null;
+            /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+            stream: string;
+            /** @description Why the last answer was no playlist. */
+            trouble?: string | null;
+            /** @description URL, without what signs it. */
+            url: string;
+            /**
+             * @description Through the CDN, or past it.
+             * @example cdn
+             */
+            way: string;
         };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
@@ -4024,7 +4297,7 @@ export interface components {
             cdn_url?: string | null;
             /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
             distribution?: string | null;
-            /** @description Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway. */
+            /** @description Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway. */
             name: string;
             /** @description Multivariant playlist at the origin; may contain `{breakout}`. */
             origin_url: string;
@@ -4041,8 +4314,18 @@ export interface components {
         };
         /** @description A region. */
         RegionView: {
+            /**
+             * Format: int64
+             * @description Age of that of its playlists that has not changed for longest, in milliseconds.
+             */
+            age_ms?: number | null;
             /** @description The automat's word, whether it counts or not. */
             automat?: string | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segments lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
             /**
              * @description By what: nobody's word, the operator's, a drill, the automat's, or that no region would be open otherwise.
              * @example operator
@@ -4054,6 +4337,11 @@ export interface components {
             distribution?: string | null;
             /** @description Whether every edge of this server acts by that. */
             in_force: boolean;
+            /**
+             * Format: int64
+             * @description How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
+             */
+            latency_ms?: number | null;
             /** @description Name. */
             name: string;
             /**
@@ -4063,11 +4351,20 @@ export interface components {
             opening: string;
             /** @description The operator's word that stands. */
             operator?: string | null;
+            /**
+             * Format: int64
+             * @description The same at the origin.
+             */
+            origin_latency_ms?: number | null;
             /** @description Multivariant playlist at the origin. */
             origin_url: string;
             /** @description Path patterns of the distribution that are the region's; empty for all of it. */
             paths: string[];
             peer?: components["schemas"]["PeerView"] | null;
+            /** @description Playlists that this server watches through the CDN. */
+            playlists: number;
+            /** @description Those of them that are stale. */
+            playlists_stale: number;
             /** @description Since when; RFC 3339; null for always. */
             since?: string | null;
             /** @description When it ends by itself; RFC 3339. */
@@ -4153,6 +4450,36 @@ export interface components {
             key_id: string;
             /** @description The URL with its signature. */
             url: string;
+        };
+        /** @description Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal. */
+        StatisticsView: {
+            /** @description Intervals that these are of. */
+            intervals: number;
+            /**
+             * Format: double
+             * @description Longest.
+             */
+            max_seconds: number;
+            /**
+             * Format: double
+             * @description Mean.
+             */
+            mean_seconds: number;
+            /**
+             * Format: double
+             * @description Median.
+             */
+            median_seconds: number;
+            /**
+             * Format: double
+             * @description Shortest.
+             */
+            min_seconds: number;
+            /**
+             * Format: double
+             * @description Nine of ten are not longer.
+             */
+            p90_seconds: number;
         };
         /** @description Answers by status class. */
         Statuses: {
@@ -4260,6 +4587,10 @@ export interface components {
         TokenCreated: components["schemas"]["Token"] & {
             /** @description What requests show as `Authorization: Bearer`. This answer is the only one that has it. */
             secret: string;
+        };
+        /** @description Tokens by region. */
+        Tokens: {
+            [key: string]: string;
         };
         /** @description A rendition beside the pictures. */
         Track: {
@@ -6504,6 +6835,37 @@ export interface operations {
             };
         };
     };
+    cluster_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterJoin"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cluster_show: {
         parameters: {
             query?: never;
@@ -6804,6 +7166,41 @@ export interface operations {
             };
         };
     };
+    cluster_playlists: {
+        parameters: {
+            query?: {
+                /** @description Name of a region; those of all if it is missing. */
+                region?: string;
+                /** @description Name of a stream; those of all if it is missing. */
+                stream?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PlaylistView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cluster_publish: {
         parameters: {
             query?: never;
@@ -6822,6 +7219,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_pull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterPull"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
                 };
             };
             default: {
@@ -6865,6 +7296,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
             };
             default: {
                 headers: {

@@ -33,10 +33,51 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Create a cluster as another server that is one of its regions has defined it
+    Join {
+        name: String,
+        /// API of that server
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// Token there with scope cluster
+        #[arg(long = "peer-token", value_name = "TOKEN", env = "ANABRANCH_PEER_TOKEN", hide_env_values = true)]
+        peer_token: String,
+        /// The region that this server is
+        #[arg(long, value_name = "NAME")]
+        here: String,
+        /// Distribution of this server that serves the region
+        #[arg(long, value_name = "ID")]
+        distribution: Option<String>,
+        /// Token for the server that is a further region, as REGION=TOKEN
+        #[arg(long = "region-token", value_name = "REGION=TOKEN")]
+        tokens: Vec<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Take over what the server of a region has defined of a cluster since
+    Pull {
+        #[command(flatten)]
+        one: One,
+        /// Name of the region
+        region: String,
+        /// Token for the server of a region that is new here, as REGION=TOKEN
+        #[arg(long = "region-token", value_name = "REGION=TOKEN")]
+        tokens: Vec<String>,
+    },
     /// List regions of all clusters
     List(Connection),
     /// Show a cluster
     Show(One),
+    /// Show a cluster as it changes, until it is interrupted: a table that is redrawn, or a line of JSON each second
+    Watch(One),
+    /// List playlists that are watched, with ages and statistics
+    Playlists {
+        #[command(flatten)]
+        one: One,
+        /// Those of this region
+        #[arg(long, value_name = "NAME")]
+        region: Option<String>,
+    },
     /// Change the settings of a cluster on this server; what is not given stays as it is
     Update {
         #[command(flatten)]
@@ -195,6 +236,26 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             settings.add_to(&mut body);
             post(&connection, "/v1/clusters", body).await
         }
+        ClusterVerb::Join { name, from, peer_token, here, distribution, tokens, connection } => {
+            let mut body = json!({
+                "name": name, "here": here, "peer": { "url": from, "token": peer_token }, "tokens": by_region(&tokens)?,
+            });
+            set(&mut body, "distribution", distribution.map(Value::from));
+            post(&connection, "/v1/clusters/join", body).await
+        }
+        ClusterVerb::Pull { one, region, tokens } => {
+            let body = json!({ "region": region, "tokens": by_region(&tokens)? });
+            post(&one.connection, &path(&["clusters", &one.id, "pull"]), body).await
+        }
+        ClusterVerb::Watch(one) => super::cluster_watch::watch(&one).await,
+        ClusterVerb::Playlists { one, region } => {
+            let mut address = path(&["clusters", &one.id, "playlists"]);
+            if let Some(region) = region {
+                address.push_str("?region=");
+                address.push_str(&escape(&region));
+            }
+            list(&one.connection, &address, output::CLUSTER_PLAYLISTS).await
+        }
         ClusterVerb::List(connection) => {
             let answer = Client::new(&connection)?.list("/v1/clusters").await?;
             if output::is_json(&connection) {
@@ -210,7 +271,19 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             if output::is_json(&one.connection) {
                 return output::object(&one.connection, &shown);
             }
-            output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTERS)
+            for one in shown["alignment"].as_array().into_iter().flatten() {
+                if let Some(problem) = one["problem"].as_str() {
+                    let (stream, region) = (text(one, "stream"), text(one, "region"));
+                    output::remark(&format!("stream {stream} in {region}: {problem}"));
+                }
+            }
+            for row in rows(&json!([shown])) {
+                if let Some(differs) = row["peer"]["differs"].as_str() {
+                    let region = text(&row, "name");
+                    output::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
+                }
+            }
+            output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTER)
         }
         ClusterVerb::Update { one, settings } => {
             let mut body = json!({});
@@ -271,8 +344,19 @@ fn in_force(cluster: &Value, region: &str) -> Stage {
     Stage::Going(format!("{opening}: {waits}"), None)
 }
 
+/// Tokens by region.
+fn by_region(tokens: &[String]) -> Result<Value> {
+    let mut by_region = Map::new();
+    for text in tokens {
+        // The text has a secret, so that it is not repeated.
+        let (region, token) = text.split_once('=').context("a token of a region is REGION=TOKEN")?;
+        by_region.insert(region.to_owned(), token.into());
+    }
+    Ok(by_region.into())
+}
+
 /// A row for each region of each cluster.
-fn rows(clusters: &Value) -> Vec<Value> {
+pub(super) fn rows(clusters: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
     for cluster in clusters.as_array().into_iter().flatten() {
         for region in cluster["regions"].as_array().into_iter().flatten() {

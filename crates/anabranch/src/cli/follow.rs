@@ -16,21 +16,21 @@ const EVENT_MAX_BYTES: usize = 1 << 20;
 
 /// An event as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Event {
-    name: String,
-    data: String,
+pub(super) struct Event {
+    pub(super) name: String,
+    pub(super) data: String,
 }
 
 /// Turns bytes into events and keeps the last id, whole lines at a time.
 #[derive(Debug, Default)]
-struct Parser {
+pub(super) struct Parser {
     rest: Vec<u8>,
     event: Event,
     last_id: Option<u64>,
 }
 
 impl Parser {
-    fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>> {
         self.rest.extend_from_slice(bytes);
         let mut events = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {

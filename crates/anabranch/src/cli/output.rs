@@ -135,6 +135,37 @@ pub(super) const CLUSTERS: Columns = &[
     ("VERDICT", "/verdict"),
     ("PEER PROBLEM", "/peer/problem"),
 ];
+/// Of one cluster: its regions with what was measured of them.
+pub(super) const CLUSTER: Columns = &[
+    ("REGION", "/name"),
+    ("OPENING", "/opening"),
+    ("IN FORCE", "/in_force"),
+    ("BY", "/by"),
+    ("SINCE", "/since"),
+    ("VERDICT", "/verdict"),
+    ("AGE MS", "/age_ms"),
+    ("BEHIND MS", "/behind_ms"),
+    ("LATENCY MS", "/latency_ms"),
+    ("ORIGIN MS", "/origin_latency_ms"),
+    ("PLAYLISTS", "/playlists"),
+    ("STALE", "/playlists_stale"),
+    ("PEER PROBLEM", "/peer/problem"),
+];
+pub(super) const CLUSTER_PLAYLISTS: Columns = &[
+    ("REGION", "/region"),
+    ("WAY", "/way"),
+    ("STREAM", "/stream"),
+    ("ROLE", "/role"),
+    ("LABEL", "/label"),
+    ("STATE", "/state"),
+    ("NEWEST", "/newest_sequence"),
+    ("AGE MS", "/age_ms"),
+    ("LIMIT MS", "/limit_ms"),
+    ("MEAN S", "/statistics/mean_seconds"),
+    ("P90 S", "/statistics/p90_seconds"),
+    ("ANSWER MS", "/answer_ms"),
+    ("TROUBLE", "/trouble"),
+];
 pub(super) const CLUSTER_HISTORY: Columns = &[
     ("AT", "/at"),
     ("REGION", "/region"),
@@ -341,7 +372,7 @@ fn traffic_rows(value: &Value) -> Value {
     serde_json::json!({ "items": rows.collect::<Vec<_>>() })
 }
 
-fn table(value: &Value, columns: Columns) -> Result<String> {
+pub(super) fn table(value: &Value, columns: Columns) -> Result<String> {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let mut rows: Vec<Vec<String>> = vec![headings];
     for item in value["items"].as_array().into_iter().flatten() {

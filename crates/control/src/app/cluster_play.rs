@@ -18,6 +18,9 @@ use crate::time;
 /// Session of watchers in logs.
 const WATCHER_SESSION: &str = "watcher";
 
+/// Session of edges of peers in logs.
+const PEER_SESSION: &str = "peer";
+
 /// Which stream of a cluster.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -31,13 +34,17 @@ impl App {
     /// Makes the distribution of a cluster's merged playlists, or answers the one that is there (C59).
     pub(crate) async fn cluster_publish(&self, wanted: &str) -> Result<DistributionWhole, Error> {
         let cluster = self.clusters.find(wanted, |live| live.cluster().clone())?;
-        let reference = reference(&cluster);
+        let reference = Self::reference(&cluster);
         if let Some(row) = self.db.distribution_by_reference(&reference).await? {
+            self.find_merged().await?;
             return self.distribution_show(row.id.as_str()).await;
         }
         let place = (cluster.name.as_str(), cluster.id.as_str());
         let config = DistributionConfig::cluster(&reference, place, &hosts(&cluster), &self.key_group, &self.viewers)?;
-        self.distribution_create_from(&config, BTreeMap::new(), None).await
+        let made = self.distribution_create_from(&config, BTreeMap::new(), None).await?;
+        // Peers are told where our copies are.
+        self.find_merged().await?;
+        Ok(made)
     }
 
     /// A URL and cookies that open a stream of a cluster in every region that trusts the key. `stream` is a breakout, by id or name; none
@@ -51,7 +58,7 @@ impl App {
         let bound = self.bound(request)?;
         let cluster = self.clusters.find(wanted, |live| live.cluster().clone())?;
         let name = self.stream_name(&cluster, stream).await?;
-        let Some(distribution) = self.db.distribution_by_reference(&reference(&cluster)).await? else {
+        let Some(distribution) = self.db.distribution_by_reference(&Self::reference(&cluster)).await? else {
             return Err(Error::Conflict(format!(
                 "cluster {} has no distribution for its merged playlists: publish it first",
                 cluster.name
@@ -91,6 +98,21 @@ impl App {
         Ok(pairs.join("; "))
     }
 
+    /// The header `Cookie` that opens what `covered` matches, as instances ask each other.
+    pub(crate) async fn cookie_for(&self, covered: String, seconds: i64) -> Result<String, Error> {
+        let key = self.signing_key(std::slice::from_ref(&self.key_group)).await?;
+        let now = self.clock.now_seconds();
+        let policy = Policy::new(covered, now + seconds).claim("iat", json!(now)).claim("session", json!(PEER_SESSION));
+        let cookies = key.cookies("http://peer/", &SignSpec::Custom(policy))?;
+        let pairs: Vec<String> = cookies.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok(pairs.join("; "))
+    }
+
+    /// What the distribution of a cluster is known by.
+    pub(crate) fn reference(cluster: &Cluster) -> String {
+        format!("anabranch-cluster-{}", cluster.id)
+    }
+
     async fn stream_name(&self, cluster: &Cluster, stream: Option<&str>) -> Result<String, Error> {
         match (is_of_breakouts(cluster), stream) {
             (false, None) => Ok(cluster.id.to_string()),
@@ -119,10 +141,6 @@ impl App {
 /// same stream in another region.
 fn covering(stream: &str) -> String {
     format!("*://*/*{stream}/*")
-}
-
-fn reference(cluster: &Cluster) -> String {
-    format!("anabranch-cluster-{}", cluster.id)
 }
 
 /// Hosts of the regions, as they stand in their URLs.

@@ -2,7 +2,10 @@
 
 pub(crate) mod automat;
 mod desk;
+pub(crate) mod feed;
 pub(crate) mod peers;
+pub(crate) mod second;
+mod seen;
 mod store;
 mod streams;
 
@@ -14,7 +17,8 @@ use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Vote
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
 use anabranch_model::{
-    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, RegisterOf, Verdict, VerdictState,
+    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, DistributionId, RegisterOf,
+    Verdict, VerdictState,
 };
 use anabranch_net::SharedClock;
 use parking_lot::RwLock;
@@ -24,9 +28,15 @@ use crate::webhook::PrivateAddresses;
 use peers::{PeerSeen, Pull};
 
 pub use desk::{ClusterDesk, VoteError};
+pub(crate) use seen::Glance;
+pub use seen::{Seen, Way};
 pub(crate) use store::Rows;
 pub(crate) use streams::is_of_breakouts;
 pub use streams::{ClusterStream, StreamPlace};
+
+/// Folder of the copies of merged playlists that peers ask for: what is in it is answered from the store alone, so that two regions
+/// which both have nothing do not ask each other in turn.
+pub const PEER_FOLDER: &str = "peer";
 
 /// Requests for a state that are held at once.
 const HELD_MAX: usize = 256;
@@ -44,6 +54,12 @@ pub(crate) struct Live {
     /// Where our packager has put what of the encoders' streams, and where those of peers have, by region.
     anchors: Vec<Anchors>,
     heard: BTreeMap<String, Vec<Anchors>>,
+    /// The distribution of this instance that serves its merged playlists.
+    pub(crate) merged: Option<DistributionId>,
+    /// Where a peer serves its copies of them, and the signature with which edges ask there.
+    pub(crate) second: Option<second::Signed>,
+    /// What watchers of this process have measured last.
+    pub(crate) seen: Vec<Seen>,
     /// Votes that no row has yet, by region and watcher.
     unsaved: BTreeSet<(String, String)>,
     /// What was told last, so that it is told once.
@@ -57,6 +73,8 @@ struct Remembered {
     openings: BTreeMap<String, Opening>,
     silent: BTreeSet<String>,
     withheld: BTreeSet<String>,
+    /// By stream and region.
+    problems: BTreeMap<(String, String), String>,
 }
 
 impl Live {
@@ -69,6 +87,9 @@ impl Live {
             peers: BTreeMap::new(),
             anchors: Vec::new(),
             heard: BTreeMap::new(),
+            merged: None,
+            second: None,
+            seen: Vec::new(),
             unsaved: BTreeSet::new(),
             told: Remembered::default(),
         }
@@ -84,6 +105,11 @@ impl Live {
 
     pub(crate) fn judge(&self, region: &str, now_ms: i64) -> Judged {
         judge(self.cluster(), &self.votes, region, now_ms)
+    }
+
+    /// What our packager and those of peers say of the encoders' streams.
+    pub(crate) fn anchors(&self) -> impl Iterator<Item = &Anchors> {
+        self.anchors.iter().chain(self.heard.values().flatten())
     }
 
     /// Whether the automat of this instance is the one that decides: no instance before it in the order of regions is heard that
@@ -113,6 +139,8 @@ pub(crate) struct Clusters {
     /// Id of this instance.
     pub(crate) node: String,
     pub(crate) store: Rows,
+    /// When somebody asked last for what is measured.
+    looked_at: parking_lot::Mutex<Option<tokio::time::Instant>>,
     clock: SharedClock,
     /// Silence before this is nobody's fault: nobody listened.
     started_ms: i64,
@@ -139,6 +167,7 @@ impl Clusters {
             pull: Pull::new(policy).map_err(crate::BuildError::Http)?,
             node,
             store: Rows(db.clone()),
+            looked_at: parking_lot::Mutex::default(),
             clock,
             started_ms,
         };
@@ -330,7 +359,7 @@ impl Clusters {
     }
 
     /// What peers are told.
-    pub(crate) fn state(live: &Live, node: &str, can_write: bool, now_ms: i64) -> ClusterState {
+    pub(crate) fn state(live: &Live, node: &str, edge: &str, can_write: bool, now_ms: i64) -> ClusterState {
         let cluster = live.cluster();
         ClusterState {
             cluster: cluster.name.clone(),
@@ -342,6 +371,8 @@ impl Clusters {
             registers: live.registers.to_wire(),
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),
+            definition: Some(cluster.into()),
+            merged: live.merged.as_ref().map(|id| format!("{}/d/{id}/{PEER_FOLDER}", edge.trim_end_matches('/'))),
         }
     }
 

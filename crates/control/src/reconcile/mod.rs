@@ -23,8 +23,8 @@ use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::app::App;
-use crate::assemble::Assembler;
+use crate::app::{App, chain};
+use crate::assemble::{Assembler, OfClusters};
 use audience::Audiences;
 
 pub(crate) use audience::LEFT_AFTER_MS;
@@ -158,6 +158,8 @@ pub(crate) struct Reconciler {
     /// What the data plane says; taken by the loop.
     reports: Option<mpsc::Receiver<Report>>,
     assembler: Assembler,
+    /// What clusters have added to the published snapshot.
+    of_clusters: OfClusters,
     audiences: Audiences,
     /// The moment at which the published snapshot was last known to be as the rows.
     compared: Compared,
@@ -181,8 +183,11 @@ impl Reconciler {
             app.db.snapshot_bump().await?;
         }
         let compared = Compared::begin(&app).await?;
-        let closed = app.clusters.closed(compared.now_ms);
-        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, closed);
+        if let Err(error) = app.find_merged().await {
+            tracing::warn!(error = chain(&error), "distributions of clusters cannot be looked up");
+        }
+        let of_clusters = OfClusters { closed: app.clusters.closed(compared.now_ms), seconds: Vec::new() };
+        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, of_clusters.clone());
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
@@ -190,6 +195,7 @@ impl Reconciler {
             app,
             reports: Some(reports),
             assembler,
+            of_clusters,
             audiences: Audiences::default(),
             compared,
             forgotten: Marks::default(),
@@ -317,11 +323,24 @@ impl Reconciler {
         Ok(())
     }
 
+    async fn of_clusters(&self, now_ms: i64) -> OfClusters {
+        let closed = self.app.clusters.closed(now_ms);
+        let seconds = match self.app.second_origins().await {
+            Ok(seconds) => seconds,
+            // Without a key nothing is signed, and the own copies stand alone.
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "copies of peers cannot be asked for");
+                self.of_clusters.seconds.clone()
+            }
+        };
+        OfClusters { closed, seconds }
+    }
+
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {
         let published = self.app.nodes.snapshots.borrow().clone();
         let now = Compared::begin(&self.app).await?;
-        let closed = self.app.clusters.closed(now.now_ms);
-        if now.marks.snapshot == published.version && closed != published.closed {
+        let of_clusters = self.of_clusters(now.now_ms).await;
+        if now.marks.snapshot == published.version && of_clusters != self.of_clusters {
             // Which regions are open is no row that nodes are told of; time alone may have changed it.
             self.app.db.snapshot_bump().await?;
         } else if now.marks.snapshot == published.version {
@@ -336,12 +355,13 @@ impl Reconciler {
         }
         let known = |id: &DistributionId, version: u64| self.assembler.knows(id, version);
         let rows = self.app.db.snapshot_beyond(now.now_ms, known).await?;
-        let mut newest = self.assembler.snapshot(rows, closed);
+        let mut newest = self.assembler.snapshot(rows, of_clusters.clone());
         self.align(&mut newest.breakouts).await?;
         if newest.version == published.version {
             return Ok(());
         }
         self.compared = now;
+        self.of_clusters = of_clusters;
         tracing::debug!(snapshot.version = newest.version, "snapshot published");
         self.app.nodes.snapshots.send_replace(Arc::new(newest));
         Ok(())

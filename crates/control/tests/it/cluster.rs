@@ -23,7 +23,7 @@ both!(
 /// Longest wait for what a peer is told.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn regions() -> Value {
+pub(crate) fn regions() -> Value {
     json!([
         { "name": "eu", "origin_url": "http://origin.eu.example.com/{breakout}/index.m3u8",
           "cdn_url": "https://cdn.eu.example.com/{breakout}/index.m3u8" },
@@ -32,7 +32,7 @@ fn regions() -> Value {
     ])
 }
 
-fn region<'a>(cluster: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn region<'a>(cluster: &'a Value, name: &str) -> &'a Value {
     cluster["regions"].as_array().unwrap().iter().find(|region| region["name"] == name).unwrap()
 }
 
@@ -47,7 +47,7 @@ async fn distribution(server: &mut Server) -> String {
     id
 }
 
-async fn made(server: &Server, body: Value) -> Value {
+pub(crate) async fn made(server: &Server, body: Value) -> Value {
     let made = server.post("/v1/clusters", body).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
     made.body

@@ -9,6 +9,8 @@ mod audience;
 mod caption;
 mod clock;
 mod cluster;
+mod cluster_join;
+mod cluster_seen;
 mod crud;
 mod delivery;
 mod demand;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config, Control, EventsConfig, MediaConfig};
+use anabranch_control::{ClusterDesk, Config, Control, EventsConfig, MediaConfig};
 use anabranch_db::Db;
 use anabranch_model::{Report, Snapshot};
 use anabranch_net::{ManualClock, Reuse, Shutdown, bind};
@@ -36,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) first_token: Option<String>,
     pub(crate) scratch: Scratch,
     pub(crate) buckets: Buckets,
+    /// What the node's watchers tell.
+    pub(crate) clusters: ClusterDesk,
     db: Db,
     _files: TempDir,
     shutdown: Shutdown,
@@ -112,6 +114,7 @@ impl Server {
         let shutdown = Shutdown::new();
         let led = db.clone();
         let lead = tokio::spawn(async move { led.lost().await });
+        let clusters = control.clusters();
         let task = tokio::spawn(control.run(listener, shutdown.clone()));
         // The distribution of recordings comes by itself; tests begin after it.
         let library = snapshots.wait_for(|snapshot| !snapshot.distributions.is_empty());
@@ -127,6 +130,7 @@ impl Server {
             first_token,
             scratch,
             buckets,
+            clusters,
             db,
             _files: files,
             shutdown,

@@ -1,0 +1,125 @@
+//! Behind the own copy of a cluster's merged playlists stands that of a peer (C60): the pair of origins that edges of this instance are told.
+
+use anabranch_model::{
+    Behavior, DistributionId, DistributionSpec, HttpOrigin, Origin, OriginGroup, OriginProtocol, OriginSpec,
+    OriginTimeouts,
+};
+use reqwest::Url;
+
+use super::{Clusters, Live, PEER_FOLDER};
+use crate::app::{App, Error};
+
+/// How long a signature for a peer opens, in seconds, and after how many milliseconds another one is made.
+const SIGNED_SECONDS: i64 = 72 * 60 * 60;
+const SIGN_AGAIN_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Statuses of the own copy with which the peer's is asked for.
+const FAILOVER: [u16; 6] = [403, 404, 500, 502, 503, 504];
+
+/// Names of the second origin and of the pair.
+const PEER_ORIGIN: &str = "peer";
+const GROUP: &str = "regions";
+
+/// Patience with a peer: players wait.
+const TIMEOUTS: OriginTimeouts =
+    OriginTimeouts { connect_seconds: 2, connect_attempts: 1, response_seconds: 4, keepalive_seconds: 5 };
+
+/// Where a peer has its copies, with the header `Cookie` that opens them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    url: Url,
+    cookie: String,
+    made_ms: i64,
+}
+
+/// The second origin of a distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SecondSpec {
+    pub(crate) distribution: DistributionId,
+    at: Signed,
+}
+
+impl Live {
+    /// The first peer in the order of regions that serves copies.
+    fn second_url(&self) -> Option<&Url> {
+        let regions = self.cluster().regions.iter();
+        regions.filter_map(|region| self.peers.get(&region.name)?.merged.as_ref()).next()
+    }
+
+    fn needs_signature(&self, now_ms: i64) -> Option<Url> {
+        let url = self.second_url().filter(|_| self.merged.is_some())?;
+        let is_good = |signed: &Signed| {
+            signed.url == *url && now_ms.saturating_sub(signed.made_ms).unsigned_abs() < SIGN_AGAIN_MS.unsigned_abs()
+        };
+        (!self.second.as_ref().is_some_and(is_good)).then(|| url.clone())
+    }
+}
+
+impl Clusters {
+    fn seconds(&self) -> Vec<SecondSpec> {
+        let of = |live: &Live| Some(SecondSpec { distribution: live.merged.clone()?, at: live.second.clone()? });
+        self.each(of).into_iter().flatten().collect()
+    }
+}
+
+impl App {
+    /// The second origins of all clusters' distributions. A signature is kept for a day: a new one is another snapshot.
+    pub(crate) async fn second_origins(&self) -> Result<Vec<SecondSpec>, Error> {
+        let now_ms = self.clock.now_ms();
+        let wanting = self.clusters.each(|live| Some((live.cluster().id.clone(), live.needs_signature(now_ms)?)));
+        for (id, url) in wanting.into_iter().flatten() {
+            let cookie =
+                self.cookie_for(format!("*://*{}/*", url.path().trim_end_matches('/')), SIGNED_SECONDS).await?;
+            let signed = Signed { url, cookie, made_ms: now_ms };
+            self.clusters.change(&id, false, |live| live.second = Some(signed));
+        }
+        Ok(self.clusters.seconds())
+    }
+
+    /// Looks up the distributions of clusters' merged playlists.
+    pub(crate) async fn find_merged(&self) -> Result<(), Error> {
+        for (id, reference) in self.clusters.each(|live| (live.cluster().id.clone(), Self::reference(live.cluster()))) {
+            let row = self.db.distribution_by_reference(&reference).await?;
+            self.clusters.change(&id, true, |live| live.merged = row.map(|row| row.id));
+        }
+        Ok(())
+    }
+}
+
+impl SecondSpec {
+    /// Puts the peer's copy behind each behavior that has the own one. Copies that peers ask for are the own ones alone.
+    pub(crate) fn add_to(&self, spec: &mut DistributionSpec) {
+        let is_bucket = |origin: &&OriginSpec| matches!(origin.origin, Origin::Bucket(_));
+        let Some(own) = spec.origins.iter().find(is_bucket).map(|origin| origin.id.clone()) else { return };
+        let url = &self.at.url;
+        let Some(host) = url.host_str() else { return };
+        if [PEER_ORIGIN, GROUP].iter().any(|name| spec.origins.iter().any(|origin| origin.id == *name)) {
+            return;
+        }
+        let protocol = if url.scheme() == "https" { OriginProtocol::HttpsOnly } else { OriginProtocol::HttpOnly };
+        let port = url.port_or_known_default().unwrap_or(80);
+        let peer = HttpOrigin {
+            host: host.to_owned(),
+            http_port: port,
+            https_port: port,
+            protocol,
+            path: url.path().trim_end_matches('/').to_owned(),
+            headers: [("cookie".to_owned(), self.at.cookie.clone())].into(),
+            timeouts: TIMEOUTS,
+        };
+        spec.origins.push(OriginSpec { id: PEER_ORIGIN.to_owned(), origin: Origin::Http(peer), shield: None });
+        spec.origin_groups.push(OriginGroup {
+            id: GROUP.to_owned(),
+            primary: own.clone(),
+            secondary: PEER_ORIGIN.to_owned(),
+            failover_statuses: FAILOVER.to_vec(),
+        });
+        let for_peers = Behavior { path_pattern: format!("/{PEER_FOLDER}/*"), ..spec.default_behavior.clone() };
+        for behavior in spec.behaviors.iter_mut().chain([&mut spec.default_behavior]) {
+            if behavior.origin == own {
+                GROUP.clone_into(&mut behavior.origin);
+            }
+        }
+        spec.behaviors.insert(0, for_peers);
+    }
+}

@@ -1,0 +1,280 @@
+//! What players notice when a region fails: hls.js and Shaka in Chromium on the merged playlist of two live regions, fed by one encoder.
+//!
+//! `cargo xtask drill --runs 20` gives distributions.
+
+mod fan;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anabranch_testkit::{Viewer, wait_for};
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::faults::land::{Land, NOTICED, TARGET, WELL};
+use crate::text;
+use fan::Fan;
+
+/// The automat's shortest time between two switches, in milliseconds.
+const HOLD_MS: u32 = 3000;
+
+/// Players that are watched.
+const PLAYERS: [&str; 2] = ["hls", "shaka"];
+
+/// How long players are watched after a closing: longer than they have in their buffers.
+const AFTERWARDS: Duration = Duration::from_secs(9);
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How a region fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nothing new comes, and what there is is answered with 200.
+    Freezes,
+    /// Its server is killed.
+    Dies,
+}
+
+/// A player that plays, and what it said last.
+struct Player {
+    name: &'static str,
+    said: Arc<Mutex<Value>>,
+    stop: Arc<AtomicBool>,
+    reading: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Player {
+    fn start(name: &'static str, url: &str) -> Self {
+        let mut browser = Browser::script("merged.mjs", &["--player", name, "--url", url, "--seconds", "86400"]);
+        let (said, stop) = (Arc::new(Mutex::new(Value::Null)), Arc::new(AtomicBool::new(false)));
+        let (into, is_over) = (said.clone(), stop.clone());
+        let reading = std::thread::spawn(move || {
+            while let Some(line) = browser.next() {
+                *into.lock().unwrap_or_else(PoisonError::into_inner) = line;
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        Self { name, said, stop, reading: Some(reading) }
+    }
+
+    fn said(&self) -> Value {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.said()[name].as_f64().unwrap_or(0.0)
+    }
+
+    /// Whether its newest segment came from that server.
+    fn is_at(&self, edge: &str) -> bool {
+        self.said()["host"].as_str().is_some_and(|host| edge.ends_with(host))
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(reading) = self.reading.take() {
+            let _ = reading.join();
+        }
+    }
+}
+
+/// What a failure was like for a player that was in the region that failed.
+#[derive(Debug)]
+struct Noticed {
+    player: &'static str,
+    stall_seconds: f64,
+    lost_segments: f64,
+}
+
+/// What a run was like.
+#[derive(Debug)]
+struct Run {
+    kind: Kind,
+    detection: Duration,
+    /// From the closing to the last object that the closed region served; nothing of one that is dead.
+    served: Option<Duration>,
+    players: Vec<Noticed>,
+}
+
+/// Two regions, one encoder, two players.
+struct Drill {
+    land: Land,
+    fan: Fan,
+    players: Vec<Player>,
+}
+
+impl Drill {
+    fn start() -> Option<Self> {
+        let mut fan = None;
+        let land = Land::start_with(HOLD_MS, |regions| {
+            fan = Some(Fan::start(&regions.each_ref().map(|region| region.push_url())));
+        })?;
+        let east = &land.east().server;
+        let _ = east.cli(&["cluster", "publish", "show"]);
+        let url = wait_for("the merged playlist", WELL, || {
+            let url = text(&east.cli(&["cluster", "play-url", "show", "--expires-in", "86400"])["url"]);
+            let answer = Viewer::new().try_get(&url)?;
+            let names = |at: usize| answer.text().contains(&format!("{}/", land.regions[at].server.edge()));
+            (answer.status == 200 && names(0) && names(1)).then_some(url)
+        });
+        let players = PLAYERS.into_iter().map(|name| Player::start(name, &url)).collect();
+        let drill = Self { land, fan: fan.expect("regions that were started"), players };
+        drill.steady();
+        Some(drill)
+    }
+
+    /// Waits until everybody plays.
+    fn steady(&self) {
+        for player in &self.players {
+            let before = player.number("played_seconds");
+            wait_for("a player to play", WELL, || {
+                (player.number("played_seconds") > before + 4.0 && player.said()["host"].is_string()).then_some(())
+            });
+        }
+    }
+
+    fn run(&mut self, kind: Kind) -> Run {
+        // The region in which the first player is; the others may be elsewhere and are not counted then.
+        let at = usize::from(!self.players[0].is_at(&self.land.east().server.edge()));
+        let (name, edge) = (self.land.regions[at].name, self.land.regions[at].server.edge());
+        let before: Vec<_> = self
+            .players
+            .iter()
+            .map(|player| (player.is_at(&edge), player.number("stall_seconds"), player.number("skipped_seconds")))
+            .collect();
+        let object = self.land.regions[at].segment().expect("a segment");
+        let polled = Polled::start(object);
+        let began = Instant::now();
+        match kind {
+            Kind::Freezes => self.fan.freeze(at, true),
+            Kind::Dies => self.land.regions[at].server.kill(),
+        }
+        let other = &self.land.regions[1 - at];
+        let closed = wait_for("the closing", NOTICED, || {
+            other.says_of(name).filter(|said| said["opening"] == "closed").map(|_| Instant::now())
+        });
+        std::thread::sleep(AFTERWARDS);
+        let last = polled.end();
+        let players = self.players.iter().zip(before).filter(|(_, (was_there, ..))| *was_there);
+        let players = players.map(|(player, (_, stalled, skipped))| Noticed {
+            player: player.name,
+            stall_seconds: player.number("stall_seconds") - stalled,
+            lost_segments: (player.number("skipped_seconds") - skipped) / f64::from(TARGET),
+        });
+        let run = Run {
+            kind,
+            detection: closed - began,
+            served: (kind == Kind::Freezes).then(|| last.saturating_duration_since(closed)),
+            players: players.collect(),
+        };
+        println!("{name} {kind:?}: {run:?}");
+        match kind {
+            Kind::Freezes => self.fan.freeze(at, false),
+            Kind::Dies => {
+                self.land.regions[at].server.restart();
+                self.fan.attach(at, &self.land.regions[at].push_url());
+            }
+        }
+        self.land.well("the region that failed");
+        self.steady();
+        run
+    }
+}
+
+/// Somebody who asks for one object all the time.
+struct Polled {
+    stop: Arc<AtomicBool>,
+    asking: std::thread::JoinHandle<Instant>,
+}
+
+impl Polled {
+    fn start(url: String) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = stop.clone();
+        let asking = std::thread::spawn(move || {
+            let mut last = Instant::now();
+            while !is_over.load(Ordering::SeqCst) {
+                if Viewer::new().try_get(&url).is_some_and(|answer| answer.status == 200) {
+                    last = Instant::now();
+                }
+                std::thread::sleep(LOOK);
+            }
+            last
+        });
+        Self { stop, asking }
+    }
+
+    /// When it was answered last.
+    fn end(self) -> Instant {
+        self.stop.store(true, Ordering::SeqCst);
+        self.asking.join().expect("who asks does not panic")
+    }
+}
+
+#[test]
+fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
+    let Some(mut drill) = Drill::start() else { return };
+    for kind in [Kind::Freezes, Kind::Dies] {
+        let run = drill.run(kind);
+        assert!(!run.players.is_empty(), "a player was there");
+        for player in &run.players {
+            assert!(player.stall_seconds < 0.1, "{run:?}");
+            assert!(player.lost_segments < 1.0, "{run:?}");
+        }
+        assert!(run.served.is_none_or(|served| served < Duration::from_secs(2)), "{run:?}");
+    }
+    for player in &drill.players {
+        let said = player.said();
+        assert!(said["jump_seconds"].as_f64().is_some_and(|jump| jump < f64::from(TARGET)), "{}: {said}", player.name);
+    }
+    let history = drill.land.east().history("west");
+    let history = if history.is_empty() { drill.land.west().history("east") } else { history };
+    assert!(history.iter().any(|entry| entry["what"] == "closed" && !entry["evidence"].is_null()), "{history:?}");
+    assert!(history.iter().any(|entry| entry["what"] == "open" && entry["by"] == "automat"), "{history:?}");
+}
+
+/// `ANABRANCH_DRILL_RUNS` failures of each kind, and how they were distributed.
+#[test]
+#[ignore = "a measure that takes half a minute a run: cargo xtask drill"]
+fn measure() {
+    let runs = std::env::var("ANABRANCH_DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
+    let mut drill = Drill::start().expect("a machine with network namespaces");
+    let mut all = Vec::new();
+    for at in 0..runs {
+        all.push(drill.run(if at % 4 == 3 { Kind::Dies } else { Kind::Freezes }));
+    }
+    println!("{runs} runs, segments of {TARGET} s");
+    for kind in [Kind::Freezes, Kind::Dies] {
+        let of: Vec<&Run> = all.iter().filter(|run| run.kind == kind).collect();
+        spread(&format!("{kind:?}: detection to close, s"), of.iter().map(|run| run.detection.as_secs_f64()));
+        let served = of.iter().filter_map(|run| run.served);
+        spread(&format!("{kind:?}: close to last object served, s"), served.map(|served| served.as_secs_f64()));
+        for name in PLAYERS {
+            let players = || of.iter().flat_map(|run| &run.players).filter(|player| player.player == name);
+            spread(&format!("{kind:?}: stall of {name}, s"), players().map(|player| player.stall_seconds));
+            spread(&format!("{kind:?}: segments lost by {name}"), players().map(|player| player.lost_segments));
+        }
+    }
+}
+
+/// Prints a distribution.
+fn spread(what: &str, values: impl Iterator<Item = f64>) {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return };
+    let at = |share: f64| values[(share * last as f64).round() as usize];
+    println!(
+        "{what:<44} n {:>3}  min {:>6.2}  median {:>6.2}  p90 {:>6.2}  max {:>6.2}",
+        values.len(),
+        at(0.0),
+        at(0.5),
+        at(0.9),
+        at(1.0)
+    );
+}

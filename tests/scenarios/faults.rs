@@ -1,0 +1,149 @@
+//! Regions that fail: what is closed, what is not, and what is opened again.
+
+pub(crate) mod land;
+
+use std::time::{Duration, Instant};
+
+use anabranch_testkit::wait_for;
+
+use land::{Fault, Land, NOTICED, Region, TARGET, switches, words};
+
+/// The automat's shortest time between two switches, in milliseconds.
+const HOLD_MS: u32 = 3000;
+
+/// A failure ages: it is older than a target duration and a half when the automat acts, and half a second is confirmed.
+fn assert_aged(region: &Region, of: &str) {
+    let history = region.history(of);
+    let closing = history.iter().rev().find(|entry| entry["what"] == "closed").expect("a closing");
+    let evidence = &closing["evidence"];
+    assert!(evidence["for_ms"].as_i64().is_some_and(|ms| ms >= 500), "confirmed: {closing}");
+    assert!(evidence["votes"].as_array().is_some_and(|votes| !votes.is_empty()), "with evidence: {closing}");
+}
+
+#[test]
+fn an_encoder_that_stops_or_stands_still_closes_its_region() {
+    let Some(mut land) = Land::start(HOLD_MS) else { return };
+    let began = Instant::now();
+    land.west().freeze(true);
+    land.closed(land.east(), "west", "what answers stands still", began);
+    assert!(began.elapsed() >= Duration::from_secs(u64::from(TARGET)), "a region is not closed before it can be known");
+    assert_aged(land.east(), "west");
+    // Its viewers are sent away by its own edge.
+    wait_for("the other region to act by it", NOTICED, || {
+        land.west().says_of("west").filter(|said| said["opening"] == "closed" && said["in_force"] == true)
+    });
+    land.west().freeze(false);
+    land.well("the region that stood still");
+
+    let began = Instant::now();
+    land.regions[1].lose_encoder();
+    land.closed(land.east(), "west", "its encoder is gone", began);
+    assert_aged(land.east(), "west");
+    land.regions[1].encode();
+    land.well("the region with a new encoder");
+}
+
+#[test]
+fn errors_and_slow_answers_age_and_close_a_region() {
+    let Some(land) = Land::start(HOLD_MS) else { return };
+    for (fault, why) in [
+        (Fault::Status(404), "its origin answers 404"),
+        (Fault::Slow(Duration::from_millis(2500)), "its origin is slow"),
+    ] {
+        let began = Instant::now();
+        land.west().fail(fault);
+        land.closed(land.east(), "west", why, began);
+        assert!(began.elapsed() >= Duration::from_secs(u64::from(TARGET)), "an error is no reason to close at once");
+        assert_aged(land.east(), "west");
+        land.west().fail(Fault::None);
+        land.well("the region that answers again");
+    }
+}
+
+#[test]
+fn a_region_that_is_cut_off_is_closed_and_one_without_its_leader_decides() {
+    let Some(mut land) = Land::start(HOLD_MS) else { return };
+    assert_eq!(land.east().says_of("east").expect("a view")["decides"], true);
+    let began = Instant::now();
+    land.link.connect(false);
+    land.west().namespace.connect(false);
+    land.closed(land.east(), "west", "it is cut off", began);
+    land.west().namespace.connect(true);
+    land.link.connect(true);
+    land.well("the region that is connected again");
+
+    // The control plane that decides is dead, with its whole region.
+    let began = Instant::now();
+    land.regions[0].server.kill();
+    let said = land.closed(land.west(), "east", "the leader is dead", began);
+    assert_eq!(said["decides"], true, "who is left decides: {said}");
+    land.regions[0].server.restart();
+    land.regions[0].encode();
+    land.well("the leader that is back");
+    wait_for("the leader to decide again", NOTICED, || {
+        land.west().says_of("west").filter(|said| said["decides"] == false)
+    });
+}
+
+#[test]
+fn regions_that_do_not_hear_each_other_both_serve_and_agree_again() {
+    let Some(land) = Land::start(HOLD_MS) else { return };
+    land.link.connect(false);
+    let began = Instant::now();
+    land.closed(land.east(), "west", "the link is cut", began);
+    land.closed(land.west(), "east", "the link is cut", began);
+    // To themselves, and to viewers, they are open.
+    for region in &land.regions {
+        let said = region.says_of(region.name).expect("a view");
+        assert_eq!(said["opening"], "open", "{said}");
+        let before = region.newest().expect("a playlist");
+        wait_for("the stream to go on", NOTICED, || region.newest().filter(|newest| *newest > before));
+    }
+    land.link.connect(true);
+    land.well("both views to agree");
+
+    // Both are bad: nothing is closed.
+    let closings =
+        |region: &Region, of: &str| region.history(of).iter().filter(|entry| entry["what"] == "closed").count();
+    let before = ["east", "west"].map(|of| closings(land.east(), of));
+    land.regions.iter().for_each(|region| region.freeze(true));
+    for of in ["east", "west"] {
+        wait_for("both to be stale", NOTICED, || {
+            land.east().says_of(of).filter(|said| said["verdict"] == "stale" && said["opening"] == "open")
+        });
+    }
+    wait_for("the reason why nothing is closed", NOTICED, || {
+        let history = ["east", "west"].map(|of| land.east().history(of)).concat();
+        let is_last = |why: &str| why.contains("no other region is open and fresh");
+        history
+            .iter()
+            .any(|entry| entry["what"] == "withheld" && entry["why"].as_str().is_some_and(is_last))
+            .then_some(())
+    });
+    // One of them may have been seen to fail first, while the other was well.
+    let after = ["east", "west"].map(|of| closings(land.east(), of));
+    let open = ["east", "west"].map(|of| land.east().says_of(of).expect("a view")["opening"] == "open");
+    assert!(after == before && open == [true, true], "{before:?} {after:?} {open:?}");
+    land.regions.iter().for_each(|region| region.freeze(false));
+    land.well("both");
+}
+
+#[test]
+fn a_region_that_flaps_is_switched_once_in_a_hold() {
+    let Some(land) = Land::start(HOLD_MS) else { return };
+    for _ in 0..3 {
+        for still in [true, false] {
+            land.west().freeze(still);
+            // The flapping is what is tested, so its time is the test's.
+            std::thread::sleep(Duration::from_secs(5));
+        }
+    }
+    let history = land.east().history("west");
+    let switches = switches(&history);
+    println!("{} switches in 30 s of flapping: {:?}", switches.len(), words(&history));
+    assert!(!switches.is_empty(), "{history:?}");
+    for pair in switches.windows(2) {
+        assert!(pair[1] - pair[0] >= i64::from(HOLD_MS), "{switches:?}");
+    }
+    land.well("the region that flapped");
+}
