@@ -1,7 +1,7 @@
 //! What players tell of playback with their requests: Common Media Client Data (CTA-5004), as a query parameter or in headers. Read with
 //! tolerance: what cannot be understood is passed over, and nothing of it decides anything.
 
-use crate::request::{Lines, Request};
+use crate::request::Request;
 
 /// Name of the query parameter.
 pub(crate) const PARAMETER: &str = "CMCD";
@@ -46,7 +46,7 @@ impl Told {
     /// What a request tells; none if it tells nothing.
     pub(crate) fn read(request: &Request<'_>) -> Option<Self> {
         let query = request.query.and_then(parameter);
-        if query.is_none() && !has_headers(request.lines) {
+        if query.is_none() && !request.fields.cmcd {
             return None;
         }
         let mut told = Self::default();
@@ -54,7 +54,7 @@ impl Told {
             let mut buffer = [0; VALUE_MAX_BYTES];
             told.take(decode(value, &mut buffer));
         }
-        for name in HEADERS {
+        for name in HEADERS.into_iter().filter(|_| request.fields.cmcd) {
             request.lines.all(name).take(2).for_each(|line| told.take(&line[..line.len().min(VALUE_MAX_BYTES)]));
         }
         (told != Self::default()).then_some(told)
@@ -115,10 +115,6 @@ pub(crate) fn strip(query: std::borrow::Cow<'_, str>) -> std::borrow::Cow<'_, st
     query.split('&').filter(is_own).collect::<Vec<_>>().join("&").into()
 }
 
-fn has_headers(lines: Lines<'_>) -> bool {
-    HEADERS.iter().any(|name| lines.all(name).next().is_some())
-}
-
 /// Percent-decodes as much as fits.
 fn decode<'b>(value: &str, buffer: &'b mut [u8; VALUE_MAX_BYTES]) -> &'b [u8] {
     let bytes = value.as_bytes();
@@ -172,7 +168,7 @@ fn session(value: &[u8]) -> (u8, [u8; 32]) {
     let value = value.strip_prefix(b"\"").unwrap_or(value);
     let value = value.strip_suffix(b"\"").unwrap_or(value);
     let value = &value[..value.len().min(SESSION_MAX_BYTES)];
-    let mut name = [0; 32];
+    let mut name = [0_u8; 32];
     // Longer names are folded, so that all of their bytes count.
     for (at, byte) in value.iter().enumerate() {
         name[at % 32] = name[at % 32].rotate_left(3) ^ byte;
@@ -185,9 +181,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::request::{Connection, Fields, Method, Scheme};
+    use crate::request::{Connection, Fields, Lines, Method, Scheme};
 
     fn read(query: Option<&str>, lines: &[u8]) -> Option<Told> {
+        let lines = Lines::Raw(lines);
+        let mut fields = Fields::default();
+        lines.iter().for_each(|(name, value)| fields.take(name, value));
         Told::read(&Request {
             method: Method::Get,
             scheme: Scheme::Http,
@@ -196,8 +195,8 @@ mod tests {
             query,
             peer: "192.0.2.7".parse().unwrap(),
             connection: Connection::default(),
-            fields: Fields::default(),
-            lines: Lines::Raw(lines),
+            fields,
+            lines,
         })
     }
 

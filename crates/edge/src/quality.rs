@@ -143,9 +143,10 @@ impl Qualities {
         let mut sums = self.sums.lock();
         for row in rows {
             let key = (row.breakout.clone(), row.asset.clone(), row.at);
+            let room = sums.len() < QUALITY_MAX;
             match sums.get_mut(&key) {
                 Some(sum) => sum.absorb(&row),
-                None if sums.len() < QUALITY_MAX => drop(sums.insert(key, row)),
+                None if room => drop(sums.insert(key, row)),
                 None => {}
             }
         }
