@@ -38,7 +38,7 @@ impl Detail {
         match first {
             Some(ASSETS) => {
                 let asset = parts.next().filter(|id| id.starts_with('m')).and_then(|id| id.parse().ok());
-                let below = parts.next();
+                let below = parts.next().filter(|_| asset.is_some());
                 let rendition = rendition(if below == Some(RENDITIONS) { parts.next() } else { below });
                 Self { asset, rendition, ..Self::default() }
             }

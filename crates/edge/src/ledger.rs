@@ -22,6 +22,9 @@ use crate::table::Cell;
 /// Time between two reports of traffic.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Longest time without a report, so that whoever waits for all counts of a time knows when it has them.
+const TELL_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Rest after a look: what comes meanwhile is written together. A process that is killed loses no more than what has come since.
 const REST: Duration = Duration::from_millis(10);
 
@@ -105,6 +108,8 @@ struct Keeper {
     failed: bool,
     /// Whether the last one could not, so that a lasting failure makes one line.
     fails: bool,
+    /// When there was a report last.
+    told_at: Option<Instant>,
     /// What this generation holds.
     sums: BTreeMap<TrafficKey, Traffic>,
 }
@@ -122,6 +127,7 @@ impl Keeper {
             writer: None,
             failed: false,
             fails: false,
+            told_at: None,
             sums: BTreeMap::new(),
         };
         match opened.transpose() {
@@ -218,12 +224,14 @@ impl Keeper {
         let quality = self.ledger.qualities.take();
         match &self.ledger.journal {
             Some(journal) => {
-                if self.sums.is_empty() && quality.is_empty() {
+                let silent = self.told_at.is_none_or(|at| at.elapsed() >= TELL_INTERVAL);
+                if self.sums.is_empty() && quality.is_empty() && !silent {
                     return;
                 }
+                self.told_at = Some(Instant::now());
                 let traffic = std::mem::take(&mut self.sums).into_values().collect();
                 let generation = self.generation;
-                permit.send(Report::Counted { journal: journal.id.clone(), generation, traffic, quality });
+                permit.send(Report::Counted { journal: journal.id.clone(), generation, until_ms: now_ms, traffic, quality });
                 self.generation += 1;
                 self.writer = None;
                 self.fails &= self.failed;

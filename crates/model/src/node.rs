@@ -43,6 +43,9 @@ pub struct SnapshotQuery {
     /// Version of the snapshot that it acts by: asking for what comes after one confirms that one.
     #[serde(default)]
     pub after: u64,
+    /// Unix milliseconds by its clock until which all that it has sent was counted by the control plane; 0 if it does not know.
+    #[serde(default)]
+    pub told_ms: i64,
     /// [`Briefing::origin`] as it knows it.
     #[serde(default)]
     pub origin: Option<String>,

@@ -82,6 +82,8 @@ pub enum Report {
         journal: SpoolId,
         /// Number of its file that holds this; files are numbered from 1.
         generation: u64,
+        /// When the file was closed, Unix milliseconds by the node's clock: this and earlier files hold all that was sent until then.
+        until_ms: i64,
         /// As [`Report::Traffic`].
         traffic: Vec<Traffic>,
         /// As [`Report::Quality`].

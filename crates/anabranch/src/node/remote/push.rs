@@ -30,6 +30,8 @@ pub(super) struct Push {
     applied: watch::Sender<u64>,
     /// Where counts are until the spool has them.
     journal: Option<Journal>,
+    /// Unix milliseconds until which all that was sent is in the spool or delivered.
+    until_ms: i64,
     backoff: Backoff,
     disk_fails: bool,
 }
@@ -42,7 +44,7 @@ impl Push {
         applied: watch::Sender<u64>,
         journal: Option<Journal>,
     ) -> Self {
-        Self { uplink, spool, reports, applied, journal, backoff: Backoff::default(), disk_fails: false }
+        Self { uplink, spool, reports, applied, journal, until_ms: 0, backoff: Backoff::default(), disk_fails: false }
     }
 
     /// Keeps what an earlier process had counted and not told, and gives the number of the next file of the journal.
@@ -98,13 +100,15 @@ impl Push {
                 let kept = block_in_place(|| self.spool.append(&self.uplink.name, traffic));
                 self.note(kept);
             }
-            Report::Counted { generation, traffic, quality, .. } => {
+            Report::Counted { generation, until_ms, traffic, quality, .. } => {
+                self.until_ms = until_ms;
                 let kept = block_in_place(|| {
                     let kept = self.spool.append_counted(&self.uplink.name, generation, traffic, quality);
                     counts::forget(self.journal.as_ref(), self.spool.journal());
                     kept
                 });
                 self.note(kept);
+                self.tell();
             }
             Report::Quality(quality) => self.spool.append_quality(quality),
             Report::Viewers(seen) => {
@@ -113,6 +117,13 @@ impl Push {
             }
             // Those of other roles.
             _ => {}
+        }
+    }
+
+    /// When nothing waits, the control plane has all.
+    fn tell(&self) {
+        if self.spool.is_empty() {
+            self.uplink.told(self.until_ms);
         }
     }
 
@@ -146,6 +157,7 @@ impl Push {
                 // There is room again.
                 let kept = block_in_place(|| self.spool.flush_viewers(&self.uplink.name));
                 self.note(kept);
+                self.tell();
                 match noted {
                     Ok(()) => {
                         self.backoff.succeeded("reports are delivered");

@@ -140,6 +140,11 @@ impl Spool {
         self.journal.0
     }
 
+    /// Whether all traffic that was ever kept is delivered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.len() == self.of_viewers.len() && self.loose.is_empty()
+    }
+
     /// Keeps what a file of the journal holds, all of it in one batch, so that a process which ends meanwhile has it once: in the batch,
     /// or in the journal. Detail that does not fit is given up.
     ///
@@ -158,6 +163,11 @@ impl Spool {
         self.append_quality(quality);
         traffic.into_iter().for_each(|one| self.loosen(one));
         self.journal.1 = generation;
+        if self.loose.is_empty() && self.quality.is_empty() {
+            // Nothing that could count twice.
+            self.journal.0 = generation;
+            return Ok(());
+        }
         let mut detail = COARSER.iter();
         while self.loose.len() > REPORT_ROWS_MAX
             && let Some(coarsen) = detail.next()
