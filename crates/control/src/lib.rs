@@ -9,6 +9,7 @@
 
 mod app;
 mod assemble;
+mod billing;
 mod cluster;
 mod health;
 mod http;
@@ -46,6 +47,8 @@ pub use crate::app::demand::PrepareError;
 pub use crate::cluster::{ClusterDesk, ClusterStream, PEER_FOLDER, Seen, StreamPlace, VoteError, Way};
 pub use crate::webhook::PrivateAddresses;
 pub use anabranch_cloudfront::CLUSTER_BUCKET;
+pub use anabranch_db::Place;
+pub use billing::{Cloud as CloudPrices, Model as PriceModel, Money, Own as OwnPrices, Prices};
 pub use standby::stand_by;
 
 /// What the control room needs to know of its surroundings.
@@ -76,8 +79,25 @@ pub struct Config {
     pub crash_at: Option<String>,
     /// The log and who is told of it.
     pub events: EventsConfig,
+    /// What things cost.
+    pub prices: Prices,
+    /// Where this process's own edge stands.
+    pub place: Place,
+    /// The configuration in force, for operators to see.
+    pub settings: SettingsTree,
     /// Bucket whose files `/videoList` and `/videoLink` tell anybody of; without it there are no such routes.
     pub video_list_bucket: Option<String>,
+}
+
+/// The configuration in force, without secrets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SettingsTree {
+    /// The keys, as a tree.
+    pub settings: serde_json::Value,
+    /// Where those come from that are not defaults, by dotted key.
+    pub sources: std::collections::BTreeMap<String, String>,
+    /// The file that was read.
+    pub file: Option<String>,
 }
 
 /// How much of the log is kept, and where webhooks may point.
@@ -248,6 +268,12 @@ impl Control {
         ClusterDesk(self.app.clone())
     }
 
+    /// Newest file of the journal of this process's edge that the database has: it and older ones may go.
+    #[must_use]
+    pub fn counted(&self) -> watch::Receiver<u64> {
+        self.app.counted.subscribe()
+    }
+
     /// Everything that is served: API, UI, health.
     pub fn router(&self) -> axum::Router {
         http::router(&self.app).0
@@ -281,6 +307,7 @@ impl Control {
             health::watch(&self.app, &shutdown),
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
+            billing::run(&self.app, &shutdown),
             cluster::automat::run(&self.app, &shutdown),
             cluster::peers::run(self.app.clone(), shutdown.clone()),
             self.reconciler.run(shutdown.clone()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use anabranch_db::{Db, NodeRow};
+use anabranch_db::{Db, NodeRow, Place};
 use anabranch_model::{
     Briefing, InstanceId, NodeName, NodeState, PlaneId, PriceClass, Report, Snapshot, SnapshotQuery,
 };
@@ -62,6 +62,8 @@ struct Known {
     /// The row as the database has it.
     written: Option<NodeRow>,
     instance: Option<InstanceId>,
+    /// Until when all that it has sent is counted, Unix milliseconds; 0 until it says.
+    told_ms: i64,
     /// Requests for a snapshot under way.
     held: usize,
 }
@@ -117,7 +119,7 @@ impl Nodes {
         // The reconciler puts the first one in before anything is served.
         let (snapshots, _) = watch::channel(Arc::default());
         let known =
-            |row: NodeRow| (row.name.clone(), Known { written: Some(row.clone()), row, instance: None, held: 0 });
+            |row: NodeRow| (row.name.clone(), Known { written: Some(row.clone()), row, instance: None, told_ms: 0, held: 0 });
         Ok(Self {
             plane: db.plane_id().await?,
             snapshots,
@@ -189,6 +191,7 @@ impl Nodes {
             row: row_of(query, applied, now_ms, now_ms),
             written: None,
             instance: None,
+            told_ms: 0,
             held: 0,
         });
         if known.held > 0 && known.instance.as_ref() != Some(&query.instance) {
@@ -201,6 +204,7 @@ impl Nodes {
         }
         known.instance = Some(query.instance.clone());
         known.held += 1;
+        known.told_ms = known.told_ms.max(query.told_ms.min(now_ms));
         known.row = row_of(query, applied, known.row.joined_at, now_ms);
         let write =
             known.written.as_ref().is_none_or(|written| !is_close(written, &known.row)).then(|| known.row.clone());
@@ -208,6 +212,23 @@ impl Nodes {
         metrics::gauge!("anabranch_control_polls_held").increment(1);
         let held = Held { nodes: self, name: query.node.clone(), _permit: permit };
         Ok(Arrival { held, write, news })
+    }
+
+    /// Until when all that the nodes which are there have sent is counted, Unix milliseconds; none without nodes.
+    pub(crate) fn told_until(&self) -> Option<i64> {
+        let nodes = self.known.lock();
+        nodes.values().filter(|known| known.row.state == NodeState::Present).map(|known| known.told_ms).min()
+    }
+
+    /// Where the node stands: its location, or its name if it has none.
+    pub(crate) fn place(&self, name: &NodeName) -> Place {
+        let nodes = self.known.lock();
+        let row = nodes.get(name).map(|known| &known.row);
+        let location = row.map(|row| row.location.as_str()).filter(|location| !location.is_empty());
+        Place {
+            location: location.unwrap_or(name.as_str()).to_owned(),
+            class: row.map_or_else(|| class_word(PriceClass::default()).to_owned(), |row| row.location_class.clone()),
+        }
     }
 
     /// Takes note of a word from a node that is known.

@@ -1,9 +1,10 @@
 //! What the data plane has reported, as far as it lives in memory. Nodes tell it again after a restart.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use anabranch_model::{
-    BreakoutId, ChannelId, DistributionId, InputId, InputState, NodeName, PackagingState, Report, Traffic,
+    BreakoutId, ChannelId, DistributionId, InputId, InputState, NodeName, PackagingState, QUALITY_MAX, Quality, Report,
+    SpoolId, Traffic, TrafficKey,
 };
 use parking_lot::Mutex;
 
@@ -41,10 +42,18 @@ pub(crate) struct Packaging {
     unwritten: bool,
 }
 
-type TrafficKey = (DistributionId, String, Option<BreakoutId>);
+/// Files of an edge's journal that wait to be written; more are put together with the newest of them.
+const MAX_COUNTED: usize = 64;
 
-fn key(traffic: &Traffic) -> TrafficKey {
-    (traffic.distribution.clone(), traffic.behavior.clone(), traffic.breakout.clone())
+/// What a file of an edge's journal held.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) journal: SpoolId,
+    pub(crate) generation: u64,
+    /// Unix milliseconds until which all is in it and in earlier ones.
+    pub(crate) until_ms: i64,
+    pub(crate) traffic: Vec<Traffic>,
+    pub(crate) quality: Vec<Quality>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +67,12 @@ struct Inner {
     packaging: HashMap<BreakoutId, Packaging>,
     /// What the rows do not count yet, by distribution, behavior and breakout.
     traffic: HashMap<TrafficKey, Traffic>,
+    /// Files of the journal of this process's edge that rows do not have yet, oldest first.
+    counted: VecDeque<Counted>,
+    /// Unix milliseconds until which rows have all that this process's edge has sent.
+    told_until: Option<i64>,
+    /// What players told, that rows do not have yet.
+    quality: Vec<Quality>,
     /// Input in use and why, by channel.
     active: HashMap<ChannelId, (Option<InputId>, String)>,
     /// What becomes rows at the next look.
@@ -100,6 +115,13 @@ impl Observed {
             }
             Report::Packaging { breakout, state } => inner.packaging(breakout, state),
             Report::Traffic(traffic) => inner.traffic(traffic),
+            Report::Quality(quality) => {
+                let room = QUALITY_MAX.saturating_sub(inner.quality.len());
+                inner.quality.extend(quality.into_iter().take(room));
+            }
+            Report::Counted { journal, generation, until_ms, traffic, quality } => {
+                inner.counted(Counted { journal, generation, until_ms, traffic, quality });
+            }
             Report::ActiveInput { channel, input, reason } => {
                 let known = inner.active.len() < MAX_ENTRIES || inner.active.contains_key(&channel);
                 if known {
@@ -199,7 +221,32 @@ impl Observed {
     /// The same by behavior and breakout.
     pub(crate) fn traffic_of(&self, distribution: &DistributionId) -> Vec<Traffic> {
         let inner = self.0.lock();
-        inner.traffic.values().filter(|one| one.distribution == *distribution).cloned().collect()
+        let counted = inner.counted.iter().flat_map(|counted| &counted.traffic);
+        inner.traffic.values().chain(counted).filter(|one| one.distribution == *distribution).cloned().collect()
+    }
+
+    /// The oldest file of the journal that rows do not have yet. It counts here, too, until [`Self::counted_written`].
+    pub(crate) fn counted_pending(&self) -> Option<Counted> {
+        self.0.lock().counted.front().cloned()
+    }
+
+    /// Says that rows have it now.
+    pub(crate) fn counted_written(&self, written: &Counted) {
+        let mut inner = self.0.lock();
+        if inner.counted.front().is_some_and(|first| first.generation == written.generation) {
+            inner.counted.pop_front();
+        }
+        inner.told_until = inner.told_until.max(Some(written.until_ms));
+    }
+
+    /// Until when rows have all that this process's edge has sent, Unix milliseconds; none if it has no journal.
+    pub(crate) fn told_until(&self) -> Option<i64> {
+        self.0.lock().told_until
+    }
+
+    /// What players told, to be added to rows; asking empties it.
+    pub(crate) fn take_quality(&self) -> Vec<Quality> {
+        std::mem::take(&mut self.0.lock().quality)
     }
 
     /// What rows have to hear; asking empties it.
@@ -230,7 +277,7 @@ impl Observed {
     pub(crate) fn traffic_written(&self, traffic: &[Traffic]) {
         let mut inner = self.0.lock();
         for one in traffic {
-            if let Some(pending) = inner.traffic.get_mut(&key(one)) {
+            if let Some(pending) = inner.traffic.get_mut(&one.key()) {
                 pending.discharge(one);
             }
         }
@@ -264,6 +311,23 @@ impl Inner {
         }
     }
 
+    fn counted(&mut self, one: Counted) {
+        // The first may be under way, so it stays as it is.
+        let full = self.counted.len() >= MAX_COUNTED;
+        match self.counted.back_mut().filter(|_| full) {
+            Some(last) => {
+                (last.generation, last.until_ms) = (one.generation, one.until_ms);
+                for row in one.traffic {
+                    match last.traffic.iter_mut().find(|known| known.key() == row.key()) {
+                        Some(sum) => sum.absorb(&row),
+                        None => last.traffic.push(row),
+                    }
+                }
+            }
+            None => self.counted.push_back(one),
+        }
+    }
+
     fn connection(&mut self, channel: ChannelId, input: &InputId, state: &InputState) {
         match state {
             InputState::Connected { .. } if self.connected.len() < MAX_ENTRIES => {
@@ -293,7 +357,7 @@ impl Inner {
 
     fn traffic(&mut self, traffic: Vec<Traffic>) {
         for one in traffic {
-            let key = key(&one);
+            let key = one.key();
             if let Some(sum) = self.traffic.get_mut(&key) {
                 sum.absorb(&one);
             } else if self.traffic.len() < MAX_ENTRIES {

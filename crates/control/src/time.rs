@@ -22,6 +22,20 @@ pub(crate) fn render_system(time: std::time::SystemTime) -> String {
     render_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// The month in UTC that a time is in, by Unix milliseconds: its name such as `2026-11`, its beginning and its end.
+pub(crate) fn month(ms: i64) -> (String, i64, i64) {
+    let (year, month, _) = civil(ms.div_euclid(1000 * DAY_SECONDS));
+    let begins = |year, month| days(year, month, 1) * DAY_SECONDS * 1000;
+    let ends = if month == 12 { begins(year + 1, 1) } else { begins(year, month + 1) };
+    (format!("{year:04}-{month:02}"), begins(year, month), ends)
+}
+
+/// Beginning and end of the month of that name, in Unix milliseconds.
+pub(crate) fn parse_month(name: &str) -> Option<(i64, i64)> {
+    let (_, begins, ends) = month(parse_seconds(&format!("{name}-01T00:00:00Z"))?.checked_mul(1000)?);
+    Some((begins, ends))
+}
+
 /// Unix seconds of an RFC 3339 time; a fraction is cut off.
 pub(crate) fn parse_seconds(text: &str) -> Option<i64> {
     let digits = |range: std::ops::Range<usize>| -> Option<i64> {
@@ -127,6 +141,16 @@ mod tests {
             "é026-01-01T00:00:00Z",
         ] {
             assert_eq!(parse_seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn months_follow_each_other() {
+        let (name, begins, ends) = month(1_767_225_599_999);
+        assert_eq!((name.as_str(), ends, parse_month("2025-12")), ("2025-12", 1_767_225_600_000, Some((begins, ends))));
+        assert_eq!(month(ends).0, "2026-01");
+        for wrong in ["2026-13", "2026", "26-01", "", "2026-1", "2026-01-01"] {
+            assert_eq!(parse_month(wrong), None, "{wrong}");
         }
     }
 

@@ -43,6 +43,9 @@ pub struct SnapshotQuery {
     /// Version of the snapshot that it acts by: asking for what comes after one confirms that one.
     #[serde(default)]
     pub after: u64,
+    /// Unix milliseconds by its clock until which all that it has sent was counted by the control plane; 0 if it does not know.
+    #[serde(default)]
+    pub told_ms: i64,
     /// [`Briefing::origin`] as it knows it.
     #[serde(default)]
     pub origin: Option<String>,
@@ -69,8 +72,11 @@ pub struct ReportBatch {
     pub spool: SpoolId,
     /// Number of the batch in its spool, from 1. A batch is sent when those before it have been acknowledged.
     pub sequence: u64,
-    /// Reports of traffic and of viewers.
+    /// Reports of traffic, of viewers and of quality.
     pub reports: Vec<Report>,
+    /// Newest file of the node's journal that has become part of batches; 0 for none. For the node itself.
+    #[serde(default)]
+    pub journal: u64,
 }
 
 /// What becomes of a batch.

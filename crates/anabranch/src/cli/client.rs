@@ -60,6 +60,24 @@ impl Client {
         self.call(Method::GET, path, None, None).await
     }
 
+    /// An answer that is no JSON.
+    pub(super) async fn text(&self, path: &str) -> Result<String> {
+        let mut request = self.http.get(format!("{}{path}", self.server));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let status = response.status();
+        let text = response.text().await.context("the answer broke off")?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        match serde_json::from_str(&text) {
+            Ok(problem) => Err(Refused(self.refusal(status, &problem), Some(status)).into()),
+            Err(_) => Err(self.not_the_api(status)),
+        }
+    }
+
     /// The same; nothing when there is none.
     pub(super) async fn find(&self, path: &str) -> Result<Option<Value>> {
         match self.exchange(Method::GET, path, None, None).await? {

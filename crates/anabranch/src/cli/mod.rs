@@ -14,6 +14,7 @@ mod follow;
 mod node;
 mod output;
 mod upload;
+mod usage;
 mod wait;
 mod watch;
 
@@ -36,6 +37,8 @@ pub(crate) use watch::{WatchArguments, watch};
 pub(crate) enum Output {
     Table,
     Json,
+    /// Comma-separated values, of usage and charges; other commands print JSON
+    Csv,
 }
 
 /// Where the API is, and how answers look.
@@ -148,6 +151,21 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: events::WebhookVerb,
     },
+    /// What was used: bytes, requests, viewers, time on air
+    Usage(usage::UsageArguments),
+    /// What it costs
+    Charges {
+        #[command(subcommand)]
+        verb: usage::ChargesVerb,
+    },
+    /// The prices in force, and where each comes from
+    Prices(Connection),
+    /// Who watched, by what means, and how well
+    Analytics(usage::AnalyticsArguments),
+    /// What is going on, at one look
+    Overview(Connection),
+    /// The configuration that the server acts by, without secrets
+    Settings(Connection),
     /// Who may use the API
     Token {
         #[command(subcommand)]
@@ -224,6 +242,12 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Sign(arguments) => sign(arguments).await,
             ClientCommand::Log(arguments) => events::log(arguments).await,
             ClientCommand::Webhook { verb } => events::webhook(verb).await,
+            ClientCommand::Usage(arguments) => usage::usage(arguments).await,
+            ClientCommand::Charges { verb } => usage::charges(verb).await,
+            ClientCommand::Prices(connection) => usage::prices(connection).await,
+            ClientCommand::Analytics(arguments) => usage::analytics(arguments).await,
+            ClientCommand::Overview(connection) => usage::show(connection, "/v1/overview").await,
+            ClientCommand::Settings(connection) => usage::show(connection, "/v1/settings").await,
             ClientCommand::Token { verb } => events::token(verb).await,
         }
     })

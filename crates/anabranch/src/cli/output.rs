@@ -264,7 +264,7 @@ pub(super) fn transient(text: &str) {
 /// Prints an entry of the log: a line of text, or of JSON.
 pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<Reader> {
     match chosen(connection) {
-        Output::Json => write(&format!("{entry}\n")),
+        Output::Json | Output::Csv => write(&format!("{entry}\n")),
         Output::Table => write(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
     }
 }
@@ -420,8 +420,23 @@ pub(super) fn is_json(connection: &Connection) -> bool {
     chosen(connection) == Output::Json
 }
 
+/// Whether comma-separated values are wanted.
+pub(super) fn is_csv(connection: &Connection) -> bool {
+    connection.output == Some(Output::Csv)
+}
+
+/// Prints what the server has written as it is.
+pub(super) fn verbatim(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        _ => Ok(()),
+    }
+}
+
 fn chosen(connection: &Connection) -> Output {
-    connection.output.unwrap_or(if std::io::stdout().is_terminal() { Output::Table } else { Output::Json })
+    let output = connection.output.map(|output| if output == Output::Csv { Output::Json } else { output });
+    output.unwrap_or(if std::io::stdout().is_terminal() { Output::Table } else { Output::Json })
 }
 
 fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {

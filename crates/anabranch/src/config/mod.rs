@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anabranch_control::{Prices, SettingsTree};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ mod node;
 mod presets;
 mod remote;
 mod s3;
+mod shown;
 mod store;
 mod texts;
 mod units;
@@ -135,6 +137,9 @@ const KEYS: &[(&str, &str)] = &[
     ("edge.location_class", "ANABRANCH_EDGE_LOCATION_CLASS"),
     // What wishes are made real with.
     ("provider.sweep", "ANABRANCH_PROVIDER_SWEEP"),
+    // What things cost; single prices are keys of the file.
+    ("prices.model", "ANABRANCH_PRICES_MODEL"),
+    ("prices.currency", "ANABRANCH_PRICES_CURRENCY"),
 ];
 
 /// Least limit of the edge's files.
@@ -203,6 +208,10 @@ pub(crate) struct Config {
     pub(crate) provider: Provider,
     pub(crate) demand: Demand,
     pub(crate) s3: S3,
+    pub(crate) prices: Prices,
+    /// What was read and from where, for operators to see; no key.
+    #[serde(skip)]
+    pub(crate) shown: SettingsTree,
 }
 
 #[derive(Debug, Deserialize)]
@@ -266,6 +275,8 @@ impl Default for Config {
             provider: Provider::default(),
             demand: Demand::default(),
             s3: S3::default(),
+            prices: Prices::default(),
+            shown: SettingsTree::default(),
         }
     }
 }
@@ -318,12 +329,16 @@ impl Config {
             Some(path) => read(path)?,
             None => toml::Table::new(),
         };
+        let mut sources = shown::of_file(&table);
         for (key, variable) in KEYS {
             if let Some(value) = environment(variable) {
+                sources.insert((*key).to_owned(), "environment".to_owned());
                 overlay(&mut table, key, &value).with_context(|| format!("environment variable {variable}"))?;
             }
         }
-        let mut config: Self = toml::Value::Table(table).try_into().context("configuration")?;
+        shown::of_flags(arguments, &mut table, &mut sources);
+        let mut config: Self = toml::Value::Table(table.clone()).try_into().context("configuration")?;
+        config.shown = shown::tree(&config, &table, sources, arguments.config.as_deref());
         if let Some(data) = &arguments.data {
             config.data.clone_from(data);
         }
@@ -381,6 +396,7 @@ impl Config {
         }
         self.check_node()?;
         self.events.check()?;
+        self.prices.check().map_err(|wrong| anyhow!(wrong))?;
         self.demand.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");

@@ -4,6 +4,7 @@ mod alone;
 mod backends;
 mod backup;
 mod cluster;
+mod counts;
 mod disk;
 mod drop;
 mod lock;

@@ -11,17 +11,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_control::{Config as ControlConfig, Control, EventsConfig, MediaConfig, PrivateAddresses, stand_by};
+use anabranch_control::{
+    Config as ControlConfig, Control, EventsConfig, MediaConfig, Place, PrivateAddresses, stand_by,
+};
 use anabranch_db::Db;
-use anabranch_edge::{Edge, OriginRoom};
+use anabranch_edge::{Edge, Journal, OriginRoom};
 use anabranch_ingest::{ChannelFeed, Feeds, Ingest};
+use anabranch_model::Report;
 use anabranch_net::{Reuse, SharedClock, Shutdown, SystemClock, bind};
 use anabranch_origin::Origin;
 use anabranch_packager::{Packager, Session};
 use anabranch_store::{Buckets, LocalStore};
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::backends::remotes;
@@ -30,7 +33,7 @@ use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
 use super::worker::{Worker, executor};
-use super::{DATABASE, alone, s3, stop_on_signal};
+use super::{DATABASE, alone, counts, s3, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
 
@@ -116,6 +119,18 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     .await
     .context("cannot start the control plane")?;
 
+    let journal = counts::open(&config.data);
+    let journal_id = counts::identifier(&config.data);
+    let kept = counts::kept(journal.as_ref());
+    let last = kept.last().map_or(0, |kept| kept.generation);
+    let first = db.spool_sequence(&journal_id).await?.max(last) + 1;
+    for one in kept {
+        let (journal, traffic) = (journal_id.clone(), one.traffic);
+        let report = Report::Counted { journal, generation: one.generation, until_ms: 0, traffic, quality: Vec::new() };
+        // What finds no room is found again at the next start.
+        let _ = reports.try_send(report);
+    }
+
     let (executor, at_once) = executor(worker, config.demand.assets_at_once);
     control.work_by(&executor, &node, at_once);
     let endpoints = s3::bind(config, &buckets, &control.access_keys())?;
@@ -143,7 +158,8 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let origin_address = origin.local_addr()?.to_string();
     // Edges elsewhere are told from the first answer on: nothing is served before this.
     control.origin_room_at(config.origin.public.clone().unwrap_or_else(|| origin_address.clone()));
-    let edge_config = alone::edge_config(config, node, Some(OriginRoom { authority: origin_address, token }))?;
+    let mut edge_config = alone::edge_config(config, node, Some(OriginRoom { authority: origin_address, token }))?;
+    edge_config.journal = journal.is_some().then(|| counts::config(&config.data, journal_id, first));
     let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
     tracing::info!(
         api = %api_address,
@@ -163,12 +179,14 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let (front, back) = (Shutdown::new(), Shutdown::new());
     let mut fronts = JoinSet::new();
     let mut backs = JoinSet::new();
+    let counted = control.counted();
     fronts.spawn(ingest.run(front.clone()));
     fronts.spawn(control.run(api_listener, front.clone()));
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(feeds.run());
     fronts.spawn(drop_folders.run(front.clone()));
     fronts.spawn(clusters.run(front.clone()));
+    backs.spawn(forget_counted(counted, journal));
     for endpoint in endpoints {
         fronts.spawn(endpoint.run(front.clone()));
     }
@@ -213,8 +231,22 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         sweep_every: config.provider.sweep,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
         events: events_config(&config.events),
+        prices: config.prices.clone(),
+        place: place(config),
+        settings: config.shown.clone(),
         video_list_bucket: config.demand.video_list_bucket.clone(),
     }
+}
+
+/// Where the edge of this process stands.
+fn place(config: &Config) -> Place {
+    let location = if config.edge.location.is_empty() {
+        config.node.name.as_ref().map_or_else(|| NODE.to_owned(), ToString::to_string)
+    } else {
+        config.edge.location.clone()
+    };
+    let class = serde_json::to_value(config.edge.location_class).unwrap_or_default();
+    Place { location, class: class.as_str().unwrap_or_default().to_owned() }
 }
 
 fn events_config(events: &Events) -> EventsConfig {
@@ -233,6 +265,14 @@ pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
         tracing::error!(error = %error, "the edge has stopped");
         // A node that cannot deliver must not look alive.
         shutdown.cancel();
+    }
+}
+
+/// Removes counts from the journal that the database has. Ends with the control room.
+async fn forget_counted(mut counted: watch::Receiver<u64>, journal: Option<Journal>) {
+    while counted.changed().await.is_ok() {
+        let generation = *counted.borrow_and_update();
+        tokio::task::block_in_place(|| counts::forget(journal.as_ref(), generation));
     }
 }
 

@@ -96,6 +96,9 @@ impl Plane {
             sweep_every: SWEEP_EVERY,
             crash_at: None,
             events: EventsConfig::default(),
+            prices: anabranch_control::Prices::default(),
+            place: anabranch_control::Place::default(),
+            settings: anabranch_control::SettingsTree::default(),
             video_list_bucket: None,
         };
         let clock = Arc::new(ManualClock::new(now_ms));

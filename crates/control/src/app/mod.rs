@@ -26,6 +26,7 @@ mod recording;
 mod sign;
 mod stream;
 mod token;
+pub(crate) mod usage;
 pub(crate) mod view;
 mod watch;
 mod webhook;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 use anabranch_cloudfront::{DistributionConfig, ViewerOrigins};
 use anabranch_db::{Db, NewDistribution};
-use anabranch_model::{DistributionId, KeyGroupId};
+use anabranch_model::{DistributionId, KeyGroupId, NodeName};
 use anabranch_net::SharedClock;
 use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
@@ -81,6 +82,9 @@ pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, W
 
 /// Key group that channels' distributions trust and new keys join.
 const DEFAULT_KEY_GROUP: &str = "default";
+
+/// Name of this process's edge in rows of batches.
+const OWN_EDGE: &str = "own";
 
 /// Account of events that name none.
 const DEFAULT_ACCOUNT: &str = "default";
@@ -129,6 +133,14 @@ pub(crate) struct App {
     key_group: KeyGroupId,
     /// Pages that play with cookies.
     pub(crate) viewers: ViewerOrigins,
+    /// Held while charges are collected.
+    pub(crate) collecting: tokio::sync::Mutex<()>,
+    /// Since when this process acts.
+    pub(crate) began: tokio::time::Instant,
+    /// Newest file of the journal of this process's edge that rows have.
+    pub(crate) counted: channel_watch::Sender<u64>,
+    /// Name of that edge in rows of batches.
+    pub(crate) own_edge: NodeName,
     /// The distribution that recordings and the media library share.
     pub(crate) shared: DistributionId,
 }
@@ -182,6 +194,10 @@ pub(crate) async fn start(
         sweeping: tokio::sync::Mutex::default(),
         key_group,
         viewers,
+        collecting: tokio::sync::Mutex::default(),
+        began: tokio::time::Instant::now(),
+        counted: channel_watch::Sender::new(0),
+        own_edge: OWN_EDGE.parse().expect("a plain word is a name"),
         shared,
         tokens,
         log_newest,

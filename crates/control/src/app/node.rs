@@ -6,7 +6,7 @@ use std::time::Duration;
 use anabranch_db::Taken;
 use anabranch_model::{
     Acknowledged, CLAIM_MAX_CHARS, InstanceId, NodeName, POLL_SECONDS, REPORT_ROWS_MAX, Report, ReportBatch,
-    SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
+    QUALITY_MAX, Quality, RENDITION_MAX_BYTES, SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 use axum::body::Bytes;
 use serde::Serialize;
@@ -198,10 +198,11 @@ impl App {
 
     /// Counts a batch, unless it was counted before.
     pub(crate) async fn node_reports(&self, batch: &ReportBatch) -> Result<Acknowledged, Error> {
-        let Batch { traffic, viewers } = check_batch(batch)?;
+        let Batch { traffic, viewers, quality } = check_batch(batch)?;
         self.nodes.heard(&batch.node);
         let now_ms = self.clock.now_ms();
-        let taken = self.db.batch_take(&batch.node, &batch.spool, batch.sequence, &traffic, now_ms).await?;
+        let (counted, place) = ((&traffic[..], &quality[..]), self.nodes.place(&batch.node));
+        let taken = self.db.batch_take(&batch.node, &batch.spool, batch.sequence, counted, &place, now_ms).await?;
         let outcome = match taken {
             Taken::Counted => "counted",
             Taken::Repeated => "repeated",
@@ -275,6 +276,7 @@ impl App {
         let row = self.db.distribution_find(wanted).await?;
         let mut rows = self.db.traffic_of(&row.id).await?;
         rows.extend(self.observed.traffic_of(&row.id));
+        rows.iter_mut().for_each(|one| (one.asset, one.minute) = (None, 0));
         let mut totals = Traffic::none(row.id.clone());
         let mut behaviors: BTreeMap<String, Traffic> = BTreeMap::new();
         let mut breakouts: BTreeMap<String, Traffic> = BTreeMap::new();
@@ -356,6 +358,7 @@ fn check_query(query: &SnapshotQuery) -> Result<(), Error> {
 struct Batch {
     traffic: Vec<Traffic>,
     viewers: Vec<ViewerSeen>,
+    quality: Vec<Quality>,
 }
 
 /// All that a batch holds, within its limits.
@@ -366,27 +369,38 @@ fn check_batch(batch: &ReportBatch) -> Result<Batch, Error> {
     if batch.reports.len() > REPORTS_MAX {
         return Err(Error::invalid("reports", format!("a batch has at most {REPORTS_MAX} reports")));
     }
-    let (mut traffic, mut viewers) = (Vec::new(), Vec::new());
+    let (mut traffic, mut viewers, mut quality) = (Vec::new(), Vec::new(), Vec::new());
     for report in &batch.reports {
         match report {
             Report::Traffic(rows) => traffic.extend_from_slice(rows),
             Report::Viewers(rows) => viewers.extend_from_slice(rows),
-            _ => return Err(Error::invalid("reports", "a batch holds reports of traffic and viewers only")),
+            Report::Quality(rows) => quality.extend_from_slice(rows),
+            _ => return Err(Error::invalid("reports", "a batch holds reports of traffic, viewers and quality only")),
         }
     }
-    if traffic.len() > REPORT_ROWS_MAX || viewers.len() > VIEWERS_MAX {
+    if traffic.len() > REPORT_ROWS_MAX || viewers.len() > VIEWERS_MAX || quality.len() > QUALITY_MAX {
         return Err(Error::invalid("reports", format!("a batch has at most {REPORT_ROWS_MAX} rows")));
     }
     for one in &traffic {
         if one.behavior.len() > TEXT_MAX_BYTES {
             return Err(Error::invalid("reports", format!("a path pattern has at most {TEXT_MAX_BYTES} bytes")));
         }
+        if one.rendition.len() > RENDITION_MAX_BYTES || one.rendition.chars().any(char::is_control) {
+            return Err(Error::invalid("reports", format!("a rendition has at most {RENDITION_MAX_BYTES} printable bytes")));
+        }
+        if !(0..=i64::MAX / 1_000_000).contains(&one.minute) {
+            return Err(Error::invalid("reports", "a minute is a Unix time in seconds"));
+        }
         if one.counts().any(|count| count > COUNT_MAX) {
             return Err(Error::invalid("reports", format!("a count is at most {COUNT_MAX}")));
         }
     }
     viewers.iter().try_for_each(check_viewer)?;
-    Ok(Batch { traffic, viewers })
+    let told = |one: &Quality| one.is_within(COUNT_MAX) && (0..=i64::MAX / 1_000_000).contains(&one.at);
+    if !quality.iter().all(told) {
+        return Err(Error::invalid("reports", "counts of quality are too large or have no time"));
+    }
+    Ok(Batch { traffic, viewers, quality })
 }
 
 fn check_viewer(seen: &ViewerSeen) -> Result<(), Error> {

@@ -83,6 +83,9 @@ pub(crate) mod tests {
         Config {
             viewer_origins: Vec::new(),
             events: crate::EventsConfig::default(),
+            prices: crate::Prices::default(),
+            place: crate::Place::default(),
+            settings: crate::SettingsTree::default(),
             video_list_bucket: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,

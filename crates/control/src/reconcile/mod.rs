@@ -409,12 +409,32 @@ impl Reconciler {
     }
 
     async fn write_traffic(&self) -> Result<(), anabranch_db::Error> {
-        let pending = self.app.observed.traffic_pending();
-        if pending.is_empty() {
-            return Ok(());
+        let (app, now_ms) = (&self.app, self.app.clock.now_ms());
+        let place = &app.config.place;
+        let pending = app.observed.traffic_pending();
+        if !pending.is_empty() {
+            app.db.traffic_add(&pending, place, now_ms).await?;
+            app.observed.traffic_written(&pending);
         }
-        self.app.db.traffic_add(&pending, self.app.clock.now_ms()).await?;
-        self.app.observed.traffic_written(&pending);
+        let quality = app.observed.take_quality();
+        if !quality.is_empty() {
+            app.db.quality_add(&quality, now_ms).await?;
+        }
+        self.write_counted().await
+    }
+
+    /// Files of the journal of this process's edge, each once: rows and the file's number are written together.
+    async fn write_counted(&self) -> Result<(), anabranch_db::Error> {
+        let (app, now_ms) = (&self.app, self.app.clock.now_ms());
+        while let Some(counted) = app.observed.counted_pending() {
+            if !(counted.traffic.is_empty() && counted.quality.is_empty()) {
+                let both = (&counted.traffic[..], &counted.quality[..]);
+                let place = &app.config.place;
+                app.db.batch_take(&app.own_edge, &counted.journal, counted.generation, both, place, now_ms).await?;
+            }
+            app.observed.counted_written(&counted);
+            app.counted.send_replace(counted.generation);
+        }
         Ok(())
     }
 

@@ -96,6 +96,9 @@ impl Server {
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,
             events: EventsConfig::default(),
+            prices: anabranch_control::Prices::default(),
+            place: anabranch_control::Place::default(),
+            settings: anabranch_control::SettingsTree::default(),
             video_list_bucket: None,
         };
         change(&mut config);

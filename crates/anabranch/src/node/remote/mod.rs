@@ -32,7 +32,7 @@ use self::spool::Spool;
 use self::uplink::Uplink;
 use super::metrics_page::MetricsPage;
 use super::rooms::{deliver, join};
-use super::{alone, stop_on_signal};
+use super::{alone, counts, stop_on_signal};
 use crate::config::Config;
 
 pub(super) use self::work::run as work;
@@ -67,7 +67,14 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let origin_room = OriginRoom { authority: origin, token: origin_token(&config) };
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let (applied, in_force) = watch::channel(0);
-    let edge = Edge::bind(alone::edge_config(&config, name.to_string(), Some(origin_room))?, snapshot, reports, clock)?;
+    let journal = counts::open(&config.data);
+    let has_journal = journal.is_some();
+    let spool_id = spool.id().clone();
+    let mut push = Push::new(uplink.clone(), spool, reported, applied, journal);
+    let first = push.recover();
+    let mut edge_config = alone::edge_config(&config, name.to_string(), Some(origin_room))?;
+    edge_config.journal = has_journal.then(|| counts::config(&config.data, spool_id, first));
+    let edge = Edge::bind(edge_config, snapshot, reports, clock)?;
     tracing::info!(
         node.name = %name,
         edge = %edge.local_addr(),
@@ -77,12 +84,12 @@ pub(super) async fn run(config: Config) -> Result<()> {
         "serving"
     );
 
-    let pull = Pull::new(uplink.clone(), snapshots, room, in_force, path, current);
+    let pull = Pull::new(uplink, snapshots, room, in_force, path, current);
     let (mut fronts, mut backs) = (JoinSet::new(), JoinSet::new());
     fronts.spawn(deliver(edge, front.clone()));
     fronts.spawn(pull.run(front.clone()));
     // Ends by itself when the edge, which holds the other end of the reports, has ended.
-    fronts.spawn(Push::new(uplink, spool, reported, applied).run());
+    fronts.spawn(push.run());
     backs.spawn(metrics_page.run(back.clone()));
     if let Some(relay) = relay {
         backs.spawn(relay.run(back.clone()));

@@ -1,5 +1,6 @@
 //! HTTP to the control plane.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anabranch_model::{
@@ -50,6 +51,8 @@ pub(super) struct Uplink {
     instance: InstanceId,
     location: String,
     location_class: PriceClass,
+    /// Unix milliseconds until which all that was sent to viewers is counted there.
+    told_ms: AtomicI64,
 }
 
 impl Uplink {
@@ -68,7 +71,12 @@ impl Uplink {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot set up HTTP")?;
-        Ok(Self { http, control, token, name, instance: InstanceId::random(), location, location_class })
+        Ok(Self { http, control, token, name, instance: InstanceId::random(), location, location_class, told_ms: AtomicI64::new(0) })
+    }
+
+    /// Notes until when all that was sent to viewers is counted by the control plane, which hears of it with the next question.
+    pub(super) fn told(&self, until_ms: i64) {
+        self.told_ms.fetch_max(until_ms, Ordering::Relaxed);
     }
 
     /// Host by which the control plane is reached; an IPv6 address in brackets.
@@ -86,6 +94,7 @@ impl Uplink {
             query.append_pair("instance", self.instance.as_str());
             query.append_pair("role", "edge");
             query.append_pair("location", &self.location);
+            query.append_pair("told_ms", &self.told_ms.load(Ordering::Relaxed).to_string());
             let class = serde_json::to_value(self.location_class)?;
             query.append_pair("location_class", class.as_str().unwrap_or_default());
             if let Some(known) = known {

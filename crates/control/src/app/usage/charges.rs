@@ -1,0 +1,246 @@
+//! Charges and prices, as the API shows them. Sums are of whole millionths of the currency.
+
+use std::collections::BTreeMap;
+
+use anabranch_db::{ChargeRow, SubjectRow};
+
+use super::query::Span;
+use super::{
+    BreakoutCharges, Charges, ChargesBy, ChargesCollect, ChargesItem, ChargesQuery, Collected, Price, PriceTable,
+    ServiceCharge, SessionCharges,
+};
+use crate::app::{App, Error};
+use crate::billing::charge::{Part, Parts, decimal};
+use crate::billing::prices::Money;
+use crate::billing::{Scope, collect};
+use crate::time;
+
+/// Amounts by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amounts {
+    estimate: i64,
+    settled: i64,
+    corrections: i64,
+    alternative: i64,
+}
+
+impl Amounts {
+    fn add(&mut self, row: &ChargeRow) {
+        let sum = match row.state.as_str() {
+            "estimate" => &mut self.estimate,
+            "correction" => &mut self.corrections,
+            _ => &mut self.settled,
+        };
+        *sum = sum.saturating_add(row.amount);
+        self.alternative = self.alternative.saturating_add(row.alternative);
+    }
+
+    fn total(&self) -> i64 {
+        self.estimate.saturating_add(self.settled).saturating_add(self.corrections)
+    }
+}
+
+impl App {
+    pub(crate) async fn charges(&self, query: &ChargesQuery) -> Result<Charges, Error> {
+        let (from_ms, to_ms) = self.months(query)?;
+        let wanted = match &query.breakout {
+            Some(breakout) => self.subject_named(breakout).await?,
+            None => String::new(),
+        };
+        let rows = self.db.charges(&wanted, from_ms, to_ms).await?;
+        let subjects = self.db.subjects(&wanted, 0, i64::MAX).await?;
+        let names = self.db.names().await?;
+        let mut all = Amounts::default();
+        rows.iter().for_each(|row| all.add(row));
+        let items = group(query.by, &rows, &subjects, &names);
+        Ok(Charges {
+            from: time::render_seconds(from_ms.div_euclid(1000)),
+            to: time::render_seconds(to_ms.div_euclid(1000)),
+            by: query.by,
+            currency: self.config.prices.currency.clone(),
+            model: self.config.prices.model.as_str().to_owned(),
+            items,
+            total: decimal(all.total()),
+            alternative: decimal(all.alternative),
+        })
+    }
+
+    fn months(&self, query: &ChargesQuery) -> Result<(i64, i64), Error> {
+        let now_ms = self.clock.now_ms();
+        match (&query.month, &query.from, &query.to) {
+            (Some(month), None, None) => time::parse_month(month)
+                .ok_or_else(|| Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))),
+            (Some(_), ..) => Err(Error::invalid("month", "ask for a month, or for a time from and to")),
+            (None, None, None) => {
+                let (_, begins, ends) = time::month(now_ms);
+                Ok((begins, ends))
+            }
+            (None, from, to) => Ok(Span::of(from.as_deref(), to.as_deref(), 30 * 86_400, now_ms)?.ms()),
+        }
+    }
+
+    pub(crate) async fn breakout_charges(&self, wanted: &str) -> Result<BreakoutCharges, Error> {
+        let id = self.subject_named(wanted).await?;
+        let rows = self.db.charges(&id, 0, i64::MAX).await?;
+        let subjects = self.db.subjects(&id, 0, i64::MAX).await?;
+        let mut all = Amounts::default();
+        rows.iter().for_each(|row| all.add(row));
+        let sessions = subjects.iter().map(|subject| session(subject, &rows)).collect();
+        let name = match self.db.breakout_find(&id).await {
+            Ok(row) => row.content.name,
+            Err(_) => subjects.last().map_or_else(|| id.clone(), |row| row.name.clone()),
+        };
+        Ok(BreakoutCharges {
+            breakout: id,
+            name,
+            currency: self.config.prices.currency.clone(),
+            model: self.config.prices.model.as_str().to_owned(),
+            sessions,
+            total: decimal(all.total()),
+            alternative: decimal(all.alternative),
+        })
+    }
+
+    pub(crate) async fn charges_collect(&self, wanted: &ChargesCollect) -> Result<Collected, Error> {
+        let scope = match &wanted.breakout {
+            Some(breakout) => Scope::Of(self.subject_named(breakout).await?),
+            None => Scope::Whole,
+        };
+        let done = collect(self, &scope).await?;
+        Ok(Collected { collected: done.collected, changed: done.changed })
+    }
+
+    pub(crate) fn prices(&self) -> PriceTable {
+        let prices = &self.config.prices;
+        let item = |item: crate::billing::prices::Item| Price {
+            model: item.model.as_str().to_owned(),
+            service: item.service.to_owned(),
+            key: item.key.to_owned(),
+            what: item.what.to_owned(),
+            unit: item.unit.to_owned(),
+            price: item.price.to_string(),
+            source: item.source.to_owned(),
+        };
+        PriceTable {
+            currency: prices.currency.clone(),
+            model: prices.model.as_str().to_owned(),
+            items: prices.items().into_iter().map(item).collect(),
+        }
+    }
+}
+
+fn group(
+    by: ChargesBy,
+    rows: &[ChargeRow],
+    subjects: &[SubjectRow],
+    names: &BTreeMap<String, String>,
+) -> Vec<ChargesItem> {
+    let owners: BTreeMap<(&str, u32), &SubjectRow> =
+        subjects.iter().map(|row| ((row.subject.as_str(), row.session), row)).collect();
+    let mut groups: BTreeMap<(String, String), Vec<&ChargeRow>> = BTreeMap::new();
+    for row in rows {
+        let owner = owners.get(&(row.subject.as_str(), row.session));
+        let key = match by {
+            ChargesBy::Breakout => (row.kind.clone(), row.subject.clone()),
+            ChargesBy::Service => ("service".to_owned(), row.service.clone()),
+            ChargesBy::Event => ("event".to_owned(), owner.map_or_else(String::new, |owner| owner.event.clone())),
+            ChargesBy::Account => ("account".to_owned(), owner.map_or_else(String::new, |owner| owner.account.clone())),
+            ChargesBy::Platform => ("platform".to_owned(), "platform".to_owned()),
+        };
+        groups.entry(key).or_default().push(row);
+    }
+    let mut items: Vec<(i64, ChargesItem)> = Vec::with_capacity(groups.len());
+    for ((kind, key), rows) in groups {
+        let mut sum = Amounts::default();
+        rows.iter().for_each(|row| sum.add(row));
+        let own = subjects.iter().rev().find(|row| row.subject == key && by == ChargesBy::Breakout);
+        let name = own.map(|row| &row.name).or_else(|| names.get(&key)).unwrap_or(&key).clone();
+        items.push((sum.total(), ChargesItem {
+            key,
+            name,
+            kind,
+            estimate: decimal(sum.estimate),
+            settled: decimal(sum.settled),
+            corrections: decimal(sum.corrections),
+            total: decimal(sum.total()),
+            alternative: decimal(sum.alternative),
+            services: services(&rows, by == ChargesBy::Breakout),
+        }));
+    }
+    items.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.key.cmp(&b.1.key)));
+    items.into_iter().map(|(_, item)| item).collect()
+}
+
+/// Each charge by its parts, or those of many put together.
+fn services(rows: &[&ChargeRow], each: bool) -> Vec<ServiceCharge> {
+    if each {
+        return rows.iter().flat_map(|row| parts(row)).collect();
+    }
+    // By service and state, since prices may differ from row to row.
+    let mut sums: BTreeMap<(&str, &str), (i64, i64)> = BTreeMap::new();
+    for row in rows {
+        let sum = sums.entry((&row.service, &row.state)).or_default();
+        *sum = (sum.0.saturating_add(row.amount), sum.1.max(row.written_at));
+    }
+    sums.into_iter()
+        .map(|((service, state), (amount, at))| ServiceCharge {
+            service: service.to_owned(),
+            component: String::new(),
+            session: 0,
+            month: None,
+            quantity: "1".to_owned(),
+            unit: "sum".to_owned(),
+            unit_price: decimal(amount),
+            amount: decimal(amount),
+            state: state.to_owned(),
+            at: time::render_ms(at),
+        })
+        .collect()
+}
+
+/// A charge by its parts. A correction is shown as what it makes of the whole.
+fn parts(row: &ChargeRow) -> Vec<ServiceCharge> {
+    let parts: Parts = serde_json::from_str(&row.parts).unwrap_or_default();
+    let charge = |component: &str, quantity: String, unit: &str, unit_price: String, amount: i64| ServiceCharge {
+        service: row.service.clone(),
+        component: component.to_owned(),
+        session: row.session,
+        month: (!row.month.is_empty()).then(|| row.month.clone()),
+        quantity,
+        unit: unit.to_owned(),
+        unit_price,
+        amount: decimal(amount),
+        state: row.state.clone(),
+        at: time::render_ms(row.written_at),
+    };
+    if row.state == "correction" {
+        return vec![charge("correction", "1".to_owned(), "sum", decimal(row.amount), row.amount)];
+    }
+    let shown = |part: &Part| {
+        charge(&part.what, part.units(), &part.unit, Money(part.price).to_string(), part.amount())
+    };
+    parts.of(&row.model).iter().map(shown).collect()
+}
+
+fn session(subject: &SubjectRow, rows: &[ChargeRow]) -> SessionCharges {
+    let mut sum = Amounts::default();
+    let own: Vec<_> = rows.iter().filter(|row| row.session == subject.session).collect();
+    own.iter().for_each(|row| sum.add(row));
+    let waiting_for = match (subject.ended_at, subject.settled_at) {
+        (None, _) => Some("it is on air".to_owned()),
+        (Some(_), None) => Some("every edge to tell of all that it has sent".to_owned()),
+        (Some(_), Some(_)) if sum.estimate != 0 => Some("the end of the month".to_owned()),
+        (Some(_), Some(_)) => None,
+    };
+    SessionCharges {
+        session: subject.session,
+        started_at: Some(time::render_ms(subject.started_at)),
+        ended_at: subject.ended_at.map(time::render_ms),
+        estimate: decimal(sum.estimate),
+        settled: decimal(sum.settled),
+        corrections: decimal(sum.corrections),
+        total: decimal(sum.total()),
+        waiting_for,
+        services: services(&own, true),
+    }
+}

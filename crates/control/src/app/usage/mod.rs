@@ -1,0 +1,9 @@
+//! Usage, charges and quality of experience: what the API answers.
+
+mod charges;
+mod csv;
+mod overview;
+mod query;
+mod view;
+
+pub(crate) use view::*;

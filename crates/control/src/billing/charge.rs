@@ -1,0 +1,229 @@
+//! A charge as a value: quantities times prices, in whole millionths of the currency. No sum of charges is ever a floating-point number.
+
+use serde::{Deserialize, Serialize};
+
+use super::prices::{Model, Money, Prices};
+
+/// Bytes of a GB, as bills count them.
+const GB: u64 = 1_000_000_000;
+
+/// Milliseconds of an hour.
+pub(crate) const HOUR_MS: u64 = 3_600_000;
+
+/// Milliseconds of a month of 730 hours, as storage is billed.
+const MONTH_HOURS: u64 = 730;
+
+/// Shortest session that the encoder is billed for, in minutes (V102).
+const ENCODER_MIN_MINUTES: u64 = 10;
+
+/// Shortest output that is billed, in milliseconds (V106).
+const CONVERSION_MIN_MS: u64 = 10_000;
+
+/// A quantity and the price by which it is charged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// What is counted.
+    pub(crate) what: String,
+    /// How much.
+    pub(crate) quantity: u64,
+    /// So much of the quantity is one unit.
+    pub(crate) per: u64,
+    /// The unit.
+    pub(crate) unit: String,
+    /// Billionths of the currency for a unit.
+    pub(crate) price: i64,
+}
+
+impl Part {
+    fn new(what: impl Into<String>, quantity: u64, per: u64, unit: &str, price: Money) -> Self {
+        Self { what: what.into(), quantity, per, unit: unit.to_owned(), price: price.0 }
+    }
+
+    /// Millionths of the currency, rounded half up.
+    pub(crate) fn amount(&self) -> i64 {
+        let per = i128::from(self.per.max(1)) * 1000;
+        let amount = (i128::from(self.quantity) * i128::from(self.price) + per / 2).div_euclid(per);
+        i64::try_from(amount).unwrap_or(i64::MAX)
+    }
+
+    /// The quantity in units, with six digits after the point at most.
+    pub(crate) fn units(&self) -> String {
+        let per = u128::from(self.per.max(1));
+        let millionths = (u128::from(self.quantity) * 1_000_000 + per / 2) / per;
+        decimal(i64::try_from(millionths).unwrap_or(i64::MAX))
+    }
+}
+
+/// What a charge is made of, by both price models.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parts {
+    pub(crate) cloud: Vec<Part>,
+    pub(crate) own: Vec<Part>,
+}
+
+impl Parts {
+    pub(crate) fn of(&self, model: &str) -> &[Part] {
+        if model == Model::Own.as_str() { &self.own } else { &self.cloud }
+    }
+
+    /// Amounts by the model that counts and by the other one.
+    pub(crate) fn amounts(&self, model: &str) -> (i64, i64) {
+        let sum = |parts: &[Part]| parts.iter().fold(0, |sum: i64, part| sum.saturating_add(part.amount()));
+        let (cloud, own) = (sum(&self.cloud), sum(&self.own));
+        if model == Model::Own.as_str() { (own, cloud) } else { (cloud, own) }
+    }
+
+    /// The same quantities by the prices that `settled` was charged by: what was settled is not priced anew. A quantity that it does not have
+    /// is charged by the price of now.
+    pub(crate) fn by_prices_of(mut self, settled: &Self) -> Self {
+        for (mine, theirs) in [(&mut self.cloud, &settled.cloud), (&mut self.own, &settled.own)] {
+            for part in mine {
+                if let Some(known) = theirs.iter().find(|known| known.what == part.what && known.per == part.per) {
+                    part.price = known.price;
+                }
+            }
+        }
+        self
+    }
+}
+
+/// Millionths as a decimal number.
+pub(crate) fn decimal(millionths: i64) -> String {
+    let sign = if millionths < 0 { "-" } else { "" };
+    let value = millionths.unsigned_abs();
+    let text = format!("{}.{:06}", value / 1_000_000, value % 1_000_000);
+    let cut = text.trim_end_matches('0');
+    let digits = cut.len() - cut.find('.').unwrap_or(0) - 1;
+    format!("{sign}{cut}{}", "0".repeat(2_usize.saturating_sub(digits)))
+}
+
+/// Encoder (V102): minutes, rounded up, ten at least, for each input and each output.
+pub(crate) fn encoder(prices: &Prices, on_air_ms: u64, inputs: u64, outputs: u64) -> Parts {
+    let minutes = on_air_ms.div_ceil(60_000).max(ENCODER_MIN_MINUTES);
+    let part = |what: &str, lines: u64, price| Part::new(what, minutes * lines, 60, "hour", price);
+    Parts {
+        cloud: vec![
+            part("inputs", inputs, prices.cloud.encoder_input),
+            part("outputs", outputs, prices.cloud.encoder_output),
+        ],
+        own: vec![part("machine", 1, prices.own.machine_hour)],
+    }
+}
+
+/// Packager (V103): what was packaged, and what edges asked of the origin.
+pub(crate) fn packager(prices: &Prices, packaged: u64, fetched: u64) -> Parts {
+    Parts {
+        cloud: vec![
+            Part::new("packaged", packaged, GB, "GB", prices.cloud.packager_ingest),
+            Part::new("asked of the origin", fetched, GB, "GB", prices.cloud.packager_egress),
+        ],
+        own: vec![Part::new("asked of the origin", fetched, GB, "GB", prices.own.origin_traffic)],
+    }
+}
+
+/// What was delivered from locations of one price class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) class: String,
+    pub(crate) bytes: u64,
+    pub(crate) requests: u64,
+}
+
+/// CDN (V104): bytes by the price of the places they were sent from, requests, and what was done for each of the session's own requests.
+pub(crate) fn cdn(prices: &Prices, sent: &[Sent]) -> Parts {
+    let cloud = &prices.cloud;
+    let mut parts = Parts::default();
+    let (mut bytes, mut requests) = (0_u64, 0_u64);
+    for one in sent {
+        let price = match one.class.as_str() {
+            "PriceClass_100" => cloud.cdn_class_100,
+            "PriceClass_200" => cloud.cdn_class_200,
+            _ => cloud.cdn_class_all,
+        };
+        parts.cloud.push(Part::new(format!("bytes of {}", one.class), one.bytes, GB, "GB", price));
+        bytes = bytes.saturating_add(one.bytes);
+        requests = requests.saturating_add(one.requests);
+    }
+    parts.cloud.push(Part::new("requests", requests, 10_000, "10 000 requests", cloud.cdn_requests));
+    parts.cloud.push(Part::new("function", requests, 1_000_000, "1 000 000 requests", cloud.cdn_function));
+    parts.own.push(Part::new("bytes", bytes, GB, "GB", prices.own.traffic));
+    parts
+}
+
+/// Conversion (V106): playing time of each output, ten seconds at least.
+pub(crate) fn conversion(prices: &Prices, duration_ms: u64, outputs: u64) -> Parts {
+    let output_ms = duration_ms.max(CONVERSION_MIN_MS).saturating_mul(outputs);
+    Parts {
+        cloud: vec![Part::new("output", output_ms, 60_000, "minute", prices.cloud.conversion)],
+        own: vec![Part::new("machine", output_ms, HOUR_MS, "hour", prices.own.conversion_hour)],
+    }
+}
+
+/// Storage (V105): bytes, each for the hours that it was kept.
+pub(crate) fn storage(prices: &Prices, byte_hours: u64) -> Parts {
+    let per = GB * MONTH_HOURS;
+    Parts {
+        cloud: vec![Part::new("kept", byte_hours, per, "GB-month", prices.cloud.storage)],
+        own: vec![Part::new("kept", byte_hours, per, "GB-month", prices.own.disk)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn micros(parts: &Parts) -> i64 {
+        parts.amounts("cloud").0
+    }
+
+    #[test]
+    fn sessions_are_billed_by_the_begun_minute_and_ten_at_least() {
+        let prices = Prices::default();
+        let ten = encoder(&prices, 1, 2, 1);
+        assert_eq!(ten, encoder(&prices, 600_000, 2, 1));
+        // 20 minutes of inputs at 0.294, 10 of an output at 0.702, an hour each.
+        assert_eq!(micros(&ten), 98_000 + 117_000);
+        assert_eq!(encoder(&prices, 600_001, 1, 0).cloud[0].quantity, 11);
+        assert_eq!(encoder(&prices, 0, 1, 1).own[0].units(), "0.166667");
+    }
+
+    #[test]
+    fn each_place_has_its_own_price() {
+        let prices = Prices::default();
+        let sent = |class: &str, bytes, requests| Sent { class: class.to_owned(), bytes, requests };
+        let parts = cdn(&prices, &[sent("PriceClass_100", 10 * GB, 20_000), sent("PriceClass_200", GB, 0)]);
+        assert_eq!(micros(&parts), 850_000 + 120_000 + 20_000 + 2_000);
+        assert_eq!(parts.amounts("own"), (22_000, 992_000));
+    }
+
+    #[test]
+    fn short_outputs_count_ten_seconds_and_not_ten_milliseconds() {
+        let prices = Prices::default();
+        assert_eq!(micros(&conversion(&prices, 9_999, 1)), 2_500);
+        assert_eq!(conversion(&prices, 9_999, 1), conversion(&prices, 10_000, 1));
+        assert_eq!(micros(&conversion(&prices, 60_000, 4)), 60_000);
+        assert_eq!(micros(&storage(&prices, GB * 730)), 23_000);
+        assert_eq!(micros(&packager(&prices, GB, 2 * GB)), 135_000);
+    }
+
+    #[test]
+    fn what_was_settled_keeps_its_prices() {
+        let before = packager(&Prices::default(), GB, GB);
+        let mut dearer = Prices::default();
+        dearer.cloud.packager_egress = Money(90_000_000);
+        let now = packager(&dearer, GB, 2 * GB).by_prices_of(&before);
+        assert_eq!(micros(&now) - micros(&before), 50_000);
+        assert_eq!((decimal(-1_500_000), decimal(0), decimal(1)), ("-1.50".into(), "0.00".into(), "0.000001".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn amounts_never_overflow_and_grow_with_quantities(quantity in any::<u64>(), more in any::<u64>(), price in 0_i64..=1_000_000_000_000_000) {
+            let of = |quantity| Part::new("x", quantity, GB, "GB", Money(price)).amount();
+            prop_assert!(of(quantity) >= 0);
+            prop_assert!(of(quantity.saturating_add(more)) >= of(quantity));
+        }
+    }
+}
