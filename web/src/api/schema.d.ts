@@ -324,6 +324,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/breakouts": {
         parameters: {
             query?: never;
@@ -1311,6 +1328,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how people may log in. */
+        get: operations["login_show"];
+        put?: never;
+        /**
+         * Logs a user in by password: the session is in a cookie that scripts cannot read.
+         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
+         *     or from one address are answered 429.
+         */
+        post: operations["login_create"];
+        /** Ends the session of this request. */
+        delete: operations["login_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Begins a log-in by a provider: sends the browser there. */
+        get: operations["oidc_begin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ends a log-in by a provider, which sends the browser here. */
+        get: operations["oidc_end"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who asks, and what they may do. */
+        get: operations["me_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes what pages show of the user who asks. */
+        patch: operations["me_update"];
+        trace?: never;
+    };
+    "/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Changes the password of the user who asks; their other sessions end. */
+        put: operations["me_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nodes": {
         parameters: {
             query?: never;
@@ -1448,6 +1557,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists sessions of users: of everybody for who may view users, and one's own. */
+        get: operations["session_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a session: one's own, or that of a user whom one may change. */
+        delete: operations["session_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
+        post: operations["setup_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sign": {
         parameters: {
             query?: never;
@@ -1543,6 +1703,63 @@ export interface paths {
         head: operations["upload_show"];
         /** Adds bytes to an upload. What arrives of a body that breaks off is kept, unless a checksum was announced for it. */
         patch: operations["upload_append"];
+        trace?: never;
+    };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists users. */
+        get: operations["user_list"];
+        put?: never;
+        /** Makes a user. Nobody gives what they do not have. */
+        post: operations["user_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a user. */
+        get: operations["user_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a user and ends every session of theirs. */
+        delete: operations["user_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
+         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
+         */
+        patch: operations["user_update"];
+        trace?: never;
+    };
+    "/v1/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of a user. */
+        delete: operations["user_sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/watch/assets/{id}": {
@@ -1951,6 +2168,51 @@ export interface components {
              * @description Width as shown.
              */
             width: number;
+        };
+        /** @description A request that wanted to change something, done or refused. */
+        Audit: {
+            /** @description Name of the user or token; null if the request showed none that is known. */
+            actor?: string | null;
+            /**
+             * @description `user`, `token` or `none`.
+             * @example user
+             */
+            actor_kind: string;
+            /** @description When it was answered (RFC 3339). */
+            at: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each.
+             */
+            id: number;
+            /**
+             * @description Kind of what it is about.
+             * @example breakout
+             */
+            object: string;
+            /**
+             * @description Operation of this document.
+             * @example breakout_stop
+             */
+            operation: string;
+            /** @description Address that it came from. */
+            remote: string;
+            /** @description `X-Request-ID` of the answer, by which logs know it. */
+            request_id: string;
+            /**
+             * Format: int32
+             * @description Status of the answer.
+             */
+            status: number;
+            /** @description What it is about, as the request named it. */
+            subject?: string | null;
+        };
+        /** @description A page of the audit. */
+        AuditPage: {
+            /** @description Items, newest first. */
+            items: components["schemas"]["Audit"][];
+            /** @description Value of `cursor` for the next page; null on the last. */
+            next?: string | null;
         };
         /** @description When the automat closes and opens; what is missing stays, or is the default. */
         AutomatGiven: {
@@ -3571,6 +3833,32 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Session: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether this request is of it. */
+                current: boolean;
+                /** @description When it ends unless it is used again (RFC 3339). */
+                expires_at: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Address that it was made from. */
+                remote: string;
+                /** @description When it was used last (RFC 3339); may lag by a minute. */
+                seen_at: string;
+                /** @description Id of the user. */
+                user: string;
+                /** @description What the browser calls itself. */
+                user_agent: string;
+                /** @description Name of the user. */
+                user_name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Token: {
             /** @description Items, oldest first. */
             items: {
@@ -3588,6 +3876,43 @@ export interface components {
                 revoked_at?: string | null;
                 /** @description What it may do. */
                 scopes: string[];
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_User: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether they are kept out. */
+                disabled: boolean;
+                /** @description What pages show. */
+                display_name: string;
+                /** @description Whether they may log in by password. */
+                has_password: boolean;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if they never did. */
+                last_login_at?: string | null;
+                /** @description The name to log in with. */
+                name: string;
+                /** @description Everything that they may do, as `object:action`. */
+                privileges: string[];
+                /** @description Privileges beyond those of the role. */
+                privileges_added: string[];
+                /** @description Privileges of the role that they do not get. */
+                privileges_removed: string[];
+                /** @description The provider by which they log in; null if there is none. */
+                provider?: string | null;
+                /**
+                 * @description `owner`, `admin`, `operator` or `viewer`.
+                 * @example operator
+                 */
+                role: string;
+                /** @description RFC 3339. */
+                updated_at: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3770,6 +4095,67 @@ export interface components {
              */
             kind: string;
         };
+        /** @description Who wants to log in. */
+        LoginCreate: {
+            /** @description The name to log in with. */
+            name: string;
+            /** @description The password. */
+            password: string;
+        };
+        /** @description A provider of identities. */
+        LoginProvider: {
+            /** @description What pages show. */
+            label: string;
+            /** @description Name in addresses. */
+            name: string;
+        };
+        /** @description How people may log in here. */
+        LoginWays: {
+            /** @description Whether users log in by password. */
+            password: boolean;
+            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
+            providers: components["schemas"]["LoginProvider"][];
+            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
+            setup: boolean;
+        };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
+            csrf?: string | null;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Id of the user or the token. */
+            id: string;
+            /**
+             * @description `user` or `token`.
+             * @example user
+             */
+            kind: string;
+            /** @description Name of the user or the token. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /**
+             * @description Role of a user; null for a token.
+             * @example operator
+             */
+            role?: string | null;
+            session?: components["schemas"]["MeSession"] | null;
+        };
+        /** @description What people change of themselves. */
+        MePatch: {
+            /** @description What pages show. */
+            display_name: string;
+        };
+        /** @description The session that a request is of. */
+        MeSession: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+        };
         /** @description A node of the data plane. */
         Node: {
             /** @description Where it stands, in the operator's words. */
@@ -3880,6 +4266,13 @@ export interface components {
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
+        /** @description Another password for oneself. */
+        PasswordPut: {
+            /** @description The password from now on, 12 to 256 characters. */
+            new: string;
+            /** @description The password until now. */
+            old: string;
+        };
         /** @description Another instance. */
         PeerGiven: {
             /** @description An API token there with scope `cluster`. No answer has it. */
@@ -4127,6 +4520,36 @@ export interface components {
              */
             width: number;
         };
+        /** @description A log-in that is in force. */
+        Session: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether this request is of it. */
+            current: boolean;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Address that it was made from. */
+            remote: string;
+            /** @description When it was used last (RFC 3339); may lag by a minute. */
+            seen_at: string;
+            /** @description Id of the user. */
+            user: string;
+            /** @description What the browser calls itself. */
+            user_agent: string;
+            /** @description Name of the user. */
+            user_name: string;
+        };
+        /** @description The first user, who may do everything. */
+        SetupCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters. */
+            name: string;
+            /** @description 12 to 256 characters. */
+            password: string;
+        };
         /** @description What to sign. */
         SignCreate: {
             /**
@@ -4274,6 +4697,91 @@ export interface components {
             language: string;
             /** @description Name. */
             name: string;
+        };
+        /** @description Somebody who logs in. */
+        User: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether they are kept out. */
+            disabled: boolean;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Whether they may log in by password. */
+            has_password: boolean;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if they never did. */
+            last_login_at?: string | null;
+            /** @description The name to log in with. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /** @description Privileges beyond those of the role. */
+            privileges_added: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed: string[];
+            /** @description The provider by which they log in; null if there is none. */
+            provider?: string | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @example operator
+             */
+            role: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A user to make. */
+        UserCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
+            name: string;
+            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
+            password?: string | null;
+            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
+            privileges_added?: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed?: string[];
+            /** @description `owner`, `admin`, `operator` or `viewer`. */
+            role: string;
+        };
+        /** @description What changes of a user; what is missing stays. */
+        UserPatch: {
+            /**
+             * @description Whether they are kept out; every session of theirs ends.
+             * @default null
+             */
+            disabled: boolean | null;
+            /**
+             * @description What pages show.
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * @description The name to log in with.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Another password; every session of theirs ends.
+             * @default null
+             */
+            password: string | null;
+            /**
+             * @description Privileges beyond those of the role, all of them.
+             * @default null
+             */
+            privileges_added: string[] | null;
+            /**
+             * @description Privileges of the role that they do not get, all of them.
+             * @default null
+             */
+            privileges_removed: string[] | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @default null
+             */
+            role: string | null;
         };
         /** @description A signed cookie. */
         ViewerCookie: {
@@ -5400,6 +5908,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Of the user or token with this name. */
+                actor?: string;
+                /** @description About this kind of thing, such as `breakout`. */
+                object?: string;
+                /** @description About this one, as the request named it. */
+                subject?: string;
+                /** @description Of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Before this time (RFC 3339). */
+                until?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             default: {
@@ -8218,6 +8768,248 @@ export interface operations {
             };
         };
     };
+    login_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWays"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_begin: {
+        parameters: {
+            query?: {
+                /** @description Path of a page of this server; its first page if it is missing. */
+                return?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_end: {
+        parameters: {
+            query?: {
+                /** @description What the ID token is asked for with. */
+                code?: string;
+                /** @description Names the log-in. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why there is no code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordPut"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     node_list: {
         parameters: {
             query?: never;
@@ -8481,6 +9273,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
+                user?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setup_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             default: {
@@ -8827,6 +9714,189 @@ export interface operations {
                     "Upload-Expires"?: string;
                     /** @description Bytes that are there */
                     "Upload-Offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_sessions_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content?: never;

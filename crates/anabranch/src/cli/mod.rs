@@ -12,6 +12,7 @@ mod events;
 mod follow;
 mod node;
 mod output;
+mod people;
 mod upload;
 mod wait;
 mod watch;
@@ -147,11 +148,23 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         verb: events::WebhookVerb,
     },
-    /// Who may use the API
+    /// Programs that may use the API
     Token {
         #[command(subcommand)]
         verb: events::TokenVerb,
     },
+    /// People who log in, and what they may do
+    User {
+        #[command(subcommand)]
+        verb: people::UserVerb,
+    },
+    /// Who is logged in
+    Session {
+        #[command(subcommand)]
+        verb: people::SessionVerb,
+    },
+    /// Who asked for which change, when and from where
+    Audit(people::AuditArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -224,6 +237,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Log(arguments) => events::log(arguments).await,
             ClientCommand::Webhook { verb } => events::webhook(verb).await,
             ClientCommand::Token { verb } => events::token(verb).await,
+            ClientCommand::User { verb } => people::user(verb).await,
+            ClientCommand::Session { verb } => people::session(verb).await,
+            ClientCommand::Audit(arguments) => people::audit(arguments).await,
         }
     })
 }

@@ -106,7 +106,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
     let (mut control, snapshot) = Control::build(
-        control_config(config, api_address, &node_token),
+        control_config(config, api_address, &node_token)?,
         media,
         db.clone(),
         clock.clone(),
@@ -197,10 +197,10 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     Ok(ended)
 }
 
-fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> ControlConfig {
+fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Result<ControlConfig> {
     let edge = reachable(config.edge.listen.first());
     let rtmp = reachable(config.rtmp.listen);
-    ControlConfig {
+    Ok(ControlConfig {
         listen: api,
         admin_token: config.api.token.as_ref().map(|token| token.0.clone()),
         edge_base_url: config.edge.public_url.clone().unwrap_or_else(|| format!("http://{edge}")),
@@ -214,7 +214,8 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
         events: events_config(&config.events),
         video_list_bucket: config.demand.video_list_bucket.clone(),
-    }
+        auth: config.auth.resolve()?,
+    })
 }
 
 fn events_config(events: &Events) -> EventsConfig {

@@ -97,6 +97,7 @@ impl Plane {
             crash_at: None,
             events: EventsConfig::default(),
             video_list_bucket: None,
+            auth: anabranch_control::AuthConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(now_ms));
         let db = place.open().await;

@@ -95,6 +95,7 @@ impl Server {
             crash_at: None,
             events: EventsConfig::default(),
             video_list_bucket: None,
+            auth: anabranch_control::AuthConfig::default(),
         };
         change(&mut config);
         let clock = Arc::new(ManualClock::new(NOW_MS));
