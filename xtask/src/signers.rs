@@ -1,5 +1,6 @@
 //! The signers that the edge is held against in `tests/scenarios/signers.rs`: packages of npm, and a Python environment with
-//! botocore and the AWS CLI, which the tests of the S3 endpoint (`crates/s3/tests`) use as well, with boto3. Both are pinned by lock files in `tests/signers` and live beside them.
+//! botocore and the AWS CLI, which the tests of the S3 endpoint (`crates/s3/tests`) use as well, with boto3. Both are pinned by lock files
+//! in `tests/signers` and live beside them. And, in `tests/oidc`, the provider of identities that log-ins are tested against.
 
 use std::fs;
 
@@ -11,9 +12,13 @@ use crate::{process, ui};
 /// Folder of the lock files.
 const FOLDER: &str = "tests/signers";
 
+/// Folder of the provider of identities, with its lock file.
+const PROVIDER: &str = "tests/oidc";
+
 /// Brings `node_modules` and `.venv` in step with their lock files.
 pub(crate) fn install(tree: &Tree) -> Result<()> {
     ui::install_packages(tree, FOLDER)?;
+    ui::install_packages(tree, PROVIDER)?;
     install_python(tree)
 }
 

@@ -38,12 +38,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::app::demand::{watch_arrivals, watch_elsewhere};
+use crate::app::people;
 use crate::app::work::OwnDesk;
 
 use crate::reconcile::{Engine, Reconciler};
 use crate::webhook::Driver;
 
 pub use crate::app::demand::PrepareError;
+pub use crate::app::people::{AuthConfig, Network, NetworkError, OidcConfig, OidcError};
 pub use crate::cluster::{ClusterDesk, ClusterStream, PEER_FOLDER, Seen, StreamPlace, VoteError, Way};
 pub use crate::webhook::PrivateAddresses;
 pub use anabranch_cloudfront::CLUSTER_BUCKET;
@@ -85,6 +87,8 @@ pub struct Config {
     pub place: Place,
     /// The configuration in force, for operators to see.
     pub settings: SettingsTree,
+    /// How people log in.
+    pub auth: AuthConfig,
     /// Bucket whose files `/videoList` and `/videoLink` tell anybody of; without it there are no such routes.
     pub video_list_bucket: Option<String>,
 }
@@ -197,6 +201,9 @@ pub enum BuildError {
     /// HTTP for webhooks and peers cannot be set up.
     #[error("cannot set up HTTP for webhooks and peers")]
     Http(#[source] reqwest::Error),
+    /// A provider of identities cannot be used.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// The admin token of the configuration cannot be used.
     #[error("the admin token must have {min} to {max} visible characters without spaces", min = app::TOKEN_MIN, max = app::TOKEN_MAX)]
     Token,
@@ -308,12 +315,14 @@ impl Control {
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
             billing::run(&self.app, &shutdown),
+            people::keep(&self.app, &shutdown),
             cluster::automat::run(&self.app, &shutdown),
             cluster::peers::run(self.app.clone(), shutdown.clone()),
             self.reconciler.run(shutdown.clone()),
         );
         self.app.tasks.close();
         self.app.tasks.wait().await;
+        people::keep_last(&self.app).await;
     }
 }
 

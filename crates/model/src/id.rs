@@ -105,6 +105,8 @@ id!(/** An upload that goes on over several requests. */ UploadId, 'u', false);
 id!(/** An access key of the S3-compatible endpoint, without its secret. */ AccessKeyId, 'A', true);
 id!(/** A webhook: where transitions are told. */ WebhookId, 'w', false);
 id!(/** An API token, without its secret. */ TokenId, 't', false);
+id!(/** A user: somebody who logs in. */ UserId, 'h', false);
+id!(/** A log-in of a user, until it is ended; the API calls it a session. */ LoginId, 'y', false);
 id!(/** A cluster: redundant live streams, one in each region. */ ClusterId, 'o', false);
 id!(/** A control plane: one database, from its making on. */ PlaneId, 'p', false);
 

@@ -36,8 +36,8 @@ pub use distribution::{
 };
 pub use id::{
     AccessKeyId, AccountId, AssetId, BreakoutId, ChannelId, ClusterId, CollectionId, DistributionId, EventId, IdError,
-    InputId, InstanceId, InvalidationId, JobId, KeyGroupId, KeyId, NodeName, PlaneId, RecordingId, SpoolId, TokenId,
-    UploadId, WebhookId,
+    InputId, InstanceId, InvalidationId, JobId, KeyGroupId, KeyId, LoginId, NodeName, PlaneId, RecordingId, SpoolId,
+    TokenId, UploadId, UserId, WebhookId,
 };
 pub use lifecycle::{
     ArrivalState, AssetEvent, AssetState, BreakoutEvent, BreakoutState, ChannelEvent, ChannelState, DistributionEvent,

@@ -13,6 +13,7 @@ mod events;
 mod follow;
 mod node;
 mod output;
+mod people;
 mod upload;
 mod usage;
 mod wait;
@@ -166,11 +167,23 @@ pub(crate) enum ClientCommand {
     Overview(Connection),
     /// The configuration that the server acts by, without secrets
     Settings(Connection),
-    /// Who may use the API
+    /// Programs that may use the API
     Token {
         #[command(subcommand)]
         verb: events::TokenVerb,
     },
+    /// People who log in, and what they may do
+    User {
+        #[command(subcommand)]
+        verb: people::UserVerb,
+    },
+    /// Who is logged in
+    Session {
+        #[command(subcommand)]
+        verb: people::SessionVerb,
+    },
+    /// Who asked for which change, when and from where
+    Audit(people::AuditArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -249,6 +262,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Overview(connection) => usage::show(connection, "/v1/overview").await,
             ClientCommand::Settings(connection) => usage::show(connection, "/v1/settings").await,
             ClientCommand::Token { verb } => events::token(verb).await,
+            ClientCommand::User { verb } => people::user(verb).await,
+            ClientCommand::Session { verb } => people::session(verb).await,
+            ClientCommand::Audit(arguments) => people::audit(arguments).await,
         }
     })
 }

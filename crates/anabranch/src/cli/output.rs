@@ -232,6 +232,34 @@ pub(super) const TOKENS: Columns = &[
     ("LAST USED", "/last_used_at"),
     ("REVOKED", "/revoked_at"),
 ];
+pub(super) const USERS: Columns = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("DISPLAY NAME", "/display_name"),
+    ("ROLE", "/role"),
+    ("DISABLED", "/disabled"),
+    ("PROVIDER", "/provider"),
+    ("LAST LOG-IN", "/last_login_at"),
+];
+pub(super) const SESSIONS: Columns = &[
+    ("ID", "/id"),
+    ("USER", "/user_name"),
+    ("CREATED", "/created_at"),
+    ("SEEN", "/seen_at"),
+    ("EXPIRES", "/expires_at"),
+    ("FROM", "/remote"),
+    ("BROWSER", "/user_agent"),
+];
+pub(super) const AUDIT: Columns = &[
+    ("AT", "/at"),
+    ("WHO", "/actor"),
+    ("KIND", "/actor_kind"),
+    ("OPERATION", "/operation"),
+    ("SUBJECT", "/subject"),
+    ("STATUS", "/status"),
+    ("FROM", "/remote"),
+    ("REQUEST", "/request_id"),
+];
 
 /// Members that a table of one object begins with, in this order.
 const FIRST: &[&str] = &["id", "name", "state", "status"];

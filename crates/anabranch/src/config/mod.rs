@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+mod auth;
 mod demand;
 mod edge;
 mod events;
@@ -21,6 +22,7 @@ mod store;
 mod texts;
 mod units;
 
+use auth::Auth;
 pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use events::{Events, PrivateWebhooks};
@@ -85,6 +87,11 @@ const KEYS: &[(&str, &str)] = &[
     ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
     ("api.token", "ANABRANCH_TOKEN"),
     ("api.viewer_origins", "ANABRANCH_API_VIEWER_ORIGINS"),
+    ("auth.password", "ANABRANCH_AUTH_PASSWORD"),
+    ("auth.idle", "ANABRANCH_AUTH_IDLE"),
+    ("auth.lifetime", "ANABRANCH_AUTH_LIFETIME"),
+    ("auth.trusted_proxies", "ANABRANCH_AUTH_TRUSTED_PROXIES"),
+    ("auth.audit_days", "ANABRANCH_AUTH_AUDIT_DAYS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -195,6 +202,7 @@ pub(crate) struct Config {
     #[serde(deserialize_with = "duration")]
     pub(crate) drain: Duration,
     pub(crate) api: Api,
+    pub(crate) auth: Auth,
     pub(crate) metrics: Metrics,
     pub(crate) edge: Edge,
     pub(crate) rtmp: Rtmp,
@@ -262,6 +270,7 @@ impl Default for Config {
             database: None,
             drain: Duration::from_secs(10),
             api: Api::default(),
+            auth: Auth::default(),
             metrics: Metrics::default(),
             edge: Edge::default(),
             rtmp: Rtmp::default(),
@@ -397,6 +406,7 @@ impl Config {
         self.check_node()?;
         self.events.check()?;
         self.prices.check().map_err(|wrong| anyhow!(wrong))?;
+        self.auth.check()?;
         self.demand.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
@@ -449,9 +459,10 @@ fn overlay(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     let nest = |value, name: &str| toml::Value::Table(toml::Table::from_iter([(name.to_owned(), value)]));
     let text = toml::Value::String(value.to_owned());
     let number = value.parse::<i64>().ok().map(toml::Value::Integer);
+    let truth = value.parse::<bool>().ok().map(toml::Value::Boolean);
     let fits = |candidate: &toml::Value| key.rsplit('.').fold(candidate.clone(), nest).try_into::<Config>().map(|_| ());
-    let chosen = match number {
-        Some(number) if fits(&text).is_err() => number,
+    let chosen = match number.or(truth) {
+        Some(other) if fits(&text).is_err() => other,
         _ => text,
     };
     fits(&chosen).map_err(|error| anyhow!("{key}: {}", error.to_string().trim()))?;

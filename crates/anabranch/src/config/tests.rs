@@ -40,6 +40,9 @@ fn the_example_file_states_the_defaults() {
     assert_eq!(config.demand.assets_at_once, defaults.demand.assets_at_once);
     assert_eq!(config.demand.chunk_seconds, defaults.demand.chunk_seconds);
     assert_eq!(config.s3.listen, defaults.s3.listen);
+    assert_eq!((config.auth.idle, config.auth.lifetime), (defaults.auth.idle, defaults.auth.lifetime));
+    assert_eq!((config.auth.password, config.auth.audit_days), (defaults.auth.password, defaults.auth.audit_days));
+    assert_eq!(config.auth.trusted_proxies.0, defaults.auth.trusted_proxies.0);
     for (key, _) in KEYS {
         let name = key.rsplit('.').next().unwrap_or(key);
         assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");
@@ -107,4 +110,27 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.api.token.unwrap().0, "42");
     let error = load("", &[("ANABRANCH_EDGE_MEMORY", "lots")]).unwrap_err();
     assert!(format!("{error:#}").contains("ANABRANCH_EDGE_MEMORY"), "{error:#}");
+}
+
+#[test]
+fn people_log_in_as_the_file_says() {
+    let file = "[auth]\nidle = \"1h\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n[auth.oidc.corp]\nissuer = \"https://id.example.com\"\n\
+                client_id = \"desk\"\nrole_claim = \"groups\"\nroles = { ops = \"operator\" }\n";
+    let auth = load(file, &[("ANABRANCH_AUTH_PASSWORD", "false")]).unwrap().auth.resolve().unwrap();
+    assert!(!auth.password && auth.trusted_proxies.len() == 1 && auth.idle.as_secs() == 3600);
+    assert_eq!((auth.providers[0].name.as_str(), auth.providers[0].label.as_str()), ("corp", "corp"));
+    assert_eq!(auth.providers[0].roles["ops"], "operator");
+    for (file, words) in [
+        ("[auth]\nidle = \"1s\"\n", "auth.idle must be 1 minute"),
+        ("[auth]\npassword = false\n", "nobody could log in"),
+        ("[auth]\naudit_days = 0\n", "auth.audit_days must be 1"),
+        ("[auth]\ntrusted_proxies = [\"everybody\"]\n", "auth.trusted_proxies"),
+        ("[auth.oidc.corp]\nclient_secret = \"x\"\n", "client_secret"),
+    ] {
+        let error = format!("{:#}", load(file, &[]).unwrap_err());
+        assert!(error.contains(words), "{error}");
+    }
+    let file = "[auth.oidc.corp]\nclient_secret_file = \"/nowhere/at/all\"\n";
+    let error = format!("{:#}", load(file, &[]).unwrap().auth.resolve().unwrap_err());
+    assert!(error.contains("auth.oidc.corp.client_secret_file") && error.contains("/nowhere/at/all"), "{error}");
 }

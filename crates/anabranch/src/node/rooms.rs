@@ -109,7 +109,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     let (reports, reported) = mpsc::channel(REPORT_QUEUE);
     let edge_url = config.edge.public_url.clone();
     let (mut control, snapshot) = Control::build(
-        control_config(config, api_address, &node_token),
+        control_config(config, api_address, &node_token)?,
         media,
         db.clone(),
         clock.clone(),
@@ -215,10 +215,10 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     Ok(ended)
 }
 
-fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> ControlConfig {
+fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Result<ControlConfig> {
     let edge = reachable(config.edge.listen.first());
     let rtmp = reachable(config.rtmp.listen);
-    ControlConfig {
+    Ok(ControlConfig {
         listen: api,
         admin_token: config.api.token.as_ref().map(|token| token.0.clone()),
         edge_base_url: config.edge.public_url.clone().unwrap_or_else(|| format!("http://{edge}")),
@@ -235,7 +235,8 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         place: place(config),
         settings: config.shown.clone(),
         video_list_bucket: config.demand.video_list_bucket.clone(),
-    }
+        auth: config.auth.resolve()?,
+    })
 }
 
 /// Where the edge of this process stands.

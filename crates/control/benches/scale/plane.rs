@@ -100,6 +100,7 @@ impl Plane {
             place: anabranch_control::Place::default(),
             settings: anabranch_control::SettingsTree::default(),
             video_list_bucket: None,
+            auth: anabranch_control::AuthConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(now_ms));
         let db = place.open().await;

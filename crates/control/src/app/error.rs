@@ -1,5 +1,7 @@
 //! Why a use case was not done, by what the caller may do about it.
 
+use super::people::Privilege;
+
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -29,6 +31,24 @@ pub(crate) enum Error {
     /// The caller may not see it.
     #[error("{0}")]
     Forbidden(String),
+    /// The user has not got a privilege that it needs.
+    #[error("this needs the privilege {0}, which you do not have")]
+    Privilege(Privilege),
+    /// Nobody has this name and password, or they are kept out.
+    #[error("the name or the password is wrong")]
+    Login {
+        /// The user, if there is one with the name: for the audit, not for the caller.
+        user: Option<String>,
+    },
+    /// Too many tries.
+    #[error("too many log-ins have failed: try again in {seconds} seconds")]
+    TooMany {
+        /// When there is another try.
+        seconds: u16,
+    },
+    /// A password cannot be hashed.
+    #[error("a password cannot be hashed: {0}")]
+    Hash(String),
     /// Nothing can be signed with this key.
     #[error("{0}")]
     NoKey(String),

@@ -21,6 +21,7 @@ mod names;
 pub(crate) mod node;
 mod operation;
 mod page;
+pub(crate) mod people;
 mod play;
 mod recording;
 mod sign;
@@ -72,11 +73,12 @@ pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
 pub(crate) use names::idempotency;
 pub(crate) use operation::{Deleted, OperationQuery};
 pub(crate) use page::PageQuery;
+use people::People;
 pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::RecordingQuery;
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{
-    Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, sha256,
+    Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, secret, sha256,
 };
 pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
@@ -130,6 +132,7 @@ pub(crate) struct App {
     pub(crate) sender: Sender,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) clusters: Clusters,
+    pub(crate) people: People,
     key_group: KeyGroupId,
     /// Pages that play with cookies.
     pub(crate) viewers: ViewerOrigins,
@@ -176,6 +179,7 @@ pub(crate) async fn start(
         nodes: nodes.clone(),
         domain_suffix: config.domain_suffix.clone(),
     });
+    let people = People::new(&config.auth, &config.watch_base_url)?;
     let sender = Sender::new(config.events.private_addresses).map_err(BuildError::Http)?;
     let log_newest = channel_watch::Sender::new(db.log_newest().await?);
     let app = App {
@@ -208,6 +212,7 @@ pub(crate) async fn start(
         sender,
         nodes,
         clusters,
+        people,
     };
     Ok((app, first_token))
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::page::{PageQuery, list};
+use super::people::{Caller, Privileges};
 use super::view::List;
 use super::{App, Error, names};
 use crate::{BuildError, time};
@@ -75,6 +76,8 @@ impl Scope {
 /// Who asks, and what they may do.
 #[derive(Debug)]
 pub(crate) struct Grant {
+    /// Id of the token.
+    pub(crate) id: TokenId,
     /// Name of the token.
     pub(crate) name: String,
     scopes: Vec<Scope>,
@@ -83,6 +86,10 @@ pub(crate) struct Grant {
 impl Grant {
     pub(crate) fn may(&self, needed: Scope) -> bool {
         self.scopes.iter().any(|scope| *scope == needed || *scope == Scope::Admin)
+    }
+
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        &self.scopes
     }
 
     /// Its scopes, in words.
@@ -120,10 +127,10 @@ impl Known {
         let scopes = row.scopes.iter().filter_map(|word| Scope::parse(word)).collect();
         let written = row.last_used_at.unwrap_or(0);
         Self {
-            id: row.id,
+            id: row.id.clone(),
             hash: row.hash,
             expires_at: row.expires_at,
-            grant: Arc::new(Grant { name: row.name, scopes }),
+            grant: Arc::new(Grant { id: row.id, name: row.name, scopes }),
             used_at: AtomicI64::new(used_at.unwrap_or(written).max(written)),
             written_at: AtomicI64::new(written),
         }
@@ -210,7 +217,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// A new secret: 256 random bits as URL-safe base64 behind `prefix`.
-pub(super) fn secret(prefix: &str) -> String {
+pub(crate) fn secret(prefix: &str) -> String {
     let mut bytes = [0_u8; SECRET_BYTES];
     // The kernel's generator does not fail once the machine has booted; a machine without it must not hand out secrets.
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
@@ -294,7 +301,13 @@ pub(crate) struct TokenCreated {
 }
 
 impl App {
-    pub(crate) async fn token_create(&self, request: &TokenCreate) -> Result<TokenCreated, Error> {
+    /// `opened` says which privileges a scope is worth: users give tokens no more than they have.
+    pub(crate) async fn token_create(
+        &self,
+        request: &TokenCreate,
+        caller: &Caller,
+        opened: impl Fn(Scope) -> Privileges,
+    ) -> Result<TokenCreated, Error> {
         let mut scopes: Vec<Scope> = Vec::new();
         for word in &request.scopes {
             let scope = Scope::parse(word).ok_or_else(|| Error::invalid("scopes", no_scope(word)))?;
@@ -305,6 +318,7 @@ impl App {
         if scopes.is_empty() {
             return Err(Error::invalid("scopes", format!("a token has at least one scope: {}", scope_words())));
         }
+        may_give(caller, &scopes, opened)?;
         let now_ms = self.clock.now_ms();
         let expires_at = match &request.expires_at {
             None => None,
@@ -365,6 +379,20 @@ impl App {
         self.db.tokens_used(&used).await?;
         self.tokens.written(&used);
         Ok(())
+    }
+}
+
+/// Refuses to give a token what its maker does not have.
+fn may_give(caller: &Caller, scopes: &[Scope], opened: impl Fn(Scope) -> Privileges) -> Result<(), Error> {
+    let Caller::User(user) = caller else { return Ok(()) };
+    if scopes.contains(&Scope::Admin) && !caller.is_owner() {
+        return Err(Error::Forbidden(
+            "only an owner makes a token with scope admin: it changes owners, too".to_owned(),
+        ));
+    }
+    match scopes.iter().find_map(|scope| opened(*scope).beyond(user.privileges)) {
+        Some(privilege) => Err(Error::Privilege(privilege)),
+        None => Ok(()),
     }
 }
 

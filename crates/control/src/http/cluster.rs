@@ -10,10 +10,11 @@ use axum::response::{IntoResponse, Response};
 use super::extract::{Answer, Body, OptionalBody, Query, Tagged, Wanted, created, ok};
 use super::log::{busy, event_stream};
 use super::problem::Problem;
+use crate::app::people::Caller;
 use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
     App, ClusterCreate, ClusterJoin, ClusterPatch, ClusterPull, ClusterView, DecisionQuery, DecisionView, DrillOrder,
-    Grant, HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder,
+    HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder,
     StateQuery, StateView, StreamQuery, VoteGiven, VoteView,
 };
 use crate::cluster::feed::ClusterFeed;
@@ -178,10 +179,10 @@ pub(super) async fn cluster_delete(State(app): State<Arc<App>>, Wanted(id): Want
 pub(super) async fn cluster_close(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
-    Extension(grant): Extension<Arc<Grant>>,
+    Extension(caller): Extension<Caller>,
     body: Body<RegionOrder>,
 ) -> Result<Answer<ClusterView>, Problem> {
-    Ok(ok(app.cluster_order(&id, Order::Close, body.value, &grant.name).await?))
+    Ok(ok(app.cluster_order(&id, Order::Close, body.value, caller.name()).await?))
 }
 
 /// Opens a region until another word is said, whatever the automat would do.
@@ -193,10 +194,10 @@ pub(super) async fn cluster_close(
 pub(super) async fn cluster_open(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
-    Extension(grant): Extension<Arc<Grant>>,
+    Extension(caller): Extension<Caller>,
     body: Body<RegionOrder>,
 ) -> Result<Answer<ClusterView>, Problem> {
-    Ok(ok(app.cluster_order(&id, Order::Open, body.value, &grant.name).await?))
+    Ok(ok(app.cluster_order(&id, Order::Open, body.value, caller.name()).await?))
 }
 
 /// Hands a region back to the automat.
@@ -208,10 +209,10 @@ pub(super) async fn cluster_open(
 pub(super) async fn cluster_automatic(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
-    Extension(grant): Extension<Arc<Grant>>,
+    Extension(caller): Extension<Caller>,
     body: Body<RegionOrder>,
 ) -> Result<Answer<ClusterView>, Problem> {
-    Ok(ok(app.cluster_order(&id, Order::Automatic, body.value, &grant.name).await?))
+    Ok(ok(app.cluster_order(&id, Order::Automatic, body.value, caller.name()).await?))
 }
 
 /// Closes a region for some seconds, for practice; it ends by itself.
@@ -223,10 +224,10 @@ pub(super) async fn cluster_automatic(
 pub(super) async fn cluster_drill(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
-    Extension(grant): Extension<Arc<Grant>>,
+    Extension(caller): Extension<Caller>,
     body: Body<DrillOrder>,
 ) -> Result<Answer<ClusterView>, Problem> {
-    Ok(ok(app.cluster_drill(&id, body.value, &grant.name).await?))
+    Ok(ok(app.cluster_drill(&id, body.value, caller.name()).await?))
 }
 
 /// Lists what was decided, by whom and by what evidence; the newest first.

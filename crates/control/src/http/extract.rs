@@ -1,7 +1,6 @@
 //! Reading requests, with problems instead of the framework's plain texts.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use anabranch_db::Idempotency;
 use axum::body::Bytes;
@@ -14,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::app::{Deleted, Error, Grant, Scope, StreamKeys, idempotency};
+use crate::app::people::{Action, Caller, Need, Object, Privilege, Right};
+use crate::app::{Deleted, Error, Scope, StreamKeys, idempotency};
 
 /// A JSON body.
 pub(super) struct Body<T> {
@@ -72,7 +72,8 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamKeys {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         // Who may change a channel may have its keys; a request that nobody has judged has none.
-        let shown = parts.extensions.get::<Arc<Grant>>().is_some_and(|grant| grant.may(Scope::Manage));
+        let need = Need { scope: Scope::Manage, right: Right::Of(Privilege(Object::Channel, Action::Update)) };
+        let shown = parts.extensions.get::<Caller>().is_some_and(|caller| caller.may(need));
         Ok(if shown { Self::Shown } else { Self::Hidden })
     }
 }

@@ -1,12 +1,15 @@
 //! HTTP: decode, authorise, one call of the app, encode.
 
 mod asset;
+mod audit;
 mod auth;
 mod breakout;
 mod bucket;
+mod came;
 mod caption;
 mod channel;
 mod cluster;
+mod cookie;
 mod distribution;
 mod event;
 mod extract;
@@ -15,12 +18,15 @@ mod invalidation;
 mod key;
 mod key_group;
 mod log;
+mod login;
 mod node;
+mod oidc;
 mod operation;
 mod problem;
 mod record;
 mod recording;
 mod scope;
+mod session;
 mod sign;
 mod signature;
 pub(crate) mod standby;
@@ -29,6 +35,7 @@ mod tus;
 mod ui;
 mod upload;
 mod usage;
+mod user;
 mod video;
 mod watch;
 mod watch_asset;
@@ -39,7 +46,7 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -54,20 +61,26 @@ const BODY_MAX_BYTES: usize = 1024 * 1024;
 #[openapi(
     info(title = "Anabranch", description = "Live video in, HLS out, under signed access."),
     components(schemas(Problem)),
-    modifiers(&Bearer)
+    modifiers(&Security)
 )]
 struct Document;
 
-struct Bearer;
+struct Security;
 
-impl Modify for Bearer {
+impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let session = ApiKeyValue::with_description(
+            "anabranch_session",
+            "The session of a user who has logged in; over TLS the cookie is __Host-anabranch. What changes something shows \
+             X-Anabranch-CSRF as well, with what GET /v1/me answers as csrf.",
+        );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 
-/// Operations that need a token.
+/// Operations that need a token or a session.
 fn guarded() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(channel::channel_create, channel::channel_list))
@@ -169,6 +182,16 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(usage::analytics_show))
         .routes(routes!(usage::overview_show))
         .routes(routes!(usage::settings_show))
+        .routes(routes!(login::login_delete))
+        .routes(routes!(login::setup_create))
+        .routes(routes!(login::me_show, login::me_update))
+        .routes(routes!(login::me_password))
+        .routes(routes!(user::user_create, user::user_list))
+        .routes(routes!(user::user_show, user::user_update, user::user_delete))
+        .routes(routes!(user::user_sessions_end))
+        .routes(routes!(session::session_list))
+        .routes(routes!(session::session_end))
+        .routes(routes!(audit::audit_list))
 }
 
 /// Operations that anybody may call.
@@ -184,6 +207,9 @@ fn open() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(watch::stream_auth))
         .routes(routes!(watch::recordings_auth))
         .routes(routes!(watch::stream_signout))
+        .routes(routes!(login::login_show, login::login_create))
+        .routes(routes!(oidc::oidc_begin))
+        .routes(routes!(oidc::oidc_end))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi))
@@ -198,20 +224,21 @@ pub(crate) fn router(app: &Arc<App>) -> (axum::Router, utoipa::openapi::OpenApi)
     let uploads = upload::guarded().route_layer(from_fn_with_state(guard, auth::require));
     let uploads = uploads.merge(upload::open()).route_layer(from_fn_with_state(app.clone(), tus::frame));
     let (router, _) = OpenApiRouter::new().merge(guarded).merge(uploads).merge(open()).split_for_parts();
+    let recorder = Arc::new(record::Recorder { app: app.clone(), operations });
     let compatible = app.config.video_list_bucket.is_some();
     let router = router
         .merge(node::router(app))
         .merge(if compatible { video::router() } else { axum::Router::new() })
-        .route("/", get(ui::page))
-        .route("/watch/{breakout}", get(ui::page))
-        .route("/watch/asset/{asset}", get(ui::page))
-        .route("/watch/collection/{collection}", get(ui::page))
+        .route("/", get(ui::desk))
+        .route("/watch/{breakout}", get(ui::watch))
+        .route("/watch/asset/{asset}", get(ui::watch))
+        .route("/watch/collection/{collection}", get(ui::watch))
         .route("/assets/{*path}", get(ui::asset))
-        .fallback(problem::no_route)
+        .fallback(ui::elsewhere)
         .method_not_allowed_fallback(problem::no_method)
         .layer(from_fn_with_state(app.clone(), standby::require_lead))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn(move |request, next| record::record(operations.clone(), request, next)))
+        .layer(from_fn(move |request, next| record::record(recorder.clone(), request, next)))
         .with_state(app.clone());
     (router, document)
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::demand::UploadError;
+use crate::app::people::Privilege;
 use crate::app::{Error, chain};
 use crate::health::remedy;
 
@@ -94,6 +95,12 @@ impl Problem {
         Self { retry_seconds, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "standby", title, detail) }
     }
 
+    /// A user lacks this privilege.
+    pub(super) fn privilege(privilege: Privilege) -> Self {
+        let detail = format!("this needs the privilege {privilege}, which you do not have");
+        Self::new(StatusCode::FORBIDDEN, "privilege", "You may not do this", detail).about(&privilege.to_string())
+    }
+
     /// As a text, for callers that know no problems.
     pub(super) fn plain(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -139,6 +146,15 @@ impl From<Error> for Problem {
                 Self::invalid(config.to_string(), Some(field)).coded(config.code())
             }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
+            Error::Privilege(privilege) => Self::privilege(*privilege),
+            Error::Login { .. } => {
+                Self::new(StatusCode::UNAUTHORIZED, "login", "Nobody is logged in", error.to_string())
+            }
+            Error::TooMany { seconds } => {
+                let title = "There were too many attempts";
+                let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", title, error.to_string());
+                Self { retry_seconds: Some(*seconds), ..problem }
+            }
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
             Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
             Error::Db(db) => match db.fault() {
@@ -151,7 +167,9 @@ impl From<Error> for Problem {
             Error::Busy(detail) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail.clone())
             }
-            Error::Key { .. } | Error::Task(_) | Error::Encode(_) | Error::Cluster(_) => internal(&error),
+            Error::Key { .. } | Error::Task(_) | Error::Encode(_) | Error::Cluster(_) | Error::Hash(_) => {
+                internal(&error)
+            }
         }
     }
 }
@@ -262,9 +280,8 @@ fn internal(error: &Error) -> Problem {
 }
 
 /// Answers what no route takes.
-#[expect(clippy::needless_pass_by_value, reason = "the router hands arguments over by value")]
-pub(crate) fn no_route(uri: Uri) -> Ready<Problem> {
-    ready(Problem::not_found(format!("no such address: {}", uri.path())))
+pub(super) fn no_route(uri: &Uri) -> Problem {
+    Problem::not_found(format!("no such address: {}", uri.path()))
 }
 
 /// Answers a method that the route does not take.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::extract::{Answer, Body, Query, Wanted, created, ok};
 use super::problem::Problem;
+use super::scope;
+use crate::app::people::Caller;
 use crate::app::view::List;
 use crate::app::{App, PageQuery, Token, TokenCreate, TokenCreated};
 
@@ -20,9 +23,10 @@ use crate::app::{App, PageQuery, Token, TokenCreate, TokenCreated};
 )]
 pub(super) async fn token_create(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     body: Body<TokenCreate>,
 ) -> Result<Answer<TokenCreated>, Problem> {
-    Ok(created(app.token_create(&body.value).await?))
+    Ok(created(app.token_create(&body.value, &caller, scope::opened).await?))
 }
 
 /// Lists API tokens, revoked ones included.

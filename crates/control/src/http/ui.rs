@@ -5,16 +5,70 @@ use std::future::{Ready, ready};
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
+use super::problem::{Problem, no_route};
 
 /// Scripts and styles from here only. Media and pictures of it come from the edge, whose address the page learns at run time; media
-/// plays from blobs; hls.js works in a worker made of one.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' http: https: data: blob:; font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
-     worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+/// plays from blobs; hls.js works in a worker made of one. Who may frame a page is said by [`Frames`].
+macro_rules! policy {
+    ($ancestors:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' http: https: data: blob:; \
+             font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
+             worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors ",
+            $ancestors
+        )
+    };
+}
+
+/// What no page of ours needs.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), \
+                                  microphone=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=(), \
+                                  autoplay=(self), fullscreen=(self), picture-in-picture=(self)";
+
+/// First parts of paths that are no pages: what is not there is a problem, whoever asks.
+const NO_PAGES: &[&str] = &[
+    "v1",
+    "api",
+    "public",
+    "assets",
+    "cluster",
+    "edge",
+    "livez",
+    "readyz",
+    "openapi.json",
+    "metrics",
+    "videoList",
+    "videoLink",
+];
+
+/// Who may show a page in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frames {
+    /// Nobody: whoever could would have operators click on what they do not see.
+    Nobody,
+    /// Pages of this server.
+    Own,
+}
+
+impl Frames {
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Nobody => policy!("'none'"),
+            Self::Own => policy!("'self'"),
+        }
+    }
+
+    /// The same for browsers that do not know the policy.
+    fn options(self) -> &'static str {
+        match self {
+            Self::Nobody => "DENY",
+            Self::Own => "SAMEORIGIN",
+        }
+    }
+}
 
 /// Names of assets carry a hash of what is in them.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -35,30 +89,57 @@ fn file(path: &str) -> Option<Cow<'static, [u8]>> {
     (path == "index.html").then_some(Cow::Borrowed(include_bytes!("stub.html").as_slice()))
 }
 
-/// The page, which finds its own way by the address.
-pub(super) fn page() -> Ready<Response> {
-    ready(answer("index.html", "no-cache"))
+/// A page of operators, which finds its own way by the address.
+pub(super) fn desk() -> Ready<Response> {
+    ready(answer("index.html", "no-cache", Frames::Nobody))
+}
+
+/// A page of viewers, which finds its own way by the address.
+pub(super) fn watch() -> Ready<Response> {
+    ready(answer("index.html", "no-cache", Frames::Own))
+}
+
+/// Any other address: a page of operators for a browser that walks there, a problem for everybody else.
+#[expect(clippy::needless_pass_by_value, reason = "the router hands arguments over by value")]
+pub(super) fn elsewhere(method: Method, uri: Uri, headers: HeaderMap) -> Ready<Response> {
+    let walks = method == Method::GET || method == Method::HEAD;
+    let first = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    if walks && wants_page(&headers) && !NO_PAGES.contains(&first) {
+        return desk();
+    }
+    ready(no_route(&uri).into_response())
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|range| {
+        let kind = range.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("text/html")
+    })
 }
 
 /// A file that the page needs.
 pub(super) fn asset(Path(path): Path<String>) -> Ready<Response> {
-    ready(answer(&format!("assets/{path}"), IMMUTABLE))
+    ready(answer(&format!("assets/{path}"), IMMUTABLE, Frames::Nobody))
 }
 
-fn answer(path: &str, cache_control: &'static str) -> Response {
+fn answer(path: &str, cache_control: &'static str, frames: Frames) -> Response {
     // A development build reads the folder itself, which would resolve dots.
     let plain = path.split(['/', '\\']).all(|part| !matches!(part, "" | "." | ".."));
     let Some(bytes) = plain.then(|| file(path)).flatten() else {
         let detail = "no such file of the web UI";
         return Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail).into_response();
     };
-    let headers: [(HeaderName, &str); 5] = [
+    let headers: [(HeaderName, &str); 8] = [
         (header::CONTENT_TYPE, content_type(path)),
         (header::CACHE_CONTROL, cache_control),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::CONTENT_SECURITY_POLICY, frames.policy()),
+        (header::X_FRAME_OPTIONS, frames.options()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The address of a watch page holds a signature.
         (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
     let body = match bytes {
         Cow::Borrowed(bytes) => Body::from(bytes),

@@ -86,6 +86,7 @@ pub(crate) mod tests {
             prices: crate::Prices::default(),
             place: crate::Place::default(),
             settings: crate::SettingsTree::default(),
+            auth: crate::AuthConfig::default(),
             video_list_bucket: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_token: None,

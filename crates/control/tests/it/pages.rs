@@ -36,3 +36,32 @@ async fn assets_are_immutable_and_stay_in_their_folder() {
         assert_eq!(status, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn every_other_path_is_a_page_for_who_walks_there() {
+    let server = Server::start_on(Engine::Sqlite).await;
+    let ask = async |path: &str, accept: &str| {
+        let request = server.client.get(format!("{}{path}", server.base)).header("Accept", accept);
+        request.send().await.unwrap()
+    };
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/login", "/setup", "/channels/c1/log", "/settings?tab=users", "/a%20b"] {
+        let page = ask(path, browser).await;
+        assert_eq!(page.status().as_u16(), 200, "{path}");
+        let header = |name: &str| page.headers()[name].to_str().unwrap().to_owned();
+        assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
+        assert!(header("content-security-policy").contains("script-src 'self';"));
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin");
+        assert!(header("permissions-policy").contains("camera=()"));
+        assert_eq!(ask(path, "*/*").await.status().as_u16(), 404, "{path} for a program");
+    }
+    for path in ["/v1/nothing", "/api/x", "/public/x", "/assets/x.js", "/cluster/x", "/edge/v1/x", "/openapi.json/x"] {
+        assert_eq!(ask(path, browser).await.status().as_u16(), 404, "{path}");
+    }
+    let posted = server.client.post(format!("{}/login", server.base)).header("Accept", browser).send().await.unwrap();
+    assert_eq!(posted.status().as_u16(), 404);
+    let watch = ask("/watch/b1", browser).await;
+    assert!(watch.headers()["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'self'"));
+    assert_eq!(watch.headers()["x-frame-options"], "SAMEORIGIN");
+}

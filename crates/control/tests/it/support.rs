@@ -100,6 +100,7 @@ impl Server {
             place: anabranch_control::Place::default(),
             settings: anabranch_control::SettingsTree::default(),
             video_list_bucket: None,
+            auth: anabranch_control::AuthConfig::default(),
         };
         change(&mut config);
         let clock = Arc::new(ManualClock::new(NOW_MS));
