@@ -40,6 +40,7 @@ fn the_example_file_states_the_defaults() {
     assert_eq!(config.demand.assets_at_once, defaults.demand.assets_at_once);
     assert_eq!(config.demand.chunk_seconds, defaults.demand.chunk_seconds);
     assert_eq!(config.s3.listen, defaults.s3.listen);
+    assert_eq!(config.prices, defaults.prices);
     for (key, _) in KEYS {
         let name = key.rsplit('.').next().unwrap_or(key);
         assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");

@@ -23,5 +23,6 @@ mod provider;
 mod scale;
 mod support;
 mod upload;
+mod usage;
 mod video;
 mod webhook;
