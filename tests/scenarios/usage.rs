@@ -48,7 +48,12 @@ fn named(base: &str, playlist: &str) -> Vec<String> {
     let lines = playlist.split(['\n', ',']).filter_map(|line| {
         let line = line.trim();
         let quoted = line.split_once("URI=\"").map(|(_, rest)| rest.split('"').next().unwrap_or_default());
-        quoted.or_else(|| (!line.is_empty() && !line.starts_with('#') && !line.contains('=') || line.contains(".m3u8?") || line.contains(".m4s?")).then_some(line))
+        quoted.or_else(|| {
+            (!line.is_empty() && !line.starts_with('#') && !line.contains('=')
+                || line.contains(".m3u8?")
+                || line.contains(".m4s?"))
+            .then_some(line)
+        })
     });
     lines
         .filter(|uri| uri.contains(".m3u8") || uri.contains(".m4s") || uri.contains(".mp4"))
@@ -144,7 +149,8 @@ fn a_killed_edge_loses_and_doubles_no_byte() {
         assert_eq!(collect()["changed"], 0);
     }
     assert_eq!(charges(), first);
-    let encoder = first["sessions"][0]["services"].as_array().expect("services").iter().find(|one| one["service"] == "encoder");
+    let encoder =
+        first["sessions"][0]["services"].as_array().expect("services").iter().find(|one| one["service"] == "encoder");
     assert_eq!(encoder.expect("an encoder")["state"], "final");
     let csv = server.lines(&["charges", "list", "--output", "csv"]);
     assert!(csv[0].starts_with("kind,key,name,session,") && csv.iter().any(|line| line.contains(&id)), "{csv:?}");

@@ -187,7 +187,8 @@ mod tests {
             expressions(&dashboard, &mut all);
         }
         let rules = std::fs::read_to_string(root.join("deploy/prometheus/alerts.yml")).unwrap();
-        let rules: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect();
+        let rules: Vec<_> =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect();
         assert!(rules.len() > 10);
         all.extend(rules);
 
@@ -205,7 +206,11 @@ mod tests {
             uses.flat_map(|rest| {
                 let call = rest.split(';').next().unwrap_or("");
                 let parts: Vec<&str> = call.split("=>").collect();
-                parts[..parts.len() - 1].iter().filter(|part| label(part)).filter_map(|part| part.trim_end().rsplit('"').nth(1)).collect::<Vec<_>>()
+                parts[..parts.len() - 1]
+                    .iter()
+                    .filter(|part| label(part))
+                    .filter_map(|part| part.trim_end().rsplit('"').nth(1))
+                    .collect::<Vec<_>>()
             })
             .collect()
         };

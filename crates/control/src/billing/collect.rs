@@ -124,7 +124,13 @@ pub(crate) async fn collect(app: &App, scope: &Scope) -> Result<Done, Error> {
     for subject in &subjects {
         for due in dues(app, subject, &delivered, scope, now_ms) {
             done.collected += 1;
-            let key = (subject.kind.clone(), subject.subject.clone(), subject.session, due.service.to_owned(), due.month.clone());
+            let key = (
+                subject.kind.clone(),
+                subject.subject.clone(),
+                subject.session,
+                due.service.to_owned(),
+                due.month.clone(),
+            );
             let before = known.get(&key).map_or(&[][..], Vec::as_slice);
             rows.extend(entry(app, subject, due, before, scope, now_ms));
         }
@@ -371,7 +377,14 @@ pub(crate) fn byte_hours(row: &SubjectRow, from_ms: i64, to_ms: i64) -> u64 {
 }
 
 /// The entry that makes the charge what it should be; none if it is.
-fn entry(app: &App, subject: &SubjectRow, due: Due, before: &[ChargeRow], scope: &Scope, now_ms: i64) -> Option<ChargeRow> {
+fn entry(
+    app: &App,
+    subject: &SubjectRow,
+    due: Due,
+    before: &[ChargeRow],
+    scope: &Scope,
+    now_ms: i64,
+) -> Option<ChargeRow> {
     let prices = &app.config.prices;
     let first = before.first();
     let row = |entry: u32, state: &str, model: &str, currency: &str, amounts: (i64, i64), parts: &Parts| ChargeRow {

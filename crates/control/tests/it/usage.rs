@@ -18,7 +18,8 @@ both!(
 const NODE: &str = "edge-1";
 
 async fn told(server: &Server, spool: &SpoolId, sequence: u64, report: Report) {
-    let batch = ReportBatch { node: NODE.parse().unwrap(), spool: spool.clone(), sequence, reports: vec![report], journal: 0 };
+    let batch =
+        ReportBatch { node: NODE.parse().unwrap(), spool: spool.clone(), sequence, reports: vec![report], journal: 0 };
     let url = format!("{}/edge/v1/reports", server.base);
     let answered = answer(server.client.post(url).bearer_auth(NODE_TOKEN).json(&batch)).await;
     assert_eq!(answered.status, StatusCode::OK, "{}", answered.body);
@@ -85,7 +86,8 @@ async fn usage_is_counted_once_by_all_that_it_is_asked_by(engine: Engine) {
     let by_location = server.get("/v1/usage?by=location").await.body;
     assert_eq!(by_location["items"][0]["key"], "Basel");
     let series = server.get("/v1/usage/series?step=60&from=2025-12-31T23:58:00Z&to=2026-01-01T00:02:00Z").await.body;
-    let bytes: Vec<_> = series["items"].as_array().unwrap().iter().map(|item| item["bytes"].as_u64().unwrap()).collect();
+    let bytes: Vec<_> =
+        series["items"].as_array().unwrap().iter().map(|item| item["bytes"].as_u64().unwrap()).collect();
     assert_eq!(bytes, [0, 0, 1107, 0], "{series}");
     let csv = answer(server.client.get(format!("{}/v1/usage?format=csv", server.base)).bearer_auth(TOKEN)).await;
     assert!(csv.content_type.starts_with("text/csv"));
@@ -145,7 +147,9 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
         last_ms: NOW_MS + 90_000,
         bytes: 1,
     };
+    server.clock.set_ms(NOW_MS + 2 * 60_000);
     server.reports.send(Report::Viewers(vec![seen])).await.unwrap();
+    server.until("/v1/breakouts/b/viewers", |list| !list["items"][0].is_null()).await;
     let path = format!("/v1/breakouts/{breakout}/charges");
     server.clock.set_ms(NOW_MS + 20 * 60_000);
     collect(&server).await;
@@ -154,21 +158,32 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
     assert_eq!(micros(&live["total"]), micros(&live["sessions"][0]["estimate"]));
 
     server.act("/v1/breakouts/b/stop").await;
-    let recorded = Recorded { duration_ms: 1_200_000, segments: 10, bytes: 2_000_000_000, complete: true, ..Recorded::default() };
+    let recorded =
+        Recorded { duration_ms: 1_200_000, segments: 10, bytes: 2_000_000_000, complete: true, ..Recorded::default() };
     server.reports.send(Report::Recorded { breakout: id, session: 1, recorded }).await.unwrap();
     server.until("/v1/recordings", |list| list["items"][0]["state"] == "AVAILABLE").await;
     collect(&server).await;
     let ended = server.get(&path).await.body;
     // The encoder is known at once; what edges have sent only when they have told of it.
-    assert_eq!((states(&ended, "encoder")[0].as_str(), states(&ended, "cdn")[0].as_str()), ("final", "estimate"), "{ended}");
+    assert_eq!(
+        (states(&ended, "encoder")[0].as_str(), states(&ended, "cdn")[0].as_str()),
+        ("final", "estimate"),
+        "{ended}"
+    );
     assert!(text(&ended["sessions"][0]["waiting_for"]).contains("every edge"));
     server.clock.set_ms(NOW_MS + 25 * 60_000);
+    present(&server, &instance, 0).await;
     collect(&server).await;
     assert_eq!(states(&server.get(&path).await.body, "cdn")[0], "estimate", "the edge has not told yet");
     present(&server, &instance, NOW_MS + 24 * 60_000).await;
     collect(&server).await;
     let settled = server.get(&path).await.body;
-    assert!(["encoder", "packager", "cdn"].iter().all(|service| states(&settled, service).iter().all(|state| state == "final")), "{settled}");
+    assert!(
+        ["encoder", "packager", "cdn"]
+            .iter()
+            .all(|service| states(&settled, service).iter().all(|state| state == "final")),
+        "{settled}"
+    );
     // 20 minutes of input and output; 2 GB in, 2 GB asked for; 4 GB from the cheapest places, and 2 requests.
     assert_eq!(micros(&settled["total"]), 98_000 + 234_000 + 70_000 + 100_000 + 340_000 + 2);
 
@@ -197,13 +212,21 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
         assert_eq!(items.iter().map(|item| micros(&item["total"])).sum::<i64>(), micros(&all["total"]), "{by}");
         for item in items {
             let services = item["services"].as_array().unwrap();
-            assert_eq!(services.iter().map(|one| micros(&one["amount"])).sum::<i64>(), micros(&item["total"]), "{item}");
+            assert_eq!(
+                services.iter().map(|one| micros(&one["amount"])).sum::<i64>(),
+                micros(&item["total"]),
+                "{item}"
+            );
         }
     }
     assert_eq!(server.get("/v1/charges?month=2025-12").await.body["total"], "0.00");
     let usage = server.get("/v1/usage").await.body;
     let item = &usage["items"][0];
-    assert_eq!((&item["viewers"], &item["peak_viewers"], &item["viewer_minutes"]), (&json!(1), &json!(1), &json!(2)), "{usage}");
+    assert_eq!(
+        (&item["viewers"], &item["peak_viewers"], &item["viewer_minutes"]),
+        (&json!(1), &json!(1), &json!(2)),
+        "{usage}"
+    );
     assert_eq!((&item["stream_seconds"], &item["ingest_bytes"]), (&json!(1200), &json!(2_000_000_000)));
     // A bill outlives what it is for, and a restart changes nothing.
     assert!(server.delete("/v1/breakouts/b").await.status.is_success());
@@ -231,18 +254,31 @@ async fn players_tell_how_well_it_went(engine: Engine) {
     told(&server, &spool, 2, Report::Quality(vec![quality.clone()])).await;
     let analytics = server.get(&format!("/v1/analytics?breakout={breakout}")).await.body;
     let found = &analytics["quality"];
-    assert_eq!((&found["sessions"], &found["rebuffer_count"], &found["rebuffer_ratio"]), (&json!(4), &json!(2), &json!(0.05)));
+    assert_eq!(
+        (&found["sessions"], &found["rebuffer_count"], &found["rebuffer_ratio"]),
+        (&json!(4), &json!(2), &json!(0.05))
+    );
     assert_eq!(found["bitrate_kbps"]["mean"], 3200);
     assert!((700..1300).contains(&found["startup_ms"]["p50"].as_u64().unwrap()), "{found}");
     server.get("/v1/analytics?asset=none").await.problem(404, "no asset");
     let mut huge = quality;
     huge.startup_ms.buckets = vec![1; 100];
-    let batch = ReportBatch { node: NODE.parse().unwrap(), spool, sequence: 3, reports: vec![Report::Quality(vec![huge])], journal: 0 };
+    let batch = ReportBatch {
+        node: NODE.parse().unwrap(),
+        spool,
+        sequence: 3,
+        reports: vec![Report::Quality(vec![huge])],
+        journal: 0,
+    };
     let url = format!("{}/edge/v1/reports", server.base);
     answer(server.client.post(url).bearer_auth(NODE_TOKEN).json(&batch)).await.problem(422, "quality");
 
     let overview = server.get("/v1/overview").await.body;
-    assert_eq!((&overview["breakouts"]["live"], &overview["channels"]["running"]), (&json!(1), &json!(1)), "{overview}");
+    assert_eq!(
+        (&overview["breakouts"]["live"], &overview["channels"]["running"]),
+        (&json!(1), &json!(1)),
+        "{overview}"
+    );
     let prices = server.get("/v1/prices").await.body;
     assert!(prices["items"].as_array().unwrap().iter().all(|price| !text(&price["source"]).is_empty()));
     assert!(server.get("/v1/settings").await.body["settings"].is_null());
