@@ -35,16 +35,16 @@ fn walk(prefix: &str, table: &toml::Table, found: &mut dyn FnMut(String)) {
 /// Notes what flags have set.
 pub(super) fn of_flags(arguments: &ServeArguments, table: &mut toml::Table, sources: &mut BTreeMap<String, String>) {
     let text = |value: Option<String>| value.map(toml::Value::String);
-    let path = |value: &Option<std::path::PathBuf>| text(value.as_ref().map(|path| path.display().to_string()));
-    let address = |value: &Option<std::net::SocketAddr>| text(value.map(|address| address.to_string()));
+    let path = |value: Option<&std::path::PathBuf>| text(value.map(|path| path.display().to_string()));
+    let address = |value: Option<std::net::SocketAddr>| text(value.map(|address| address.to_string()));
     for (key, value) in [
-        ("data", path(&arguments.data)),
-        ("store.path", path(&arguments.media)),
+        ("data", path(arguments.data.as_ref())),
+        ("store.path", path(arguments.media.as_ref())),
         ("control.url", text(arguments.control.clone())),
-        ("api.listen", address(&arguments.api)),
-        ("edge.listen", address(&arguments.edge)),
-        ("rtmp.listen", address(&arguments.rtmp)),
-        ("metrics.listen", address(&arguments.metrics)),
+        ("api.listen", address(arguments.api)),
+        ("edge.listen", address(arguments.edge)),
+        ("rtmp.listen", address(arguments.rtmp)),
+        ("metrics.listen", address(arguments.metrics)),
     ] {
         let Some(value) = value else { continue };
         sources.insert(key.to_owned(), "flag".to_owned());

@@ -176,6 +176,21 @@ mod tests {
         lists.flat_map(|list| list.split(',').map(str::trim)).collect()
     }
 
+    /// Labels that the sources give a metric.
+    fn labels_of<'t>(texts: &'t [String], name: &str) -> BTreeSet<&'t str> {
+        let quoted = format!("\"{name}\",");
+        let mut labels = BTreeSet::new();
+        for text in texts {
+            for (at, _) in text.match_indices(&quoted) {
+                let call = text[at..].split(';').next().unwrap_or("");
+                let parts: Vec<&str> = call.split("=>").collect();
+                let before = parts[..parts.len() - 1].iter().map(|part| part.trim_end());
+                labels.extend(before.filter(|part| part.ends_with('"')).filter_map(|part| part.rsplit('"').nth(1)));
+            }
+        }
+        labels
+    }
+
     #[test]
     fn dashboards_and_alerts_ask_for_what_is_counted() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -197,23 +212,6 @@ mod tests {
             sources(&room.unwrap().path().join("src"), &mut texts);
         }
         let known: BTreeSet<&str> = COUNTERS.iter().chain(GAUGES).map(|(name, _)| *name).collect();
-        let labels_of = |name: &str| -> BTreeSet<&str> {
-            let quoted = format!("(\"{name}\"");
-            let spaced = format!("\"{name}\",");
-            let uses = texts.iter().flat_map(|text| text.match_indices(&spaced).map(move |(at, _)| &text[at..]));
-            let uses = uses.filter(|rest| !rest.starts_with(&quoted));
-            let label = |part: &&str| part.rsplit('"').nth(1).is_some() && part.trim_end().ends_with('"');
-            uses.flat_map(|rest| {
-                let call = rest.split(';').next().unwrap_or("");
-                let parts: Vec<&str> = call.split("=>").collect();
-                parts[..parts.len() - 1]
-                    .iter()
-                    .filter(|part| label(part))
-                    .filter_map(|part| part.trim_end().rsplit('"').nth(1))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
-        };
         for expression in &all {
             let mut open = 0_i32;
             for letter in expression.chars() {
@@ -225,7 +223,7 @@ mod tests {
             let mut labels: BTreeSet<&str> = ADDED.into_iter().collect();
             for (name, by) in &metrics {
                 assert!(known.contains(name), "{name} is not counted: {expression}");
-                let own = labels_of(name);
+                let own = labels_of(&texts, name);
                 for label in by {
                     assert!(own.contains(label) || ADDED.contains(label), "{name} has no label {label}: {own:?}");
                 }
