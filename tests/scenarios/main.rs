@@ -27,6 +27,7 @@ mod signers;
 mod story;
 mod two_controllers;
 mod uploads;
+mod usage;
 mod watch;
 
 use std::time::Duration;

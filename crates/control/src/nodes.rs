@@ -118,8 +118,9 @@ impl Nodes {
         let started_ms = clock.now_ms();
         // The reconciler puts the first one in before anything is served.
         let (snapshots, _) = watch::channel(Arc::default());
-        let known =
-            |row: NodeRow| (row.name.clone(), Known { written: Some(row.clone()), row, instance: None, told_ms: 0, held: 0 });
+        let known = |row: NodeRow| {
+            (row.name.clone(), Known { written: Some(row.clone()), row, instance: None, told_ms: 0, held: 0 })
+        };
         Ok(Self {
             plane: db.plane_id().await?,
             snapshots,

@@ -378,10 +378,12 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn viewers_now(&self, since_ms: i64) -> Result<u64, Error> {
-        let row = sql::query("SELECT CAST(COUNT(*) AS BIGINT) AS watching FROM viewers WHERE exited_at IS NULL AND seen_at >= $1")
-            .bind(since_ms)
-            .fetch_one(&self.readers)
-            .await?;
+        let row = sql::query(
+            "SELECT CAST(COUNT(*) AS BIGINT) AS watching FROM viewers WHERE exited_at IS NULL AND seen_at >= $1",
+        )
+        .bind(since_ms)
+        .fetch_one(&self.readers)
+        .await?;
         unsigned(&row, "watching")
     }
 

@@ -312,13 +312,14 @@ pub(crate) async fn add_quality(tx: &mut Tx, rows: &[Quality], now_ms: i64) -> R
 async fn put_quality(tx: &mut Tx, step: i64, one: &Quality) -> Result<(), Error> {
     let breakout = one.breakout.as_ref().map_or("", |breakout| breakout.as_str());
     let asset = one.asset.as_ref().map_or("", |asset| asset.as_str());
-    let known = sql::query("SELECT quality FROM usage_quality WHERE step = $1 AND at = $2 AND breakout = $3 AND asset = $4")
-        .bind(step)
-        .bind(one.at)
-        .bind(breakout)
-        .bind(asset)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let known =
+        sql::query("SELECT quality FROM usage_quality WHERE step = $1 AND at = $2 AND breakout = $3 AND asset = $4")
+            .bind(step)
+            .bind(one.at)
+            .bind(breakout)
+            .bind(asset)
+            .fetch_optional(&mut **tx)
+            .await?;
     let mut sum = one.clone();
     if let Some(known) = known {
         sum.absorb(&json(&known, "quality")?);

@@ -119,7 +119,8 @@ pub(crate) fn strip(query: std::borrow::Cow<'_, str>) -> std::borrow::Cow<'_, st
 fn decode<'b>(value: &str, buffer: &'b mut [u8; VALUE_MAX_BYTES]) -> &'b [u8] {
     let bytes = value.as_bytes();
     let (mut from, mut to) = (0, 0);
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let digit =
+        |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     while from < bytes.len() && to < buffer.len() {
         let (byte, length) = match (bytes[from], digit(from + 1), digit(from + 2)) {
             (b'%', Some(high), Some(low)) => (high * 16 + low, 3),
@@ -213,7 +214,10 @@ mod tests {
     fn headers_and_the_second_version_tell() {
         let lines = b"CMCD-Object: br=(3200;v 128;a),d=4004\r\nCMCD-Status: bs=?0\r\nCMCD-Session: sid=\"a,b\"\r\nCMCD-Request: bl=(900), su\r\n";
         let told = read(None, lines).unwrap();
-        assert_eq!((told.bitrate_kbps, told.buffer_ms, told.starved, told.startup), (Some(3200), Some(900), false, true));
+        assert_eq!(
+            (told.bitrate_kbps, told.buffer_ms, told.starved, told.startup),
+            (Some(3200), Some(900), false, true)
+        );
         assert_ne!(told.session(), read(None, b"CMCD-Session: sid=\"a,c\"\r\n").unwrap().session());
         assert_eq!(read(Some("a=b"), b"Accept: x\r\n"), None);
         assert_eq!(read(Some("CMCD=br%3D99999999999999999999%2Cbl%3D-5"), b""), None);

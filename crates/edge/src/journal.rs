@@ -70,7 +70,10 @@ impl Journal {
     /// # Errors
     /// One cannot be removed.
     pub fn forget(&self, generation: u64) -> io::Result<()> {
-        self.generations()?.into_iter().filter(|one| *one <= generation).try_for_each(|one| fs::remove_file(self.path(one)))
+        self.generations()?
+            .into_iter()
+            .filter(|one| *one <= generation)
+            .try_for_each(|one| fs::remove_file(self.path(one)))
     }
 
     fn generations(&self) -> io::Result<Vec<u64>> {
@@ -232,7 +235,9 @@ mod tests {
         let mut sums = BTreeMap::new();
         for _ in 0..3 {
             let grown = one(&distribution, 60, 5);
-            sums.entry(grown.key()).or_insert_with(|| Traffic { minute: 60, ..Traffic::none(distribution.clone()) }).absorb(&grown);
+            sums.entry(grown.key())
+                .or_insert_with(|| Traffic { minute: 60, ..Traffic::none(distribution.clone()) })
+                .absorb(&grown);
             writer.written = REWRITE_BYTES;
             writer.add(&[grown], &sums).unwrap();
         }

@@ -81,9 +81,15 @@ impl Ledger {
     }
 
     /// Begins to keep the books.
-    pub(crate) fn start(self: &Arc<Self>, reports: mpsc::Sender<Report>, clock: SharedClock) -> std::io::Result<JoinHandle<()>> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        reports: mpsc::Sender<Report>,
+        clock: SharedClock,
+    ) -> std::io::Result<JoinHandle<()>> {
         let ledger = self.clone();
-        let handle = thread::Builder::new().name("edge-books".to_owned()).spawn(move || Keeper::new(ledger, reports, clock).run())?;
+        let handle = thread::Builder::new()
+            .name("edge-books".to_owned())
+            .spawn(move || Keeper::new(ledger, reports, clock).run())?;
         let _ = self.thread.set(handle.thread().clone());
         Ok(handle)
     }
@@ -231,7 +237,13 @@ impl Keeper {
                 self.told_at = Some(Instant::now());
                 let traffic = std::mem::take(&mut self.sums).into_values().collect();
                 let generation = self.generation;
-                permit.send(Report::Counted { journal: journal.id.clone(), generation, until_ms: now_ms, traffic, quality });
+                permit.send(Report::Counted {
+                    journal: journal.id.clone(),
+                    generation,
+                    until_ms: now_ms,
+                    traffic,
+                    quality,
+                });
                 self.generation += 1;
                 self.writer = None;
                 self.fails &= self.failed;
@@ -265,7 +277,10 @@ mod tests {
     const NOW_MS: i64 = 1_767_225_600_000;
 
     fn cell() -> Cell {
-        Cell::of("E1".parse().unwrap(), Arc::new(Counters::new(Arc::default(), "*".into(), Some("b1".parse().unwrap()))))
+        Cell::of(
+            "E1".parse().unwrap(),
+            Arc::new(Counters::new(Arc::default(), "*".into(), Some("b1".parse().unwrap()))),
+        )
     }
 
     fn answer(ledger: &Arc<Ledger>, cell: &Cell, path: &str, bytes: u64) {
@@ -334,7 +349,10 @@ mod tests {
         drop(keeper);
         let left = Journal::open(dir.path()).unwrap();
         let kept = left.kept().unwrap();
-        assert_eq!(kept.iter().map(|kept| (kept.generation, kept.traffic[0].bytes)).collect::<Vec<_>>(), [(4, 10), (5, 120)]);
+        assert_eq!(
+            kept.iter().map(|kept| (kept.generation, kept.traffic[0].bytes)).collect::<Vec<_>>(),
+            [(4, 10), (5, 120)]
+        );
         left.forget(4).unwrap();
         assert_eq!(left.kept().unwrap().len(), 1);
     }
@@ -351,7 +369,8 @@ mod tests {
         let left = Journal::open(dir.path()).unwrap();
         for number in 1..=5 {
             answer(&ledger, &cell, "/b1/video/1.m4s", 10);
-            let counted = || left.kept().unwrap().iter().flat_map(|kept| &kept.traffic).map(|row| row.bytes).sum::<u64>();
+            let counted =
+                || left.kept().unwrap().iter().flat_map(|kept| &kept.traffic).map(|row| row.bytes).sum::<u64>();
             let began = Instant::now();
             while counted() < number * 10 {
                 assert!(began.elapsed() < Duration::from_secs(4), "{} of {}", counted(), number * 10);

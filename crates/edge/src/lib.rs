@@ -69,8 +69,8 @@ mod worker;
 
 pub use access_log::AccessLogError;
 pub use config::{
-    AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, JournalConfig, OriginRoom, Rewriting, S3Bucket, Shield, Tls,
-    Transforms,
+    AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, JournalConfig, OriginRoom, Rewriting, S3Bucket,
+    Shield, Tls, Transforms,
 };
 pub use edge::{Edge, Error};
 pub use journal::{Journal, Kept};

@@ -175,7 +175,8 @@ impl Compiling<'_> {
             headers: Select::Only(keying.headers.clone()).join(&Select::compile_lower(&told.headers)),
             cookies: keying.cookies.join(&Select::compile(&told.cookies)),
         };
-        let names = |select: &Selection| matches!(select, Selection::Only(names) if names.iter().any(|name| name == PARAMETER));
+        let names =
+            |select: &Selection| matches!(select, Selection::Only(names) if names.iter().any(|name| name == PARAMETER));
         Rule {
             index,
             names_cmcd: names(&cache.query) || names(&told.query),

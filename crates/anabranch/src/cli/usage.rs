@@ -18,7 +18,8 @@ const USAGE: output::Columns = &[
     ("ON AIR S", "/stream_seconds"),
     ("CONVERTED S", "/conversion_seconds"),
 ];
-const SERIES: output::Columns = &[("AT", "/at"), ("BYTES", "/bytes"), ("REQUESTS", "/requests"), ("VIEWERS", "/viewers")];
+const SERIES: output::Columns =
+    &[("AT", "/at"), ("BYTES", "/bytes"), ("REQUESTS", "/requests"), ("VIEWERS", "/viewers")];
 const CHARGES: output::Columns = &[
     ("KIND", "/kind"),
     ("KEY", "/key"),
@@ -167,19 +168,36 @@ async fn table(connection: &Connection, address: String, columns: output::Column
         return output::verbatim(&client.text(&format!("{address}{join}format=csv")).await?);
     }
     let answer = client.get(&address).await?;
-    if output::is_json(connection) { output::object(connection, &answer) } else { output::list(connection, &answer, columns) }
+    if output::is_json(connection) {
+        output::object(connection, &answer)
+    } else {
+        output::list(connection, &answer, columns)
+    }
 }
 
 pub(super) async fn usage(arguments: UsageArguments) -> Result<()> {
     let UsageArguments { by, step, from, to, breakout, distribution, event, account, connection } = arguments;
     let rest = |address: &str, first: (&'static str, Option<String>)| {
-        let all = [first, ("from", from), ("to", to), ("breakout", breakout), ("distribution", distribution), ("event", event), ("account", account)];
+        let all = [
+            first,
+            ("from", from),
+            ("to", to),
+            ("breakout", breakout),
+            ("distribution", distribution),
+            ("event", event),
+            ("account", account),
+        ];
         self::address(address, all)
     };
     match step {
         Some(step) => {
-            let answer = Client::new(&connection)?.get(&rest("/v1/usage/series", ("step", Some(step.to_string())))).await?;
-            if output::is_json(&connection) { output::object(&connection, &answer) } else { output::list(&connection, &answer, SERIES) }
+            let answer =
+                Client::new(&connection)?.get(&rest("/v1/usage/series", ("step", Some(step.to_string())))).await?;
+            if output::is_json(&connection) {
+                output::object(&connection, &answer)
+            } else {
+                output::list(&connection, &answer, SERIES)
+            }
         }
         None => table(&connection, rest("/v1/usage", ("by", word(by))), USAGE).await,
     }
@@ -205,7 +223,11 @@ pub(super) async fn charges(verb: ChargesVerb) -> Result<()> {
 
 pub(super) async fn prices(connection: Connection) -> Result<()> {
     let answer = Client::new(&connection)?.get("/v1/prices").await?;
-    if output::is_json(&connection) { output::object(&connection, &answer) } else { output::list(&connection, &answer, PRICES) }
+    if output::is_json(&connection) {
+        output::object(&connection, &answer)
+    } else {
+        output::list(&connection, &answer, PRICES)
+    }
 }
 
 pub(super) async fn analytics(arguments: AnalyticsArguments) -> Result<()> {

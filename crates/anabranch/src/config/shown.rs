@@ -12,7 +12,8 @@ use super::{Config, ServeArguments};
 const HIDDEN: &str = "(secret)";
 
 /// Last parts of keys whose values are never shown.
-const SECRETS: [&str; 8] = ["token", "secret", "password", "shield_token", "secret_access_key", "access_key_id", "database", "client_secret"];
+const SECRETS: [&str; 8] =
+    ["token", "secret", "password", "shield_token", "secret_access_key", "access_key_id", "database", "client_secret"];
 
 /// The keys of a file.
 pub(super) fn of_file(table: &toml::Table) -> BTreeMap<String, String> {
@@ -34,16 +35,16 @@ fn walk(prefix: &str, table: &toml::Table, found: &mut dyn FnMut(String)) {
 /// Notes what flags have set.
 pub(super) fn of_flags(arguments: &ServeArguments, table: &mut toml::Table, sources: &mut BTreeMap<String, String>) {
     let text = |value: Option<String>| value.map(toml::Value::String);
-    let path = |value: &Option<std::path::PathBuf>| text(value.as_ref().map(|path| path.display().to_string()));
-    let address = |value: &Option<std::net::SocketAddr>| text(value.map(|address| address.to_string()));
+    let path = |value: Option<&std::path::PathBuf>| text(value.map(|path| path.display().to_string()));
+    let address = |value: Option<std::net::SocketAddr>| text(value.map(|address| address.to_string()));
     for (key, value) in [
-        ("data", path(&arguments.data)),
-        ("store.path", path(&arguments.media)),
+        ("data", path(arguments.data.as_ref())),
+        ("store.path", path(arguments.media.as_ref())),
         ("control.url", text(arguments.control.clone())),
-        ("api.listen", address(&arguments.api)),
-        ("edge.listen", address(&arguments.edge)),
-        ("rtmp.listen", address(&arguments.rtmp)),
-        ("metrics.listen", address(&arguments.metrics)),
+        ("api.listen", address(arguments.api)),
+        ("edge.listen", address(arguments.edge)),
+        ("rtmp.listen", address(arguments.rtmp)),
+        ("metrics.listen", address(arguments.metrics)),
     ] {
         let Some(value) = value else { continue };
         sources.insert(key.to_owned(), "flag".to_owned());
@@ -59,7 +60,12 @@ pub(super) fn of_flags(arguments: &ServeArguments, table: &mut toml::Table, sour
 }
 
 /// What is in force: what was set, and of what was not the defaults that say most.
-pub(super) fn tree(config: &Config, table: &toml::Table, sources: BTreeMap<String, String>, file: Option<&Path>) -> SettingsTree {
+pub(super) fn tree(
+    config: &Config,
+    table: &toml::Table,
+    sources: BTreeMap<String, String>,
+    file: Option<&Path>,
+) -> SettingsTree {
     let mut settings = json!({
         "data": config.data.display().to_string(),
         "api": { "listen": config.api.listen.to_string() },
@@ -100,7 +106,9 @@ fn hide(name: &str, value: &mut Value) {
         Value::Object(members) => members.iter_mut().for_each(|(key, value)| hide(key, value)),
         Value::Array(items) => items.iter_mut().for_each(|item| hide(name, item)),
         // Also those that nobody has thought of here, by what they are called.
-        Value::String(text) if SECRETS.iter().any(|secret| name == *secret || name.ends_with(&format!("_{secret}"))) => {
+        Value::String(text)
+            if SECRETS.iter().any(|secret| name == *secret || name.ends_with(&format!("_{secret}"))) =>
+        {
             HIDDEN.clone_into(text);
         }
         // A URL may hold a password.
@@ -156,7 +164,10 @@ storage = "0.05"
         assert_eq!(shown.settings["api"]["listen"], "127.0.0.1:7777");
         assert_eq!(shown.settings["prices"]["cloud"]["storage"], "0.05");
         let source = |key: &str| shown.sources.get(key).map(String::as_str);
-        assert_eq!((source("edge.location"), source("api.listen"), source("node.token")), (Some("file"), Some("flag"), Some("environment")));
+        assert_eq!(
+            (source("edge.location"), source("api.listen"), source("node.token")),
+            (Some("file"), Some("flag"), Some("environment"))
+        );
         assert_eq!((source("data"), shown.file), (None, Some(file.display().to_string())));
     }
 }

@@ -43,6 +43,7 @@ fn the_example_file_states_the_defaults() {
     assert_eq!((config.auth.idle, config.auth.lifetime), (defaults.auth.idle, defaults.auth.lifetime));
     assert_eq!((config.auth.password, config.auth.audit_days), (defaults.auth.password, defaults.auth.audit_days));
     assert_eq!(config.auth.trusted_proxies.0, defaults.auth.trusted_proxies.0);
+    assert_eq!(config.prices, defaults.prices);
     for (key, _) in KEYS {
         let name = key.rsplit('.').next().unwrap_or(key);
         assert!(example.contains(&format!("{name} =")), "{key} is missing in the example file");

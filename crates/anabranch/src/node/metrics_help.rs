@@ -134,4 +134,104 @@ mod tests {
             assert_eq!(used, meant, "used and described {kind}s");
         }
     }
+
+    /// Labels that whoever asks for metrics adds.
+    const ADDED: [&str; 2] = ["instance", "job"];
+
+    fn expressions(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (key, value) in members {
+                    match value.as_str().filter(|_| matches!(key.as_str(), "expr" | "query")) {
+                        Some(text) => found.push(text.to_owned()),
+                        None => expressions(value, found),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| expressions(item, found)),
+            _ => {}
+        }
+    }
+
+    fn is_word(letter: char) -> bool {
+        letter.is_ascii_alphanumeric() || letter == '_'
+    }
+
+    /// Metrics of the house in an expression, each with the labels that it is chosen by.
+    fn chosen(expression: &str) -> Vec<(&str, Vec<&str>)> {
+        let mut found = Vec::new();
+        for (at, _) in expression.match_indices("anabranch_") {
+            let rest = &expression[at..];
+            let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
+            let selector = rest[end..].strip_prefix('{').and_then(|inner| inner.split('}').next()).unwrap_or("");
+            let labels = selector.split(',').filter(|one| !one.is_empty());
+            found.push((&rest[..end], labels.map(|one| one.split(['=', '!']).next().unwrap_or("").trim()).collect()));
+        }
+        found
+    }
+
+    /// Labels that an expression sums by.
+    fn grouped(expression: &str) -> Vec<&str> {
+        let lists = expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+        lists.flat_map(|list| list.split(',').map(str::trim)).collect()
+    }
+
+    /// Labels that the sources give a metric.
+    fn labels_of<'t>(texts: &'t [String], name: &str) -> BTreeSet<&'t str> {
+        let quoted = format!("\"{name}\",");
+        let mut labels = BTreeSet::new();
+        for text in texts {
+            for (at, _) in text.match_indices(&quoted) {
+                let call = text[at..].split(';').next().unwrap_or("");
+                let parts: Vec<&str> = call.split("=>").collect();
+                let before = parts[..parts.len() - 1].iter().map(|part| part.trim_end());
+                labels.extend(before.filter(|part| part.ends_with('"')).filter_map(|part| part.rsplit('"').nth(1)));
+            }
+        }
+        labels
+    }
+
+    #[test]
+    fn dashboards_and_alerts_ask_for_what_is_counted() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(root.join("deploy/grafana")).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(dashboard["panels"].as_array().unwrap().len() > 5 && dashboard["uid"].is_string());
+            expressions(&dashboard, &mut all);
+        }
+        let rules = std::fs::read_to_string(root.join("deploy/prometheus/alerts.yml")).unwrap();
+        let rules: Vec<_> =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect();
+        assert!(rules.len() > 10);
+        all.extend(rules);
+
+        let mut texts = Vec::new();
+        for room in std::fs::read_dir(root.join("crates")).unwrap() {
+            sources(&room.unwrap().path().join("src"), &mut texts);
+        }
+        let known: BTreeSet<&str> = COUNTERS.iter().chain(GAUGES).map(|(name, _)| *name).collect();
+        for expression in &all {
+            let mut open = 0_i32;
+            for letter in expression.chars() {
+                open += i32::from(matches!(letter, '(' | '{' | '[')) - i32::from(matches!(letter, ')' | '}' | ']'));
+                assert!(open >= 0, "{expression}");
+            }
+            assert_eq!(open, 0, "{expression}");
+            let metrics = chosen(expression);
+            let mut labels: BTreeSet<&str> = ADDED.into_iter().collect();
+            for (name, by) in &metrics {
+                assert!(known.contains(name), "{name} is not counted: {expression}");
+                let own = labels_of(&texts, name);
+                for label in by {
+                    assert!(own.contains(label) || ADDED.contains(label), "{name} has no label {label}: {own:?}");
+                }
+                labels.extend(own);
+            }
+            for label in grouped(expression) {
+                assert!(labels.contains(label), "nothing has label {label}: {expression}");
+            }
+        }
+    }
 }

@@ -186,7 +186,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
     fronts.spawn(feeds.run());
     fronts.spawn(drop_folders.run(front.clone()));
     fronts.spawn(clusters.run(front.clone()));
-    backs.spawn(forget_counted(counted, journal));
+    backs.spawn(forget_counted(counted, journal, back.clone()));
     for endpoint in endpoints {
         fronts.spawn(endpoint.run(front.clone()));
     }
@@ -269,9 +269,13 @@ pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
     }
 }
 
-/// Removes counts from the journal that the database has. Ends with the control room.
-async fn forget_counted(mut counted: watch::Receiver<u64>, journal: Option<Journal>) {
-    while counted.changed().await.is_ok() {
+/// Removes counts from the journal that the database has. What is left at the end is known by its number at the next start.
+async fn forget_counted(mut counted: watch::Receiver<u64>, journal: Option<Journal>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = counted.changed() => if changed.is_err() { return },
+        }
         let generation = *counted.borrow_and_update();
         tokio::task::block_in_place(|| counts::forget(journal.as_ref(), generation));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anabranch_db::Taken;
 use anabranch_model::{
-    Acknowledged, CLAIM_MAX_CHARS, InstanceId, NodeName, POLL_SECONDS, REPORT_ROWS_MAX, Report, ReportBatch,
-    QUALITY_MAX, Quality, RENDITION_MAX_BYTES, SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
+    Acknowledged, CLAIM_MAX_CHARS, InstanceId, NodeName, POLL_SECONDS, QUALITY_MAX, Quality, RENDITION_MAX_BYTES,
+    REPORT_ROWS_MAX, Report, ReportBatch, SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 use axum::body::Bytes;
 use serde::Serialize;
@@ -386,7 +386,10 @@ fn check_batch(batch: &ReportBatch) -> Result<Batch, Error> {
             return Err(Error::invalid("reports", format!("a path pattern has at most {TEXT_MAX_BYTES} bytes")));
         }
         if one.rendition.len() > RENDITION_MAX_BYTES || one.rendition.chars().any(char::is_control) {
-            return Err(Error::invalid("reports", format!("a rendition has at most {RENDITION_MAX_BYTES} printable bytes")));
+            return Err(Error::invalid(
+                "reports",
+                format!("a rendition has at most {RENDITION_MAX_BYTES} printable bytes"),
+            ));
         }
         if !(0..=i64::MAX / 1_000_000).contains(&one.minute) {
             return Err(Error::invalid("reports", "a minute is a Unix time in seconds"));

@@ -116,15 +116,24 @@ pub(crate) async fn collect(app: &App, scope: &Scope) -> Result<Done, Error> {
     done.changed += watched(app, &mut subjects, now_ms).await?;
     let delivered = Deliveries::read(app, &subjects, scope, now_ms).await?;
     let mut known: BTreeMap<_, Vec<ChargeRow>> = BTreeMap::new();
-    for row in app.db.charges(wanted, 0, i64::MAX).await? {
-        let key = (row.kind.clone(), row.subject.clone(), row.session, row.service.clone(), row.month.clone());
-        known.entry(key).or_default().push(row);
+    let ids: BTreeSet<&str> = subjects.iter().map(|row| row.subject.as_str()).collect();
+    for id in ids {
+        for row in app.db.charges(id, 0, i64::MAX).await? {
+            let key = (row.kind.clone(), row.subject.clone(), row.session, row.service.clone(), row.month.clone());
+            known.entry(key).or_default().push(row);
+        }
     }
     let mut rows = Vec::new();
     for subject in &subjects {
         for due in dues(app, subject, &delivered, scope, now_ms) {
             done.collected += 1;
-            let key = (subject.kind.clone(), subject.subject.clone(), subject.session, due.service.to_owned(), due.month.clone());
+            let key = (
+                subject.kind.clone(),
+                subject.subject.clone(),
+                subject.session,
+                due.service.to_owned(),
+                due.month.clone(),
+            );
             let before = known.get(&key).map_or(&[][..], Vec::as_slice);
             rows.extend(entry(app, subject, due, before, scope, now_ms));
         }
@@ -142,6 +151,9 @@ fn is_new(row: &SubjectRow, now_ms: i64) -> bool {
 /// Takes note of assets.
 async fn assets(app: &App) -> Result<u64, Error> {
     let (mut changed, mut seen) = (0, 0);
+    let known = app.db.subjects("", 0, i64::MAX).await?;
+    let known: BTreeMap<_, _> =
+        known.iter().filter(|row| row.kind == "asset").map(|row| (row.subject.as_str(), row)).collect();
     let mut page = anabranch_db::PageRequest { limit: 200, after: None };
     loop {
         let found = app.db.asset_page(&anabranch_db::AssetFilter::default(), &page).await?;
@@ -150,32 +162,33 @@ async fn assets(app: &App) -> Result<u64, Error> {
             let made = &asset.report.made;
             let ready = asset.state == AssetState::Ready;
             let outputs = made.rungs.len() + made.audio.len();
-            changed += app
-                .db
-                .subject_asset(&SubjectRow {
-                    kind: "asset".to_owned(),
-                    subject: asset.id.to_string(),
-                    session: 0,
-                    name: asset.name.clone(),
-                    event: String::new(),
-                    account: String::new(),
-                    started_at: asset.created_at,
-                    ended_at: asset.ready_at,
-                    inputs: 0,
-                    bytes: made.bytes.saturating_add(asset.size),
-                    mp4_bytes: 0,
-                    duration_ms: made.duration_ms,
-                    renditions: outputs as u64,
-                    conversions: if ready { u64::from(asset.generation) } else { u64::from(asset.generation) - 1 },
-                    converted_at: asset.ready_at,
-                    kept_from: Some(asset.created_at),
-                    kept_until: None,
-                    viewers: 0,
-                    viewer_ms: 0,
-                    peak_viewers: 0,
-                    settled_at: None,
-                })
-                .await?;
+            let row = SubjectRow {
+                kind: "asset".to_owned(),
+                subject: asset.id.to_string(),
+                session: 0,
+                name: asset.name.clone(),
+                event: String::new(),
+                account: String::new(),
+                started_at: asset.created_at,
+                ended_at: asset.ready_at,
+                inputs: 0,
+                bytes: made.bytes.saturating_add(asset.size),
+                mp4_bytes: 0,
+                duration_ms: made.duration_ms,
+                renditions: outputs as u64,
+                conversions: if ready { u64::from(asset.generation) } else { u64::from(asset.generation) - 1 },
+                converted_at: asset.ready_at,
+                kept_from: Some(asset.created_at),
+                kept_until: None,
+                viewers: 0,
+                viewer_ms: 0,
+                peak_viewers: 0,
+                settled_at: None,
+            };
+            // Most are as they were: nothing is written for those.
+            if known.get(row.subject.as_str()).is_none_or(|known| **known != row) {
+                changed += app.db.subject_asset(&row).await?;
+            }
         }
         page.after = found.next;
         if page.after.is_none() || seen >= ASSETS_MAX {
@@ -189,6 +202,7 @@ async fn watched(app: &App, subjects: &mut [SubjectRow], now_ms: i64) -> Result<
     let mut changed = 0;
     let told = told_until(app);
     for row in subjects.iter_mut().filter(|row| row.kind == "breakout" && row.settled_at.is_none()) {
+        let before = row.clone();
         let until = row.ended_at.map_or(i64::MAX, |ended| ended.saturating_add(LINGER_MS));
         let watched = app.db.watched(&row.subject, row.started_at, until).await?;
         let sums = Audience::of(&watched, row.started_at, row.ended_at.unwrap_or(now_ms));
@@ -202,7 +216,9 @@ async fn watched(app: &App, subjects: &mut [SubjectRow], now_ms: i64) -> Result<
                 row.settled_at = Some(now_ms);
             }
         }
-        changed += app.db.subject_watched(row).await?;
+        if *row != before {
+            changed += app.db.subject_watched(row).await?;
+        }
     }
     Ok(changed)
 }
@@ -371,7 +387,14 @@ pub(crate) fn byte_hours(row: &SubjectRow, from_ms: i64, to_ms: i64) -> u64 {
 }
 
 /// The entry that makes the charge what it should be; none if it is.
-fn entry(app: &App, subject: &SubjectRow, due: Due, before: &[ChargeRow], scope: &Scope, now_ms: i64) -> Option<ChargeRow> {
+fn entry(
+    app: &App,
+    subject: &SubjectRow,
+    due: Due,
+    before: &[ChargeRow],
+    scope: &Scope,
+    now_ms: i64,
+) -> Option<ChargeRow> {
     let prices = &app.config.prices;
     let first = before.first();
     let row = |entry: u32, state: &str, model: &str, currency: &str, amounts: (i64, i64), parts: &Parts| ChargeRow {

@@ -27,7 +27,11 @@ impl Money {
     /// # Errors
     /// It is no such number, negative, or has more than nine digits after the point.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("a price is a decimal number from 0 to 1000000 with at most {DIGITS} digits after the point: {text:?}");
+        let wrong = || {
+            format!(
+                "a price is a decimal number from 0 to 1000000 with at most {DIGITS} digits after the point: {text:?}"
+            )
+        };
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || whole.len() > 7 || !digits(whole) || !digits(fraction) || fraction.len() > DIGITS {
@@ -243,7 +247,8 @@ mod tests {
         for wrong in ["", ".5", "-1", "1e3", "1.0000000001", "10000001", "1,5", "NaN", "1000000.1"] {
             assert!(Money::parse(wrong).is_err(), "{wrong}");
         }
-        let prices: Prices = serde_json::from_str(r#"{"model":"own","cloud":{"storage":0.05},"own":{"disk":"0.02"}}"#).unwrap();
+        let prices: Prices =
+            serde_json::from_str(r#"{"model":"own","cloud":{"storage":0.05},"own":{"disk":"0.02"}}"#).unwrap();
         assert_eq!((prices.cloud.storage, prices.own.disk), (Money(50_000_000), Money(20_000_000)));
         let of = |key: &str| prices.items().into_iter().find(|item| item.key == key).unwrap();
         assert_eq!(of("prices.cloud.storage").source, "configuration");

@@ -19,7 +19,10 @@ use crate::app::usage::{
     get, path = "/v1/usage", tag = "usage", security(("bearer" = [])), params(UsageQuery),
     responses((status = 200, body = Usage), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn usage_show(State(app): State<Arc<App>>, Query(query): Query<UsageQuery>) -> Result<Response, Problem> {
+pub(super) async fn usage_show(
+    State(app): State<Arc<App>>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Response, Problem> {
     let usage = app.usage(&query).await?;
     Ok(match query.format {
         Format::Json => ok(usage).into_response(),

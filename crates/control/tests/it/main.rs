@@ -28,6 +28,7 @@ mod provider;
 mod scale;
 mod support;
 mod upload;
+mod usage;
 mod video;
 mod visitor;
 mod webhook;

@@ -73,7 +73,8 @@ fn batch(spool: &SpoolId, sequence: u64, traffic: Vec<Traffic>) -> Value {
 
 fn batch_of(spool: &SpoolId, sequence: u64, report: Report) -> Value {
     let node = "edge-1".parse().unwrap();
-    serde_json::to_value(ReportBatch { node, spool: spool.clone(), sequence, reports: vec![report] }).unwrap()
+    serde_json::to_value(ReportBatch { node, spool: spool.clone(), sequence, reports: vec![report], journal: 0 })
+        .unwrap()
 }
 
 async fn node_shown(server: &Server, name: &str, state: &str) -> Value {

@@ -250,7 +250,8 @@ async fn traffic_of_what_is_gone_is_passed_over(engine: Engine) {
     let new = channel("c", &group);
     db.channel_create(&new, 1).await.unwrap();
     let traffic = |distribution| Traffic { requests: 1, bytes: 10, ..Traffic::none(distribution) };
-    db.traffic_add(&[traffic(DistributionId::random()), traffic(new.distribution.id.clone())], 61_000).await.unwrap();
+    let both = [traffic(DistributionId::random()), traffic(new.distribution.id.clone())];
+    db.traffic_add(&both, &anabranch_db::Place::default(), 61_000).await.unwrap();
     assert_eq!(db.local_traffic(&new.distribution.id, 1, 1).await.unwrap(), (1, 10));
     let row = db.distribution_find(new.distribution.id.as_str()).await.unwrap();
     assert_eq!((row.requests_total, row.bytes_total), (1, 10));

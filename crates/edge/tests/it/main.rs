@@ -28,6 +28,7 @@ mod running;
 mod secure;
 mod shield;
 mod support;
+mod telling;
 mod tls;
 mod variants;
 mod wire;

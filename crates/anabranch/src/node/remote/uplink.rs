@@ -71,7 +71,16 @@ impl Uplink {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot set up HTTP")?;
-        Ok(Self { http, control, token, name, instance: InstanceId::random(), location, location_class, told_ms: AtomicI64::new(0) })
+        Ok(Self {
+            http,
+            control,
+            token,
+            name,
+            instance: InstanceId::random(),
+            location,
+            location_class,
+            told_ms: AtomicI64::new(0),
+        })
     }
 
     /// Notes until when all that was sent to viewers is counted by the control plane, which hears of it with the next question.

@@ -68,8 +68,9 @@ impl App {
     fn months(&self, query: &ChargesQuery) -> Result<(i64, i64), Error> {
         let now_ms = self.clock.now_ms();
         match (&query.month, &query.from, &query.to) {
-            (Some(month), None, None) => time::parse_month(month)
-                .ok_or_else(|| Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))),
+            (Some(month), None, None) => time::parse_month(month).ok_or_else(|| {
+                Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))
+            }),
             (Some(_), ..) => Err(Error::invalid("month", "ask for a month, or for a time from and to")),
             (None, None, None) => {
                 let (_, begins, ends) = time::month(now_ms);
@@ -155,17 +156,20 @@ fn group(
         rows.iter().for_each(|row| sum.add(row));
         let own = subjects.iter().rev().find(|row| row.subject == key && by == ChargesBy::Breakout);
         let name = own.map(|row| &row.name).or_else(|| names.get(&key)).unwrap_or(&key).clone();
-        items.push((sum.total(), ChargesItem {
-            key,
-            name,
-            kind,
-            estimate: decimal(sum.estimate),
-            settled: decimal(sum.settled),
-            corrections: decimal(sum.corrections),
-            total: decimal(sum.total()),
-            alternative: decimal(sum.alternative),
-            services: services(&rows, by == ChargesBy::Breakout),
-        }));
+        items.push((
+            sum.total(),
+            ChargesItem {
+                key,
+                name,
+                kind,
+                estimate: decimal(sum.estimate),
+                settled: decimal(sum.settled),
+                corrections: decimal(sum.corrections),
+                total: decimal(sum.total()),
+                alternative: decimal(sum.alternative),
+                services: services(&rows, by == ChargesBy::Breakout),
+            },
+        ));
     }
     items.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.key.cmp(&b.1.key)));
     items.into_iter().map(|(_, item)| item).collect()
@@ -216,9 +220,8 @@ fn parts(row: &ChargeRow) -> Vec<ServiceCharge> {
     if row.state == "correction" {
         return vec![charge("correction", "1".to_owned(), "sum", decimal(row.amount), row.amount)];
     }
-    let shown = |part: &Part| {
-        charge(&part.what, part.units(), &part.unit, Money(part.price).to_string(), part.amount())
-    };
+    let shown =
+        |part: &Part| charge(&part.what, part.units(), &part.unit, Money(part.price).to_string(), part.amount());
     parts.of(&row.model).iter().map(shown).collect()
 }
 
@@ -242,5 +245,84 @@ fn session(subject: &SubjectRow, rows: &[ChargeRow]) -> SessionCharges {
         total: decimal(sum.total()),
         waiting_for,
         services: services(&own, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn micros(text: &str) -> i64 {
+        let (whole, fraction) = text.split_once('.').unwrap();
+        let value: i64 = format!("{}{fraction:0<6}", whole.trim_start_matches('-')).parse().unwrap();
+        if text.starts_with('-') { -value } else { value }
+    }
+
+    fn row(subject: u8, session: u32, service: u8, entry: u32, amount: i64) -> ChargeRow {
+        ChargeRow {
+            kind: "breakout".to_owned(),
+            subject: format!("b{subject}"),
+            session,
+            service: format!("service {service}"),
+            month: String::new(),
+            entry,
+            state: ["estimate", "final", "correction"][usize::from(service % 3)].to_owned(),
+            model: "cloud".to_owned(),
+            currency: "USD".to_owned(),
+            amount,
+            alternative: -amount,
+            parts: String::new(),
+            charged_at: 0,
+            written_at: 0,
+        }
+    }
+
+    fn subject(number: u8, session: u32) -> SubjectRow {
+        SubjectRow {
+            kind: "breakout".to_owned(),
+            subject: format!("b{number}"),
+            session,
+            name: format!("breakout {number}"),
+            event: if number.is_multiple_of(2) { String::new() } else { format!("v{}", number % 3) },
+            account: if number.is_multiple_of(2) { String::new() } else { "a1".to_owned() },
+            started_at: 0,
+            ended_at: None,
+            inputs: 1,
+            bytes: 0,
+            mp4_bytes: 0,
+            duration_ms: 0,
+            renditions: 1,
+            conversions: 0,
+            converted_at: None,
+            kept_from: None,
+            kept_until: None,
+            viewers: 0,
+            viewer_ms: 0,
+            peak_viewers: 0,
+            settled_at: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_the_same_whatever_it_is_summed_by(
+            charges in prop::collection::vec((0_u8..6, 1_u32..3, 0_u8..5, 0_u32..3, -9_000_000_000_i64..9_000_000_000), 0..40),
+        ) {
+            let rows: Vec<_> = charges.iter().map(|(who, session, service, entry, amount)| row(*who, *session, *service, *entry, *amount)).collect();
+            // Of some nothing is known any more.
+            let subjects: Vec<_> = (0..5).flat_map(|who| [subject(who, 1), subject(who, 2)]).collect();
+            let all: i64 = rows.iter().map(|row| row.amount).sum();
+            for by in [ChargesBy::Breakout, ChargesBy::Service, ChargesBy::Event, ChargesBy::Account, ChargesBy::Platform] {
+                let items = group(by, &rows, &subjects, &BTreeMap::new());
+                prop_assert_eq!(items.iter().map(|item| micros(&item.total)).sum::<i64>(), all);
+                prop_assert_eq!(items.iter().map(|item| micros(&item.alternative)).sum::<i64>(), -all);
+                for item in &items {
+                    let parts = [&item.estimate, &item.settled, &item.corrections];
+                    prop_assert_eq!(parts.map(|part| micros(part)).iter().sum::<i64>(), micros(&item.total));
+                }
+            }
+        }
     }
 }

@@ -83,8 +83,21 @@ impl Charges {
     pub(crate) fn csv(&self) -> String {
         let mut csv = Csv::default();
         csv.line([
-            "kind", "key", "name", "session", "month", "service", "component", "quantity", "unit", "unit_price", "amount",
-            "currency", "model", "state", "at",
+            "kind",
+            "key",
+            "name",
+            "session",
+            "month",
+            "service",
+            "component",
+            "quantity",
+            "unit",
+            "unit_price",
+            "amount",
+            "currency",
+            "model",
+            "state",
+            "at",
         ]);
         for item in &self.items {
             for service in &item.services {
@@ -132,7 +145,9 @@ mod tests {
         let mut quoted = false;
         while let Some(letter) = letters.next() {
             match letter {
-                '"' if quoted && letters.peek() == Some(&'"') => fields.last_mut().unwrap().push(letters.next().unwrap()),
+                '"' if quoted && letters.peek() == Some(&'"') => {
+                    fields.last_mut().unwrap().push(letters.next().unwrap())
+                }
                 '"' => quoted = !quoted,
                 ',' if !quoted => fields.push(String::new()),
                 _ => fields.last_mut().unwrap().push(letter),

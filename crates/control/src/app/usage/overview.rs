@@ -6,9 +6,7 @@ use anabranch_db::{UsageFilter, Watched};
 use anabranch_model::Quality as Told;
 
 use super::query::{Span, peaks, step};
-use super::{
-    Alarm, Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings,
-};
+use super::{Alarm, Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings};
 use crate::app::{App, Error};
 use crate::billing::Audience;
 use crate::time;
@@ -54,7 +52,8 @@ impl App {
         }
         self.rates(&mut overview, now_ms).await?;
         for node in self.node_list().items {
-            let place = if node.state == "connected" { &mut overview.nodes.connected } else { &mut overview.nodes.lost };
+            let place =
+                if node.state == "connected" { &mut overview.nodes.connected } else { &mut overview.nodes.lost };
             // Who has left has said so.
             *place += u64::from(node.state != "left");
         }
@@ -88,7 +87,12 @@ impl App {
     async fn alarms(&self, now_ms: i64) -> Result<Vec<Alarm>, Error> {
         let mut alarms: Vec<Alarm> = Vec::new();
         for (at, kind, id, words) in self.db.problems(now_ms - FAILED_MS, ALARMS_MAX).await? {
-            alarms.push(Alarm { at: time::render_ms(at), level: "error".to_owned(), subject: format!("{kind}/{id}"), words });
+            alarms.push(Alarm {
+                at: time::render_ms(at),
+                level: "error".to_owned(),
+                subject: format!("{kind}/{id}"),
+                words,
+            });
         }
         for row in self.db.standing().await? {
             if let anabranch_db::Standing::Alarm(kind) = row.what {
@@ -119,7 +123,8 @@ impl App {
             None => String::new(),
         };
         // Attendance is of live streams.
-        let watched = if asset.is_empty() { self.db.watched(&breakout, span.ms().0, span.ms().1).await? } else { Vec::new() };
+        let watched =
+            if asset.is_empty() { self.db.watched(&breakout, span.ms().0, span.ms().1).await? } else { Vec::new() };
         let step = step(None, span)?;
         let span = Span { from: span.from.div_euclid(step) * step, ..span };
         let audience = Audience::of(&watched, span.ms().0, span.ms().1);
@@ -211,7 +216,11 @@ fn quality(rows: &[Told]) -> Quality {
         startup_ms: percentiles(&sum.startup_ms),
         rebuffer_ratio,
         rebuffer_count: sum.stalls,
-        bitrate_kbps: sum.bitrate_kbps.mean().zip(sum.bitrate_kbps.percentile(50)).map(|(mean, p50)| Bitrate { mean, p50 }),
+        bitrate_kbps: sum
+            .bitrate_kbps
+            .mean()
+            .zip(sum.bitrate_kbps.percentile(50))
+            .map(|(mean, p50)| Bitrate { mean, p50 }),
         buffer_starved: sum.starved,
         buffer_ms: percentiles(&sum.buffer_ms),
         throughput_kbps: percentiles(&sum.throughput_kbps),

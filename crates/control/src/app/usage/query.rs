@@ -29,8 +29,9 @@ impl Span {
     /// What is asked for, or `length` seconds up to now.
     pub(super) fn of(from: Option<&str>, to: Option<&str>, length: i64, now_ms: i64) -> Result<Self, Error> {
         let read = |field, text: &str| {
-            time::parse_seconds(text)
-                .ok_or_else(|| Error::invalid(field, format!("a time is as in RFC 3339, such as 2026-11-01T00:00:00Z: {text:?}")))
+            time::parse_seconds(text).ok_or_else(|| {
+                Error::invalid(field, format!("a time is as in RFC 3339, such as 2026-11-01T00:00:00Z: {text:?}"))
+            })
         };
         let to = to.map(|text| read("to", text)).transpose()?.unwrap_or(now_ms.div_euclid(1000) + 1);
         let from = from.map(|text| read("from", text)).transpose()?.unwrap_or(to - length);
@@ -172,10 +173,15 @@ pub(super) fn step(wanted: Option<u32>, span: Span) -> Result<i64, Error> {
     let step = match wanted.map(i64::from) {
         None => USAGE_STEPS.into_iter().find(|step| length / step <= POINTS_MAX / 4).unwrap_or(USAGE_STEPS[3]),
         Some(step) if USAGE_STEPS.contains(&step) => step,
-        Some(step) => return Err(Error::invalid("step", format!("a stretch has 60, 300, 3600 or 86400 seconds: {step}"))),
+        Some(step) => {
+            return Err(Error::invalid("step", format!("a stretch has 60, 300, 3600 or 86400 seconds: {step}")));
+        }
     };
     if length / step > POINTS_MAX {
-        return Err(Error::invalid("step", format!("a course has at most {POINTS_MAX} stretches: ask for longer ones")));
+        return Err(Error::invalid(
+            "step",
+            format!("a course has at most {POINTS_MAX} stretches: ask for longer ones"),
+        ));
     }
     Ok(step)
 }
@@ -216,7 +222,12 @@ struct Sums<'a> {
 }
 
 impl Sums<'_> {
-    fn of(&self, delivered: &[Delivered], subjects: &[SubjectRow], watched: &[Watched]) -> (Vec<UsageItem>, UsageCounts) {
+    fn of(
+        &self,
+        delivered: &[Delivered],
+        subjects: &[SubjectRow],
+        watched: &[Watched],
+    ) -> (Vec<UsageItem>, UsageCounts) {
         let mut items: BTreeMap<String, UsageItem> = BTreeMap::new();
         let mut total = UsageCounts::default();
         let owners: BTreeMap<&str, &SubjectRow> = subjects.iter().map(|row| (row.subject.as_str(), row)).collect();
@@ -237,7 +248,9 @@ impl Sums<'_> {
             }
         }
         // What is known of breakouts and assets alone belongs to no distribution, rendition or place.
-        if self.whose.distribution.is_empty() && !matches!(self.by, UsageBy::Distribution | UsageBy::Rendition | UsageBy::Location) {
+        if self.whose.distribution.is_empty()
+            && !matches!(self.by, UsageBy::Distribution | UsageBy::Rendition | UsageBy::Location)
+        {
             self.subjects(subjects, watched, &mut items, &mut total);
         }
         let mut items: Vec<_> = items.into_values().collect();
@@ -268,7 +281,8 @@ impl Sums<'_> {
             let until = row.ended_at.map_or(to_ms, |ended| (ended + 60_000).min(to_ms));
             let audience = Audience::of(sessions, row.started_at.max(from_ms), until);
             // Of viewers that are forgotten the sums are kept.
-            let whole = begins_here && row.ended_at.is_some_and(|ended| ended < to_ms) && row.viewers > audience.sessions;
+            let whole =
+                begins_here && row.ended_at.is_some_and(|ended| ended < to_ms) && row.viewers > audience.sessions;
             let (viewers, watched_ms, peak) = if whole {
                 (row.viewers, row.viewer_ms, row.peak_viewers)
             } else {
@@ -291,7 +305,12 @@ impl Sums<'_> {
         }
     }
 
-    fn item<'i>(&self, items: &'i mut BTreeMap<String, UsageItem>, key: String, owner: Option<&SubjectRow>) -> &'i mut UsageItem {
+    fn item<'i>(
+        &self,
+        items: &'i mut BTreeMap<String, UsageItem>,
+        key: String,
+        owner: Option<&SubjectRow>,
+    ) -> &'i mut UsageItem {
         items.entry(key).or_insert_with_key(|key| {
             let own = owner.filter(|owner| owner.subject == *key).map(|owner| owner.name.clone());
             let name = own.or_else(|| self.names.get(key).cloned()).unwrap_or_else(|| key.clone());
