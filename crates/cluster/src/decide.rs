@@ -160,6 +160,40 @@ impl Automat<'_> {
         })
     }
 
+    /// Whether another region that is open and fresh has brought something new since this one should have: what made this one stale may have
+    /// stopped all of them, and the others be stale a moment later. Watchers that do not tell what came when are believed.
+    fn another_goes_on(&self, region: &str) -> bool {
+        let View { cluster, votes, now_ms, .. } = self.view;
+        let heard = |of: &'_ str, watcher: &str, state: VerdictState| {
+            let vote = votes.get(of, watcher)?;
+            (vote.verdict.state == state && vote.is_heard(cluster.watch.silence_ms, now_ms))
+                .then_some(vote.verdict.last)
+        };
+        let goes_on = |other: &str, watcher: &str| {
+            let last = heard(region, watcher, VerdictState::Stale).zip(heard(other, watcher, VerdictState::Fresh));
+            match last {
+                Some((Some(here), Some(there))) => there.at_ms > here.next_ms,
+                Some(_) => true,
+                None => false,
+            }
+        };
+        let is_fresh = |other: &str| self.judged.get(other).is_some_and(|judged| judged.state == VerdictState::Fresh);
+        let watchers = votes.watchers();
+        let open = self
+            .openings
+            .iter()
+            .filter(|(other, effective)| *other != region && effective.opening == Opening::Open && is_fresh(other));
+        // Where no watcher sees both, the verdicts stand as they are.
+        let sees_both = |other: &str, watcher: &str| {
+            heard(region, watcher, VerdictState::Stale).is_some()
+                && heard(other, watcher, VerdictState::Fresh).is_some()
+        };
+        open.into_iter().any(|(other, _)| {
+            watchers.iter().any(|watcher| goes_on(other, watcher))
+                || !watchers.iter().any(|watcher| sees_both(other, watcher))
+        })
+    }
+
     fn stale(&mut self, region: &str, judged: &Judged) -> Option<Decision> {
         let automat = &self.view.cluster.automat;
         let stale_ms = self.since(judged.since_ms);
@@ -182,6 +216,9 @@ impl Automat<'_> {
         }
         if !self.another(region, VerdictState::Fresh) {
             return withhold("last", "no other region is open and fresh");
+        }
+        if !self.another_goes_on(region) {
+            return withhold("last", "no other region is known to have gone on since");
         }
         let switched = self.view.registers.get(region, Voice::Automat).map(|word| self.since(word.since_ms));
         if switched.is_some_and(|passed| passed < i64::from(automat.hold_ms)) {
