@@ -27,6 +27,9 @@ pub(super) struct Vote {
     pub(super) verdict: Verdict,
 }
 
+/// Cluster and region, the region that this instance is, and what was seen.
+type Of<'a> = ((&'a str, &'a str), (Option<&'a String>, Vec<Saw>));
+
 /// A vote on each region of each cluster that has a stream.
 pub(super) fn votes(streams: &[ClusterStream], watches: &Watches) -> Vec<Vote> {
     let mut seen: BTreeMap<(&str, &str), (Option<&String>, Vec<Saw>)> = BTreeMap::new();
@@ -46,7 +49,6 @@ pub(super) fn votes(streams: &[ClusterStream], watches: &Watches) -> Vec<Vote> {
             }
         }
     }
-    type Of<'a> = ((&'a str, &'a str), (Option<&'a String>, Vec<Saw>));
     let vote = |((cluster, region), (here, seen)): Of<'_>| Vote {
         cluster: cluster.to_owned(),
         region: region.to_owned(),
