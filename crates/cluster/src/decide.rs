@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anabranch_model::{
-    AutomatMode, Cluster, HistoryEntry, Register, RegisterOf, Stamp, VerdictState, Voice, WITHHELD, Word,
+    AutomatMode, Cluster, HistoryEntry, LastChange, Register, RegisterOf, Stamp, VerdictState, Voice, WITHHELD, Word,
 };
 use serde_json::{Value, json};
 
@@ -160,6 +160,35 @@ impl Automat<'_> {
         })
     }
 
+    /// Whether another region that is open and fresh has brought something new since this one should have: what made this one stale may have
+    /// stopped all of them, and the others be stale a moment later. Watchers that do not tell what came when are believed.
+    fn another_goes_on(&self, region: &str) -> bool {
+        let View { cluster, votes, now_ms, .. } = self.view;
+        let last = |of: &str, watcher: &str, state: VerdictState| {
+            let vote = votes.get(of, watcher)?;
+            (vote.verdict.state == state && vote.is_heard(cluster.watch.silence_ms, now_ms))
+                .then_some(vote.verdict.last)
+        };
+        // What each watcher that sees both says of it.
+        let words = |other: &str| -> Vec<bool> {
+            let watchers = votes.watchers().into_iter();
+            let both = watchers.filter_map(|watcher| {
+                last(region, watcher, VerdictState::Stale).zip(last(other, watcher, VerdictState::Fresh))
+            });
+            let goes_on = |(here, there): (Option<LastChange>, Option<LastChange>)| {
+                here.zip(there).is_none_or(|(here, there)| there.at_ms > here.next_ms)
+            };
+            both.map(goes_on).collect()
+        };
+        self.openings.iter().any(|(other, effective)| {
+            let is_fresh = self.judged.get(other).is_some_and(|judged| judged.state == VerdictState::Fresh);
+            let is_open = effective.opening == Opening::Open;
+            // Where nobody sees both, the verdicts stand as they are.
+            let words = words(other);
+            other != region && is_open && is_fresh && (words.is_empty() || words.contains(&true))
+        })
+    }
+
     fn stale(&mut self, region: &str, judged: &Judged) -> Option<Decision> {
         let automat = &self.view.cluster.automat;
         let stale_ms = self.since(judged.since_ms);
@@ -182,6 +211,10 @@ impl Automat<'_> {
         }
         if !self.another(region, VerdictState::Fresh) {
             return withhold("last", "no other region is open and fresh");
+        }
+        // It is soon known: the other one goes on, or is stale, too.
+        if !self.another_goes_on(region) {
+            return None;
         }
         let switched = self.view.registers.get(region, Voice::Automat).map(|word| self.since(word.since_ms));
         if switched.is_some_and(|passed| passed < i64::from(automat.hold_ms)) {

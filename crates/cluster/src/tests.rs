@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anabranch_model::{
-    AutomatMode, AutomatSettings, Cluster, ClusterId, ClusterRegion, Register, RegisterOf, Stamp, Verdict,
+    AutomatMode, AutomatSettings, Cluster, ClusterId, ClusterRegion, LastChange, Register, RegisterOf, Stamp, Verdict,
     VerdictState, Voice, VoteRule, WatchSettings, Word,
 };
 use proptest::prelude::*;
@@ -44,7 +44,8 @@ fn cluster(regions: &[&str]) -> Cluster {
 }
 
 fn verdict(state: VerdictState, since_ms: i64) -> Verdict {
-    Verdict { state, since_ms, reason: format!("it is {}", state.as_str()), evidence: Value::Null }
+    let reason = format!("it is {}", state.as_str());
+    Verdict { state, since_ms, reason, evidence: Value::Null, last: None }
 }
 
 /// One instance with what it knows.
@@ -486,4 +487,24 @@ fn a_region_that_flaps_every_five_seconds_is_closed_once() {
 #[test]
 fn a_region_is_named_as_a_pathway_can_be() {
     assert_eq!(anabranch_model::REGION_NAME_MAX, anabranch_hls::merge::NAME_MAX_BYTES);
+}
+
+#[test]
+fn what_stops_all_regions_at_once_closes_none() {
+    let mut replica = Replica::new("p", &["one", "two"]);
+    let saw = |state: VerdictState, at_ms: i64| {
+        let last = Some(LastChange { at_ms, next_ms: at_ms + 2_000 });
+        Verdict { last, ..verdict(state, NOW - 1_000) }
+    };
+    // One has stood still since a little earlier; the other would be stale in a moment.
+    replica.votes.say("one", "w", saw(VerdictState::Stale, NOW - 4_000), NOW);
+    replica.votes.say("two", "w", saw(VerdictState::Fresh, NOW - 2_500), NOW);
+    assert_eq!(decide(&replica.view()), []);
+    // Another watcher's word of one region alone proves nothing, a silent one's neither.
+    replica.votes.say("two", "v", saw(VerdictState::Fresh, NOW), NOW);
+    assert_eq!(decide(&replica.view()), []);
+    replica.votes.say("two", "w", saw(VerdictState::Stale, NOW - 2_500), NOW);
+    assert!(decide(&replica.view()).iter().all(|decision| matches!(decision.action, Action::Withhold("last"))));
+    replica.votes.say("two", "w", saw(VerdictState::Fresh, NOW - 1_900), NOW);
+    assert_eq!(decide(&replica.view())[0].action, Action::Close);
 }

@@ -175,6 +175,18 @@ pub struct Verdict {
     /// What it has measured.
     #[serde(default)]
     pub evidence: Value,
+    /// When something new came last; none from watchers that do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastChange>,
+}
+
+/// When something new came last, by the clock of who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastChange {
+    /// When it was seen, Unix milliseconds.
+    pub at_ms: i64,
+    /// When the next was expected, Unix milliseconds: a segment later.
+    pub next_ms: i64,
 }
 
 /// A vote as it travels between instances.

@@ -4,12 +4,18 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Bytes that are passed on at once: whole packets of a transport stream.
 const PIECE: usize = 188 * 28;
 
+/// Shortest time between two connections to a region.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// Where the stream goes.
 struct Way {
+    url: String,
+    begun: Instant,
     copier: Child,
     into: Option<ChildStdin>,
     /// Whether nothing is passed on; the connection stays.
@@ -40,7 +46,18 @@ impl Way {
             .spawn()
             .expect("ffmpeg to start");
         let into = copier.stdin.take();
-        Self { copier, into, frozen: false }
+        Self { url: url.to_owned(), begun: Instant::now(), copier, into, frozen: false }
+    }
+
+    /// Passes on a piece. A connection that has broken is made anew, as encoders do.
+    fn pass(&mut self, piece: &[u8]) {
+        if self.into.as_mut().is_some_and(|pipe| pipe.write_all(piece).is_ok()) {
+            return;
+        }
+        self.into = None;
+        if self.begun.elapsed() >= AGAIN {
+            *self = Self::to(&self.url.clone());
+        }
     }
 }
 
@@ -86,10 +103,7 @@ impl Fan {
             let mut piece = vec![0; PIECE];
             while out.read_exact(&mut piece).is_ok() {
                 for way in into.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().filter(|way| !way.frozen) {
-                    // One whose region is gone has ended.
-                    if way.into.as_mut().is_some_and(|pipe| pipe.write_all(&piece).is_err()) {
-                        way.into = None;
-                    }
+                    way.pass(&piece);
                 }
             }
         });
@@ -99,12 +113,6 @@ impl Fan {
     /// Holds back what goes to a region, or lets it go on.
     pub(super) fn freeze(&self, at: usize, frozen: bool) {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)[at].frozen = frozen;
-    }
-
-    /// Connects to a region anew.
-    pub(super) fn attach(&self, at: usize, url: &str) {
-        let way = Way::to(url);
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner)[at] = way;
     }
 }
 

@@ -383,6 +383,19 @@ impl Machine {
         &self.verdict
     }
 
+    /// When a playlist that goes on brought something new last, and when the next was expected, in milliseconds since the Unix epoch; nothing
+    /// as long as nothing came.
+    #[must_use]
+    pub fn last_change(&self) -> Option<(i64, i64)> {
+        let live = self.playlists.iter().filter(|playlist| playlist.state != PlaylistState::Ended);
+        let of = |playlist: &Playlist| {
+            let at_ms = playlist.changed_unix_ms()?;
+            let next_ms = at_ms.saturating_add_unsigned(playlist.duration_ms(DURATION_DEFAULT_MS));
+            Some((at_ms, next_ms))
+        };
+        live.filter_map(of).max()
+    }
+
     /// Whether the stream has ended and nothing more is asked.
     #[must_use]
     pub fn is_over(&self) -> bool {

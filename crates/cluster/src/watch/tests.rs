@@ -126,6 +126,9 @@ fn a_healthy_stream_is_fresh_and_cheap() {
     world.run(600_000);
     assert_eq!(world.news(), [("fresh", "all fresh")]);
     assert!(world.found.is_empty(), "{:?}", world.found);
+    let (at_ms, next_ms) = world.machine.last_change().unwrap();
+    assert_eq!(next_ms - at_ms, 6000);
+    assert!((592_000..=600_000).contains(&(at_ms - START_UNIX_MS)), "{at_ms}");
     let of_one = world.asked.iter().filter(|(_, path)| path == "/live/a.m3u8").count();
     assert!((100..170).contains(&of_one), "{of_one} requests for 100 segments");
     let of_top = world.asked.iter().filter(|(_, path)| path == "/live/index.m3u8").count();

@@ -27,6 +27,7 @@ const METERS_EVERY_MS: u64 = 1000;
 #[derive(Clone, Debug)]
 pub struct Watch {
     verdict: watch::Receiver<Verdict>,
+    last_change: watch::Receiver<Option<(i64, i64)>>,
     asks: mpsc::Sender<oneshot::Sender<Report>>,
     last: watch::Receiver<Option<Arc<Report>>>,
 }
@@ -36,6 +37,12 @@ impl Watch {
     #[must_use]
     pub fn verdict(&self) -> watch::Receiver<Verdict> {
         self.verdict.clone()
+    }
+
+    /// When something new came last, and when the next was expected: [`Machine::last_change`].
+    #[must_use]
+    pub fn last_change(&self) -> watch::Receiver<Option<(i64, i64)>> {
+        self.last_change.clone()
     }
 
     /// All that is known now, or was at the end of the watch. `None` if the watch did not get so far as to run.
@@ -58,6 +65,7 @@ pub struct Watcher {
     clock: SharedClock,
     begun: Instant,
     verdict: watch::Sender<Verdict>,
+    last_change: watch::Sender<Option<(i64, i64)>>,
     asks: mpsc::Receiver<oneshot::Sender<Report>>,
     last: watch::Sender<Option<Arc<Report>>>,
     events: Option<mpsc::Sender<Event>>,
@@ -77,9 +85,12 @@ impl Watcher {
         let (verdict, verdicts) = watch::channel(machine.verdict().clone());
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let (last, lasts) = watch::channel(None);
+        let (last_change, changes) = watch::channel(None);
         let begun = Instant::now();
-        let watcher = Self { machine, fetcher, clock, begun, verdict, asks, last, events: None, meters, meters_ms: 0 };
-        Ok((watcher, Watch { verdict: verdicts, asks: ask, last: lasts }))
+        let (events, meters_ms) = (None, 0);
+        let watcher =
+            Self { machine, fetcher, clock, begun, verdict, last_change, asks, last, events, meters, meters_ms };
+        Ok((watcher, Watch { verdict: verdicts, last_change: changes, asks: ask, last: lasts }))
     }
 
     /// Tells events too. What finds the queue full is logged and lost, since a watch waits for nobody.
@@ -137,6 +148,8 @@ impl Watcher {
     }
 
     fn tell(&mut self, now: Moment) {
+        let last_change = self.machine.last_change();
+        self.last_change.send_if_modified(|known| std::mem::replace(known, last_change) != last_change);
         for event in self.machine.take_events() {
             match &event {
                 Event::Announced(_) => self.announced(),

@@ -485,7 +485,7 @@ impl App {
     pub(crate) fn cluster_vote_given(&self, wanted: &str, vote: VoteGiven) -> Result<(), Error> {
         let state = word("state", Some(&vote.state), VerdictState::Unknown, VerdictState::parse)?;
         let since_ms = vote.since_ms.unwrap_or_else(|| self.since_of(wanted, &vote, state));
-        let verdict = Verdict { state, since_ms, reason: vote.reason, evidence: vote.evidence };
+        let verdict = Verdict { state, since_ms, reason: vote.reason, evidence: vote.evidence, last: None };
         self.cluster_vote(wanted, &vote.region, &vote.watcher, verdict)
     }
 

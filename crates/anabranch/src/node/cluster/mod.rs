@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anabranch_cluster::watch::{FetchConfig, Fetcher};
 use anabranch_control::{ClusterDesk, Seen};
-use anabranch_model::Anchors;
+use anabranch_model::{Anchors, VerdictState};
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::Buckets;
 use anyhow::{Context, Result};
@@ -116,9 +116,13 @@ impl Looking {
     async fn look(&mut self) -> Result<(), String> {
         let streams = self.desk.streams().await?;
         self.watches.follow(&streams).await?;
-        for vote in vote::votes(&streams, &self.watches) {
+        let votes = vote::votes(&streams, &self.watches);
+        self.watches.note_stale(votes.iter().any(|vote| vote.verdict.state == VerdictState::Stale));
+        for vote in votes {
             // A cluster that has just gone has no votes.
-            let said = self.desk.report_vote(&vote.cluster, &vote.region, &self.node, vote.verdict);
+            // Machines of different regions may have the same name.
+            let watcher = vote.here.map_or_else(|| self.node.clone(), |here| format!("{here}/{}", self.node));
+            let said = self.desk.report_vote(&vote.cluster, &vote.region, &watcher, vote.verdict);
             if let Err(error) = said
                 && self.desk.openings(&vote.cluster).is_some()
             {

@@ -1,6 +1,8 @@
 //! Watchers of all streams: one for each region's way through its CDN and one for its origin.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Preset, Settings, Verdict, Watch, Watcher};
@@ -44,13 +46,16 @@ pub(super) struct Watches {
     tasks: JoinSet<()>,
     /// Changes with every verdict.
     news: watch::Sender<u64>,
+    /// Whether something is stale, so that it is waited for news of the rest.
+    is_stale: Arc<AtomicBool>,
     seen: watch::Receiver<u64>,
 }
 
 impl Watches {
     pub(super) fn new(desk: ClusterDesk, fetcher: Fetcher, clock: SharedClock) -> Self {
         let (news, seen) = watch::channel(0);
-        Self { desk, fetcher, clock, running: BTreeMap::new(), tasks: JoinSet::new(), news, seen }
+        let (running, tasks, is_stale) = Default::default();
+        Self { desk, fetcher, clock, running, tasks, news, is_stale, seen }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -104,19 +109,45 @@ impl Watches {
             .map_err(|error| format!("a stream cannot be watched: {error}"))?;
         let stop = Shutdown::new();
         self.tasks.spawn(watcher.run(stop.clone()));
-        let (mut verdict, news) = (watch.verdict(), self.news.clone());
+        let (mut verdict, mut last, news) = (watch.verdict(), watch.last_change(), self.news.clone());
+        let is_stale = self.is_stale.clone();
         self.tasks.spawn(async move {
-            while verdict.changed().await.is_ok() {
+            loop {
+                tokio::select! {
+                    changed = verdict.changed() => match changed {
+                        Ok(()) => {}
+                        Err(_) => return,
+                    },
+                    // While a region is stale it is waited for what others bring.
+                    Ok(()) = last.changed() => {
+                        if !is_stale.load(Ordering::Relaxed) {
+                            continue;
+                        }
+                    }
+                }
                 news.send_modify(|count| *count += 1);
             }
         });
         Ok(Running { settings, signed, begun: Instant::now(), watch, stop })
     }
 
-    /// What is said of a region's stream by one way.
-    pub(super) fn verdict(&self, stream: &ClusterStream, region: &str, way: Way) -> Option<Verdict> {
+    /// What is said of a region's stream by one way, and when something new came last.
+    pub(super) fn verdict(
+        &self,
+        stream: &ClusterStream,
+        region: &str,
+        way: Way,
+    ) -> Option<(Verdict, Option<(i64, i64)>)> {
         let key = (stream.cluster.id.to_string(), stream.name.clone(), region.to_owned(), way);
-        self.running.get(&key).map(|running| running.watch.verdict().borrow().clone())
+        let watch = &self.running.get(&key)?.watch;
+        let (verdict, last) = (watch.verdict(), watch.last_change());
+        let said = (verdict.borrow().clone(), *last.borrow());
+        Some(said)
+    }
+
+    /// Takes note of whether a region is stale.
+    pub(super) fn note_stale(&self, is_stale: bool) {
+        self.is_stale.store(is_stale, Ordering::Relaxed);
     }
 
     /// Every watch: cluster, stream, region, the way there.
