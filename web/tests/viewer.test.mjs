@@ -98,6 +98,7 @@ describe('the page of a breakout', () => {
   test('live has the controls, the distance and the audience', async () => {
     server.goLive();
     server.liveSince -= 40_000;
+    server.windowSegments = 30;
     server.told = { viewers: 128 };
     await open();
     await playedBeyond(2);
@@ -112,6 +113,7 @@ describe('the page of a breakout', () => {
   test('live can be wound back by bar and keys, and there is a way to live again', async () => {
     server.goLive();
     server.liveSince -= 40_000;
+    server.windowSegments = 30;
     await open();
     await playedBeyond(1);
     const bar = page.getByLabel('Position', { exact: true });

@@ -74,7 +74,7 @@ export class Screen {
       doubt: () => this.doubt(),
     };
     const { id: content, native = false, controls = true } = options;
-    const [expected, toggle] = [() => this.expected(), () => this.toggle()];
+    const [expected, toggle] = [() => this.told(), () => this.toggle()];
     this.deck = new Deck({ content, listener, expected, toggle, native, controls }, signal);
     if (options.muted) this.video.muted = true;
     const head = h('header', { class: 'watch-head' }, h('div', { class: 'watch-title' }, this.title, this.badge));
@@ -134,7 +134,11 @@ export class Screen {
 
   private expected(): number {
     const { duration } = this.video;
-    if (Number.isFinite(duration) && duration > 0) return duration;
+    return Number.isFinite(duration) && duration > 0 ? duration : this.told();
+  }
+
+  /** Playing time as the server knows it. */
+  private told(): number {
     const { answer } = this.model;
     return answer.kind === 'known' ? (answer.asset.duration_seconds ?? 0) : 0;
   }

@@ -3,6 +3,7 @@
 // qualities and no way back to live.
 
 import { h, setText } from '../dom.ts';
+import { BEHIND_SECONDS } from './engine.ts';
 import { icon, type Icon } from './icons.ts';
 import { airPlay, pictureInPicture } from './elsewhere.ts';
 import { nextSpeed, OFF, speedMenu, type Menu } from './menus.ts';
@@ -16,8 +17,6 @@ const STEP_SECONDS = 5;
 const VOLUME_STEP = 0.1;
 /** Stillness of the pointer after which the picture stands alone, where the controls lie on it. */
 const IDLE_MS = 3_000;
-/** Seconds behind the live edge from which there is a way back to it. */
-export const BEHIND_SECONDS = 8;
 
 const KEYS = [
   ['Space or K', 'play or pause'],

@@ -55,8 +55,11 @@ export class Deck {
 
   /** Plays or pauses. */
   toggle(): void {
-    if (!this.video.paused && !this.video.ended) this.video.pause();
-    else this.player.play();
+    const { video, player } = this;
+    if (!video.paused && !video.ended) video.pause();
+    // Until the first picture moved nobody has chosen a moment.
+    else if (player.live && !player.started) player.goLive();
+    else player.play();
   }
 
   /** Shows or hides the large button on the picture. */

@@ -26,6 +26,9 @@ export type Playback =
 /** How the delivery network answers the player. */
 export type Delivery = 'ok' | 'lost' | 'refused';
 
+/** Seconds beyond where live is played from which there is a way back to it. */
+export const BEHIND_SECONDS = 8;
+
 /** What the player tells the page. */
 export type PlayerEvent =
   | { type: 'playback'; playback: Playback }

@@ -47,10 +47,7 @@ export class Player {
     on('waiting', () => (video.paused || video.ended || !this.started ? undefined : this.playback({ at: 'stalled' })));
     on('pause', () => (video.ended || this.busy || !this.started ? undefined : this.playback({ at: 'paused' })));
     on('ended', () => this.playback({ at: 'finished' }));
-    on('loadedmetadata', () => {
-      // What is live plays by itself; what has an end waits for the viewer.
-      if (video.paused && !this.busy && (!this.source?.live || this.over)) this.playback({ at: 'ready' });
-    });
+    on('loadedmetadata', () => (video.paused && !this.busy ? this.playback({ at: 'ready' }) : undefined));
     const ticking = window.setInterval(() => this.tick(), TICK_MS);
     signal.addEventListener('abort', () => window.clearInterval(ticking));
   }
@@ -63,6 +60,11 @@ export class Player {
   /** Where what can be played begins, on the video's clock: what was live keeps the clock of its start. */
   get first(): number {
     return this.source?.live ? (this.hls?.latestLevelDetails?.fragmentStart ?? 0) : 0;
+  }
+
+  /** Whether anything was played yet. */
+  get started(): boolean {
+    return this.recorder.stats.startTimeMs !== null;
   }
 
   get live(): boolean {
@@ -194,10 +196,6 @@ export class Player {
 
   setCaptions(value: string): void {
     this.engine?.setCaptions(value);
-  }
-
-  private get started(): boolean {
-    return this.recorder.stats.startTimeMs !== null;
   }
 
   private get busy(): boolean {

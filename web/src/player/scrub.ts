@@ -33,6 +33,7 @@ export class Scrub {
   private readonly when = h('span', { class: 'scrub-when' });
   private readonly preview = h('div', { class: 'scrub-preview', hidden: true, 'aria-hidden': 'true' }, this.picture, this.when);
   private held = false;
+  private worth = false;
   private linger: number | undefined;
 
   constructor(
@@ -86,7 +87,9 @@ export class Scrub {
   /** Whether what is live can be wound back so far that it is worth a bar. */
   rewinds(): boolean {
     const { start, end } = this.range();
-    return end - start >= REWIND_MIN_SECONDS;
+    // A window that breathes does not make the bar come and go.
+    this.worth ||= end - start >= REWIND_MIN_SECONDS;
+    return this.worth;
   }
 
   refresh(): void {

@@ -2,7 +2,7 @@
 // What the watch page says, as a pure function of what the server answered and what the player lived through.
 // No DOM, no clock, no network: events in, words out.
 
-import type { Delivery, Playback, PlayerEvent } from '../player/engine.ts';
+import { BEHIND_SECONDS, type Delivery, type Playback, type PlayerEvent } from '../player/engine.ts';
 import { sentence } from '../words.ts';
 import { fatalWords, refusal, unreachable, type Words } from './phrases.ts';
 
@@ -228,12 +228,14 @@ function liveView(model: Model, told: Told, base: Base, muted: boolean): View {
   const live: Words = { tone: 'live', badge: told.preview && told.curtain === 'down' ? 'PREVIEW' : 'LIVE', headline: '', hint };
   const actions: Action[] = [];
   if (model.playback.at === 'blocked') actions.push('play');
-  else if (muted && model.playback.at !== 'loading') actions.push('unmute');
+  else if (muted && model.playback.at !== 'loading' && model.playback.at !== 'ready') actions.push('unmute');
   const held = interruption(model);
-  const known = held === null && model.playback.at === 'playing' && model.latency;
-  const latency = known ? `${Math.round(known.seconds)} s behind live` : '';
+  // Who is behind by his own will sees by how much beside the way back.
+  const { latency: far } = model;
+  const near = held === null && model.playback.at === 'playing' && far !== null && far.seconds <= far.target + BEHIND_SECONDS;
+  const latency = near ? `${Math.round(far.seconds)} s behind live` : '';
   const viewers = told.viewers === null ? '' : `${told.viewers.toLocaleString('en')} watching`;
-  return { ...base, ...live, ...held, player: 'shown', actions, latency, viewers, big: model.playback.at === 'blocked' };
+  return { ...base, ...live, ...held, player: 'shown', actions, latency, viewers, big: model.playback.at === 'blocked' || model.playback.at === 'ready' };
 }
 
 /** What holds the picture up in a live breakout; null when nothing does. */

@@ -60,6 +60,8 @@ export class FakeServer {
     this.goesOn = false;
     /** Whether segments carry their time of day. */
     this.dated = true;
+    /** Segments in the live playlist. */
+    this.windowSegments = WINDOW_SEGMENTS;
     /** Segments before which the publisher came back, and how long it was away by then. */
     this.breaks = [];
     this.killedAt = null;
@@ -184,7 +186,7 @@ export class FakeServer {
     const map = whole.match(/#EXT-X-MAP:.*/)?.[0] ?? '';
     const segments = [...whole.matchAll(/(#EXTINF:[^\n]*)\n([^#\n]+)/g)].map((match) => `${match[1]}\n${match[2]}`);
     const out = Math.min(segments.length, this.made());
-    const first = Math.max(0, out - WINDOW_SEGMENTS);
+    const first = Math.max(0, out - this.windowSegments);
     return [
       '#EXTM3U',
       '#EXT-X-VERSION:7',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answered } from '../../src/watch/ask.ts';
+import { BEHIND_SECONDS } from '../../src/player/engine.ts';
 import {
   REFUSALS_TO_BELIEVE,
   initial,
@@ -134,6 +135,8 @@ test('the distance from live and the audience are told where they are known', ()
   const shown = view(live, false);
   assert.deepEqual([shown.latency, shown.viewers], ['7 s behind live', '1,234 watching']);
   assert.equal(view(after(told('live'), playback('playing')), false).viewers, '');
+  const away = next(live, { type: 'latency', seconds: 6 + BEHIND_SECONDS + 1, target: 6 });
+  assert.equal(view(away, false).latency, '');
 });
 
 test('a planned start is counted down to', () => {
