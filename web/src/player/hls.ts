@@ -26,6 +26,8 @@ export class HlsEngine implements Engine {
   private readonly recoveries = new Recoveries();
   private readonly told: Told;
   private kept: Kept | null = null;
+  /** It played before everything was dropped, and is to play again. */
+  private again = false;
   /** What the multivariant playlist says that the media is made of. */
   private codecs = '';
   private levelsRead = 0;
@@ -88,6 +90,7 @@ export class HlsEngine implements Engine {
   }
 
   restart(): void {
+    this.again = !this.around.video.paused;
     // Detaching empties the buffers and the timeline that the player had worked out; player and element stay.
     this.hls.detachMedia();
     this.hls.attachMedia(this.around.video);
@@ -180,6 +183,10 @@ export class HlsEngine implements Engine {
     const { kept, hls } = this;
     const { listener, video } = this.around;
     listener.menus();
+    if (this.again) {
+      this.again = false;
+      this.around.play();
+    }
     if (!kept) return;
     const settled = () => {
       this.kept = null;
@@ -223,8 +230,10 @@ export class HlsEngine implements Engine {
     const anew = hls.levels.length === 0 || (missing && !source.live);
     this.restarts.later(() => {
       if (!anew) hls.startLoad();
-      else if (source.live) hls.loadSource(this.url);
-      else this.reload();
+      else if (source.live) {
+        this.again = !around.video.paused;
+        hls.loadSource(this.url);
+      } else this.reload();
     });
   }
 
