@@ -43,6 +43,7 @@ const STEPS: &[Step] = steps![
     12 "streams" "0012_streams.sql",
     13 "people" "0013_people.sql",
     14 "usage" "0014_usage.sql",
+    16 "viewer" "0016_viewer.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

@@ -1864,6 +1864,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/watch/{breakout}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
+        post: operations["watch_takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -2341,6 +2358,8 @@ export interface components {
              * @description Which session of it this is, from 1; it goes up with every reset.
              */
             session: number;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers: boolean;
             /** @description RFC 3339; when its start was asked. */
             started_at?: string | null;
             /**
@@ -2350,6 +2369,8 @@ export interface components {
             state: string;
             /** @description Words to find it by. */
             tags: string[];
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download: boolean;
             /**
              * Format: int64
              * @description Sessions that watch it now; null in lists.
@@ -2390,8 +2411,12 @@ export interface components {
             name?: string | null;
             /** @description RFC 3339; when it is meant to begin. Empty for no time. */
             scheduled_at?: string | null;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers?: boolean | null;
             /** @description Words to find it by, at most 50. */
             tags?: string[] | null;
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download?: boolean | null;
         };
         /** @description What was delivered of a breakout. */
         BreakoutTraffic: components["schemas"]["Counts"] & {
@@ -3299,6 +3324,8 @@ export interface components {
                  * @description Which session of it this is, from 1; it goes up with every reset.
                  */
                 session: number;
+                /** @description Whether the viewers' page says how many watch. */
+                show_viewers: boolean;
                 /** @description RFC 3339; when its start was asked. */
                 started_at?: string | null;
                 /**
@@ -3308,6 +3335,8 @@ export interface components {
                 state: string;
                 /** @description Words to find it by. */
                 tags: string[];
+                /** @description Whether viewers are offered the MP4 of the recording. */
+                viewer_download: boolean;
                 /**
                  * Format: int64
                  * @description Sessions that watch it now; null in lists.
@@ -4865,16 +4894,45 @@ export interface components {
         };
         /** @description What a watch page needs. */
         Watch: {
+            /**
+             * @description Whether the audience may see it; while it is down only a preview is shown.
+             * @example up
+             */
+            curtain: string;
             /** @description RFC 3339; when the signature ends. It can be renewed before. */
             expires_at: string;
+            /**
+             * Format: int64
+             * @description The same from now on.
+             */
+            expires_in_seconds: number;
+            /** @description Identifier of the breakout. */
+            id: string;
             /** @description Name of the breakout. */
             name: string;
             /** @description Signed multivariant playlist. */
             playlist_url: string;
+            /** @description Whether the link is an operator's, which opens while the curtain is down. */
+            preview: boolean;
             /** @description What is wrong, in words. */
             problem?: string | null;
+            recording?: components["schemas"]["WatchRecording"] | null;
+            /** @description RFC 3339; when it is meant to begin, by its own plan or that of its event. */
+            starts_at?: string | null;
+            /**
+             * Format: int64
+             * @description The same from now on, below 0 once that is over: clocks of viewers differ.
+             */
+            starts_in_seconds?: number | null;
             /** @description Whether there is something to see. */
             state: components["schemas"]["WatchState"];
+            /** @description The viewer. */
+            user?: string | null;
+            /**
+             * Format: int64
+             * @description Sessions that watch it now; null unless the breakout shows it and is live.
+             */
+            viewers?: number | null;
         };
         /** @description What the watch page of an asset needs. */
         WatchAsset: {
@@ -4996,6 +5054,41 @@ export interface components {
             state: components["schemas"]["WatchAssetState"];
             /** @description Opens in a browser; its query opens the asset, and nothing else. */
             watch_url: string;
+        };
+        /** @description The MP4 of a recording, for a viewer. */
+        WatchMp4: {
+            /**
+             * Format: int64
+             * @description Size, once it is there.
+             */
+            bytes?: number | null;
+            /**
+             * Format: double
+             * @description How much of it is made.
+             */
+            progress_percent: number;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
+            /** @description Signed, once it is there. */
+            url?: string | null;
+        };
+        /**
+         * @description How far something is.
+         * @enum {string}
+         */
+        WatchProgress: "making" | "ready" | "failed";
+        /** @description The recording of a breakout, for a viewer. */
+        WatchRecording: {
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            mp4?: components["schemas"]["WatchMp4"] | null;
+            /** @description Signed multivariant playlist, once it can be played. */
+            playlist_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
         };
         /**
          * @description Whether there is something to see.
@@ -10123,6 +10216,49 @@ export interface operations {
     watch_renew: {
         parameters: {
             query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch_takeover: {
+        parameters: {
+            query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
                 /** @description As in the play URL */
                 Policy: string;
                 /** @description As in the play URL */

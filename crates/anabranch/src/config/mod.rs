@@ -12,6 +12,7 @@ use serde::Deserialize;
 mod auth;
 mod demand;
 mod edge;
+mod embed;
 mod events;
 mod node;
 mod presets;
@@ -25,6 +26,7 @@ mod units;
 use auth::Auth;
 pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use embed::Embed;
 pub(crate) use events::{Events, PrivateWebhooks};
 use node::{Control, Node, Origin, Provider};
 use s3::S3;
@@ -92,6 +94,7 @@ const KEYS: &[(&str, &str)] = &[
     ("auth.lifetime", "ANABRANCH_AUTH_LIFETIME"),
     ("auth.trusted_proxies", "ANABRANCH_AUTH_TRUSTED_PROXIES"),
     ("auth.audit_days", "ANABRANCH_AUTH_AUDIT_DAYS"),
+    ("embed.frame_ancestors", "ANABRANCH_EMBED_FRAME_ANCESTORS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -205,6 +208,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) metrics: Metrics,
     pub(crate) edge: Edge,
+    pub(crate) embed: Embed,
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
@@ -273,6 +277,7 @@ impl Default for Config {
             auth: Auth::default(),
             metrics: Metrics::default(),
             edge: Edge::default(),
+            embed: Embed::default(),
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
@@ -408,6 +413,7 @@ impl Config {
         self.prices.check().map_err(|wrong| anyhow!(wrong))?;
         self.auth.check()?;
         self.demand.check()?;
+        self.embed.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }

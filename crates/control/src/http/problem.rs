@@ -155,6 +155,7 @@ impl From<Error> for Problem {
                 let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", title, error.to_string());
                 Self { retry_seconds: Some(*seconds), ..problem }
             }
+            Error::Barred(why, detail) => Self::new(StatusCode::FORBIDDEN, why.word(), "Not for you", detail.clone()),
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
             Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
             Error::Db(db) => match db.fault() {

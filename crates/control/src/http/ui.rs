@@ -2,26 +2,21 @@
 
 use std::borrow::Cow;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Problem, no_route};
+use crate::app::App;
 
 /// Scripts and styles from here only. Media and pictures of it come from the edge, whose address the page learns at run time; media
 /// plays from blobs; hls.js works in a worker made of one. Who may frame a page is said by [`Frames`].
-macro_rules! policy {
-    ($ancestors:literal) => {
-        concat!(
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' http: https: data: blob:; \
-             font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
-             worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors ",
-            $ancestors
-        )
-    };
-}
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' http: https: data: blob:; font-src 'self'; connect-src 'self' http: https: blob:; media-src 'self' http: https: blob:; \
+     worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'";
 
 /// What no page of ours needs.
 const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), \
@@ -33,7 +28,6 @@ const NO_PAGES: &[&str] = &[
     "v1",
     "api",
     "public",
-    "assets",
     "cluster",
     "edge",
     "livez",
@@ -45,27 +39,33 @@ const NO_PAGES: &[&str] = &[
 ];
 
 /// Who may show a page in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frames {
+#[derive(Clone, Copy, Debug)]
+enum Frames<'a> {
     /// Nobody: whoever could would have operators click on what they do not see.
     Nobody,
     /// Pages of this server.
     Own,
+    /// These sources, or anybody by `*`.
+    These(&'a [String]),
 }
 
-impl Frames {
-    fn policy(self) -> &'static str {
+impl Frames<'_> {
+    /// The directive that the policy ends with; none where anybody may, since `*` would leave out what has no network scheme, such as apps.
+    fn directive(self) -> String {
         match self {
-            Self::Nobody => policy!("'none'"),
-            Self::Own => policy!("'self'"),
+            Self::Nobody | Self::These([]) => "; frame-ancestors 'none'".to_owned(),
+            Self::Own => "; frame-ancestors 'self'".to_owned(),
+            Self::These(sources) if sources.iter().any(|source| source == "*") => String::new(),
+            Self::These(sources) => format!("; frame-ancestors {}", sources.join(" ")),
         }
     }
 
-    /// The same for browsers that do not know the policy.
-    fn options(self) -> &'static str {
+    /// The same for browsers that do not know the policy, as far as it can be said to them.
+    fn options(self) -> Option<HeaderValue> {
         match self {
-            Self::Nobody => "DENY",
-            Self::Own => "SAMEORIGIN",
+            Self::Nobody | Self::These([]) => Some(HeaderValue::from_static("DENY")),
+            Self::Own => Some(HeaderValue::from_static("SAMEORIGIN")),
+            Self::These(_) => None,
         }
     }
 }
@@ -99,6 +99,11 @@ pub(super) fn watch() -> Ready<Response> {
     ready(answer("index.html", "no-cache", Frames::Own))
 }
 
+/// The same in the frame of another site, as far as the configuration lets it.
+pub(super) fn embed(State(app): State<Arc<App>>) -> Ready<Response> {
+    ready(answer("index.html", "no-cache", Frames::These(&app.config.embed_frame_ancestors)))
+}
+
 /// Any other address: a page of operators for a browser that walks there, a problem for everybody else.
 #[expect(clippy::needless_pass_by_value, reason = "the router hands arguments over by value")]
 pub(super) fn elsewhere(method: Method, uri: Uri, headers: HeaderMap) -> Ready<Response> {
@@ -118,23 +123,26 @@ fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A file that the page needs.
+/// A file that the page needs. Names of those have a dot; what has none is an asset of the library, whose page it is.
 pub(super) fn asset(Path(path): Path<String>) -> Ready<Response> {
+    if !path.contains('.') {
+        return desk();
+    }
     ready(answer(&format!("assets/{path}"), IMMUTABLE, Frames::Nobody))
 }
 
-fn answer(path: &str, cache_control: &'static str, frames: Frames) -> Response {
+fn answer(path: &str, cache_control: &'static str, frames: Frames<'_>) -> Response {
     // A development build reads the folder itself, which would resolve dots.
     let plain = path.split(['/', '\\']).all(|part| !matches!(part, "" | "." | ".."));
     let Some(bytes) = plain.then(|| file(path)).flatten() else {
         let detail = "no such file of the web UI";
         return Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail).into_response();
     };
-    let headers: [(HeaderName, &str); 8] = [
+    let policy = format!("{CONTENT_SECURITY_POLICY}{}", frames.directive());
+    let headers: [(HeaderName, &str); 7] = [
         (header::CONTENT_TYPE, content_type(path)),
         (header::CACHE_CONTROL, cache_control),
-        (header::CONTENT_SECURITY_POLICY, frames.policy()),
-        (header::X_FRAME_OPTIONS, frames.options()),
+        (header::CONTENT_SECURITY_POLICY, &policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The address of a watch page holds a signature.
         (header::REFERRER_POLICY, "no-referrer"),
@@ -145,7 +153,11 @@ fn answer(path: &str, cache_control: &'static str, frames: Frames) -> Response {
         Cow::Borrowed(bytes) => Body::from(bytes),
         Cow::Owned(bytes) => Body::from(bytes),
     };
-    (headers, body).into_response()
+    let mut response = (headers, body).into_response();
+    if let Some(options) = frames.options() {
+        response.headers_mut().insert(header::X_FRAME_OPTIONS, options);
+    }
+    response
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -162,5 +174,23 @@ fn content_type(path: &str) -> &'static str {
         Some("webmanifest") => "application/manifest+json",
         Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Frames;
+
+    #[test]
+    fn anybody_frames_unless_somebody_is_named() {
+        for (sources, directive) in [
+            (&["*"][..], ""),
+            (&["https://a.example", "*"], ""),
+            (&["'self'", "https://*.example.com"], "; frame-ancestors 'self' https://*.example.com"),
+            (&[], "; frame-ancestors 'none'"),
+        ] {
+            let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+            assert_eq!(Frames::These(&sources).directive(), directive);
+        }
     }
 }

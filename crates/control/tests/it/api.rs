@@ -15,7 +15,7 @@ both!(
 );
 
 /// Operations that anybody may call.
-const OPEN: [&str; 18] = [
+const OPEN: [&str; 19] = [
     "asset_watch",
     "asset_watch_renew",
     "cluster_decision",
@@ -34,6 +34,7 @@ const OPEN: [&str; 18] = [
     "upload_options",
     "watch_renew",
     "watch_show",
+    "watch_takeover",
 ];
 
 /// Method, path, operation.

@@ -30,5 +30,6 @@ mod support;
 mod upload;
 mod usage;
 mod video;
+mod viewer;
 mod visitor;
 mod webhook;
