@@ -4,7 +4,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Charges, Me, Overview, Role } from '../../src/api/coming.d.ts';
+import type { Me, Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
 // @ts-expect-error a module of JavaScript
 import { serveDist } from './dist.mjs';
@@ -107,8 +107,9 @@ export class FakeDesk {
   viewers: S['ViewerSession'][] = [];
   history: S['HistoryItem'][] = [];
   votes: S['VoteView'][] = [];
+  playlists: S['PlaylistView'][] = [];
   log: S['LogEntry'][] = [];
-  overview: Overview = emptyOverview();
+  overview: S['Overview'] = emptyOverview();
   /** Requests that changed something: `POST /v1/…`, with their bodies. */
   asked: { what: string; body: Json; csrf: string | undefined }[] = [];
   /** Answers instead of what is here: by `GET /v1/…`. A thrown `{ status, detail }` is a problem. */
@@ -201,6 +202,7 @@ export class FakeDesk {
         this.loggedIn = false;
         return void response.writeHead(204).end();
       }
+      if (/^GET \/v1\/clusters\/[^/]+\/stream$/.test(what)) return this.clusterStream(pathname, response);
       if (what === 'GET /v1/log/stream') return this.stream(response);
       const answer = method === 'GET' ? this.read(pathname, url.searchParams) : this.write(method, pathname, body);
       if (answer === null) return void response.writeHead(204).end();
@@ -230,6 +232,17 @@ export class FakeDesk {
     response.on('close', () => this.streams.delete(response));
   }
 
+  private clusterStream(path: string, response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const tell = () => {
+      const cluster = this.clusters.find((item) => path.includes(`/${item.id}/`));
+      response.write(`event: cluster\ndata: ${JSON.stringify(cluster)}\n\n`);
+    };
+    tell();
+    const timer = setInterval(tell, 500);
+    response.on('close', () => clearInterval(timer));
+  }
+
   private read(path: string, query: URLSearchParams): unknown {
     const list = (items: unknown[]) => ({ items, next: null });
     const [, , kind = '', id, part] = path.split('/').map(decodeURIComponent);
@@ -252,6 +265,8 @@ export class FakeDesk {
         return id ? one(this.clusters) : list(this.clusters);
       case 'clusters/history':
         return list(this.history);
+      case 'clusters/playlists':
+        return list(this.playlists);
       case 'clusters/votes':
         return list(this.votes);
       case 'events':
@@ -269,7 +284,7 @@ export class FakeDesk {
         return { items: sorted.slice(0, Number(query.get('limit') ?? 50)), newest: this.log[0]?.sequence ?? 0, oldest: 1, next: null } satisfies S['Log'];
       }
       case 'usage':
-        return { from: ago(86_400), to: ago(0), by: 'breakout', items: [], total: {} };
+        return { from: ago(86_400), to: ago(0), by: 'breakout', items: [{ key: 'b-final', name: 'Spring final', ...counts() }], total: counts() } satisfies S['Usage'];
       case 'usage/series':
         return series();
       case 'operations':
@@ -379,34 +394,44 @@ function series() {
     const rise = Math.min(1, index / 18);
     return { at: ago((60 - index) * 60), bytes: Math.round(4.1e10 * wave * rise), requests: Math.round(52_000 * wave * rise), viewers: Math.round(1_840 * wave * rise) };
   });
-  return { step: 60, items };
+  return { step: 60, from: ago(3_600), to: ago(0), items } satisfies S['UsageSeries'];
 }
 
-function charges(): Charges {
-  const row = (service: string, quantity: string, unit: string, unit_price: string, amount: string, state: 'estimate' | 'final' | 'correction') => ({ service, quantity, unit, unit_price, amount, state });
+function counts(): S['UsageCounts'] {
+  return { bytes: 61_200_000_000, requests: 1_240_112, hits: 1_224_000, misses: 16_112, errors: 41, viewers: 2_013, peak_viewers: 1_402, viewer_minutes: 71_204, stream_seconds: 4_210, ingest_bytes: 42_100_000_000, conversion_seconds: 0, storage_byte_hours: 0 };
+}
+
+function charges(): S['BreakoutCharges'] {
+  const row = (service: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string): S['ServiceCharge'] => ({ service, component, quantity, unit, unit_price, amount, state, at: ago(600), session: 1, month: null });
   return {
+    breakout: 'b-final',
+    name: 'Spring final',
     currency: 'USD',
-    items: [
+    model: 'cloud',
+    total: '14.54',
+    alternative: '2.11',
+    sessions: [
       {
-        key: '1',
-        name: 'Session 1',
+        session: 1,
+        started_at: ago(4_210),
+        ended_at: null,
+        waiting_for: 'the end of the session',
         estimate: '3.20',
         final: '11.46',
         corrections: '-0.12',
         total: '14.54',
         services: [
-          row('encoder', '1.75', 'hour', '3.12', '5.46', 'final'),
-          row('packaging', '42.1', 'GB', '0.0475', '6.00', 'final'),
-          row('delivery', '61.2', 'GB', '0.0523', '3.20', 'estimate'),
-          row('delivery', '-1.4', 'GB', '0.085', '-0.12', 'correction'),
+          row('encoder', 'hours of outputs', '1.75', 'hour', '3.12', '5.46', 'final'),
+          row('packager', 'bytes packaged', '42.1', 'GB', '0.0475', '6.00', 'final'),
+          row('cdn', 'bytes of PriceClass_100', '61.2', 'GB', '0.0523', '3.20', 'estimate'),
+          row('cdn', 'bytes of PriceClass_100', '-1.4', 'GB', '0.085', '-0.12', 'correction'),
         ],
       },
     ],
-    total: '14.54',
   };
 }
 
-function emptyOverview(): Overview {
+function emptyOverview(): S['Overview'] {
   return {
     channels: { running: 0, idle: 0, failed: 0 },
     breakouts: { live: 0, starting: 0, failed: 0 },
@@ -456,7 +481,7 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     breakout('b-qual', 'Qualifying', { state: 'COMPLETED', packaging: 'ended', started_at: ago(90_000), ended_at: ago(82_800), event: 'ev-1' }),
     breakout('b-rehearsal', 'Rehearsal with a rather long name that has to be broken somewhere', { scheduled_at: ago(-7_200) }),
   ];
-  desk.events = [{ id: 'ev-1', name: 'Spring cup', account: 'acc-1', description: '', starts_at: ago(90_000), ends_at: null }];
+  desk.events = [{ id: 'ev-1', name: 'Spring cup', account: 'acc-1', created_at: ago(200_000), description: '', starts_at: ago(90_000), ends_at: null }];
   desk.recordings = [
     { id: 'r-1', breakout: 'b-qual', session: 1, state: 'available', path: '/r/b-qual/1/index.m3u8', bytes: 9_410_000_000, duration_seconds: 7_140, gap_seconds: 12, gaps: 1, segments: 4_760, started_at: ago(90_000), ended_at: ago(82_800), mp4_bytes: 4_120_000_000, mp4_job: null, problem: null },
   ];
@@ -466,11 +491,16 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     viewer('v-3', 'carl', 'Safari', 'iOS', 96_000_000),
   ];
   desk.clusters = [cluster()];
-  desk.votes = cluster().regions.flatMap((region) => ['control-1', 'watcher-2'].map((watcher) => ({ watcher, region: region.name, state: region.verdict, reason: region.verdict_reason ?? 'every playlist moves', since: ago(3_000), heard_at: ago(1), counts: true, evidence: { latency_ms: region.name === 'south' ? 4_210 : 38, playlists: [{ uri: 'v0.m3u8', age_ms: region.name === 'south' ? 19_400 : 2_100, latency_ms: 31, stale: region.name === 'south' }, { uri: 'audio.m3u8', age_ms: 2_400, latency_ms: 29, stale: false }] } }) satisfies S['VoteView']));
+  desk.votes = cluster().regions.flatMap((region) =>
+    ['control-1', 'watcher-2'].map(
+      (watcher): S['VoteView'] => ({ watcher, region: region.name, state: region.verdict, reason: region.verdict === 'stale' ? 'tolerance exceeded' : 'all fresh', since: ago(3_000), heard_at: ago(1), counts: true, evidence: (region.verdict === 'stale' ? ['v0.m3u8 (720p): has not changed for 19.4 s, limit 9.0 s'] : []) as never }),
+    ),
+  );
+  desk.playlists = cluster().regions.flatMap((region) => ['720p', '360p', 'audio'].map((label, index) => playlist(region.name, label, index, region.verdict === 'stale')));
   desk.history = [
-    { sequence: 3, at: ago(120), region: 'south', what: 'closed', by: 'automat', who: 'automat', why: '2 of 2 watchers say stale for 5 s', node: 'control-1', until: null, evidence: { watchers: 2, stale: 2 } },
-    { sequence: 2, at: ago(86_000), region: 'south', what: 'opened', by: 'operator', who: 'ada', why: 'the drill is over', node: 'control-1', until: null, evidence: {} },
-    { sequence: 1, at: ago(86_300), region: 'south', what: 'drill', by: 'operator', who: 'ada', why: 'monthly drill', node: 'control-1', until: ago(86_000), evidence: {} },
+    { sequence: 3, at: ago(120), region: 'south', what: 'closed', by: 'automat', who: 'automat', why: '2 of 2 watchers say stale for 5 s', node: 'control-1', until: null, evidence: { verdict: 'stale', for_ms: 5_200, rule: 'majority', votes: [{ watcher: 'control-1', state: 'stale', reason: 'tolerance exceeded', evidence: ['v0.m3u8 (720p): has not changed for 19.4 s, limit 9.0 s'] }] } as never },
+    { sequence: 2, at: ago(86_000), region: 'south', what: 'opened', by: 'operator', who: 'ada', why: 'the drill is over', node: 'control-1', until: null, evidence: {} as never },
+    { sequence: 1, at: ago(86_300), region: 'south', what: 'drill', by: 'operator', who: 'ada', why: 'monthly drill', node: 'control-1', until: ago(86_000), evidence: {} as never },
   ];
   desk.overview = {
     ...emptyOverview(),
@@ -485,11 +515,11 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     jobs: { queued: 3, running: 2, failed: 1 },
     storage_bytes: 2_410_000_000_000,
     alarms: [
-      { at: ago(48), level: 'error', subject: 'channel:ch-side', words: 'Side stage receives nothing: the input has been silent for 48 s' },
-      { at: ago(1_300), level: 'warning', subject: 'node:edge-fra-2', words: 'edge-fra-2 has not been heard for 21 min' },
+      { at: ago(48), level: 'error', subject: 'channel/ch-side', words: 'Side stage receives nothing: the input has been silent for 48 s' },
+      { at: ago(1_300), level: 'warning', subject: 'node/edge-fra-2', words: 'edge-fra-2 has not been heard for 21 min' },
     ],
   };
-  const entries: [string, number, Partial<S['LogEntry']>][] = [
+  const entries: [string, number, Partial<Omit<S['LogEntry'], 'details'>> & { details?: Json }][] = [
     ['channel.created', 90_000, { actor: 'ada', kind: 'activity' }],
     ['breakout.created', 80_000, { actor: 'ada', kind: 'activity' }],
     ['input.connected', 5_200, { details: { input: 'in-1', remote: '203.0.113.7:51822' }, kind: 'stream' }],
@@ -502,13 +532,37 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     ['viewer.expelled', 300, { details: { session: 'v-9', user: 'carl', why: 'device_limit' } }],
   ];
   for (const [type, seconds, more] of entries) {
-    desk.happen(type, { at: ago(seconds), breakout: 'b-final', channel: 'ch-main', subject: { kind: type.split('.')[0] ?? '', id: 'b-final' }, ...more });
+    desk.happen(type, { at: ago(seconds), breakout: 'b-final', channel: 'ch-main', subject: { kind: type.split('.')[0] ?? '', id: 'b-final' }, ...(more as Partial<S['LogEntry']>) });
   }
   return desk;
 }
 
 function viewer(session: string, user: string | null, browser: string, os: string, bytes: number): S['ViewerSession'] {
   return { session, user, browser, os, bytes, address: '198.51.100.23', user_agent: `${browser} on ${os}`, entered_at: ago(1_900), seen_at: ago(2), exited_at: null, exit_reason: null };
+}
+
+function playlist(region: string, label: string, index: number, stale: boolean): S['PlaylistView'] {
+  return {
+    region,
+    stream: 'b-final',
+    label,
+    way: 'cdn',
+    role: label === 'audio' ? 'audio' : 'video',
+    url: `https://${region}.cdn.example.com/b-final/v${index}.m3u8`,
+    state: stale ? 'stale' : 'fresh',
+    since: ago(3_000),
+    changed_at: ago(stale ? 19 : 2),
+    age_ms: stale ? 19_400 : 2_100 + index * 340,
+    limit_ms: 9_000,
+    answer_ms: 24 + index * 7,
+    behind_ms: stale ? 25_300 : 7_900,
+    duration_seconds: 6,
+    media_sequence: 10_231,
+    newest_sequence: 10_241,
+    trouble: null,
+    findings: stale ? [{ kind: 'unchanged', evidence: 'has not changed for 19.4 s', makes_stale: true }] : [],
+    statistics: { intervals: 25, min_seconds: 5.8, max_seconds: 6.4, mean_seconds: 6.01, median_seconds: 6, p90_seconds: 6.2 },
+  };
 }
 
 function cluster(): S['ClusterView'] {
@@ -519,7 +573,7 @@ function cluster(): S['ClusterView'] {
     distribution: null,
     paths: [],
     opening: 'open',
-    by: 'nobody',
+    by: 'nothing',
     in_force: true,
     automat: 'open',
     operator: null,
@@ -532,7 +586,13 @@ function cluster(): S['ClusterView'] {
     verdict_since: ago(86_000),
     watchers: 2,
     watchers_stale: 0,
-    peer: { url: `https://control-${name}.example.com`, reachable: true, node: `control-${name}`, heard_at: ago(1), next_try_at: null, problem: null },
+    age_ms: 2_780,
+    behind_ms: 7_900,
+    latency_ms: 31,
+    origin_latency_ms: 12,
+    playlists: 3,
+    playlists_stale: 0,
+    peer: { url: `https://control-${name}.example.com`, reachable: true, node: `control-${name}`, heard_at: ago(1), next_try_at: null, problem: null, differs: null },
     ...more,
   });
   return {
@@ -545,11 +605,12 @@ function cluster(): S['ClusterView'] {
     decides: true,
     warning: 'south is closed: one region is left',
     silent_watchers: [],
+    alignment: [{ region: 'north', stream: 'b-final', clock: ago(4_209), problem: null, waiting: false }, { region: 'south', stream: 'b-final', clock: ago(4_209), problem: null, waiting: false }],
     automat: { mode: 'automatic', confirm_ms: 5_000, cool_down_ms: 60_000, drain_ms: 2_000, hold_ms: 30_000 },
     watch: { preset: 'live', vote: 'majority', silence_ms: 10_000, multiplier: 1.5, tolerance: null },
     regions: [
       region('north'),
-      region('south', { opening: 'closed', by: 'automat', automat: 'closed', who: 'automat', why: '2 of 2 watchers say stale for 5 s', since: ago(120), verdict: 'stale', verdict_since: ago(126), verdict_reason: 'v0.m3u8 has not moved for 19.4 s', watchers_stale: 2 }),
+      region('south', { opening: 'closed', by: 'automat', automat: 'closed', who: 'automat', why: '2 of 2 watchers say stale for 5 s', since: ago(120), verdict: 'stale', verdict_since: ago(126), verdict_reason: 'v0.m3u8 has not moved for 19.4 s', watchers_stale: 2, age_ms: 19_400, behind_ms: 25_300, playlists_stale: 3 }),
     ],
   };
 }
