@@ -81,7 +81,7 @@ async function makeChannel() {
 }
 
 async function startBreakout(channel) {
-  await page.goto(new URL(`/breakouts?new=1&channel=${channel}`, given.url).href);
+  await page.goto(new URL(`/breakouts?new=1&for=${channel}`, given.url).href);
   await page.getByLabel('Name', { exact: true }).fill(`${given.label} breakout`);
   await page.getByRole('dialog').getByRole('button', { name: 'Create breakout' }).click();
   await page.getByRole('heading', { name: `${given.label} breakout`, level: 1 }).waitFor({ timeout: WAIT });
