@@ -6,20 +6,26 @@
 const ASSET_PREFIX = '/watch/asset/';
 const COLLECTION_PREFIX = '/watch/collection/';
 const WATCH_PREFIX = '/watch/';
+/** Players in the frames of other pages: `/embed/<breakout>`, `/embed/asset/<id>`, `/embed/collection/<id>`. */
+const EMBED = /^\/embed\/(?:(asset|collection)\/)?([^/]+)\/*$/;
 
 async function main(): Promise<void> {
   const root = document.getElementById('app');
   if (!root) throw new Error('the document has no #app');
   const { pathname, search } = window.location;
   const rest = (prefix: string) => pathname.slice(prefix.length).replace(/\/+$/, '');
-  if (!pathname.startsWith(WATCH_PREFIX)) {
+  const embed = EMBED.exec(pathname);
+  if (!embed && !pathname.startsWith(WATCH_PREFIX)) {
     const { openDesk } = await import('./desk/open.ts');
     openDesk(root);
     return;
   }
   // The desk has a style of its own.
   await import('./style.css');
-  if (pathname.startsWith(ASSET_PREFIX)) {
+  if (embed) {
+    const { openEmbed } = await import('./embed/page.ts');
+    openEmbed(root, (embed[1] as 'asset' | 'collection' | undefined) ?? 'breakout', embed[2] ?? '', search);
+  } else if (pathname.startsWith(ASSET_PREFIX)) {
     const { openAssetPage } = await import('./asset/page.ts');
     openAssetPage(root, rest(ASSET_PREFIX), search);
   } else if (pathname.startsWith(COLLECTION_PREFIX)) {

@@ -68,6 +68,9 @@ pub struct Config {
     /// Origins of pages, such as `https://app.example.com`, that may have viewers' cookies set. Distributions that are made for
     /// channels name them, with credentials, beside any other.
     pub viewer_origins: Vec<String>,
+    /// Origins of pages that may put `/embed/*` into a frame, as sources of `frame-ancestors` (CSP 3); `*` for any. No page may
+    /// frame anything else.
+    pub embed_frame_ancestors: Vec<String>,
     /// What nodes that are processes of their own must know; without it none is served.
     pub node_token: Option<String>,
     /// Time between two rounds that look for what is stale, unknown or different at the provider.

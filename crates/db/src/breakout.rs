@@ -65,6 +65,10 @@ pub struct BreakoutContent {
     pub attendance: Attendance,
     /// Whether an MP4 of the recording is made by itself (V73).
     pub mp4: bool,
+    /// Whether the viewers' page says how many watch.
+    pub show_viewers: bool,
+    /// Whether viewers are offered the MP4 of the recording (V84).
+    pub viewer_download: bool,
 }
 
 impl BreakoutContent {
@@ -83,6 +87,8 @@ impl BreakoutContent {
             device_limit: 1,
             attendance: Attendance::Full,
             mp4: false,
+            show_viewers: false,
+            viewer_download: false,
         }
     }
 
@@ -520,8 +526,8 @@ async fn put(conn: &mut Conn, breakout: &BreakoutId, content: &BreakoutContent, 
     sql::query(
         "UPDATE breakouts SET name = $1, description = $2, tags = $3, event_id = $4, ingest_allow = $5, scheduled_at = $6,
                               duration_minutes = $7, curtain_up = $8, device_limit = $9, attendance = $10, mp4 = $11,
-                              updated_at = $12
-         WHERE id = $13",
+                              show_viewers = $12, viewer_download = $13, updated_at = $14
+         WHERE id = $15",
     )
     .bind(&content.name)
     .bind(&content.description)
@@ -534,6 +540,8 @@ async fn put(conn: &mut Conn, breakout: &BreakoutId, content: &BreakoutContent, 
     .bind(content.device_limit)
     .bind(content.attendance.as_str())
     .bind(content.mp4)
+    .bind(content.show_viewers)
+    .bind(content.viewer_download)
     .bind(now_ms)
     .bind(breakout.as_str())
     .execute(conn)
@@ -582,6 +590,8 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
             device_limit: unsigned(row, "device_limit")?,
             attendance: word(row, "attendance", Attendance::parse)?,
             mp4: flag(row, "mp4")?,
+            show_viewers: flag(row, "show_viewers")?,
+            viewer_download: flag(row, "viewer_download")?,
         },
         state: word(row, "state", BreakoutState::parse)?,
         session: unsigned(row, "session")?,

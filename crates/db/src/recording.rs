@@ -105,6 +105,14 @@ impl Db {
         find(&mut self.readers.acquire().await?, wanted).await
     }
 
+    /// The recording of a session of a breakout, if there is one.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn recording_of(&self, breakout: &BreakoutId, session: u32) -> Result<Option<RecordingRow>, Error> {
+        of_session(&mut self.readers.acquire().await?, breakout, session).await
+    }
+
     /// A page of recordings, of one breakout or all.
     ///
     /// # Errors

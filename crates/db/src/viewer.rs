@@ -142,17 +142,19 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
-    /// Whether edges refuse the session.
+    /// Why edges refuse the session; none when they do not.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn viewer_is_expelled(&self, breakout: &BreakoutId, session: &str) -> Result<bool, Error> {
-        let expelled: Option<i64> = sql::scalar("SELECT expelled FROM viewers WHERE breakout_id = $1 AND session = $2")
+    pub async fn viewer_expelled(&self, breakout: &BreakoutId, session: &str) -> Result<Option<Exit>, Error> {
+        let row = sql::query("SELECT * FROM viewers WHERE breakout_id = $1 AND session = $2 AND expelled = 1")
             .bind(breakout.as_str())
             .bind(session)
             .fetch_optional(&self.readers)
             .await?;
-        Ok(expelled == Some(1))
+        let Some(row) = row else { return Ok(None) };
+        let limit = read(&row)?.exit_reason.as_deref() == Some(Exit::DeviceLimit.as_str());
+        Ok(Some(if limit { Exit::DeviceLimit } else { Exit::Revoked }))
     }
 
     /// How many sessions watch the breakout now.

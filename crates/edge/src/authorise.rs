@@ -11,6 +11,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::attendance::Attendee;
 use crate::audience::{Audience, Claims};
+use crate::client_data;
 use crate::closed::still_open;
 use crate::deliver::{Own, Refused};
 use crate::request::{Request, Scheme};
@@ -197,10 +198,12 @@ fn judge(
     now_seconds: i64,
 ) -> Result<Arc<Pass>, Denied> {
     let request = routed.request;
+    // What a player tells comes after signing, and differs with each request: it must neither break a match nor fill the memo.
+    let own = request.query.map(client_data::strip);
     let url =
-        RequestUrl { scheme: request.scheme.as_str(), host: request.host, path: request.path, query: request.query };
+        RequestUrl { scheme: request.scheme.as_str(), host: request.host, path: request.path, query: own.as_deref() };
     let cookies = || request.fields.cookies.iter().copied().filter(|line| !line.is_empty());
-    let query = request.query.unwrap_or("");
+    let query = own.as_deref().unwrap_or("");
     let recall = |scratch: &[u8]| match memo.0.get(scratch) {
         Some(pass) => {
             pass.policy.holds(request.peer, now_seconds)?;

@@ -7,6 +7,7 @@ use anabranch_model::{Encodings, Transform};
 use anabranch_signing::strip_reserved;
 
 use crate::authorise::Authorised;
+use crate::client_data;
 use crate::request::{Method, Request};
 use crate::rule::Rule;
 use crate::select::is_signature_cookie;
@@ -44,13 +45,18 @@ pub(crate) fn key<'t, 'r, 'k>(authorised: Authorised<'t, 'r>, buffer: &'k mut Ve
 }
 
 /// The query as the behavior's policies see it: without a signature's parameters where one is needed, and without copies of them
-/// that no policy names.
+/// and what players tell unless a policy names it.
 pub(crate) fn own_query<'q>(rule: &Rule, request: &Request<'q>) -> Cow<'q, str> {
     own(rule, request.query.unwrap_or(""))
 }
 
 fn own<'q>(rule: &Rule, query: &'q str) -> Cow<'q, str> {
     let own = if rule.gate.is_some() { strip_reserved(query) } else { query.into() };
+    let own = match own {
+        own if rule.keeps_client_data => own,
+        Cow::Borrowed(own) => client_data::strip(own),
+        Cow::Owned(own) => client_data::strip(&own).into_owned().into(),
+    };
     match &rule.copies {
         Some(copies) => copies.strip(own),
         None => own,

@@ -16,6 +16,7 @@ mod authorise;
 mod body;
 mod buffers;
 mod cache;
+mod client_data;
 mod closed;
 mod coming;
 mod compress;

@@ -10,6 +10,7 @@ use anabranch_model::{
 };
 use anabranch_signing::{KeySet, PublicKey};
 
+use crate::client_data;
 use crate::config::Config;
 use crate::copies::Copies;
 use crate::headers::ResponseHeaders;
@@ -54,6 +55,8 @@ pub(crate) struct Rule {
     pub(crate) signed_hosts: Arc<[String]>,
     /// Present if playlists may come with copies of a signature for what they name.
     pub(crate) copies: Option<Copies>,
+    /// Whether a policy names what players tell, so that cache key and origin get it.
+    pub(crate) keeps_client_data: bool,
     /// The distribution's, about error statuses.
     errors: Arc<[ErrorResponse]>,
 }
@@ -199,6 +202,7 @@ impl Compiling<'_> {
             transform: behavior.transform,
             signed_hosts: self.spec.signed_hosts.as_slice().into(),
             copies: Copies::compile(behavior),
+            keeps_client_data: client_data::is_named(behavior),
             errors,
         }
     }

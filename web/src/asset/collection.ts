@@ -4,12 +4,13 @@
 import { h, setText } from '../dom.ts';
 import { sentence } from '../words.ts';
 import { askCollection, renew, type WatchCollection, type WatchItem } from './ask.ts';
-import { expose } from './expose.ts';
+import { expose } from '../player/expose.ts';
 import { firstItem, neighbour, stateWords } from './list.ts';
 import { browserShelf, Marks, watchedShare } from './resume.ts';
 import { Screen } from './screen.ts';
-import { queryOf, renewDelay } from './signature.ts';
-import { clock, spoken } from './time.ts';
+import type { Model } from './state.ts';
+import { pageQuery, queryOf, renewDelay, signatureOf } from '../player/signature.ts';
+import { clock, spoken } from '../player/time.ts';
 
 /** Parts of a list at most; the server gives 48 items each, and a collection has 1000. */
 const MAX_PARTS = 32;
@@ -22,13 +23,27 @@ const NEXT_SECONDS = 5;
 
 /** Builds the page of a collection into `root`, with the query that carries the viewer's signature. */
 export function openCollectionPage(root: HTMLElement, id: string, query: string): void {
-  new CollectionPage(root, id, query).start();
+  new CollectionPage(root, id, query, null).start();
 }
 
-class CollectionPage {
+/** What is different in the frame of another page. */
+export interface Frame {
+  autoplay: boolean;
+  muted: boolean;
+  start: number | null;
+  controls: boolean;
+  native: boolean;
+  /** Another asset is on the screen. */
+  onScreen: (screen: Screen) => void;
+  /** The words have changed. */
+  onShow: (model: Model) => void;
+}
+
+export class CollectionPage {
+  private query: string;
   private items: WatchItem[] = [];
   private marks = new Marks(null, '');
-  private screen: Screen | null = null;
+  screen: Screen | null = null;
   private current: string | null = null;
   private timer: number | undefined;
   private renewing: number | undefined;
@@ -52,8 +67,10 @@ class CollectionPage {
   constructor(
     private readonly root: HTMLElement,
     private readonly id: string,
-    private query: string,
+    search: string,
+    private readonly frame: Frame | null,
   ) {
+    this.query = signatureOf(search);
     const row = h('div', { class: 'collection-row' }, this.previous, this.next, h('label', { class: 'check' }, this.auto, 'Play the next one by itself'));
     const side = h('nav', { class: 'collection-list', 'aria-label': 'Videos of the collection' }, this.count, this.list);
     this.body = h('div', { class: 'collection-body', hidden: true }, h('div', { class: 'collection-main' }, this.place, this.soon, row), side);
@@ -65,8 +82,10 @@ class CollectionPage {
 
   start(): void {
     const head = h('header', { class: 'collection-head' }, this.title, this.words);
-    this.root.replaceChildren(h('main', { class: 'watch collection' }, head, this.status, this.body));
-    expose(() => this.screen);
+    const bare = this.frame && !this.frame.controls ? ' bare' : '';
+    const place = this.frame ? `embed collection${bare}` : 'watch collection';
+    this.root.replaceChildren(h('main', { class: place }, head, this.status, this.body));
+    expose(() => this.screen?.deck ?? null, () => this.screen?.model);
     window.addEventListener('hashchange', () => this.open(window.location.hash.slice(1), true));
     window.addEventListener('online', () => void this.load());
     void this.load();
@@ -113,7 +132,7 @@ class CollectionPage {
     if (answer.kind === 'unreachable') this.renewing = window.setTimeout(() => void this.renew(), AGAIN_MS);
     if (answer.kind !== 'answer') return;
     this.query = queryOf(answer.body.watch_url);
-    history.replaceState(null, '', `${window.location.pathname}${this.query}${window.location.hash}`);
+    history.replaceState(null, '', `${window.location.pathname}${pageQuery(window.location.search, this.query)}${window.location.hash}`);
     void this.load();
   }
 
@@ -158,15 +177,23 @@ class CollectionPage {
     this.cancelNext();
     this.screen?.close();
     this.current = item.id;
+    const { frame } = this;
+    const first = frame !== null && this.screen === null;
     this.screen = new Screen({
       id: item.id,
       query: queryOf(item.watch_url),
-      autoplay: play,
+      autoplay: play || (first && frame.autoplay),
+      start: first ? frame.start : null,
+      muted: first && frame.muted,
+      controls: frame?.controls ?? true,
+      native: frame?.native ?? new URLSearchParams(window.location.search).get('player') === 'native',
+      onShow: (model) => frame?.onShow(model),
       embedded: true,
       onMark: () => this.refresh(),
       onEnded: () => this.ended(),
     });
     this.place.replaceChildren(this.screen.element);
+    frame?.onScreen(this.screen);
     this.refresh();
   }
 

@@ -2,16 +2,13 @@
 // One asset on a page: asks the server, feeds the player, shows the words that `state.ts` chooses, remembers the position.
 
 import { h, setText } from '../dom.ts';
-import { Recorder } from '../watch/stats.ts';
+import { Deck } from '../player/deck.ts';
+import { queryOf, renewDelay, signatureOf } from '../player/signature.ts';
+import { parseSprite } from '../player/sprite.ts';
+import { clock } from '../player/time.ts';
 import { askAsset, renew } from './ask.ts';
-import { Controls } from './controls.ts';
-import { icon } from './icons.ts';
-import { AssetPlayer } from './player.ts';
 import { browserShelf, Marks, resumeAt } from './resume.ts';
-import { queryOf, renewDelay } from './signature.ts';
-import { parseSprite } from './sprite.ts';
 import { initial, ladder, next, pollDelay, view, type Event, type Model } from './state.ts';
-import { clock } from './time.ts';
 
 /** At most one extra question to the server in this time when the delivery network refuses the player. */
 const DOUBT_MS = 2_000;
@@ -26,6 +23,14 @@ export interface Options {
   query: string;
   /** Plays as soon as it can, and from where the viewer was, without a question. */
   autoplay?: boolean;
+  /** Where playback begins, in seconds, whatever is remembered. */
+  start?: number | null;
+  /** Without sound at first. */
+  muted?: boolean;
+  /** Whether there are controls; there are unless it is said. */
+  controls?: boolean;
+  /** The browser's own HLS. */
+  native?: boolean;
   /** It is a part of a page that has a title of its own. */
   embedded?: boolean;
   /** The signature was renewed. */
@@ -33,26 +38,21 @@ export interface Options {
   /** The position was noted. */
   onMark?: () => void;
   onEnded?: () => void;
+  /** The words have changed. */
+  onShow?: (model: Model) => void;
 }
 
 export class Screen {
   readonly element: HTMLElement;
   model: Model = initial;
-  readonly video = h('video', { playsinline: true, preload: 'metadata' });
-  readonly recorder = new Recorder(this.video);
-  readonly player: AssetPlayer;
+  readonly deck: Deck;
   private readonly gone = new AbortController();
-  private readonly controls: Controls;
   private readonly badge = h('span', { class: 'badge' });
   private readonly title: HTMLElement;
   private readonly headline = h('p', { class: 'headline' });
   private readonly hint = h('p', { class: 'hint' });
   private readonly status = h('div', { class: 'status', role: 'status', 'aria-live': 'polite' }, this.headline, this.hint);
-  private readonly retry = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.player.retry() }, 'Try again');
-  private readonly freeze = h('canvas', { class: 'freeze', hidden: true, 'aria-hidden': 'true' });
-  private readonly big = h('button', { type: 'button', class: 'big-play', 'aria-label': 'Play', onclick: () => this.toggle() });
-  private readonly offer = h('div', { class: 'offer', hidden: true });
-  private readonly deck: HTMLElement;
+  private readonly retry = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.deck.player.retry() }, 'Try again');
   private query: string;
   private marks = new Marks(null, '');
   private resume: number | null = null;
@@ -66,24 +66,27 @@ export class Screen {
 
   constructor(private readonly options: Options) {
     const { signal } = this.gone;
-    this.query = options.query;
+    this.query = signatureOf(options.query);
     this.title = h(options.embedded ? 'h2' : 'h1', { class: 'screen-title' });
-    this.big.append(icon('play'));
     const listener = {
       tell: (event: Event) => this.tell(event),
-      menus: () => this.controls?.refresh(),
+      menus: () => this.deck?.controls.refresh(),
       doubt: () => this.doubt(),
     };
-    this.player = new AssetPlayer(this.video, this.recorder, listener, signal);
-    const stage = h('div', { class: 'stage' }, this.video, this.freeze, this.big, this.offer);
-    this.deck = h('div', { class: 'deck' }, stage);
-    this.controls = new Controls(this.video, this.player, this.deck, () => this.expected(), () => this.toggle(), signal);
-    this.deck.append(this.controls.element);
+    const { id: content, native = false, controls = true } = options;
+    const [expected, toggle] = [() => this.told(), () => this.toggle()];
+    this.deck = new Deck({ content, listener, expected, toggle, native, controls }, signal);
+    if (options.muted) this.video.muted = true;
     const head = h('header', { class: 'watch-head' }, h('div', { class: 'watch-title' }, this.title, this.badge));
-    this.element = h('div', { class: 'screen' }, this.deck, head, this.status, h('div', { class: 'actions' }, this.retry), this.controls.help);
+    const actions = h('div', { class: 'actions' }, this.retry);
+    this.element = h('div', { class: 'screen' }, this.deck.element, head, this.status, actions, this.deck.controls.help);
     this.listen(signal);
     this.show();
     void this.ask();
+  }
+
+  get video(): HTMLVideoElement {
+    return this.deck.video;
   }
 
   /** Plays or pauses; the first time from where the viewer was. */
@@ -101,14 +104,14 @@ export class Screen {
     this.gone.abort();
     window.clearTimeout(this.polling);
     window.clearTimeout(this.renewing);
-    this.player.close();
+    this.deck.player.close();
   }
 
   private start(at: number | null): void {
     this.resume = null;
     this.showOffer();
     if (at !== null && Math.abs(this.video.currentTime - at) > 1) this.video.currentTime = at;
-    this.player.play();
+    this.deck.player.play();
   }
 
   private listen(signal: AbortSignal): void {
@@ -118,9 +121,6 @@ export class Screen {
       if (!video.paused && performance.now() - this.noted >= NOTE_MS) this.note();
     });
     on('pause', () => this.note());
-    on('playing', () => (this.freeze.hidden = true));
-    on('seeked', () => (video.paused ? (this.freeze.hidden = true) : undefined));
-    on('click', () => this.toggle());
     on('ended', () => {
       this.marks.finish(this.options.id, this.expected(), Date.now());
       this.options.onMark?.();
@@ -134,14 +134,18 @@ export class Screen {
 
   private expected(): number {
     const { duration } = this.video;
-    if (Number.isFinite(duration) && duration > 0) return duration;
+    return Number.isFinite(duration) && duration > 0 ? duration : this.told();
+  }
+
+  /** Playing time as the server knows it. */
+  private told(): number {
     const { answer } = this.model;
     return answer.kind === 'known' ? (answer.asset.duration_seconds ?? 0) : 0;
   }
 
   /** Keeps the position; before anything was played there is none. */
   private note(): void {
-    if (this.opened === null || this.recorder.stats.startTimeMs === null || this.video.ended) return;
+    if (this.opened === null || this.deck.recorder.stats.startTimeMs === null || this.video.ended) return;
     // While the playlist is read anew the video is nowhere.
     if (this.video.readyState < HTMLMediaElement.HAVE_METADATA) return;
     this.noted = performance.now();
@@ -190,32 +194,23 @@ export class Screen {
     if (this.opened === null) {
       this.opened = now;
       this.marks = new Marks(browserShelf(), asset.user ?? '');
-      this.resume = resumeAt(this.marks.read(this.options.id));
-      this.player.open(asset.playlist_url, this.resume ?? 0);
+      const { start = null } = this.options;
+      this.resume = start === null ? resumeAt(this.marks.read(this.options.id)) : null;
+      this.deck.player.open({ url: asset.playlist_url, live: false, at: start ?? this.resume ?? 0 });
       if (this.options.autoplay) this.start(this.resume);
       this.showOffer();
     } else if (this.opened !== now) {
       this.opened = now;
-      this.hold();
-      this.player.reload();
+      this.deck.hold();
+      this.deck.player.reload();
     }
-  }
-
-  /** Keeps the last picture in sight while the player reads the playlist anew. */
-  private hold(): void {
-    const { video, freeze } = this;
-    const context = video.videoWidth > 0 && this.recorder.stats.startTimeMs !== null ? freeze.getContext('2d') : null;
-    if (!context) return;
-    [freeze.width, freeze.height] = [video.videoWidth, video.videoHeight];
-    context.drawImage(video, 0, 0);
-    freeze.hidden = false;
   }
 
   private async loadSprite(address: string): Promise<void> {
     this.sprite = address;
     try {
       const response = await fetch(address, { signal: this.gone.signal });
-      if (response.ok) this.controls.scrub.tiles = parseSprite(await response.text(), address);
+      if (response.ok) this.deck.controls.scrub.tiles = parseSprite(await response.text(), address);
       else this.sprite = null;
     } catch {
       // Without pictures the bar shows the time alone.
@@ -244,7 +239,7 @@ export class Screen {
       this.renewIn(RENEW_AGAIN_MS);
       return;
     }
-    if (told.body.playlist_url) this.player.renewed(told.body.playlist_url);
+    if (told.body.playlist_url) this.deck.player.renewed(told.body.playlist_url);
     this.sprite = null;
     this.tell({ type: 'told', answer: told });
     this.renewIn(renewDelay(told.body.expires_in_seconds));
@@ -252,10 +247,11 @@ export class Screen {
 
   private showOffer(): void {
     const at = this.resume;
-    this.offer.hidden = at === null;
-    this.offer.replaceChildren();
-    if (at === null) return;
-    this.offer.append(
+    if (at === null) {
+      this.deck.showOffer();
+      return;
+    }
+    this.deck.showOffer(
       h('button', { type: 'button', class: 'primary', onclick: () => this.start(at) }, `Resume at ${clock(at)}`),
       h('button', { type: 'button', onclick: () => this.start(0) }, 'Start over'),
     );
@@ -270,15 +266,17 @@ export class Screen {
     setText(this.title, shown.title);
     setText(this.headline, shown.headline);
     setText(this.hint, shown.hint);
-    this.deck.hidden = shown.player === 'hidden';
+    const deck = this.deck.element;
+    deck.hidden = shown.player === 'hidden';
     const { answer } = this.model;
-    this.deck.classList.toggle('sound', answer.kind === 'known' && answer.asset.rungs.length === 0 && !answer.asset.poster_url);
-    this.controls.help.hidden = this.deck.hidden;
+    deck.classList.toggle('sound', answer.kind === 'known' && answer.asset.rungs.length === 0 && !answer.asset.poster_url);
+    this.deck.controls.help.hidden = deck.hidden;
     this.retry.hidden = !shown.retry;
     const { at } = this.model.playback;
-    this.big.hidden = this.resume !== null || at === 'playing' || at === 'stalled' || at === 'paused';
+    this.deck.showBig(this.resume === null && at !== 'playing' && at !== 'stalled' && at !== 'paused');
     this.video.setAttribute('aria-label', shown.title);
     document.title = shown.badge ? `${shown.badge} · ${shown.title}` : shown.title;
-    this.controls.refresh();
+    this.deck.controls.refresh();
+    this.options.onShow?.(this.model);
   }
 }

@@ -2,24 +2,8 @@
 // What the page of an asset says, as a pure function of the server's answers and the player's events.
 
 import { sentence } from '../words.ts';
+import type { Delivery, Playback, PlayerEvent } from '../player/engine.ts';
 import type { Answer, WatchAsset } from './ask.ts';
-
-/** What the player does. */
-export type Playback =
-  | { at: 'none' }
-  | { at: 'loading' }
-  | { at: 'ready' }
-  | { at: 'playing' }
-  | { at: 'paused' }
-  | { at: 'stalled' }
-  | { at: 'blocked' }
-  | { at: 'finished' }
-  | { at: 'unplayable'; codecs: string }
-  | { at: 'unsupported' }
-  | { at: 'broken' };
-
-/** How the delivery network answers the player. */
-export type Delivery = 'ok' | 'lost' | 'refused';
 
 /** What the page knows of the asset. */
 export type Known =
@@ -39,8 +23,7 @@ export interface Model {
 
 export type Event =
   | { type: 'told'; answer: Answer<WatchAsset> }
-  | { type: 'playback'; playback: Playback }
-  | { type: 'delivery'; delivery: Delivery };
+  | PlayerEvent;
 
 export interface View {
   tone: 'quiet' | 'waiting' | 'good' | 'trouble';
@@ -72,6 +55,8 @@ export function next(model: Model, event: Event): Model {
       return { ...model, playback: event.playback };
     case 'delivery':
       return { ...model, delivery: event.delivery };
+    case 'latency':
+      return model;
   }
 }
 

@@ -41,6 +41,16 @@ export class FakeServer {
     this.name = 'Spring final';
     this.problem = undefined;
     this.refuse = false;
+    /** Kind of the refusal, as the server names it. */
+    this.refusal = undefined;
+    /** What else `GET /v1/watch/{breakout}` tells. */
+    this.told = {};
+    /** Signatures that open it. */
+    this.good = new Set(['good']);
+    /** Renewals and takeovers that were asked for. */
+    this.asked = [];
+    /** Addresses of media that were asked for. */
+    this.urls = [];
     /** Extra routes: `'GET /v1/channels'` to a function that answers a body, or throws a problem. */
     this.routes = new Map();
     this.requests = [];
@@ -50,6 +60,8 @@ export class FakeServer {
     this.goesOn = false;
     /** Whether segments carry their time of day. */
     this.dated = true;
+    /** Segments in the live playlist. */
+    this.windowSegments = WINDOW_SEGMENTS;
     /** Segments before which the publisher came back, and how long it was away by then. */
     this.breaks = [];
     this.killedAt = null;
@@ -100,8 +112,12 @@ export class FakeServer {
     this.requests.push(`${request.method} ${pathname}`);
     const route = this.routes.get(`${request.method} ${pathname}`);
     if (route) return this.answerRoute(route, request, response);
-    if (pathname.startsWith('/v1/watch/')) return this.answerWatch(search, searchParams, response);
-    if (pathname.startsWith('/live/')) return this.answerMedia(pathname.slice('/live/'.length), response);
+    if (pathname.startsWith('/v1/watch/')) return this.answerWatch(pathname, search, searchParams, response);
+    const media = /^\/(live|recorded)\/([^/]+)$/.exec(pathname);
+    if (media) {
+      this.urls.push(request.url);
+      return this.answerMedia(media[1], media[2], search, response);
+    }
     if (pathname.startsWith('/v1/')) return json(response, 404, { title: 'Not Found' });
     return serveDist(pathname, response);
   }
@@ -116,19 +132,39 @@ export class FakeServer {
     }
   }
 
-  answerWatch(search, searchParams, response) {
-    if (this.refuse || searchParams.get('Signature') !== 'good') {
-      return json(response, 403, { title: 'Forbidden', detail: 'the signature has expired' });
+  answerWatch(pathname, search, searchParams, response) {
+    const another = /\/(renew|takeover)$/.exec(pathname)?.[1];
+    const known = this.good.has(searchParams.get('Signature'));
+    if (another && known) {
+      this.asked.push(another);
+      const fresh = `${another}${this.asked.length}`;
+      this.good.add(fresh);
+      if (another === 'takeover') this.refuse = false;
+      return json(response, 200, { watch_url: `${this.origin}/watch/b1?Policy=p&Signature=${fresh}&Key-Pair-Id=K1` });
+    }
+    if (this.refuse || !known) {
+      const type = this.refusal && `urn:anabranch:problem:${this.refusal}`;
+      return json(response, 403, { type, title: 'Forbidden', detail: 'the signature has expired' });
     }
     const playlist_url = this.state === 'waiting' ? null : `${this.origin}/live/index.m3u8${search}`;
-    return json(response, 200, { name: this.name, state: this.state, playlist_url, problem: this.problem });
+    const { recording, ...told } = this.told;
+    const signed = recording && { ...recording, playlist_url: recording.state === 'ready' ? `${this.origin}/recorded/index.m3u8${search}` : null };
+    return json(response, 200, { name: this.name, state: this.state, playlist_url, problem: this.problem, recording: signed, ...told });
   }
 
-  async answerMedia(file, response) {
-    const type = file.endsWith('.m3u8') ? 'application/vnd.apple.mpegurl' : 'video/mp4';
-    const body = await readFile(join(this.media.folder, file));
+  async answerMedia(place, file, search, response) {
+    const isPlaylist = file.endsWith('.m3u8');
+    let body = await readFile(join(this.media.folder, file));
+    if (isPlaylist && file !== 'index.m3u8' && place === 'live') body = this.window(body.toString());
+    // Playlists carry the signature on, as the delivery network does; what players tell is none of it.
+    const own = search.slice(1).split('&').filter((pair) => pair && !pair.startsWith('CMCD='));
+    const signature = own.length > 0 ? `?${own.join('&')}` : '';
+    if (isPlaylist && signature) {
+      body = body.toString().replace(/^[^#\n].*$/gm, (uri) => uri + signature).replace(/URI="([^"]+)"/g, (_, uri) => `URI="${uri}${signature}"`);
+    }
+    const type = isPlaylist ? 'application/vnd.apple.mpegurl' : 'video/mp4';
     response.writeHead(200, { 'content-type': type, 'access-control-allow-origin': '*', 'cache-control': 'no-store' });
-    response.end(file.endsWith('.m3u8') && file !== 'index.m3u8' ? this.window(body.toString()) : body);
+    response.end(body);
   }
 
   /** Segments made by now. */
@@ -150,7 +186,7 @@ export class FakeServer {
     const map = whole.match(/#EXT-X-MAP:.*/)?.[0] ?? '';
     const segments = [...whole.matchAll(/(#EXTINF:[^\n]*)\n([^#\n]+)/g)].map((match) => `${match[1]}\n${match[2]}`);
     const out = Math.min(segments.length, this.made());
-    const first = Math.max(0, out - WINDOW_SEGMENTS);
+    const first = Math.max(0, out - this.windowSegments);
     return [
       '#EXTM3U',
       '#EXT-X-VERSION:7',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { audioMenu, AUTO, captionsMenu, nextSpeed, OFF, qualityMenu, speedMenu } from '../../src/asset/menus.ts';
+import { audioMenu, AUTO, captionsMenu, nextSpeed, OFF, qualityMenu, speedMenu } from '../../src/player/menus.ts';
 
 const level = (width: number, height: number, bitrate: number, frameRate = 25) => ({ width, height, bitrate, frameRate });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asksAgain, playerConfig, restartDelay } from '../../src/watch/policy.ts';
+import { asksAgain, playerConfig, restartDelay } from '../../src/player/policy.ts';
 
 test('no answer and server errors are asked again for more than a minute', () => {
   for (const status of [0, 408, 429, 500, 502, 503, 504]) assert.ok(asksAgain('live-playlist', status, 40), String(status));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseSprite, tileAt } from '../../src/asset/sprite.ts';
+import { parseSprite, tileAt } from '../../src/player/sprite.ts';
 
 const ADDRESS = 'http://127.0.0.1:8888/d/E1/assets/m1/Thumbnails/sprite.vtt?Policy=p&Signature=s_~&Key-Pair-Id=K1';
 const TEXT = `WEBVTT

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answered } from '../../src/watch/ask.ts';
+import { BEHIND_SECONDS } from '../../src/player/engine.ts';
 import {
-  BEHIND_SECONDS,
   REFUSALS_TO_BELIEVE,
   initial,
   next,
@@ -13,16 +13,30 @@ import {
   type BreakoutState,
   type Event,
   type Model,
+  type Recording,
+  type Told,
 } from '../../src/watch/state.ts';
+import { countdown, moment } from '../../src/watch/countdown.ts';
 
-const told = (state: BreakoutState, problem: string | null = null): Event => ({
+const told = (state: BreakoutState, problem: string | null = null, more: Partial<Told> = {}): Event => ({
   type: 'answered',
   name: 'Final',
   state,
   playlistUrl: state === 'waiting' ? null : '/d/E1/b1/index.m3u8',
   problem,
+  curtain: 'up',
+  preview: false,
+  startsInSeconds: null,
+  viewers: null,
+  recording: null,
+  expiresInSeconds: 3600,
+  ...more,
 });
-const playback = (at: 'loading' | 'playing' | 'paused' | 'stalled' | 'finished' | 'gone' | 'broken' | 'blocked'): Event => ({
+const recording = (state: Recording['state'], mp4: Recording['mp4'] = null): Partial<Told> => ({
+  recording: { state, playlistUrl: state === 'ready' ? '/r/index.m3u8' : null, seconds: null, mp4 },
+});
+const opened = (start: 'live' | 'replay' | 'recording'): Event => ({ type: 'opened', start });
+const playback = (at: 'loading' | 'ready' | 'playing' | 'paused' | 'stalled' | 'finished' | 'gone' | 'broken' | 'blocked'): Event => ({
   type: 'playback',
   playback: { at },
 });
@@ -64,14 +78,14 @@ test('an ended breakout does not come back', () => {
 });
 
 test('a refused link is final at once when it never worked', () => {
-  const model = after({ type: 'refused', why: 'expired' });
+  const model = after({ type: 'refused', why: 'closed' });
   assert.equal(view(model, true).headline, 'This link has expired or is not for this breakout.');
   assert.equal(view(model, true).hint, 'Ask for a new one.');
   assert.equal(pollDelay(model), null);
 });
 
 test('a link that worked is given up only after refusals in a row', () => {
-  const refused: Event = { type: 'refused', why: 'expired' };
+  const refused: Event = { type: 'refused', why: 'closed' };
   let model = after(told('live'), playback('playing'));
   for (let count = 1; count < REFUSALS_TO_BELIEVE; count += 1) {
     model = next(model, refused);
@@ -116,12 +130,76 @@ test('live falls back to waiting without dropping the player', () => {
   assert.deepEqual([shown.player, shown.headline], ['shown', 'No picture is arriving.']);
 });
 
-test('going to live is offered only when clearly behind', () => {
-  const live = after(told('live'), playback('playing'));
-  const at = (seconds: number) => view(next(live, { type: 'latency', seconds, target: 6 }), false);
-  assert.deepEqual(at(6 + BEHIND_SECONDS).actions, []);
-  assert.deepEqual(at(6 + BEHIND_SECONDS + 1).actions, ['go-live']);
-  assert.equal(at(7.4).latency, '7 s behind live');
+test('the distance from live and the audience are told where they are known', () => {
+  const live = after(told('live', null, { viewers: 1234 }), playback('playing'), { type: 'latency', seconds: 7.4, target: 6 });
+  const shown = view(live, false);
+  assert.deepEqual([shown.latency, shown.viewers], ['7 s behind live', '1,234 watching']);
+  assert.equal(view(after(told('live'), playback('playing')), false).viewers, '');
+  const away = next(live, { type: 'latency', seconds: 6 + BEHIND_SECONDS + 1, target: 6 });
+  assert.equal(view(away, false).latency, '');
+});
+
+test('a planned start is counted down to', () => {
+  assert.equal(view(after(told('waiting', null, { startsInSeconds: 90 })), true).startsInSeconds, 90);
+  assert.equal(view(after(told('live')), true).startsInSeconds, null);
+  const words = [90, 3_600, 0.2, 0, -5, 86_400, 2 * 86_400 + 3_600, 3 * 86_400 + 7_300].map(countdown);
+  const late = 'It should begin any moment.';
+  assert.deepEqual(words, [
+    'Starts in 1:30', 'Starts in 1:00:00', 'Starts in 0:01', late, late, 'Starts in 1 day', 'Starts in 2 days and 1 hour', 'Starts in 3 days and 2 hours',
+  ]);
+  const now = new Date(2030, 0, 1, 12, 0);
+  assert.equal(moment(new Date(2030, 0, 1, 20, 5), now), '20:05');
+  assert.match(moment(new Date(2030, 0, 2, 20, 5), now), /Wednesday.* 2 January.*20:05/);
+});
+
+test('behind the curtain nothing is shown, but to the operator', () => {
+  const hidden = view(after(told('live'), playback('playing'), told('waiting', null, { curtain: 'down' })), false);
+  assert.deepEqual([hidden.headline, hidden.player], ['There is a break.', 'hidden']);
+  const before = view(after(told('waiting', 'no encoder', { curtain: 'down' })), false);
+  assert.deepEqual([before.headline, before.hint], ['The breakout has not started yet.', 'This page starts by itself.']);
+  const preview = view(after(told('live', null, { curtain: 'down', preview: true }), playback('playing')), false);
+  assert.deepEqual([preview.badge, preview.player], ['PREVIEW', 'shown']);
+});
+
+test('each refusal has its own words, and a device limit a way back', () => {
+  const words = (['expired', 'early', 'address', 'wrong', 'revoked', 'devices', 'removed'] as const).map((why) => view(after({ type: 'refused', why }), true));
+  assert.equal(new Set(words.map(({ headline }) => headline)).size, words.length);
+  assert.deepEqual(words.map(({ actions }) => actions.join()), ['', '', '', '', '', 'take-over', '']);
+  assert.equal(pollDelay(after({ type: 'refused', why: 'early' })), 10_000);
+  // What only a server that knows the viewer can say is believed while it plays.
+  for (const why of ['revoked', 'devices', 'removed'] as const) {
+    assert.equal(after(told('live'), playback('playing'), { type: 'refused', why }).answer.kind, 'refused');
+  }
+});
+
+test('the recording plays in the place of the breakout as soon as it is there', () => {
+  const making = after(told('ended', null, recording('making')), opened('replay'), playback('gone'));
+  assert.match(view(making, false).hint, /recording is being prepared/);
+  assert.equal(pollDelay(making), 3_000);
+  const ready = next(making, told('ended', null, recording('ready')));
+  assert.deepEqual(wantedPlayer(ready), { url: '/r/index.m3u8', start: 'recording' });
+  assert.equal(pollDelay(ready), null);
+  const shown = view([opened('recording'), playback('ready')].reduce(next, ready), false);
+  assert.deepEqual([shown.badge, shown.player, shown.big], ['Recording', 'shown', true]);
+  const plays = view([opened('recording'), playback('playing')].reduce(next, ready), false);
+  assert.deepEqual([plays.headline, plays.big], ['', false]);
+});
+
+test('who sees the end is not torn from it', () => {
+  const end = after(told('live'), opened('live'), playback('playing'), told('ended', null, recording('ready')));
+  assert.deepEqual([wantedPlayer(end)?.start, view(end, false).actions], ['replay', ['recording']]);
+  assert.equal(wantedPlayer(next(end, { type: 'wanted', what: 'recording' }))?.start, 'recording');
+  assert.equal(wantedPlayer(next(end, playback('finished')))?.start, 'recording');
+});
+
+test('a file to download is told of while it is made, and offered then', () => {
+  const made = { state: 'making' as const, percent: 41.7, url: null, bytes: null };
+  const making = after(told('ended', null, recording('ready', made)), opened('recording'), playback('playing'));
+  assert.match(view(making, false).hint, /41 %/);
+  assert.equal(pollDelay(making), 3_000);
+  const ready = next(making, told('ended', null, recording('ready', { state: 'ready', percent: 100, url: '/x.mp4', bytes: 12_345_678 })));
+  assert.deepEqual(view(ready, false).download, { url: '/x.mp4', label: 'Download MP4 (12 MB)' });
+  assert.equal(pollDelay(ready), null);
 });
 
 test('a problem of the breakout is shown in words of the server', () => {
@@ -153,5 +231,11 @@ test('answers that are none count as unreachable', () => {
     state: 'waiting',
     playlistUrl: null,
     problem: 'why',
+    curtain: 'up',
+    preview: false,
+    startsInSeconds: null,
+    viewers: null,
+    recording: null,
+    expiresInSeconds: null,
   });
 });

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 mod demand;
 mod edge;
+mod embed;
 mod events;
 mod node;
 mod presets;
@@ -21,6 +22,7 @@ mod units;
 
 pub(crate) use demand::{Demand, Watched};
 pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use embed::Embed;
 pub(crate) use events::{Events, PrivateWebhooks};
 use node::{Control, Node, Origin, Provider};
 use s3::S3;
@@ -83,6 +85,7 @@ const KEYS: &[(&str, &str)] = &[
     ("api.public_url", "ANABRANCH_API_PUBLIC_URL"),
     ("api.token", "ANABRANCH_TOKEN"),
     ("api.viewer_origins", "ANABRANCH_API_VIEWER_ORIGINS"),
+    ("embed.frame_ancestors", "ANABRANCH_EMBED_FRAME_ANCESTORS"),
     ("metrics.listen", "ANABRANCH_METRICS_LISTEN"),
     ("metrics.listen", "ANABRANCH_METRICS"),
     ("edge.listen", "ANABRANCH_EDGE_LISTEN"),
@@ -192,6 +195,7 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     pub(crate) metrics: Metrics,
     pub(crate) edge: Edge,
+    pub(crate) embed: Embed,
     pub(crate) rtmp: Rtmp,
     pub(crate) store: Store,
     pub(crate) log: Log,
@@ -255,6 +259,7 @@ impl Default for Config {
             api: Api::default(),
             metrics: Metrics::default(),
             edge: Edge::default(),
+            embed: Embed::default(),
             rtmp: Rtmp::default(),
             store: Store::default(),
             log: Log::default(),
@@ -382,6 +387,7 @@ impl Config {
         self.check_node()?;
         self.events.check()?;
         self.demand.check()?;
+        self.embed.check()?;
         if self.edge.listen.0.is_empty() {
             bail!("edge.listen must name an address");
         }

@@ -209,6 +209,7 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Control
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),
         viewer_origins: config.api.viewer_origins.0.clone(),
+        embed_frame_ancestors: config.embed.frame_ancestors.0.clone(),
         node_token: Some(node_token.to_owned()),
         sweep_every: config.provider.sweep,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),

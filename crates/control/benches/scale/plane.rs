@@ -92,6 +92,7 @@ impl Plane {
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
             viewer_origins: Vec::new(),
+            embed_frame_ancestors: vec!["*".into()],
             node_token: None,
             sweep_every: SWEEP_EVERY,
             crash_at: None,

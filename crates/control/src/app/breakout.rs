@@ -45,6 +45,10 @@ pub(crate) struct BreakoutPatch {
     attendance: Option<String>,
     /// Whether an MP4 of the recording is made by itself.
     mp4: Option<bool>,
+    /// Whether the viewers' page says how many watch.
+    show_viewers: Option<bool>,
+    /// Whether viewers are offered the MP4 of the recording.
+    viewer_download: Option<bool>,
 }
 
 /// A breakout to make.
@@ -240,6 +244,8 @@ impl App {
                 .ok_or_else(|| Error::invalid("attendance", format!("full, anonymous or off: {attendance:?}")))?;
         }
         content.mp4 = patch.mp4.unwrap_or(content.mp4);
+        content.show_viewers = patch.show_viewers.unwrap_or(content.show_viewers);
+        content.viewer_download = patch.viewer_download.unwrap_or(content.viewer_download);
         Ok(content)
     }
 
@@ -311,6 +317,8 @@ impl App {
             device_limit: content.device_limit,
             attendance: content.attendance.as_str(),
             mp4: content.mp4,
+            show_viewers: content.show_viewers,
+            viewer_download: content.viewer_download,
             ingest_allow: content.ingest_allow.clone(),
             scheduled_at: content.scheduled_at.map(time::render_ms),
             duration_minutes: content.duration_minutes,

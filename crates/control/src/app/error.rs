@@ -29,6 +29,9 @@ pub(crate) enum Error {
     /// The caller may not see it.
     #[error("{0}")]
     Forbidden(String),
+    /// The viewer may not see it, for a reason that a page has words for.
+    #[error("{1}")]
+    Barred(Barred, String),
     /// Nothing can be signed with this key.
     #[error("{0}")]
     NoKey(String),
@@ -56,6 +59,40 @@ pub(crate) enum Error {
     /// A task of this process ended early.
     #[error("a background task did not finish")]
     Task(#[from] tokio::task::JoinError),
+}
+
+/// Why a viewer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// The signature has ended.
+    Expired,
+    /// The signature does not open yet.
+    NotYet,
+    /// The signature is for another network address.
+    Address,
+    /// The signature opens something else, or nothing.
+    Wrong,
+    /// What was signed before a certain time was withdrawn.
+    Revoked,
+    /// The same user watches on as many devices as he may.
+    DeviceLimit,
+    /// An operator has shut the session out.
+    ShutOut,
+}
+
+impl Barred {
+    /// Last part of the problem's URN.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Expired => "link-expired",
+            Self::NotYet => "link-not-yet",
+            Self::Address => "link-address",
+            Self::Wrong => "link-wrong",
+            Self::Revoked => "link-revoked",
+            Self::DeviceLimit => "device-limit",
+            Self::ShutOut => "session-shut-out",
+        }
+    }
 }
 
 impl Error {

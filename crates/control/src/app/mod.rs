@@ -29,6 +29,7 @@ mod token;
 pub(crate) mod usage;
 pub(crate) mod view;
 mod watch;
+pub(crate) mod watch_view;
 mod webhook;
 pub(crate) mod work;
 
@@ -64,7 +65,7 @@ pub(crate) use cluster_view::{
 };
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
-pub(crate) use error::{Error, chain};
+pub(crate) use error::{Barred, Error, chain};
 pub(crate) use event::{AccountCreate, EventPut};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
@@ -132,6 +133,8 @@ pub(crate) struct App {
     pub(crate) viewers: ViewerOrigins,
     /// The distribution that recordings and the media library share.
     pub(crate) shared: DistributionId,
+    /// How many watch, for those who ask again and again.
+    counts: watch::Counts,
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
@@ -184,6 +187,7 @@ pub(crate) async fn start(
         key_group,
         viewers,
         shared,
+        counts: watch::Counts::default(),
         tokens,
         log_newest,
         log_wake: Notify::new(),

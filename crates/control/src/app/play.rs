@@ -203,6 +203,6 @@ pub(super) fn claim(field: &'static str, text: &str) -> Result<String, Error> {
 }
 
 /// A session that nobody guesses.
-fn session() -> String {
+pub(super) fn session() -> String {
     String::from(BreakoutId::random()).chars().skip(1).take(SESSION_CHARS).collect()
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::page::{PageQuery, list};
-use super::play::{Place, PlayUrlCreate};
+use super::play::{Bound, Place, PlayUrlCreate};
 use super::view::{Job, List, PlayUrl, Recording};
 use super::{App, Error};
 use crate::time;
@@ -72,6 +72,11 @@ impl App {
                 format!("recording {} is {}: it can be played once it is AVAILABLE", row.id, row.state.as_str());
             return Err(Error::Conflict(detail));
         }
+        self.recording_play(&row, &bound).await
+    }
+
+    /// URLs and cookies that open a recording.
+    pub(super) async fn recording_play(&self, row: &RecordingRow, bound: &Bound) -> Result<PlayUrl, Error> {
         let distribution = self.db.distribution_find(self.shared.as_str()).await?;
         let key = self.signing_key(&distribution.key_groups).await?;
         let place = Place {
@@ -79,7 +84,7 @@ impl App {
             directory: format!("{}/{}", row.breakout, row.session),
             revoked_before: 0,
         };
-        let signed = self.sign_place(&place, &row.breakout, &key, &bound)?;
+        let signed = self.sign_place(&place, &row.breakout, &key, bound)?;
         let watch = self.config.watch_base_url.trim_end_matches('/');
         Ok(PlayUrl {
             watch_url: format!("{watch}/watch/{}?recording={}&{}", row.breakout, row.session, signed.query),

@@ -160,6 +160,10 @@ pub(crate) struct Breakout {
     pub(crate) attendance: &'static str,
     /// Whether an MP4 of the recording is made by itself.
     pub(crate) mp4: bool,
+    /// Whether the viewers' page says how many watch.
+    pub(crate) show_viewers: bool,
+    /// Whether viewers are offered the MP4 of the recording.
+    pub(crate) viewer_download: bool,
     /// Addresses and blocks that may push while it is on air, in place of the channel's; none stands for those.
     pub(crate) ingest_allow: Vec<String>,
     /// RFC 3339; when it is meant to begin.
@@ -350,31 +354,4 @@ pub(crate) struct ViewerCookie {
     pub(crate) value: String,
     /// Both with the attributes that a browser needs, as the value of a `Set-Cookie` field.
     pub(crate) set_cookie: String,
-}
-
-/// What a watch page needs.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Watch {
-    /// Name of the breakout.
-    pub(crate) name: String,
-    /// Whether there is something to see.
-    pub(crate) state: WatchState,
-    /// Signed multivariant playlist.
-    pub(crate) playlist_url: String,
-    /// RFC 3339; when the signature ends. It can be renewed before.
-    pub(crate) expires_at: String,
-    /// What is wrong, in words.
-    pub(crate) problem: Option<String>,
-}
-
-/// Whether there is something to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum WatchState {
-    /// Not yet.
-    Waiting,
-    /// Now.
-    Live,
-    /// It is over.
-    Ended,
 }

@@ -139,6 +139,7 @@ impl From<Error> for Problem {
                 Self::invalid(config.to_string(), Some(field)).coded(config.code())
             }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail.clone()),
+            Error::Barred(why, detail) => Self::new(StatusCode::FORBIDDEN, why.word(), "Not for you", detail.clone()),
             Error::NoKey(detail) | Error::Conflict(detail) => Self::conflict(detail.clone()),
             Error::Db(anabranch_db::Error::NotLeader) => Self::standby(),
             Error::Db(db) => match db.fault() {

@@ -13,7 +13,8 @@ use super::extract::{Answer, Wanted, ok};
 use super::problem::Problem;
 use super::signature::{MaybeSignature, Signature};
 use crate::app::App;
-use crate::app::view::{PlayUrl, Watch};
+use crate::app::view::PlayUrl;
+use crate::app::watch_view::Watch;
 
 /// Tells a watch page what there is to see. The signature of the play URL opens it.
 #[utoipa::path(
@@ -32,8 +33,7 @@ pub(super) async fn watch_show(
     peer: Option<Extension<PeerAddr>>,
 ) -> Result<Answer<Watch>, Problem> {
     let (query, client) = (query.unwrap_or_default(), address(peer));
-    let recording = parameter(&query, "recording");
-    Ok(ok(app.watch_show(&breakout, recording.and_then(|number| number.parse().ok()), &query, client).await?))
+    Ok(ok(app.watch_show(&breakout, recording(&query), &query, client).await?))
 }
 
 /// Renews a viewer's signature before it ends: the same session, for as long again.
@@ -41,6 +41,7 @@ pub(super) async fn watch_show(
     post, path = "/v1/watch/{breakout}/renew", tag = "watch",
     params(
         ("breakout" = String, Path, description = "Id or name of the breakout"),
+        ("recording" = Option<u32>, Query, description = "Session of the breakout whose recording the signature opens"),
         Signature,
     ),
     responses((status = 200, body = PlayUrl), (status = "default", body = Problem, content_type = "application/problem+json"))
@@ -51,7 +52,28 @@ pub(super) async fn watch_renew(
     RawQuery(query): RawQuery,
     peer: Option<Extension<PeerAddr>>,
 ) -> Result<Answer<PlayUrl>, Problem> {
-    Ok(ok(app.watch_renew(&breakout, &query.unwrap_or_default(), address(peer)).await?))
+    let query = query.unwrap_or_default();
+    Ok(ok(app.watch_renew(&breakout, recording(&query), &query, address(peer)).await?))
+}
+
+/// Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices.
+#[utoipa::path(
+    post, path = "/v1/watch/{breakout}/takeover", tag = "watch",
+    params(
+        ("breakout" = String, Path, description = "Id or name of the breakout"),
+        ("recording" = Option<u32>, Query, description = "Session of the breakout whose recording the signature opens"),
+        Signature,
+    ),
+    responses((status = 200, body = PlayUrl), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn watch_takeover(
+    State(app): State<Arc<App>>,
+    Wanted(breakout): Wanted,
+    RawQuery(query): RawQuery,
+    peer: Option<Extension<PeerAddr>>,
+) -> Result<Answer<PlayUrl>, Problem> {
+    let query = query.unwrap_or_default();
+    Ok(ok(app.watch_takeover(&breakout, recording(&query), &query, address(peer)).await?))
 }
 
 /// Sets the cookies that open a breakout, for a viewer with a signed play URL (V57).
@@ -113,6 +135,11 @@ pub(super) async fn stream_signout(
     let breakout = parameter(&query, "breakout");
     let cookies = app.stream_signout(breakout, &query, address(peer)).await?;
     Ok(with_cookies(&app, &headers, cookies))
+}
+
+/// The session of a breakout whose recording is asked for.
+fn recording(query: &str) -> Option<u32> {
+    parameter(query, "recording")?.parse().ok()
 }
 
 /// A front that does not say who asks gets an address that no policy names.

@@ -91,6 +91,7 @@ pub(crate) mod tests {
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: String::new(),
             watch_base_url: String::new(),
+            embed_frame_ancestors: vec!["*".into()],
             node_token: None,
             sweep_every: crate::SWEEP_EVERY,
             crash_at: None,

@@ -15,7 +15,7 @@ both!(
 );
 
 /// Operations that anybody may call.
-const OPEN: [&str; 14] = [
+const OPEN: [&str; 15] = [
     "asset_watch",
     "asset_watch_renew",
     "cluster_decision",
@@ -30,6 +30,7 @@ const OPEN: [&str; 14] = [
     "upload_options",
     "watch_renew",
     "watch_show",
+    "watch_takeover",
 ];
 
 /// Method, path, operation.

@@ -24,4 +24,5 @@ mod scale;
 mod support;
 mod upload;
 mod video;
+mod viewer;
 mod webhook;

@@ -21,6 +21,31 @@ async fn pages_have_their_headers() {
 }
 
 #[tokio::test]
+async fn only_players_for_frames_can_be_framed() {
+    let policy = async |server: &Server, path: &str| {
+        let response = server.client.get(format!("{}{path}", server.base)).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200, "{path}");
+        response.headers()["content-security-policy"].to_str().unwrap().to_owned()
+    };
+    let embeds = ["/embed/b0123?Policy=x", "/embed/asset/m1", "/embed/collection/c1"];
+    let server = Server::start_on(Engine::Sqlite).await;
+    for path in embeds {
+        assert!(!policy(&server, path).await.contains("frame-ancestors"), "{path}");
+    }
+    for path in ["/", "/watch/b0123", "/watch/asset/m1", "/watch/collection/c1"] {
+        assert!(policy(&server, path).await.ends_with("; frame-ancestors 'self'"), "{path}");
+    }
+    let named = |config: &mut anabranch_control::Config| {
+        config.embed_frame_ancestors = vec!["https://a.example".into(), "'self'".into()];
+    };
+    let server = Server::start_as(anabranch_testkit::Scratch::new(Engine::Sqlite), Some("test-token-1"), named).await;
+    for path in embeds {
+        assert!(policy(&server, path).await.ends_with("; frame-ancestors https://a.example 'self'"), "{path}");
+    }
+    assert!(policy(&server, "/watch/b0123").await.ends_with("; frame-ancestors 'self'"));
+}
+
+#[tokio::test]
 async fn assets_are_immutable_and_stay_in_their_folder() {
     let server = Server::start_on(Engine::Sqlite).await;
     let page = server.client.get(&server.base).send().await.unwrap().text().await.unwrap();

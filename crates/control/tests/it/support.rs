@@ -90,6 +90,7 @@ impl Server {
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),
             viewer_origins: vec!["https://app.example.com".into()],
+            embed_frame_ancestors: vec!["*".into()],
             node_token: Some(NODE_TOKEN.into()),
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,

@@ -1,6 +1,6 @@
 //! Hosts, paths, methods, CORS, signatures.
 
-use anabranch_model::{CorsPolicy, DistributionSpec, KeyGroupSpec, KeySpec, Transform};
+use anabranch_model::{CorsPolicy, DistributionSpec, KeyGroupSpec, KeySpec, Selection, Transform};
 use anabranch_signing::{Policy, PrivateKey, SignSpec, sign_url};
 
 use crate::support::{NOW_MS, Script, TestEdge, TestOrigin, ask, behavior, distribution, get, start, start_with_keys};
@@ -156,6 +156,31 @@ async fn a_canned_signature_is_not_put_on_children_that_it_cannot_open() {
     let target = url.strip_prefix("http://127.0.0.1").unwrap();
     let reply = get(signed.edge.address, "127.0.0.1", target).await;
     assert_eq!((reply.status, reply.text()), (200, "#EXTM3U"));
+}
+
+#[tokio::test]
+async fn what_players_tell_breaks_no_signature_and_no_cache() {
+    let signed = signed(|site| {
+        site.default_behavior.cache.query = Selection::All;
+        site.default_behavior.origin_request.query = Selection::All;
+    })
+    .await;
+    signed.origin.set("/b1/a.m4s?x=1", Script::ok("segment", "max-age=60"));
+    let url = "http://127.0.0.1/d/E1/b1/a.m4s?x=1";
+    let canned = sign_url(url, &SignSpec::Canned { expires: NOW + 60 }, "K1", &signed.key).unwrap();
+    let canned = canned.strip_prefix("http://127.0.0.1").unwrap();
+    let custom = format!("/d/E1/b1/a.m4s?x=1&{}", signed.query(NOW + 60));
+    for target in [canned, &custom] {
+        for told in ["", "&CMCD=bl%3D2100%2Csid%3D%22a%22", "&CMCD=bl%3D4200%2Ccom.anabranch-startup%3D310"] {
+            let reply = get(signed.edge.address, "127.0.0.1", &format!("{target}{told}")).await;
+            assert_eq!((reply.status, reply.text()), (200, "segment"), "{told}");
+        }
+    }
+    assert_eq!(signed.origin.count(), 1);
+    // Anything else that comes after signing is a change of what was signed.
+    for changed in ["&cmcd=bl%3D2100", "&CMCDx=1"] {
+        assert_eq!(get(signed.edge.address, "127.0.0.1", &format!("{canned}{changed}")).await.status, 403, "{changed}");
+    }
 }
 
 #[tokio::test]

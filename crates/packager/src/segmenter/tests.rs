@@ -251,3 +251,46 @@ fn the_wall_clock_goes_on_where_the_next_encoder_overlaps_by_a_little() {
     assert!((feed(&mut segmenter, stream(4_000, 6_000, 2000, BOTH), 3_000) - 7_000).abs() <= 40, "a loss is a loss");
     assert!((feed(&mut segmenter, stream(6_000, 8_000, 2000, BOTH), -60_000) + 54_000).abs() <= 40, "a clock was set");
 }
+
+/// Start and end of a run, in units of its lane.
+fn reach(part: &Part) -> (i64, i64) {
+    let begin = i64::try_from(part.run.base_decode_time).unwrap();
+    (begin, begin + part.run.samples.iter().map(|sample| i64::from(sample.duration)).sum::<i64>())
+}
+
+#[test]
+fn sound_of_two_encoders_meets_without_a_hole() {
+    // Wherever in a frame of either the switch falls.
+    for (ends, phase) in [(8_000, 0), (8_010, 7), (8_003, 20), (8_019, 13), (8_000, 1), (7_950, 19), (7_930, 3)] {
+        let mut segmenter = begin(2, &[video(b"a"), audio()]);
+        let first = stream(0, 8_000, 2_000, BOTH);
+        let first = first.into_iter().filter(|event| match event {
+            Event::Sample(sample) => sample.kind == TrackKind::Video || sample.dts < ends,
+            _ => true,
+        });
+        let mut closed = run(&mut segmenter, first);
+        let mut ended = Vec::new();
+        segmenter.end_session(&mut ended);
+        run(&mut segmenter, [Event::Track(video(b"b")), Event::Track(audio())]);
+        let sounds = stream(50_000 - 100 + phase, 58_000, 2_000, &[TrackKind::Audio]);
+        let mut second = [stream(50_000, 58_000, 2_000, &[TrackKind::Video]), sounds].concat();
+        second.sort_by_key(|event| match event {
+            Event::Sample(sample) => sample.dts,
+            _ => 0,
+        });
+        ended.extend(run(&mut segmenter, second));
+        closed.extend(ended);
+        assert_eq!(closed.iter().filter(|closed| closed.discontinuity).count(), 2);
+        for pair in closed.windows(2) {
+            let [(_, picture_end), (picture, _)] = [0, 1].map(|n| reach(&pair[n].parts[0]));
+            assert!((picture - picture_end).abs() <= 90, "pictures join within a millisecond: {picture_end} {picture}");
+            let [(_, sound_end), (sound, _)] = [0, 1].map(|n| reach(&pair[n].parts[1]));
+            assert_eq!(sound, sound_end, "{ends} {phase}");
+        }
+        // And it stays beside its picture.
+        let after = &closed.iter().rev().find(|closed| closed.discontinuity).unwrap().parts;
+        let told_ms = after[1].run.told_ms;
+        let placed_ms = reach(&after[1]).0 * 1000 / 48_000;
+        assert!((placed_ms - told_ms).abs() <= 12, "moved by {} ms", placed_ms - told_ms);
+    }
+}

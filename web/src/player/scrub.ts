@@ -2,6 +2,7 @@
 // The scrub bar: a range input, with a picture of the moment under the pointer.
 
 import { h, setText } from '../dom.ts';
+import type { Player } from './player.ts';
 import { tileAt, type Tile } from './sprite.ts';
 import { clock, spoken } from './time.ts';
 
@@ -11,6 +12,17 @@ const THUMB_PX = 16;
 const TILE_MAX_PX = 200;
 /** How long the picture stays after the keyboard moved the bar. */
 const LINGER_MS = 1_200;
+/** So close to the live edge it is live, in seconds. */
+const LIVE_SECONDS = 3;
+
+/** Shortest window of what is live that has a bar, in seconds. */
+const REWIND_MIN_SECONDS = 10;
+
+/** Seconds on the video's clock. */
+export interface Range {
+  start: number;
+  end: number;
+}
 
 export class Scrub {
   readonly element: HTMLElement;
@@ -21,10 +33,12 @@ export class Scrub {
   private readonly when = h('span', { class: 'scrub-when' });
   private readonly preview = h('div', { class: 'scrub-preview', hidden: true, 'aria-hidden': 'true' }, this.picture, this.when);
   private held = false;
+  private worth = false;
   private linger: number | undefined;
 
   constructor(
     private readonly video: HTMLVideoElement,
+    private readonly player: Pick<Player, 'live' | 'liveEdge' | 'first'>,
     /** Playing time while the video does not know it. */
     private readonly expected: () => number,
     /** A position is shown that is not played yet. */
@@ -60,35 +74,52 @@ export class Scrub {
     }
   }
 
-  duration(): number {
-    const { duration } = this.video;
-    return Number.isFinite(duration) && duration > 0 ? duration : this.expected();
+  /** What can be played, on the video's clock: the whole, or the window of what is live up to where live is played. */
+  range(): Range {
+    const { video, player } = this;
+    const { seekable, duration } = video;
+    const [start, end] = seekable.length > 0 ? [seekable.start(0), seekable.end(seekable.length - 1)] : [0, 0];
+    if (Number.isFinite(duration) && duration > 0) return { start: Math.min(player.first, duration), end: duration };
+    if (!player.live) return { start: 0, end: this.expected() };
+    return { start, end: Math.max(start, player.liveEdge() ?? end) };
+  }
+
+  /** Whether what is live can be wound back so far that it is worth a bar. */
+  rewinds(): boolean {
+    const { start, end } = this.range();
+    // A window that breathes does not make the bar come and go.
+    this.worth ||= end - start >= REWIND_MIN_SECONDS;
+    return this.worth;
   }
 
   refresh(): void {
-    const duration = this.duration();
-    this.input.disabled = duration <= 0;
-    this.input.max = String(duration);
+    const { start, end } = this.range();
+    this.input.disabled = end <= start;
+    this.input.min = String(start);
+    this.input.max = String(end);
     if (!this.held) this.paint(this.video.currentTime);
   }
 
-  private seek(at: number): void {
+  /** Goes to a moment, as far as there is one. */
+  seek(at: number): void {
     this.held = false;
-    this.video.currentTime = Math.min(Math.max(0, at), Math.max(0, this.duration() - 0.1));
+    const { start, end } = this.range();
+    const last = this.player.live ? end : end - 0.1;
+    this.video.currentTime = Math.min(Math.max(start, at), Math.max(start, last));
     this.paint(this.video.currentTime);
     this.hide();
   }
 
   private paint(at: number): void {
     const { input, video } = this;
-    const duration = this.duration();
+    const { start, end } = this.range();
     if (!this.held) input.value = String(at);
-    input.setAttribute('aria-valuetext', `${spoken(at)} of ${spoken(duration)}`);
+    input.setAttribute('aria-valuetext', this.words(at));
     let loaded = at;
     for (let index = 0; index < video.buffered.length; index += 1) {
       if (video.buffered.start(index) <= at + 0.5) loaded = Math.max(loaded, video.buffered.end(index));
     }
-    const share = (value: number) => `${duration > 0 ? Math.min(100, (value / duration) * 100) : 0}%`;
+    const share = (value: number) => `${end > start ? Math.min(100, Math.max(0, ((value - start) / (end - start)) * 100)) : 0}%`;
     input.style.setProperty('--played', share(at));
     input.style.setProperty('--loaded', share(loaded));
   }
@@ -96,21 +127,29 @@ export class Scrub {
   private timeAt(clientX: number): number {
     const box = this.input.getBoundingClientRect();
     const share = (clientX - box.left - THUMB_PX / 2) / Math.max(1, box.width - THUMB_PX);
-    return Math.min(1, Math.max(0, share)) * this.duration();
+    const { start, end } = this.range();
+    return start + Math.min(1, Math.max(0, share)) * (end - start);
+  }
+
+  private words(at: number): string {
+    const { start, end } = this.range();
+    if (!this.player.live) return `${spoken(at - start)} of ${spoken(end - start)}`;
+    return end - at < LIVE_SECONDS ? 'Live' : `${spoken(end - at)} behind live`;
   }
 
   private show(at: number): void {
-    const duration = this.duration();
-    if (duration <= 0) return;
-    setText(this.when, clock(at));
-    const tile = tileAt(this.tiles, at);
+    const { start, end } = this.range();
+    if (end <= start) return;
+    const behind = end - at;
+    setText(this.when, !this.player.live ? clock(at - start) : behind < LIVE_SECONDS ? 'Live' : `−${clock(behind)}`);
+    const tile = this.player.live ? null : tileAt(this.tiles, at);
     this.picture.hidden = tile === null;
     if (tile) this.draw(tile);
     this.preview.hidden = false;
     // In the middle above the moment, as far as the bar's ends allow.
     const box = this.input.getBoundingClientRect();
     const half = this.preview.offsetWidth / 2;
-    const x = THUMB_PX / 2 + (at / duration) * (box.width - THUMB_PX);
+    const x = THUMB_PX / 2 + ((at - start) / (end - start)) * (box.width - THUMB_PX);
     this.preview.style.left = `${Math.min(Math.max(x, half), Math.max(half, box.width - half))}px`;
   }
 

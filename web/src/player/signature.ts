@@ -25,6 +25,20 @@ export function queryOf(url: string): string {
   return own === '' ? '' : `?${own}`;
 }
 
+/** The signature in the query of a page, which may have parameters of its own; with its question mark, empty without one. */
+export function signatureOf(query: string, ...more: string[]): string {
+  const wanted = (pair: string) => isReserved(pair) || more.some((name) => pair.startsWith(`${name}=`));
+  const kept = query.replace(/^\?/, '').split('&').filter(wanted);
+  return kept.length > 0 ? `?${kept.join('&')}` : '';
+}
+
+/** The query of a page with the signature of `fresh` in place of its own; parameters of its own stay. */
+export function pageQuery(query: string, fresh: string): string {
+  const own = query.replace(/^\?/, '').split('&').filter((pair) => pair !== '' && !isReserved(pair));
+  const all = [...own, ...fresh.replace(/^\?/, '').split('&').filter(isReserved)];
+  return all.length > 0 ? `?${all.join('&')}` : '';
+}
+
 /** Milliseconds until a signature that holds for `seconds` is renewed. */
 export function renewDelay(seconds: number): number {
   return Math.min(Math.max(seconds * RENEW_SHARE, RENEW_MIN_SECONDS), RENEW_MAX_SECONDS) * 1000;

@@ -36,15 +36,14 @@ export function restartDelay(count: number): number {
   return Math.min(RESTART_FIRST_MS * 2 ** Math.min(count, 10), RESTART_MAX_MS);
 }
 
-/** Configuration of hls.js for this page. */
+/** Configuration of hls.js for every page. */
 export function playerConfig(ended: () => boolean): Partial<HlsConfig> {
   const playlist = () => (ended() ? 'ended-playlist' : 'live-playlist');
   return {
     lowLatencyMode: false,
     liveDurationInfinity: true,
     backBufferLength: 60,
-    // The page has no captions; looking for them in every frame would be work for nothing.
-    enableWebVTT: false,
+    // Captions come as playlists of their own; looking for them in every frame would be work for nothing.
     enableIMSC1: false,
     enableCEA708Captions: false,
     manifestLoadPolicy: policy(playlist, PLAYLIST_MS),
