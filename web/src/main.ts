@@ -15,6 +15,13 @@ async function main(): Promise<void> {
   const { pathname, search } = window.location;
   const rest = (prefix: string) => pathname.slice(prefix.length).replace(/\/+$/, '');
   const embed = EMBED.exec(pathname);
+  if (!embed && !pathname.startsWith(WATCH_PREFIX)) {
+    const { openDesk } = await import('./desk/open.ts');
+    openDesk(root);
+    return;
+  }
+  // The desk has a style of its own.
+  await import('./style.css');
   if (embed) {
     const { openEmbed } = await import('./embed/page.ts');
     openEmbed(root, (embed[1] as 'asset' | 'collection' | undefined) ?? 'breakout', embed[2] ?? '', search);
@@ -24,12 +31,9 @@ async function main(): Promise<void> {
   } else if (pathname.startsWith(COLLECTION_PREFIX)) {
     const { openCollectionPage } = await import('./asset/collection.ts');
     openCollectionPage(root, rest(COLLECTION_PREFIX), search);
-  } else if (pathname.startsWith(WATCH_PREFIX)) {
+  } else {
     const { openWatchPage } = await import('./watch/page.ts');
     openWatchPage(root, rest(WATCH_PREFIX), search);
-  } else {
-    const { openAdminPage } = await import('./admin/page.ts');
-    openAdminPage(root);
   }
 }
 

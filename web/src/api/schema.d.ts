@@ -198,6 +198,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/analytics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows who watched, by what means, and how well. */
+        get: operations["analytics_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assets": {
         parameters: {
             query?: never;
@@ -324,23 +341,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
-        get: operations["audit_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/breakouts": {
         parameters: {
             query?: never;
@@ -389,6 +389,23 @@ export interface paths {
         put?: never;
         /** Takes the start of a breakout back. */
         post: operations["breakout_abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/charges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what a breakout costs, session by session. */
+        get: operations["breakout_charges"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -702,6 +719,40 @@ export interface paths {
         put?: never;
         /** Puts another input of a channel in use. Its preference must be equal. */
         post: operations["channel_switch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/charges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what it costs, by breakout, service, event, account or in all. */
+        get: operations["charges_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/charges/collect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Collects charges at once. It happens by itself, too; to repeat it changes nothing. */
+        post: operations["charges_collect"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1328,98 +1379,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Says how people may log in. */
-        get: operations["login_show"];
-        put?: never;
-        /**
-         * Logs a user in by password: the session is in a cookie that scripts cannot read.
-         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
-         *     or from one address are answered 429.
-         */
-        post: operations["login_create"];
-        /** Ends the session of this request. */
-        delete: operations["login_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/login/oidc/{provider}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Begins a log-in by a provider: sends the browser there. */
-        get: operations["oidc_begin"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/login/oidc/{provider}/callback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Ends a log-in by a provider, which sends the browser here. */
-        get: operations["oidc_end"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Says who asks, and what they may do. */
-        get: operations["me_show"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /** Changes what pages show of the user who asks. */
-        patch: operations["me_update"];
-        trace?: never;
-    };
-    "/v1/me/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Changes the password of the user who asks; their other sessions end. */
-        put: operations["me_password"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/nodes": {
         parameters: {
             query?: never;
@@ -1480,6 +1439,40 @@ export interface paths {
         };
         /** Shows an operation with its steps. */
         get: operations["operation_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what is going on, at one look. */
+        get: operations["overview_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the prices in force, and where each comes from. */
+        get: operations["prices_show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1557,51 +1550,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/sessions": {
+    "/v1/settings": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Lists sessions of users: of everybody for who may view users, and one's own. */
-        get: operations["session_list"];
+        /** Shows the configuration in force, without secrets. */
+        get: operations["settings_show"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Ends a session: one's own, or that of a user whom one may change. */
-        delete: operations["session_end"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/setup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
-        post: operations["setup_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1705,58 +1664,35 @@ export interface paths {
         patch: operations["upload_append"];
         trace?: never;
     };
-    "/v1/users": {
+    "/v1/usage": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Lists users. */
-        get: operations["user_list"];
+        /** Shows what was used: bytes, requests, viewers, time on air, conversion and storage. */
+        get: operations["usage_show"];
         put?: never;
-        /** Makes a user. Nobody gives what they do not have. */
-        post: operations["user_create"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/users/{id}": {
+    "/v1/usage/series": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Shows a user. */
-        get: operations["user_show"];
+        /** Shows the course of bytes, requests and viewers. */
+        get: operations["usage_series"];
         put?: never;
         post?: never;
-        /** Deletes a user and ends every session of theirs. */
-        delete: operations["user_delete"];
-        options?: never;
-        head?: never;
-        /**
-         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
-         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
-         */
-        patch: operations["user_update"];
-        trace?: never;
-    };
-    "/v1/users/{id}/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Ends every session of a user. */
-        delete: operations["user_sessions_end"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1864,23 +1800,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/watch/{breakout}/takeover": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
-        post: operations["watch_takeover"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1958,6 +1877,315 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a cluster as a peer has defined it, so that nobody types it twice.
+         * @description Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
+         *     and regions that are further instances need one each.
+         */
+        post: operations["cluster_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/playlists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
+        get: operations["cluster_playlists"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings. */
+        post: operations["cluster_pull"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
+         * @description Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
+         */
+        get: operations["cluster_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how people may log in. */
+        get: operations["login_show"];
+        put?: never;
+        /**
+         * Logs a user in by password: the session is in a cookie that scripts cannot read.
+         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
+         *     or from one address are answered 429.
+         */
+        post: operations["login_create"];
+        /** Ends the session of this request. */
+        delete: operations["login_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Begins a log-in by a provider: sends the browser there. */
+        get: operations["oidc_begin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ends a log-in by a provider, which sends the browser here. */
+        get: operations["oidc_end"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who asks, and what they may do. */
+        get: operations["me_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes what pages show of the user who asks. */
+        patch: operations["me_update"];
+        trace?: never;
+    };
+    "/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Changes the password of the user who asks; their other sessions end. */
+        put: operations["me_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists sessions of users: of everybody for who may view users, and one's own. */
+        get: operations["session_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a session: one's own, or that of a user whom one may change. */
+        delete: operations["session_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
+        post: operations["setup_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists users. */
+        get: operations["user_list"];
+        put?: never;
+        /** Makes a user. Nobody gives what they do not have. */
+        post: operations["user_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a user. */
+        get: operations["user_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a user and ends every session of theirs. */
+        delete: operations["user_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
+         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
+         */
+        patch: operations["user_update"];
+        trace?: never;
+    };
+    "/v1/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of a user. */
+        delete: operations["user_sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/watch/{breakout}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
+        post: operations["watch_takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2002,6 +2230,63 @@ export interface components {
         AccountCreate: {
             /** @description Unique name, 1 to 100 characters. */
             name: string;
+        };
+        /** @description Something that needs a look. */
+        Alarm: {
+            /** @description RFC 3339. */
+            at: string;
+            /** @description `warning` or `error`. */
+            level: string;
+            /** @description What it is about, as `kind/id`, such as `channel/c0123`. */
+            subject: string;
+            /** @description In words. */
+            words: string;
+        };
+        /** @description Who watched, by what means, and how well. */
+        Analytics: {
+            /** @description Sessions by browser. */
+            browsers: components["schemas"]["NamedCount"][];
+            /** @description Most viewers at one moment, by stretch of time. */
+            concurrent: components["schemas"]["CountAt"][];
+            /** @description RFC 3339. */
+            from: string;
+            /** @description Sessions that began, by stretch of time. */
+            joins: components["schemas"]["CountAt"][];
+            /** @description Requests by edge location. */
+            locations: components["schemas"]["NamedCount"][];
+            /**
+             * Format: int64
+             * @description Most viewers at one moment.
+             */
+            peak_viewers: number;
+            /** @description Sessions by kind of device. */
+            platforms: components["schemas"]["NamedCount"][];
+            /** @description What players tell of themselves (CTA-5004); of those that do. */
+            quality: components["schemas"]["Quality"];
+            /**
+             * Format: int64
+             * @description Viewer sessions.
+             */
+            sessions: number;
+            /**
+             * Format: int32
+             * @description Seconds of a stretch in `joins` and `concurrent`.
+             */
+            step: number;
+            /** @description Sessions by operating system. */
+            systems: components["schemas"]["NamedCount"][];
+            /** @description RFC 3339, not included. */
+            to: string;
+            /**
+             * Format: int64
+             * @description Minutes that all viewers together have watched.
+             */
+            viewer_minutes: number;
+            /**
+             * Format: int64
+             * @description Different viewers: users where they are known, else sessions.
+             */
+            viewers: number;
         };
         /** @description An asset. */
         Asset: {
@@ -2186,51 +2471,6 @@ export interface components {
              */
             width: number;
         };
-        /** @description A request that wanted to change something, done or refused. */
-        Audit: {
-            /** @description Name of the user or token; null if the request showed none that is known. */
-            actor?: string | null;
-            /**
-             * @description `user`, `token` or `none`.
-             * @example user
-             */
-            actor_kind: string;
-            /** @description When it was answered (RFC 3339). */
-            at: string;
-            /**
-             * Format: int64
-             * @description Goes up by one with each.
-             */
-            id: number;
-            /**
-             * @description Kind of what it is about.
-             * @example breakout
-             */
-            object: string;
-            /**
-             * @description Operation of this document.
-             * @example breakout_stop
-             */
-            operation: string;
-            /** @description Address that it came from. */
-            remote: string;
-            /** @description `X-Request-ID` of the answer, by which logs know it. */
-            request_id: string;
-            /**
-             * Format: int32
-             * @description Status of the answer.
-             */
-            status: number;
-            /** @description What it is about, as the request named it. */
-            subject?: string | null;
-        };
-        /** @description A page of the audit. */
-        AuditPage: {
-            /** @description Items, newest first. */
-            items: components["schemas"]["Audit"][];
-            /** @description Value of `cursor` for the next page; null on the last. */
-            next?: string | null;
-        };
         /** @description When the automat closes and opens; what is missing stays, or is the default. */
         AutomatGiven: {
             /**
@@ -2302,6 +2542,19 @@ export interface components {
             /** @description Path pattern; empty where it is not known. */
             behavior: string;
         };
+        /** @description Bit rate of what was asked for. */
+        Bitrate: {
+            /**
+             * Format: int64
+             * @description Mean.
+             */
+            mean: number;
+            /**
+             * Format: int64
+             * @description Half are at most this.
+             */
+            p50: number;
+        };
         /** @description One live session of a channel. */
         Breakout: {
             /**
@@ -2358,8 +2611,6 @@ export interface components {
              * @description Which session of it this is, from 1; it goes up with every reset.
              */
             session: number;
-            /** @description Whether the viewers' page says how many watch. */
-            show_viewers: boolean;
             /** @description RFC 3339; when its start was asked. */
             started_at?: string | null;
             /**
@@ -2369,13 +2620,50 @@ export interface components {
             state: string;
             /** @description Words to find it by. */
             tags: string[];
-            /** @description Whether viewers are offered the MP4 of the recording. */
-            viewer_download: boolean;
             /**
              * Format: int64
              * @description Sessions that watch it now; null in lists.
              */
             viewers?: number | null;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers: boolean;
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download: boolean;
+        };
+        /** @description What a breakout costs, session by session. */
+        BreakoutCharges: {
+            /** @description The same by the other price model. */
+            alternative: string;
+            /** @description The breakout. */
+            breakout: string;
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Its sessions, oldest first. */
+            sessions: components["schemas"]["SessionCharges"][];
+            /** @description The sum of all. */
+            total: string;
+        };
+        /** @description Breakouts by state. */
+        BreakoutCounts: {
+            /**
+             * Format: int64
+             * @description Starting or on air, with a problem.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description On air.
+             */
+            live: number;
+            /**
+             * Format: int64
+             * @description Starting.
+             */
+            starting: number;
         };
         /** @description A breakout to make. */
         BreakoutCreate: components["schemas"]["BreakoutPatch"] & {
@@ -2411,10 +2699,10 @@ export interface components {
             name?: string | null;
             /** @description RFC 3339; when it is meant to begin. Empty for no time. */
             scheduled_at?: string | null;
-            /** @description Whether the viewers' page says how many watch. */
-            show_viewers?: boolean | null;
             /** @description Words to find it by, at most 50. */
             tags?: string[] | null;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers?: boolean | null;
             /** @description Whether viewers are offered the MP4 of the recording. */
             viewer_download?: boolean | null;
         };
@@ -2545,6 +2833,24 @@ export interface components {
              */
             window_seconds: number;
         };
+        /** @description Channels by state. */
+        ChannelCounts: {
+            /**
+             * Format: int64
+             * @description With a problem.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Neither running nor with a problem.
+             */
+            idle: number;
+            /**
+             * Format: int64
+             * @description Running.
+             */
+            running: number;
+        };
         /** @description A channel to make. */
         ChannelCreate: {
             /** @description Words for the operator. */
@@ -2593,6 +2899,65 @@ export interface components {
             ingest_allow?: string[] | null;
             /** @description Unique name, 1 to 100 characters. */
             name?: string | null;
+        };
+        /** @description What it costs. */
+        Charges: {
+            /** @description The same by the other price model, for comparison. */
+            alternative: string;
+            /** @description What it is summed by. */
+            by: components["schemas"]["ChargesBy"];
+            /**
+             * @description ISO 4217.
+             * @example USD
+             */
+            currency: string;
+            /** @description RFC 3339; what began to count from then on. */
+            from: string;
+            /** @description The rows, the dearest first. */
+            items: components["schemas"]["ChargesItem"][];
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+            /** @description RFC 3339, not included. */
+            to: string;
+            /**
+             * @description The sum of all, in units of the currency.
+             * @example 12.345678
+             */
+            total: string;
+        };
+        /**
+         * @description What charges are summed by.
+         * @enum {string}
+         */
+        ChargesBy: "breakout" | "service" | "event" | "account" | "platform";
+        /** @description What is to be collected again. */
+        ChargesCollect: {
+            /**
+             * @description Only of this breakout: id or name.
+             * @default null
+             */
+            breakout: string | null;
+        };
+        /** @description What one of them costs. */
+        ChargesItem: {
+            /** @description The same by the other price model. */
+            alternative: string;
+            /** @description What came to light after it was settled. */
+            corrections: string;
+            /** @description What may still change. */
+            estimate: string;
+            /** @description What is settled. */
+            final: string;
+            /** @description Identifier or service; empty for what belongs to none. */
+            key: string;
+            /** @description `breakout`, `asset`, `service`, `event`, `account` or `platform`. */
+            kind: string;
+            /** @description Name for people. */
+            name: string;
+            /** @description By service and kind of amount. */
+            services: components["schemas"]["ServiceCharge"][];
+            /** @description All three together. */
+            total: string;
         };
         /** @description A cluster to make. */
         ClusterCreate: {
@@ -2647,6 +3012,21 @@ export interface components {
             warning?: string | null;
             /** @description How verdicts come about. */
             watch: components["schemas"]["WatchView"];
+            /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+            alignment: components["schemas"]["AlignmentView"][];
+        };
+        /** @description What collecting has done. */
+        Collected: {
+            /**
+             * Format: int64
+             * @description Charges that were written or changed.
+             */
+            changed: number;
+            /**
+             * Format: int64
+             * @description Charges that were looked at.
+             */
+            collected: number;
         };
         /** @description A collection. */
         Collection: {
@@ -2688,6 +3068,16 @@ export interface components {
             name: string;
             /** @description Users who may watch, in the words of play URLs. */
             viewers?: string[];
+        };
+        /** @description How many at a time. */
+        CountAt: {
+            /** @description Beginning of the stretch, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
         };
         /** @description Counts of answers to viewers. */
         Counts: {
@@ -3066,6 +3456,24 @@ export interface components {
              */
             waits: number;
         };
+        /** @description Jobs by state. */
+        JobCounts: {
+            /**
+             * Format: int64
+             * @description That have failed within a day.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description That wait.
+             */
+            queued: number;
+            /**
+             * Format: int64
+             * @description Under way.
+             */
+            running: number;
+        };
         /** @description A key that viewer URLs are signed with. */
         Key: {
             /** @description RFC 3339. */
@@ -3324,8 +3732,6 @@ export interface components {
                  * @description Which session of it this is, from 1; it goes up with every reset.
                  */
                 session: number;
-                /** @description Whether the viewers' page says how many watch. */
-                show_viewers: boolean;
                 /** @description RFC 3339; when its start was asked. */
                 started_at?: string | null;
                 /**
@@ -3335,13 +3741,15 @@ export interface components {
                 state: string;
                 /** @description Words to find it by. */
                 tags: string[];
-                /** @description Whether viewers are offered the MP4 of the recording. */
-                viewer_download: boolean;
                 /**
                  * Format: int64
                  * @description Sessions that watch it now; null in lists.
                  */
                 viewers?: number | null;
+                /** @description Whether the viewers' page says how many watch. */
+                show_viewers: boolean;
+                /** @description Whether viewers are offered the MP4 of the recording. */
+                viewer_download: boolean;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3475,6 +3883,8 @@ export interface components {
                 warning?: string | null;
                 /** @description How verdicts come about. */
                 watch: components["schemas"]["WatchView"];
+                /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+                alignment: components["schemas"]["AlignmentView"][];
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3862,32 +4272,6 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
-        List_Session: {
-            /** @description Items, oldest first. */
-            items: {
-                /** @description RFC 3339. */
-                created_at: string;
-                /** @description Whether this request is of it. */
-                current: boolean;
-                /** @description When it ends unless it is used again (RFC 3339). */
-                expires_at: string;
-                /** @description Identifier. */
-                id: string;
-                /** @description Address that it was made from. */
-                remote: string;
-                /** @description When it was used last (RFC 3339); may lag by a minute. */
-                seen_at: string;
-                /** @description Id of the user. */
-                user: string;
-                /** @description What the browser calls itself. */
-                user_agent: string;
-                /** @description Name of the user. */
-                user_name: string;
-            }[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A page of a list. */
         List_Token: {
             /** @description Items, oldest first. */
             items: {
@@ -3905,43 +4289,6 @@ export interface components {
                 revoked_at?: string | null;
                 /** @description What it may do. */
                 scopes: string[];
-            }[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A page of a list. */
-        List_User: {
-            /** @description Items, oldest first. */
-            items: {
-                /** @description RFC 3339. */
-                created_at: string;
-                /** @description Whether they are kept out. */
-                disabled: boolean;
-                /** @description What pages show. */
-                display_name: string;
-                /** @description Whether they may log in by password. */
-                has_password: boolean;
-                /** @description Identifier. */
-                id: string;
-                /** @description RFC 3339; null if they never did. */
-                last_login_at?: string | null;
-                /** @description The name to log in with. */
-                name: string;
-                /** @description Everything that they may do, as `object:action`. */
-                privileges: string[];
-                /** @description Privileges beyond those of the role. */
-                privileges_added: string[];
-                /** @description Privileges of the role that they do not get. */
-                privileges_removed: string[];
-                /** @description The provider by which they log in; null if there is none. */
-                provider?: string | null;
-                /**
-                 * @description `owner`, `admin`, `operator` or `viewer`.
-                 * @example operator
-                 */
-                role: string;
-                /** @description RFC 3339. */
-                updated_at: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -4124,66 +4471,15 @@ export interface components {
              */
             kind: string;
         };
-        /** @description Who wants to log in. */
-        LoginCreate: {
-            /** @description The name to log in with. */
-            name: string;
-            /** @description The password. */
-            password: string;
-        };
-        /** @description A provider of identities. */
-        LoginProvider: {
-            /** @description What pages show. */
-            label: string;
-            /** @description Name in addresses. */
-            name: string;
-        };
-        /** @description How people may log in here. */
-        LoginWays: {
-            /** @description Whether users log in by password. */
-            password: boolean;
-            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
-            providers: components["schemas"]["LoginProvider"][];
-            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
-            setup: boolean;
-        };
-        /** @description Who asks, and what they may do. */
-        Me: {
-            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
-            csrf?: string | null;
-            /** @description What pages show. */
-            display_name: string;
-            /** @description Id of the user or the token. */
-            id: string;
+        /** @description How many of a name. */
+        NamedCount: {
             /**
-             * @description `user` or `token`.
-             * @example user
+             * Format: int64
+             * @description How many.
              */
-            kind: string;
-            /** @description Name of the user or the token. */
+            count: number;
+            /** @description The name. */
             name: string;
-            /** @description Everything that they may do, as `object:action`. */
-            privileges: string[];
-            /**
-             * @description Role of a user; null for a token.
-             * @example operator
-             */
-            role?: string | null;
-            session?: components["schemas"]["MeSession"] | null;
-        };
-        /** @description What people change of themselves. */
-        MePatch: {
-            /** @description What pages show. */
-            display_name: string;
-        };
-        /** @description The session that a request is of. */
-        MeSession: {
-            /** @description RFC 3339. */
-            created_at: string;
-            /** @description When it ends unless it is used again (RFC 3339). */
-            expires_at: string;
-            /** @description Identifier. */
-            id: string;
         };
         /** @description A node of the data plane. */
         Node: {
@@ -4216,6 +4512,19 @@ export interface components {
              * @description Snapshot version that it acts by.
              */
             version: number;
+        };
+        /** @description Nodes of the data plane. */
+        NodeCounts: {
+            /**
+             * Format: int64
+             * @description That are heard.
+             */
+            connected: number;
+            /**
+             * Format: int64
+             * @description That are silent or lost.
+             */
+            lost: number;
         };
         /** @description A file of a bucket. */
         ObjectEntry: {
@@ -4290,18 +4599,61 @@ export interface components {
             /** @description Its steps, in order. */
             steps: components["schemas"]["Step"][];
         };
+        /** @description What is going on, at one look. */
+        Overview: {
+            /** @description What needs a look, the newest first. */
+            alarms: components["schemas"]["Alarm"][];
+            /** @description Breakouts by state. */
+            breakouts: components["schemas"]["BreakoutCounts"];
+            /**
+             * Format: int64
+             * @description Bytes sent to viewers a second, over the last minutes.
+             */
+            bytes_per_second: number;
+            /**
+             * Format: double
+             * @description Share of hits in hits and misses, 0 to 1; null where there is neither.
+             */
+            cache_hit_ratio?: number | null;
+            /** @description Channels by state. */
+            channels: components["schemas"]["ChannelCounts"];
+            /**
+             * Format: double
+             * @description Answers with status 5xx a second, over the last minutes.
+             */
+            errors_per_second: number;
+            /** @description Jobs by state. */
+            jobs: components["schemas"]["JobCounts"];
+            /** @description Nodes of the data plane. */
+            nodes: components["schemas"]["NodeCounts"];
+            /**
+             * Format: double
+             * @description Requests answered a second, over the last minutes.
+             */
+            requests_per_second: number;
+            /**
+             * Format: int64
+             * @description Bytes of recordings and of what was made of assets.
+             */
+            storage_bytes: number;
+            /**
+             * Format: int64
+             * @description Since the server began to act.
+             */
+            uptime_seconds: number;
+            /** @description Version of the server. */
+            version: string;
+            /**
+             * Format: int64
+             * @description Viewer sessions that watch now.
+             */
+            viewers_now: number;
+        };
         /**
          * @description What becomes of a breakout's media.
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
-        /** @description Another password for oneself. */
-        PasswordPut: {
-            /** @description The password from now on, 12 to 256 characters. */
-            new: string;
-            /** @description The password until now. */
-            old: string;
-        };
         /** @description Another instance. */
         PeerGiven: {
             /** @description An API token there with scope `cluster`. No answer has it. */
@@ -4323,6 +4675,21 @@ export interface components {
             reachable: boolean;
             /** @description Address of its API. */
             url: string;
+            /** @description In what its definition of the cluster differs from this server's. */
+            differs?: string | null;
+        };
+        /** @description Percentiles, by the upper ends of the histogram's buckets. */
+        Percentiles: {
+            /**
+             * Format: int64
+             * @description Half are at most this.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description 95 of 100 are at most this.
+             */
+            p95: number;
         };
         /** @description What a request would begin. */
         Planned: {
@@ -4366,6 +4733,32 @@ export interface components {
             /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
             user?: string | null;
         };
+        /** @description A price. */
+        Price: {
+            /** @description Key of the configuration, such as `prices.cloud.encoder_input`. */
+            key: string;
+            /** @description Price model that it belongs to. */
+            model: string;
+            /** @description Price of a unit. */
+            price: string;
+            /** @description Service, as charges name it. */
+            service: string;
+            /** @description Where it comes from: the public page and its date, or the configuration. */
+            source: string;
+            /** @description The unit. */
+            unit: string;
+            /** @description What is paid for. */
+            what: string;
+        };
+        /** @description The prices in force. */
+        PriceTable: {
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Every price. */
+            items: components["schemas"]["Price"][];
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+        };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
             /** @description The same in CloudFront's words, such as `CNAMEAlreadyExists`. */
@@ -4383,6 +4776,33 @@ export interface components {
             title: string;
             /** @description A URN that names the kind. */
             type: string;
+        };
+        /** @description Quality of experience. */
+        Quality: {
+            bitrate_kbps?: components["schemas"]["Bitrate"] | null;
+            buffer_ms?: components["schemas"]["Percentiles"] | null;
+            /**
+             * Format: int64
+             * @description Requests that told of an empty buffer.
+             */
+            buffer_starved: number;
+            /**
+             * Format: int64
+             * @description How often playback stood still.
+             */
+            rebuffer_count: number;
+            /**
+             * Format: double
+             * @description Share of the time watched in which playback stood still, 0 to 1; null when nobody told.
+             */
+            rebuffer_ratio?: number | null;
+            /**
+             * Format: int64
+             * @description Playback sessions that told anything.
+             */
+            sessions: number;
+            startup_ms?: components["schemas"]["Percentiles"] | null;
+            throughput_kbps?: components["schemas"]["Percentiles"] | null;
         };
         /** @description What the archive keeps of one session of a breakout. */
         Recording: {
@@ -4446,7 +4866,7 @@ export interface components {
             cdn_url?: string | null;
             /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
             distribution?: string | null;
-            /** @description Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway. */
+            /** @description Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway. */
             name: string;
             /** @description Multivariant playlist at the origin; may contain `{breakout}`. */
             origin_url: string;
@@ -4511,6 +4931,30 @@ export interface components {
             who?: string | null;
             /** @description Why. */
             why?: string | null;
+            /**
+             * Format: int64
+             * @description Age of that of its playlists that has not changed for longest, in milliseconds.
+             */
+            age_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segments lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
+             */
+            latency_ms?: number | null;
+            /**
+             * Format: int64
+             * @description The same at the origin.
+             */
+            origin_latency_ms?: number | null;
+            /** @description Playlists that this server watches through the CDN. */
+            playlists: number;
+            /** @description Those of them that are stale. */
+            playlists_stale: number;
         };
         /** @description Which signatures are to be refused from now on. */
         Revoke: {
@@ -4549,35 +4993,64 @@ export interface components {
              */
             width: number;
         };
-        /** @description A log-in that is in force. */
-        Session: {
-            /** @description RFC 3339. */
-            created_at: string;
-            /** @description Whether this request is of it. */
-            current: boolean;
-            /** @description When it ends unless it is used again (RFC 3339). */
-            expires_at: string;
-            /** @description Identifier. */
-            id: string;
-            /** @description Address that it was made from. */
-            remote: string;
-            /** @description When it was used last (RFC 3339); may lag by a minute. */
-            seen_at: string;
-            /** @description Id of the user. */
-            user: string;
-            /** @description What the browser calls itself. */
-            user_agent: string;
-            /** @description Name of the user. */
-            user_name: string;
+        /** @description What a service costs. */
+        ServiceCharge: {
+            /** @description The charge. */
+            amount: string;
+            /** @description When it was written or changed last, RFC 3339. */
+            at: string;
+            /** @description What of the service, such as `hours of inputs` or `bytes of PriceClass_100`. */
+            component: string;
+            /** @description The month, such as `2026-11`, of what is settled by month. */
+            month?: string | null;
+            /** @description How much, in `unit`, as a decimal number. */
+            quantity: string;
+            /** @description `encoder`, `packager`, `cdn`, `conversion`, `storage`. */
+            service: string;
+            /**
+             * Format: int32
+             * @description Session of the breakout; 0 for what belongs to none, or to several.
+             */
+            session: number;
+            /** @description `estimate`, `final` or `correction`. */
+            state: string;
+            /** @description The unit, such as `GB`. */
+            unit: string;
+            /** @description Price of a unit when it was charged. */
+            unit_price: string;
         };
-        /** @description The first user, who may do everything. */
-        SetupCreate: {
-            /** @description What pages show; the name if it is missing. */
-            display_name?: string | null;
-            /** @description The name to log in with, 1 to 100 characters. */
-            name: string;
-            /** @description 12 to 256 characters. */
-            password: string;
+        /** @description What a session of a breakout costs. */
+        SessionCharges: {
+            /** @description What came to light after it was settled. */
+            corrections: string;
+            /** @description RFC 3339; null while it is on air. */
+            ended_at?: string | null;
+            /** @description What may still change. */
+            estimate: string;
+            /** @description What is settled. */
+            final: string;
+            /** @description By service and kind of amount. */
+            services: components["schemas"]["ServiceCharge"][];
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            session: number;
+            /** @description RFC 3339. */
+            started_at?: string | null;
+            /** @description All three together. */
+            total: string;
+            /** @description Why something is not settled yet, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description The configuration in force, without secrets. */
+        Settings: {
+            /** @description The file that was read, if one was. */
+            file?: string | null;
+            /** @description The keys, as a tree. A secret is shown as `(secret)`. */
+            settings: Record<string, never>;
+            /** @description Where keys come from that are not defaults, by dotted key: `file`, `environment` or `flag`. */
+            sources: Record<string, never>;
         };
         /** @description What to sign. */
         SignCreate: {
@@ -4727,90 +5200,127 @@ export interface components {
             /** @description Name. */
             name: string;
         };
-        /** @description Somebody who logs in. */
-        User: {
+        /** @description What was used in a stretch of time. */
+        Usage: {
+            /** @description What it is summed by. */
+            by: components["schemas"]["UsageBy"];
             /** @description RFC 3339. */
-            created_at: string;
-            /** @description Whether they are kept out. */
-            disabled: boolean;
-            /** @description What pages show. */
-            display_name: string;
-            /** @description Whether they may log in by password. */
-            has_password: boolean;
-            /** @description Identifier. */
-            id: string;
-            /** @description RFC 3339; null if they never did. */
-            last_login_at?: string | null;
-            /** @description The name to log in with. */
-            name: string;
-            /** @description Everything that they may do, as `object:action`. */
-            privileges: string[];
-            /** @description Privileges beyond those of the role. */
-            privileges_added: string[];
-            /** @description Privileges of the role that they do not get. */
-            privileges_removed: string[];
-            /** @description The provider by which they log in; null if there is none. */
-            provider?: string | null;
+            from: string;
+            /** @description The rows, those with the most bytes first. */
+            items: components["schemas"]["UsageItem"][];
+            /** @description RFC 3339, not included. */
+            to: string;
+            /** @description The sum of all rows. Peaks are not summed: the highest one. */
+            total: components["schemas"]["UsageCounts"];
+        };
+        /**
+         * @description What usage is summed by.
+         * @enum {string}
+         */
+        UsageBy: "breakout" | "distribution" | "rendition" | "location" | "event" | "account" | "asset" | "platform";
+        /** @description Amounts of usage. */
+        UsageCounts: {
             /**
-             * @description `owner`, `admin`, `operator` or `viewer`.
-             * @example operator
+             * Format: int64
+             * @description Bytes sent to viewers, heads and bodies.
              */
-            role: string;
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Playing time of what was converted, each rendition by itself.
+             */
+            conversion_seconds: number;
+            /**
+             * Format: int64
+             * @description Answers with status 4xx and 5xx.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Requests answered from the cache.
+             */
+            hits: number;
+            /**
+             * Format: int64
+             * @description Bytes that were packaged.
+             */
+            ingest_bytes: number;
+            /**
+             * Format: int64
+             * @description Requests for which the origin was asked.
+             */
+            misses: number;
+            /**
+             * Format: int64
+             * @description Most viewers at one moment of one breakout.
+             */
+            peak_viewers: number;
+            /**
+             * Format: int64
+             * @description Requests answered.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Bytes kept, each for an hour.
+             */
+            storage_byte_hours: number;
+            /**
+             * Format: int64
+             * @description Time on air.
+             */
+            stream_seconds: number;
+            /**
+             * Format: int64
+             * @description Minutes that all viewers together have watched; by breakout, event, account and platform.
+             */
+            viewer_minutes: number;
+            /**
+             * Format: int64
+             * @description Viewer sessions.
+             */
+            viewers: number;
+        };
+        /** @description What one of them has used. */
+        UsageItem: components["schemas"]["UsageCounts"] & {
+            /** @description Identifier, rendition or location; empty for what belongs to none. */
+            key: string;
+            /** @description Name for people; the key if there is no other. */
+            name: string;
+        };
+        /** @description A stretch of time. */
+        UsagePoint: {
+            /** @description Its beginning, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description Bytes sent to viewers.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Requests answered.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Most viewers at one moment.
+             */
+            viewers: number;
+        };
+        /** @description The course of usage. */
+        UsageSeries: {
             /** @description RFC 3339. */
-            updated_at: string;
-        };
-        /** @description A user to make. */
-        UserCreate: {
-            /** @description What pages show; the name if it is missing. */
-            display_name?: string | null;
-            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
-            name: string;
-            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
-            password?: string | null;
-            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
-            privileges_added?: string[];
-            /** @description Privileges of the role that they do not get. */
-            privileges_removed?: string[];
-            /** @description `owner`, `admin`, `operator` or `viewer`. */
-            role: string;
-        };
-        /** @description What changes of a user; what is missing stays. */
-        UserPatch: {
+            from: string;
+            /** @description The stretches, oldest first, without gaps. */
+            items: components["schemas"]["UsagePoint"][];
             /**
-             * @description Whether they are kept out; every session of theirs ends.
-             * @default null
+             * Format: int32
+             * @description Seconds of a stretch. What is old is known by longer stretches only: those stand at their beginning.
              */
-            disabled: boolean | null;
-            /**
-             * @description What pages show.
-             * @default null
-             */
-            display_name: string | null;
-            /**
-             * @description The name to log in with.
-             * @default null
-             */
-            name: string | null;
-            /**
-             * @description Another password; every session of theirs ends.
-             * @default null
-             */
-            password: string | null;
-            /**
-             * @description Privileges beyond those of the role, all of them.
-             * @default null
-             */
-            privileges_added: string[] | null;
-            /**
-             * @description Privileges of the role that they do not get, all of them.
-             * @default null
-             */
-            privileges_removed: string[] | null;
-            /**
-             * @description `owner`, `admin`, `operator` or `viewer`.
-             * @default null
-             */
-            role: string | null;
+            step: number;
+            /** @description RFC 3339, not included. */
+            to: string;
         };
         /** @description A signed cookie. */
         ViewerCookie: {
@@ -4894,13 +5404,21 @@ export interface components {
         };
         /** @description What a watch page needs. */
         Watch: {
+            /** @description RFC 3339; when the signature ends. It can be renewed before. */
+            expires_at: string;
+            /** @description Name of the breakout. */
+            name: string;
+            /** @description Signed multivariant playlist. */
+            playlist_url: string;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
+            /** @description Whether there is something to see. */
+            state: components["schemas"]["WatchState"];
             /**
              * @description Whether the audience may see it; while it is down only a preview is shown.
              * @example up
              */
             curtain: string;
-            /** @description RFC 3339; when the signature ends. It can be renewed before. */
-            expires_at: string;
             /**
              * Format: int64
              * @description The same from now on.
@@ -4908,14 +5426,8 @@ export interface components {
             expires_in_seconds: number;
             /** @description Identifier of the breakout. */
             id: string;
-            /** @description Name of the breakout. */
-            name: string;
-            /** @description Signed multivariant playlist. */
-            playlist_url: string;
             /** @description Whether the link is an operator's, which opens while the curtain is down. */
             preview: boolean;
-            /** @description What is wrong, in words. */
-            problem?: string | null;
             recording?: components["schemas"]["WatchRecording"] | null;
             /** @description RFC 3339; when it is meant to begin, by its own plan or that of its event. */
             starts_at?: string | null;
@@ -4924,8 +5436,6 @@ export interface components {
              * @description The same from now on, below 0 once that is over: clocks of viewers differ.
              */
             starts_in_seconds?: number | null;
-            /** @description Whether there is something to see. */
-            state: components["schemas"]["WatchState"];
             /** @description The viewer. */
             user?: string | null;
             /**
@@ -5054,41 +5564,6 @@ export interface components {
             state: components["schemas"]["WatchAssetState"];
             /** @description Opens in a browser; its query opens the asset, and nothing else. */
             watch_url: string;
-        };
-        /** @description The MP4 of a recording, for a viewer. */
-        WatchMp4: {
-            /**
-             * Format: int64
-             * @description Size, once it is there.
-             */
-            bytes?: number | null;
-            /**
-             * Format: double
-             * @description How much of it is made.
-             */
-            progress_percent: number;
-            /** @description How far it is. */
-            state: components["schemas"]["WatchProgress"];
-            /** @description Signed, once it is there. */
-            url?: string | null;
-        };
-        /**
-         * @description How far something is.
-         * @enum {string}
-         */
-        WatchProgress: "making" | "ready" | "failed";
-        /** @description The recording of a breakout, for a viewer. */
-        WatchRecording: {
-            /**
-             * Format: double
-             * @description Playing time, once it is known.
-             */
-            duration_seconds?: number | null;
-            mp4?: components["schemas"]["WatchMp4"] | null;
-            /** @description Signed multivariant playlist, once it can be played. */
-            playlist_url?: string | null;
-            /** @description How far it is. */
-            state: components["schemas"]["WatchProgress"];
         };
         /**
          * @description Whether there is something to see.
@@ -5219,6 +5694,558 @@ export interface components {
             types?: string[] | null;
             /** @description Where entries are posted. */
             url?: string | null;
+        };
+        /** @description How a stream is aligned in a region: what that region's packager says. */
+        AlignmentView: {
+            /** @description When its clock was chosen, which is the same in regions that are aligned; RFC 3339; null while it has none. */
+            clock?: string | null;
+            /** @description What keeps the stream from being aligned well. */
+            problem?: string | null;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Name of the stream: the id of a breakout. */
+            stream: string;
+            /** @description It hears an encoder and has no clock yet. */
+            waiting: boolean;
+        };
+        /** @description Whose definition is taken over. */
+        ClusterJoin: {
+            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
+            distribution?: string | null;
+            /** @description Name of the region that this server is. */
+            here: string;
+            /** @description Name of the cluster, as the peer has it. */
+            name: string;
+            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
+            paths?: string[];
+            /** @description The instance that is asked. */
+            peer: components["schemas"]["PeerGiven"];
+            /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
+            tokens?: components["schemas"]["Tokens"];
+        };
+        /** @description What is taken over anew. */
+        ClusterPull: {
+            /** @description Name of the region whose instance is asked. */
+            region: string;
+            /** @description API tokens with scope `cluster` of instances that are regions which are new to this server, by region. */
+            tokens?: components["schemas"]["Tokens"];
+        };
+        /** @description Something that is wrong. */
+        FindingView: {
+            /** @description What was seen. */
+            evidence: string;
+            /**
+             * @description What.
+             * @example unreachable
+             */
+            kind: string;
+            /** @description Whether it makes the playlist stale, or only warns. */
+            makes_stale: boolean;
+        };
+        /** @description A page of a list. */
+        List_PlaylistView: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+                 */
+                age_ms: number;
+                /**
+                 * Format: int64
+                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
+                 */
+                answer_ms?: number | null;
+                /**
+                 * Format: int64
+                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+                 */
+                behind_ms?: number | null;
+                /** @description When it was last seen to change, or first seen; RFC 3339. */
+                changed_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+                 */
+                duration_seconds?: number | null;
+                /** @description What is wrong with it. */
+                findings: components["schemas"]["FindingView"][];
+                /** @description What tells it from others, for people; may be empty. */
+                label: string;
+                /**
+                 * Format: int64
+                 * @description Age at which it is stale, in milliseconds.
+                 */
+                limit_ms: number;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its first segment.
+                 */
+                media_sequence?: number | null;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its newest segment that is no gap.
+                 */
+                newest_sequence?: number | null;
+                /** @description Name of the region. */
+                region: string;
+                /**
+                 * @description What it is for.
+                 * @example variant
+                 */
+                role: string;
+                /** @description Since when; RFC 3339. */
+                since: string;
+                /**
+                 * @description Whether it changes.
+                 * @example fresh
+                 */
+                state: string;
+                statistics?: components["schemas"]["StatisticsView"] | null;
+                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+                stream: string;
+                /** @description Why the last answer was no playlist. */
+                trouble?: string | null;
+                /** @description URL, without what signs it. */
+                url: string;
+                /**
+                 * @description Through the CDN, or past it.
+                 * @example cdn
+                 */
+                way: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A playlist that this server watches, and what it has measured of it. */
+        PlaylistView: {
+            /**
+             * Format: int64
+             * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+             */
+            age_ms: number;
+            /**
+             * Format: int64
+             * @description How long its answers take, the middle one of the last 25, in milliseconds.
+             */
+            answer_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /** @description When it was last seen to change, or first seen; RFC 3339. */
+            changed_at?: string | null;
+            /**
+             * Format: double
+             * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+             */
+            duration_seconds?: number | null;
+            /** @description What is wrong with it. */
+            findings: components["schemas"]["FindingView"][];
+            /** @description What tells it from others, for people; may be empty. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Age at which it is stale, in milliseconds.
+             */
+            limit_ms: number;
+            /**
+             * Format: int64
+             * @description Media sequence number of its first segment.
+             */
+            media_sequence?: number | null;
+            /**
+             * Format: int64
+             * @description Media sequence number of its newest segment that is no gap.
+             */
+            newest_sequence?: number | null;
+            /** @description Name of the region. */
+            region: string;
+            /**
+             * @description What it is for.
+             * @example variant
+             */
+            role: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /**
+             * @description Whether it changes.
+             * @example fresh
+             */
+            state: string;
+            statistics?: components["schemas"]["StatisticsView"] | null;
+            /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+            stream: string;
+            /** @description Why the last answer was no playlist. */
+            trouble?: string | null;
+            /** @description URL, without what signs it. */
+            url: string;
+            /**
+             * @description Through the CDN, or past it.
+             * @example cdn
+             */
+            way: string;
+        };
+        /** @description Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal. */
+        StatisticsView: {
+            /** @description Intervals that these are of. */
+            intervals: number;
+            /**
+             * Format: double
+             * @description Longest.
+             */
+            max_seconds: number;
+            /**
+             * Format: double
+             * @description Mean.
+             */
+            mean_seconds: number;
+            /**
+             * Format: double
+             * @description Median.
+             */
+            median_seconds: number;
+            /**
+             * Format: double
+             * @description Shortest.
+             */
+            min_seconds: number;
+            /**
+             * Format: double
+             * @description Nine of ten are not longer.
+             */
+            p90_seconds: number;
+        };
+        /** @description Tokens by region. */
+        Tokens: {
+            [key: string]: string;
+        };
+        /** @description A request that wanted to change something, done or refused. */
+        Audit: {
+            /** @description Name of the user or token; null if the request showed none that is known. */
+            actor?: string | null;
+            /**
+             * @description `user`, `token` or `none`.
+             * @example user
+             */
+            actor_kind: string;
+            /** @description When it was answered (RFC 3339). */
+            at: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each.
+             */
+            id: number;
+            /**
+             * @description Kind of what it is about.
+             * @example breakout
+             */
+            object: string;
+            /**
+             * @description Operation of this document.
+             * @example breakout_stop
+             */
+            operation: string;
+            /** @description Address that it came from. */
+            remote: string;
+            /** @description `X-Request-ID` of the answer, by which logs know it. */
+            request_id: string;
+            /**
+             * Format: int32
+             * @description Status of the answer.
+             */
+            status: number;
+            /** @description What it is about, as the request named it. */
+            subject?: string | null;
+        };
+        /** @description A page of the audit. */
+        AuditPage: {
+            /** @description Items, newest first. */
+            items: components["schemas"]["Audit"][];
+            /** @description Value of `cursor` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Session: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether this request is of it. */
+                current: boolean;
+                /** @description When it ends unless it is used again (RFC 3339). */
+                expires_at: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Address that it was made from. */
+                remote: string;
+                /** @description When it was used last (RFC 3339); may lag by a minute. */
+                seen_at: string;
+                /** @description Id of the user. */
+                user: string;
+                /** @description What the browser calls itself. */
+                user_agent: string;
+                /** @description Name of the user. */
+                user_name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_User: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether they are kept out. */
+                disabled: boolean;
+                /** @description What pages show. */
+                display_name: string;
+                /** @description Whether they may log in by password. */
+                has_password: boolean;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if they never did. */
+                last_login_at?: string | null;
+                /** @description The name to log in with. */
+                name: string;
+                /** @description Everything that they may do, as `object:action`. */
+                privileges: string[];
+                /** @description Privileges beyond those of the role. */
+                privileges_added: string[];
+                /** @description Privileges of the role that they do not get. */
+                privileges_removed: string[];
+                /** @description The provider by which they log in; null if there is none. */
+                provider?: string | null;
+                /**
+                 * @description `owner`, `admin`, `operator` or `viewer`.
+                 * @example operator
+                 */
+                role: string;
+                /** @description RFC 3339. */
+                updated_at: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description Who wants to log in. */
+        LoginCreate: {
+            /** @description The name to log in with. */
+            name: string;
+            /** @description The password. */
+            password: string;
+        };
+        /** @description A provider of identities. */
+        LoginProvider: {
+            /** @description What pages show. */
+            label: string;
+            /** @description Name in addresses. */
+            name: string;
+        };
+        /** @description How people may log in here. */
+        LoginWays: {
+            /** @description Whether users log in by password. */
+            password: boolean;
+            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
+            providers: components["schemas"]["LoginProvider"][];
+            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
+            setup: boolean;
+        };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
+            csrf?: string | null;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Id of the user or the token. */
+            id: string;
+            /**
+             * @description `user` or `token`.
+             * @example user
+             */
+            kind: string;
+            /** @description Name of the user or the token. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /**
+             * @description Role of a user; null for a token.
+             * @example operator
+             */
+            role?: string | null;
+            session?: components["schemas"]["MeSession"] | null;
+        };
+        /** @description What people change of themselves. */
+        MePatch: {
+            /** @description What pages show. */
+            display_name: string;
+        };
+        /** @description The session that a request is of. */
+        MeSession: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+        };
+        /** @description Another password for oneself. */
+        PasswordPut: {
+            /** @description The password from now on, 12 to 256 characters. */
+            new: string;
+            /** @description The password until now. */
+            old: string;
+        };
+        /** @description A log-in that is in force. */
+        Session: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether this request is of it. */
+            current: boolean;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Address that it was made from. */
+            remote: string;
+            /** @description When it was used last (RFC 3339); may lag by a minute. */
+            seen_at: string;
+            /** @description Id of the user. */
+            user: string;
+            /** @description What the browser calls itself. */
+            user_agent: string;
+            /** @description Name of the user. */
+            user_name: string;
+        };
+        /** @description The first user, who may do everything. */
+        SetupCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters. */
+            name: string;
+            /** @description 12 to 256 characters. */
+            password: string;
+        };
+        /** @description Somebody who logs in. */
+        User: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether they are kept out. */
+            disabled: boolean;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Whether they may log in by password. */
+            has_password: boolean;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if they never did. */
+            last_login_at?: string | null;
+            /** @description The name to log in with. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /** @description Privileges beyond those of the role. */
+            privileges_added: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed: string[];
+            /** @description The provider by which they log in; null if there is none. */
+            provider?: string | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @example operator
+             */
+            role: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A user to make. */
+        UserCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
+            name: string;
+            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
+            password?: string | null;
+            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
+            privileges_added?: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed?: string[];
+            /** @description `owner`, `admin`, `operator` or `viewer`. */
+            role: string;
+        };
+        /** @description What changes of a user; what is missing stays. */
+        UserPatch: {
+            /**
+             * @description Whether they are kept out; every session of theirs ends.
+             * @default null
+             */
+            disabled: boolean | null;
+            /**
+             * @description What pages show.
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * @description The name to log in with.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Another password; every session of theirs ends.
+             * @default null
+             */
+            password: string | null;
+            /**
+             * @description Privileges beyond those of the role, all of them.
+             * @default null
+             */
+            privileges_added: string[] | null;
+            /**
+             * @description Privileges of the role that they do not get, all of them.
+             * @default null
+             */
+            privileges_removed: string[] | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @default null
+             */
+            role: string | null;
+        };
+        /** @description The MP4 of a recording, for a viewer. */
+        WatchMp4: {
+            /**
+             * Format: int64
+             * @description Size, once it is there.
+             */
+            bytes?: number | null;
+            /**
+             * Format: double
+             * @description How much of it is made.
+             */
+            progress_percent: number;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
+            /** @description Signed, once it is there. */
+            url?: string | null;
+        };
+        /**
+         * @description How far something is.
+         * @enum {string}
+         */
+        WatchProgress: "making" | "ready" | "failed";
+        /** @description The recording of a breakout, for a viewer. */
+        WatchRecording: {
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            mp4?: components["schemas"]["WatchMp4"] | null;
+            /** @description Signed multivariant playlist, once it can be played. */
+            playlist_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
         };
     };
     responses: never;
@@ -5651,6 +6678,42 @@ export interface operations {
             };
         };
     };
+    analytics_show: {
+        parameters: {
+            query?: {
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this asset: id. */
+                asset?: string;
+                /** @description RFC 3339; 30 days before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Analytics"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     asset_list: {
         parameters: {
             query?: {
@@ -6013,48 +7076,6 @@ export interface operations {
             };
         };
     };
-    audit_list: {
-        parameters: {
-            query?: {
-                /** @description Of the user or token with this name. */
-                actor?: string;
-                /** @description About this kind of thing, such as `breakout`. */
-                object?: string;
-                /** @description About this one, as the request named it. */
-                subject?: string;
-                /** @description Of this time or later (RFC 3339). */
-                since?: string;
-                /** @description Before this time (RFC 3339). */
-                until?: string;
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditPage"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     breakout_list: {
         parameters: {
             query?: {
@@ -6235,6 +7256,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_charges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakoutCharges"];
                 };
             };
             default: {
@@ -7069,6 +8120,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    charges_show: {
+        parameters: {
+            query?: {
+                /** @description A month in UTC, such as `2026-11`; in place of `from` and `to`. The current one if all three are missing. */
+                month?: string;
+                /** @description RFC 3339. */
+                from?: string;
+                /** @description RFC 3339, not included. */
+                to?: string;
+                /** @description What they are summed by; breakouts if it is missing. */
+                by?: "breakout" | "service" | "event" | "account" | "platform";
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description How the answer is written. */
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Charges"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    charges_collect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChargesCollect"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collected"];
                 };
             };
             default: {
@@ -8861,248 +9983,6 @@ export interface operations {
             };
         };
     };
-    login_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LoginWays"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["LoginCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    /** @description The session */
-                    "Set-Cookie"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    oidc_begin: {
-        parameters: {
-            query?: {
-                /** @description Path of a page of this server; its first page if it is missing. */
-                return?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Name, as GET /v1/login lists it */
-                provider: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description To the provider, or to /login?error=CODE */
-            302: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    oidc_end: {
-        parameters: {
-            query?: {
-                /** @description What the ID token is asked for with. */
-                code?: string;
-                /** @description Names the log-in. */
-                state?: string;
-                /** @description Who answers (RFC 9207). */
-                iss?: string;
-                /** @description Why there is no code. */
-                error?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Name, as GET /v1/login lists it */
-                provider: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
-            302: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_update: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["MePatch"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasswordPut"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     node_list: {
         parameters: {
             query?: never;
@@ -9210,6 +10090,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OperationWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    overview_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceTable"];
                 };
             };
             default: {
@@ -9378,16 +10312,9 @@ export interface operations {
             };
         };
     };
-    session_list: {
+    settings_show: {
         parameters: {
-            query?: {
-                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
-                user?: string;
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                after?: string;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -9399,68 +10326,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_Session"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_end: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    setup_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SetupCreate"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    /** @description The session */
-                    "Set-Cookie"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
+                    "application/json": components["schemas"]["Settings"];
                 };
             };
             default: {
@@ -9821,13 +10687,25 @@ export interface operations {
             };
         };
     };
-    user_list: {
+    usage_show: {
         parameters: {
             query?: {
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                after?: string;
+                /** @description What it is summed by; breakouts if it is missing. */
+                by?: "breakout" | "distribution" | "rendition" | "location" | "event" | "account" | "asset" | "platform";
+                /** @description RFC 3339; 30 days before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this distribution: id. */
+                distribution?: string;
+                /** @description Only of breakouts of this event: id or name. */
+                event?: string;
+                /** @description Only of breakouts of this account: id or name. */
+                account?: string;
+                /** @description How the answer is written. */
+                format?: "json" | "csv";
             };
             header?: never;
             path?: never;
@@ -9840,7 +10718,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_User"];
+                    "application/json": components["schemas"]["Usage"];
                 };
             };
             default: {
@@ -9853,47 +10731,28 @@ export interface operations {
             };
         };
     };
-    user_create: {
+    usage_series: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Seconds of a stretch: 60, 300, 3600 or 86400; as fits the time asked for if it is missing. */
+                step?: number;
+                /** @description RFC 3339; a day before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this distribution: id. */
+                distribution?: string;
+                /** @description Only of breakouts of this event: id or name. */
+                event?: string;
+                /** @description Only of breakouts of this account: id or name. */
+                account?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserCreate"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
         requestBody?: never;
         responses: {
             200: {
@@ -9901,98 +10760,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["User"];
+                    "application/json": components["schemas"]["UsageSeries"];
                 };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_update: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserPatch"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_sessions_end: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             default: {
                 headers: {
@@ -10254,47 +11023,6 @@ export interface operations {
             };
         };
     };
-    watch_takeover: {
-        parameters: {
-            query: {
-                /** @description Session of the breakout whose recording the signature opens */
-                recording?: number;
-                /** @description As in the play URL */
-                Policy: string;
-                /** @description As in the play URL */
-                Signature: string;
-                /** @description As in the play URL */
-                "Key-Pair-Id": string;
-                /** @description As in the play URL */
-                "Hash-Algorithm"?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Id or name of the breakout */
-                breakout: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PlayUrl"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     webhook_list: {
         parameters: {
             query?: {
@@ -10505,6 +11233,739 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookTest"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterJoin"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_playlists: {
+        parameters: {
+            query?: {
+                /** @description Name of a region; those of all if it is missing. */
+                region?: string;
+                /** @description Name of a stream; those of all if it is missing. */
+                stream?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PlaylistView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_pull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterPull"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Of the user or token with this name. */
+                actor?: string;
+                /** @description About this kind of thing, such as `breakout`. */
+                object?: string;
+                /** @description About this one, as the request named it. */
+                subject?: string;
+                /** @description Of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Before this time (RFC 3339). */
+                until?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWays"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_begin: {
+        parameters: {
+            query?: {
+                /** @description Path of a page of this server; its first page if it is missing. */
+                return?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_end: {
+        parameters: {
+            query?: {
+                /** @description What the ID token is asked for with. */
+                code?: string;
+                /** @description Names the log-in. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why there is no code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordPut"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
+                user?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setup_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_sessions_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch_takeover: {
+        parameters: {
+            query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
                 };
             };
             default: {

@@ -19,7 +19,8 @@ export const isBuilt = () => existsSync(join(dist, 'index.html'));
 
 /** Answers with a file of the bundle, as the server does: pages get index.html, assets their own file. */
 export async function serveDist(path, response) {
-  const wanted = path.startsWith('/assets/') ? normalize(path) : '/index.html';
+  // Files have a dot in their names; ids of assets have none, and are pages of the desk.
+  const wanted = /^\/assets\/.*\./.test(path) ? normalize(path) : '/index.html';
   try {
     const body = await readFile(join(dist, wanted));
     response.writeHead(200, { 'content-type': TYPES[extname(wanted)] ?? 'application/octet-stream' });
