@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
 /** Where `npm run dev` finds a running server. */
 const server = process.env['ANABRANCH_SERVER'] ?? 'http://127.0.0.1:9997';
 
 export default defineConfig({
+  plugins: [svelte()],
   build: {
     outDir: 'dist',
     emptyOutDir: true,

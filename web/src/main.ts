@@ -12,18 +12,22 @@ async function main(): Promise<void> {
   if (!root) throw new Error('the document has no #app');
   const { pathname, search } = window.location;
   const rest = (prefix: string) => pathname.slice(prefix.length).replace(/\/+$/, '');
+  if (!pathname.startsWith(WATCH_PREFIX)) {
+    const { openDesk } = await import('./desk/open.ts');
+    openDesk(root);
+    return;
+  }
+  // The desk has a style of its own.
+  await import('./style.css');
   if (pathname.startsWith(ASSET_PREFIX)) {
     const { openAssetPage } = await import('./asset/page.ts');
     openAssetPage(root, rest(ASSET_PREFIX), search);
   } else if (pathname.startsWith(COLLECTION_PREFIX)) {
     const { openCollectionPage } = await import('./asset/collection.ts');
     openCollectionPage(root, rest(COLLECTION_PREFIX), search);
-  } else if (pathname.startsWith(WATCH_PREFIX)) {
+  } else {
     const { openWatchPage } = await import('./watch/page.ts');
     openWatchPage(root, rest(WATCH_PREFIX), search);
-  } else {
-    const { openAdminPage } = await import('./admin/page.ts');
-    openAdminPage(root);
   }
 }
 
