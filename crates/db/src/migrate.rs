@@ -41,6 +41,7 @@ const STEPS: &[Step] = steps![
     10 "clusters" "0010_clusters.sql",
     11 "captions" "0011_captions.sql",
     12 "streams" "0012_streams.sql",
+    14 "usage" "0014_usage.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

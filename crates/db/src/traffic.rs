@@ -1,13 +1,16 @@
 //! Delivered traffic, counted once.
 
-use anabranch_model::{DistributionId, NodeName, SpoolId, Traffic};
+use anabranch_model::{DistributionId, NodeName, Quality, SpoolId, Traffic};
 
 use crate::row::{id, signed, text, unsigned};
 use crate::sql::{self, Row, Tx};
-use crate::{Db, Error};
+use crate::{Db, Error, Place, usage};
 
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
+
+/// Counts of a row; fetched bytes, the last of [`Traffic::counts`], are none.
+const COUNTS: usize = 9;
 
 /// What became of a batch of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,18 +22,30 @@ pub enum Taken {
 }
 
 impl Db {
-    /// Adds delivered traffic, as of now. Distributions that are gone are passed over.
+    /// Adds delivered traffic of `place`. What is counted by distribution passes over those that are gone.
     ///
     /// # Errors
     /// The query fails; then nothing was added.
-    pub async fn traffic_add(&self, traffic: &[Traffic], now_ms: i64) -> Result<(), Error> {
+    pub async fn traffic_add(&self, traffic: &[Traffic], place: &Place, now_ms: i64) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         add(&mut tx, traffic, now_ms).await?;
+        usage::add(&mut tx, traffic, place, now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Adds the traffic of batch `sequence` of a spool, unless that batch or a later one was added before. Traffic and number
+    /// Adds what players told.
+    ///
+    /// # Errors
+    /// The query fails; then nothing was added.
+    pub async fn quality_add(&self, quality: &[Quality], now_ms: i64) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        usage::add_quality(&mut tx, quality, now_ms).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Adds traffic and quality of batch `sequence` of a spool, unless that batch or a later one was added before. Traffic and number
     /// are written together, so a batch whose answer was lost can be sent again.
     ///
     /// # Errors
@@ -40,7 +55,8 @@ impl Db {
         node: &NodeName,
         spool: &SpoolId,
         sequence: u64,
-        traffic: &[Traffic],
+        counted: (&[Traffic], &[Quality]),
+        place: &Place,
         now_ms: i64,
     ) -> Result<Taken, Error> {
         let mut tx = self.begin().await?;
@@ -57,7 +73,10 @@ impl Db {
         if advanced == 0 {
             return Ok(Taken::Repeated);
         }
+        let (traffic, quality) = counted;
         add(&mut tx, traffic, now_ms).await?;
+        usage::add(&mut tx, traffic, place, now_ms).await?;
+        usage::add_quality(&mut tx, quality, now_ms).await?;
         tx.commit().await?;
         Ok(Taken::Counted)
     }
@@ -113,7 +132,7 @@ async fn add(tx: &mut Tx, traffic: &[Traffic], now_ms: i64) -> Result<(), Error>
         .bind(one.distribution.as_str())
         .bind(&one.behavior)
         .bind(one.breakout.as_ref().map_or("", |breakout| breakout.as_str()));
-        for count in one.counts() {
+        for count in one.counts().take(COUNTS) {
             insert = insert.bind(signed(count));
         }
         insert.execute(&mut **tx).await?;
@@ -138,5 +157,6 @@ fn read(row: &Row) -> Result<Traffic, Error> {
         ],
         hits: unsigned(row, "hits")?,
         misses: unsigned(row, "misses")?,
+        ..Traffic::none(id(row, "distribution_id")?)
     })
 }

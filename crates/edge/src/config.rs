@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_model::DistributionId;
+use anabranch_model::{DistributionId, SpoolId};
 use anabranch_net::Certificates;
 
 /// Node configuration of an edge. What it serves comes by the snapshot.
@@ -57,6 +57,8 @@ pub struct Config {
     pub transforms: Transforms,
     /// The access log; without it answers are only counted.
     pub access_log: Option<AccessLogConfig>,
+    /// Where counts are kept until they are reported; without it a process that is killed loses those of its last seconds.
+    pub journal: Option<JournalConfig>,
     /// Certificate authorities, as PEM, that origins may be certified by besides those that browsers believe.
     pub origin_ca: Option<PathBuf>,
     /// Buckets of S3-compatible storage. Others are in the house's own store, behind the origin room.
@@ -96,6 +98,7 @@ impl Default for Config {
             default_distribution: None,
             transforms: Transforms::default(),
             access_log: None,
+            journal: None,
             origin_ca: None,
             buckets: Vec::new(),
             shields: BTreeMap::new(),
@@ -191,6 +194,17 @@ impl fmt::Debug for Shield {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("authority", &self.authority).field("tls", &self.tls).finish_non_exhaustive()
     }
+}
+
+/// Where counts are kept until they are reported.
+#[derive(Clone, Debug)]
+pub struct JournalConfig {
+    /// Directory for this edge alone, made if it is missing.
+    pub dir: PathBuf,
+    /// Its name in reports.
+    pub id: SpoolId,
+    /// Number of the first file: greater than that of any that was ever reported.
+    pub first: u64,
 }
 
 /// Where the access log goes and how much of it is kept.

@@ -21,7 +21,8 @@ use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
 use crate::doors::{Door, Listening};
 use crate::flight::Flights;
-use crate::record::{Books, Metrics, REPORT_INTERVAL};
+use crate::ledger::Ledger;
+use crate::record::Metrics;
 use crate::request::Scheme;
 use crate::strikes::Strikes;
 use crate::table::Table;
@@ -31,6 +32,9 @@ use crate::worker::{Shared, Worker};
 
 /// Time after the drain deadline in which a thread's tasks are dropped.
 const DROP_TASKS: Duration = Duration::from_millis(500);
+
+/// Time between two looks at the sizes of the cache.
+const GAUGES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Time between two reports of new viewer sessions.
 const NEW_VIEWERS_INTERVAL: Duration = Duration::from_millis(500);
@@ -127,6 +131,7 @@ impl Edge {
             memo: Memo::new(),
             attendance: Attendance::new(),
             metrics: Arc::new(Metrics::new()),
+            ledger: Arc::new(Ledger::new(config.journal.clone())),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             tls,
             alt_svc: listening.http3().map(|address| alt_svc(address.port())),
@@ -162,8 +167,8 @@ impl Edge {
     /// A thread cannot be started. Those that run already are stopped.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self { shared, mut snapshot, reports, listening } = self;
-        let mut books = Books::default();
-        let mut applied = apply(&shared, &mut snapshot, &mut books);
+        let mut applied = apply(&shared, &mut snapshot);
+        let books = shared.ledger.start(reports.clone(), shared.clock.clone()).map_err(Error::Prepare)?;
         let stop = shutdown.child_token();
         let mut threads = Vec::new();
         for (index, of_worker) in listening.into_workers().enumerate() {
@@ -178,7 +183,7 @@ impl Edge {
         }
         let following =
             shared.config.tls.as_ref().map(|tls| tokio::spawn(tls.certificates.clone().follow(stop.clone())));
-        let mut tick = interval(REPORT_INTERVAL);
+        let mut tick = interval(GAUGES_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut roll = Roll::new();
         loop {
@@ -198,12 +203,12 @@ impl Edge {
                             let node = shared.config.node.clone();
                             let _ = reports.try_send(Report::Applied { role: "edge".to_owned(), node, version });
                         }
-                        serve_on(&shared, &books, &reports, &shutdown).await;
+                        serve_on(&shared, &reports, &shutdown).await;
                         break;
                     }
-                    applied = apply(&shared, &mut snapshot, &mut books);
+                    applied = apply(&shared, &mut snapshot);
                 }
-                _ = tick.tick() => account(&shared, &books, &reports),
+                _ = tick.tick() => gauges(&shared),
                 () = roll.due() => roll.call(&shared, &reports),
             }
         }
@@ -212,7 +217,11 @@ impl Edge {
             // It ends with the shutdown.
             let _ = following.await;
         }
-        account(&shared, &books, &reports);
+        gauges(&shared);
+        shared.ledger.stop();
+        if tokio::task::spawn_blocking(|| books.join()).await.is_err() {
+            tracing::error!("the thread that keeps the books panicked");
+        }
         shared.attendance.report(&reports, shared.clock.now_ms());
         if let Some(log) = &shared.access_log {
             log.stop().await;
@@ -227,10 +236,10 @@ fn alt_svc(port: u16) -> String {
 }
 
 /// Compiles the newest snapshot and puts it in force; returns its version.
-fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: &mut Books) -> Option<u64> {
+fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>) -> Option<u64> {
     let newest = snapshot.borrow_and_update().clone();
     let table = Table::compile(&newest, &shared.config, &shared.table.load());
-    books.follow(table.cells());
+    shared.ledger.follow(table.cells());
     shared.metrics.unshielded.follow(&newest, &shared.config);
     shared.table.store(Arc::new(table));
     if !newest.closed.is_empty() {
@@ -245,7 +254,7 @@ fn apply(shared: &Shared, snapshot: &mut watch::Receiver<Arc<Snapshot>>, books: 
     Some(newest.version)
 }
 
-fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
+fn gauges(shared: &Shared) {
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
     {
         shared.metrics.cache_bytes.set(shared.cache.bytes() as f64);
@@ -253,16 +262,15 @@ fn account(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>) {
         shared.metrics.disk_bytes.set(shared.cache.disk_bytes() as f64);
         shared.metrics.disk_objects.set(shared.cache.disk_objects() as f64);
     }
-    books.report(reports);
 }
 
-async fn serve_on(shared: &Shared, books: &Books, reports: &mpsc::Sender<Report>, shutdown: &Shutdown) {
-    let mut tick = interval(REPORT_INTERVAL);
+async fn serve_on(shared: &Shared, reports: &mpsc::Sender<Report>, shutdown: &Shutdown) {
+    let mut tick = interval(GAUGES_INTERVAL);
     let mut roll = Roll::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = tick.tick() => account(shared, books, reports),
+            _ = tick.tick() => gauges(shared),
             () = roll.due() => roll.call(shared, reports),
         }
     }

@@ -9,6 +9,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authorise::Authorised;
+use crate::cmcd::HEADER_PREFIX;
 use crate::key::{own_query, text_values};
 use crate::request::{Method, Request};
 use crate::rule::Rule;
@@ -104,6 +105,7 @@ fn is_told(rule: &Rule, name: &str, passing: Passing) -> bool {
     let held = is_hop_by_hop(name)
         || OWN.contains(&name)
         || name.starts_with("x-anabranch-")
+        || name.starts_with(HEADER_PREFIX)
         || (CONDITIONAL.contains(&name) && passing != Passing::Everything);
     !held && rule.telling.headers.has(name)
 }

@@ -7,6 +7,7 @@ use anabranch_model::{Encodings, Transform};
 use anabranch_signing::strip_reserved;
 
 use crate::authorise::Authorised;
+use crate::cmcd;
 use crate::request::{Method, Request};
 use crate::rule::Rule;
 use crate::select::is_signature_cookie;
@@ -43,14 +44,15 @@ pub(crate) fn key<'t, 'r, 'k>(authorised: Authorised<'t, 'r>, buffer: &'k mut Ve
     Keyed { authorised, key: buffer, primary, codings }
 }
 
-/// The query as the behavior's policies see it: without a signature's parameters where one is needed, and without copies of them
-/// that no policy names.
+/// The query as the behavior's policies see it: without a signature's parameters where one is needed, and without copies of them and
+/// what players tell of themselves (CTA-5004), unless a policy names those.
 pub(crate) fn own_query<'q>(rule: &Rule, request: &Request<'q>) -> Cow<'q, str> {
     own(rule, request.query.unwrap_or(""))
 }
 
 fn own<'q>(rule: &Rule, query: &'q str) -> Cow<'q, str> {
     let own = if rule.gate.is_some() { strip_reserved(query) } else { query.into() };
+    let own = if rule.names_cmcd { own } else { cmcd::strip(own) };
     match &rule.copies {
         Some(copies) => copies.strip(own),
         None => own,

@@ -17,12 +17,14 @@ mod body;
 mod buffers;
 mod cache;
 mod closed;
+mod cmcd;
 mod coming;
 mod compress;
 mod config;
 mod copies;
 mod decide;
 mod deliver;
+mod detail;
 mod disk;
 mod doors;
 mod edge;
@@ -36,12 +38,15 @@ mod h3;
 mod head;
 mod headers;
 mod invalidation;
+mod journal;
 mod key;
+mod ledger;
 mod lookup;
 mod object;
 mod object_codec;
 mod pace;
 mod pattern;
+mod quality;
 mod record;
 mod request;
 mod request_id;
@@ -64,10 +69,11 @@ mod worker;
 
 pub use access_log::AccessLogError;
 pub use config::{
-    AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, OriginRoom, Rewriting, S3Bucket, Shield, Tls,
+    AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, JournalConfig, OriginRoom, Rewriting, S3Bucket, Shield, Tls,
     Transforms,
 };
 pub use edge::{Edge, Error};
+pub use journal::{Journal, Kept};
 pub use upstream::TrustError;
 
 /// Gives any bytes to the HTTP/2 front's protocol, in pieces of these lengths. For fuzzing only.

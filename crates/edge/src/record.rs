@@ -1,23 +1,21 @@
 //! Bend: what is counted and logged, once an answer is over.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anabranch_model::{BreakoutId, Report, Traffic};
+use anabranch_model::{BreakoutId, DistributionId, Traffic};
 use metrics::{Counter, Gauge, counter, gauge};
-use tokio::sync::mpsc;
+use parking_lot::RwLock;
+use quick_cache::DefaultHashBuilder;
 
 use crate::access_log::{Ending, Line};
 use crate::attendance::Attendee;
+use crate::detail::{Detail, folder};
+use crate::ledger::Ledger;
 use crate::series::Series;
-use crate::table::Cell;
 use crate::unshielded::Unshielded;
-
-/// Time between two reports of traffic.
-pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How an answer came about, for counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +46,15 @@ impl Outcome {
     }
 }
 
+/// Folders that a behavior and breakout tell apart; what comes from more counts without detail.
+const PARTS_MAX: usize = 256;
+
+/// Looks at a folder's counts in a row that found none, after which it is forgotten.
+const IDLE_LOOKS: u32 = 12;
+
+/// Bytes of an answer that is still being sent after which they count.
+const PROGRESS_BYTES: u64 = 64 << 10;
+
 /// Traffic of one behavior and breakout since the last report.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -56,30 +63,98 @@ pub(crate) struct Counters {
     /// Path pattern of the behavior.
     pub(crate) behavior: Arc<str>,
     pub(crate) breakout: Option<BreakoutId>,
+    /// Session of the breakout.
+    session: AtomicU32,
+    /// What is counted without detail.
+    rest: Arc<Part>,
+    /// By folder.
+    parts: RwLock<HashMap<Box<str>, Arc<Part>, DefaultHashBuilder>>,
+}
+
+/// The part of it that has one folder.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) detail: Detail,
     bytes: AtomicU64,
     /// By status class, 1xx to 5xx; their sum is the number of requests.
     statuses: [AtomicU64; 5],
     hits: AtomicU64,
     misses: AtomicU64,
-}
-
-/// What counters held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    bytes: u64,
-    statuses: [u64; 5],
-    hits: u64,
-    misses: u64,
+    fetched: AtomicU64,
+    /// Looks in a row that found nothing.
+    idle: AtomicU32,
 }
 
 impl Counters {
     pub(crate) fn new(series: Arc<Series>, behavior: Arc<str>, breakout: Option<BreakoutId>) -> Self {
-        Self { series, behavior, breakout, ..Self::default() }
+        let detail = Detail { breakout: breakout.clone(), ..Detail::default() };
+        let rest = Arc::new(Part { detail, ..Part::default() });
+        Self { series, behavior, breakout, rest, ..Self::default() }
     }
 
-    fn count(&self, status: u16, outcome: Outcome, bytes: u64) {
+    /// Says which session of the breakout it is now.
+    pub(crate) fn of_session(&self, session: u32) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
+    /// The part that an answer counts for. What was refused or not found makes no new one.
+    pub(crate) fn part(&self, path: &str, status: u16) -> Arc<Part> {
+        let folder = folder(path);
+        if let Some(part) = self.parts.read().get(folder) {
+            return part.clone();
+        }
+        if status >= 400 {
+            return self.rest.clone();
+        }
+        let detail = Detail::of(folder, self.breakout.as_ref());
+        if detail == self.rest.detail {
+            return self.rest.clone();
+        }
+        let mut parts = self.parts.write();
+        if parts.len() >= PARTS_MAX && !parts.contains_key(folder) {
+            return self.rest.clone();
+        }
+        parts.entry(folder.into()).or_insert_with(|| Arc::new(Part { detail, ..Part::default() })).clone()
+    }
+
+    /// Takes what was counted, as rows of `minute` whose counts are not all nothing.
+    pub(crate) fn take(&self, distribution: &DistributionId, minute: i64) -> Vec<Traffic> {
+        let of = |part: &Part| {
+            let mut row = part.take(distribution);
+            if row.counts().all(|count| count == 0) {
+                part.idle.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            part.idle.store(0, Ordering::Relaxed);
+            self.behavior.as_ref().clone_into(&mut row.behavior);
+            row.minute = minute;
+            if !row.recorded && row.breakout.is_some() {
+                row.session = self.session.load(Ordering::Relaxed);
+            }
+            Some(row)
+        };
+        let parts = self.parts.read();
+        std::iter::once(&self.rest).chain(parts.values()).filter_map(|part| of(part)).collect()
+    }
+
+    /// Forgets folders that nobody has asked for in a while.
+    pub(crate) fn forget_idle(&self) {
+        let is_idle = |part: &Arc<Part>| {
+            part.idle.load(Ordering::Relaxed) >= IDLE_LOOKS && Arc::strong_count(part) == 1 && part.is_empty()
+        };
+        if self.parts.read().values().any(is_idle) {
+            self.parts.write().retain(|_, part| !is_idle(part));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.parts.read().values().all(|part| part.is_empty())
+    }
+}
+
+impl Part {
+    fn count(&self, status: u16, outcome: Outcome) {
         self.statuses[class(status)].fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         match outcome {
             Outcome::Hit | Outcome::Stale => self.hits.fetch_add(1, Ordering::Relaxed),
             Outcome::Revalidated | Outcome::Miss | Outcome::Collapsed => self.misses.fetch_add(1, Ordering::Relaxed),
@@ -87,26 +162,38 @@ impl Counters {
         };
     }
 
-    fn take(&self) -> Counts {
-        Counts {
-            bytes: self.bytes.swap(0, Ordering::Relaxed),
-            statuses: std::array::from_fn(|at| self.statuses[at].swap(0, Ordering::Relaxed)),
-            hits: self.hits.swap(0, Ordering::Relaxed),
-            misses: self.misses.swap(0, Ordering::Relaxed),
+    fn sent(&self, outcome: Outcome, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if outcome == Outcome::Miss {
+            self.fetched.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    fn put_back(&self, counts: &Counts) {
-        self.bytes.fetch_add(counts.bytes, Ordering::Relaxed);
-        for (total, one) in self.statuses.iter().zip(counts.statuses) {
-            total.fetch_add(one, Ordering::Relaxed);
+    fn take(&self, distribution: &DistributionId) -> Traffic {
+        let taken = |counter: &AtomicU64| {
+            // Most are nothing, and reading is cheaper than writing.
+            if counter.load(Ordering::Relaxed) == 0 { 0 } else { counter.swap(0, Ordering::Relaxed) }
+        };
+        let statuses: [u64; 5] = std::array::from_fn(|at| taken(&self.statuses[at]));
+        Traffic {
+            breakout: self.detail.breakout.clone(),
+            session: self.detail.session,
+            recorded: self.detail.recorded,
+            asset: self.detail.asset.clone(),
+            rendition: self.detail.rendition.as_ref().to_owned(),
+            requests: statuses.iter().sum(),
+            bytes: taken(&self.bytes),
+            statuses,
+            hits: taken(&self.hits),
+            misses: taken(&self.misses),
+            fetched: taken(&self.fetched),
+            ..Traffic::none(distribution.clone())
         }
-        self.hits.fetch_add(counts.hits, Ordering::Relaxed);
-        self.misses.fetch_add(counts.misses, Ordering::Relaxed);
     }
 
     fn is_empty(&self) -> bool {
-        self.statuses.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+        let counters = self.statuses.iter().chain([&self.bytes, &self.hits, &self.misses, &self.fetched]);
+        counters.into_iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 
@@ -161,11 +248,16 @@ impl Metrics {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) counters: Option<Arc<Counters>>,
+    /// The part of the counters that it counts for.
+    pub(crate) part: Option<Arc<Part>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     /// Bytes handed to the connection.
-    pub(crate) sent: u64,
+    sent: u64,
+    /// Those of them that are counted.
+    counted: u64,
     /// Whose attendance it counts for.
     pub(crate) attendee: Option<Arc<Attendee>>,
     /// Present if the answer is logged.
@@ -173,6 +265,38 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    pub(crate) fn new(
+        place: Option<(Arc<Counters>, Arc<Part>)>,
+        (metrics, ledger): (Arc<Metrics>, Arc<Ledger>),
+        status: u16,
+        outcome: Outcome,
+    ) -> Self {
+        let (counters, part) = place.unzip();
+        Self { counters, part, metrics, ledger, status, outcome, sent: 0, counted: 0, attendee: None, line: None }
+    }
+
+    /// Counts bytes that were handed to the connection. A long answer's count while it is being sent.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+        if self.sent - self.counted >= PROGRESS_BYTES {
+            self.progress();
+        }
+    }
+
+    /// Bytes handed to the connection so far.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sent
+    }
+
+    fn progress(&mut self) {
+        if let Some(part) = &self.part {
+            part.sent(self.outcome, self.sent - self.counted);
+            self.ledger.nudge();
+        }
+        self.counted = self.sent;
+    }
+
     /// Says how the sending of the answer ended; without a word the viewer was cut off.
     pub(crate) fn ended(&mut self, ending: Ending) {
         if let Some(line) = &mut self.line {
@@ -192,10 +316,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let counters = self.counters.as_deref();
-        if let Some(counters) = counters {
-            counters.count(self.status, self.outcome, self.sent);
+        if let Some(part) = &self.part {
+            part.count(self.status, self.outcome);
+            part.sent(self.outcome, self.sent - self.counted);
+            self.ledger.nudge();
         }
+        let counters = self.counters.as_deref();
         counters.unwrap_or(&self.metrics.nobody).series.count(self.status, self.outcome, self.sent);
         if let Some(attendee) = &self.attendee {
             attendee.got(self.sent);
@@ -203,88 +329,5 @@ impl Drop for Record {
         if let Some(line) = self.line.take() {
             line.close(self.status, self.outcome, self.sent);
         }
-    }
-}
-
-/// The books of everything that has been served, also of what is gone but not reported yet.
-#[derive(Debug, Default)]
-pub(crate) struct Books(Vec<Cell>);
-
-impl Books {
-    /// Takes the cells of a new table in, and forgets those that are gone and reported.
-    pub(crate) fn follow<'c>(&mut self, cells: impl Iterator<Item = &'c Cell>) {
-        let known: HashSet<_> = self.0.iter().map(|cell| Arc::as_ptr(&cell.counters)).collect();
-        self.0.extend(cells.filter(|cell| !known.contains(&Arc::as_ptr(&cell.counters))).cloned());
-        self.0.retain(|cell| Arc::strong_count(&cell.counters) > 1 || !cell.counters.is_empty());
-    }
-
-    /// Reports what has come since the last time. If the queue is full the counts are put back for the next time.
-    pub(crate) fn report(&self, reports: &mpsc::Sender<Report>) {
-        let taken: Vec<(&Cell, Counts)> = self
-            .0
-            .iter()
-            .map(|cell| (cell, cell.counters.take()))
-            .filter(|(_, counts)| *counts != Counts::default())
-            .collect();
-        if taken.is_empty() {
-            return;
-        }
-        let traffic = taken.iter().map(|(cell, counts)| traffic(cell, counts)).collect();
-        if reports.try_send(Report::Traffic(traffic)).is_err() {
-            for (cell, counts) in taken {
-                cell.counters.put_back(&counts);
-            }
-        }
-    }
-}
-
-fn traffic(cell: &Cell, counts: &Counts) -> Traffic {
-    Traffic {
-        distribution: cell.distribution.clone(),
-        behavior: cell.behavior.as_ref().to_owned(),
-        breakout: cell.breakout.clone(),
-        requests: counts.statuses.iter().sum(),
-        bytes: counts.bytes,
-        statuses: counts.statuses,
-        hits: counts.hits,
-        misses: counts.misses,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_queue_loses_no_traffic() {
-        let cell = Cell {
-            distribution: "E1".parse().unwrap(),
-            behavior: "*".into(),
-            breakout: None,
-            counters: Arc::default(),
-        };
-        let counters = cell.counters.clone();
-        let mut books = Books::default();
-        books.follow(std::iter::once(&cell));
-        let (reports, mut inbox) = mpsc::channel(1);
-        let next = |inbox: &mut mpsc::Receiver<Report>| match inbox.try_recv() {
-            Ok(Report::Traffic(traffic)) => traffic[0].clone(),
-            other => panic!("{other:?}"),
-        };
-        counters.count(200, Outcome::Hit, 10);
-        books.report(&reports);
-        counters.count(200, Outcome::Miss, 20);
-        counters.count(404, Outcome::Own, 1);
-        books.report(&reports);
-        drop((counters, cell));
-        books.follow(std::iter::empty());
-        let first = next(&mut inbox);
-        assert_eq!((first.requests, first.bytes, first.hits, first.misses), (1, 10, 1, 0));
-        books.report(&reports);
-        let second = next(&mut inbox);
-        assert_eq!((second.requests, second.bytes, second.hits, second.misses), (2, 21, 0, 1));
-        assert_eq!(second.statuses, [0, 1, 0, 1, 0]);
-        books.report(&reports);
-        assert!(inbox.try_recv().is_err());
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) requested_headers: Option<&'a str>,
     /// Secret by which an edge shows itself to its shield.
     pub(crate) shield: Option<&'a str>,
+    /// Whether there are headers of CTA-5004.
+    pub(crate) cmcd: bool,
     /// `Cookie` lines; empty where there are fewer. HTTP/2 may send several.
     pub(crate) cookies: [&'a str; MAX_COOKIE_LINES],
 }
@@ -84,6 +86,10 @@ impl<'a> Fields<'a> {
             return;
         }
         let slot = match name.len() {
+            11 | 12 if name.as_bytes()[..5].eq_ignore_ascii_case(b"cmcd-") => {
+                self.cmcd = true;
+                return;
+            }
             5 if name.eq_ignore_ascii_case("range") => &mut self.range,
             6 if name.eq_ignore_ascii_case("origin") => &mut self.origin,
             8 if name.eq_ignore_ascii_case("if-range") => &mut self.if_range,

@@ -10,6 +10,7 @@ use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
 use crate::closed::{admit, closes};
+use crate::cmcd::Told;
 use crate::config::Transforms;
 use crate::decide::decide;
 use crate::deliver::{Answer, Own, Refused, deliver, refuse};
@@ -17,7 +18,8 @@ use crate::fetch::{Fetched, fetch};
 use crate::head::Head;
 use crate::key::key;
 use crate::lookup::lookup;
-use crate::record::{Outcome, Record};
+use crate::ledger::Ledger;
+use crate::record::{Metrics, Outcome, Record};
 use crate::request::{CountedBody, Fields, Method, NoBody, ReadBody, Request};
 use crate::request_id::RequestId;
 use crate::route::{Routed, route};
@@ -86,22 +88,20 @@ impl<'w> Context<'w> {
 
     /// The entry of an answer in the books.
     pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
-        let counters = place.map(|(site, rule, path)| site.counters(rule, path).clone());
-        Record {
-            counters,
-            metrics: self.worker.metrics().clone(),
-            status,
-            outcome,
-            sent: 0,
-            attendee: None,
-            line: None,
-        }
+        let place = place.map(|(site, rule, path)| {
+            let counters = site.counters(rule, path);
+            (counters.clone(), counters.part(path, status))
+        });
+        Record::new(place, self.books(), status, outcome)
     }
 
     /// The entry of an answer to what could not be read as a request.
     pub(crate) fn record_unread(&self, status: u16) -> Record {
-        let metrics = self.worker.metrics().clone();
-        Record { counters: None, metrics, status, outcome: Outcome::Own, sent: 0, attendee: None, line: None }
+        Record::new(None, self.books(), status, Outcome::Own)
+    }
+
+    fn books(&self) -> (Arc<Metrics>, Arc<Ledger>) {
+        (self.worker.metrics().clone(), self.worker.ledger().clone())
     }
 }
 
@@ -151,6 +151,9 @@ async fn flow(
     let attendee = attend(worker.attendance(), &authorised, context.now_ms());
     let mut answer = serve(context, table, authorised, request, body, scratch).await;
     answer.record.attendee = attendee;
+    if let (Some(part), Some(told)) = (&answer.record.part, Told::read(request)) {
+        worker.ledger().qualities.note(&part.detail, &told, context.now_ms());
+    }
     answer
 }
 

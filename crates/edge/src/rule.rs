@@ -10,6 +10,7 @@ use anabranch_model::{
 };
 use anabranch_signing::{KeySet, PublicKey};
 
+use crate::cmcd::PARAMETER;
 use crate::config::Config;
 use crate::copies::Copies;
 use crate::headers::ResponseHeaders;
@@ -32,6 +33,8 @@ static NEXT_GATE: AtomicU64 = AtomicU64::new(1);
 /// A behavior.
 #[derive(Debug)]
 pub(crate) struct Rule {
+    /// Whether a policy names what players tell of themselves, so that keys and origins see it.
+    pub(crate) names_cmcd: bool,
     /// Place among the distribution's behaviors.
     pub(crate) index: usize,
     pub(crate) pattern: Pattern,
@@ -172,8 +175,10 @@ impl Compiling<'_> {
             headers: Select::Only(keying.headers.clone()).join(&Select::compile_lower(&told.headers)),
             cookies: keying.cookies.join(&Select::compile(&told.cookies)),
         };
+        let names = |select: &Selection| matches!(select, Selection::Only(names) if names.iter().any(|name| name == PARAMETER));
         Rule {
             index,
+            names_cmcd: names(&cache.query) || names(&told.query),
             pattern: Pattern::compile(&behavior.path_pattern),
             live,
             route: self.route(&behavior.origin).map(Arc::new),

@@ -64,9 +64,16 @@ struct Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) distribution: DistributionId,
-    pub(crate) behavior: Arc<str>,
-    pub(crate) breakout: Option<BreakoutId>,
+    behavior: Arc<str>,
     pub(crate) counters: Arc<Counters>,
+}
+
+impl Cell {
+    /// Of these counters.
+    #[cfg(test)]
+    pub(crate) fn of(distribution: DistributionId, counters: Arc<Counters>) -> Self {
+        Self { distribution, behavior: counters.behavior.clone(), counters }
+    }
 }
 
 impl Table {
@@ -144,7 +151,7 @@ impl Site {
         let cell = |behavior: &&Behavior| {
             let behavior: Arc<str> = behavior.path_pattern.as_str().into();
             let counters = Arc::new(Counters::new(series.clone(), behavior.clone(), None));
-            Cell { distribution: spec.id.clone(), behavior, breakout: None, counters }
+            Cell { distribution: spec.id.clone(), behavior, counters }
         };
         site.cells = behaviors.iter().map(cell).collect();
         site.cells = site.row(None, before);
@@ -154,6 +161,7 @@ impl Site {
     /// Takes a breakout in.
     fn stage(&mut self, breakout: &BreakoutSpec, audience: Arc<Audience>, before: Option<&Self>) {
         let stage = Stage { cells: self.row(Some(&breakout.id), before), audience };
+        stage.cells.iter().for_each(|cell| cell.counters.of_session(breakout.session));
         self.breakouts.insert(breakout.id.as_str().into(), stage);
     }
 
@@ -172,7 +180,7 @@ impl Site {
             let new = || {
                 let series = own.counters.series.clone();
                 let counters = Arc::new(Counters::new(series, own.behavior.clone(), breakout.cloned()));
-                Cell { breakout: breakout.cloned(), counters, ..own.clone() }
+                Cell { counters, ..own.clone() }
             };
             taken.cloned().unwrap_or_else(new)
         };

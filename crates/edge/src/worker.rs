@@ -13,6 +13,7 @@ use crate::authorise::Memo;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::flight::Flights;
+use crate::ledger::Ledger;
 use crate::record::Metrics;
 use crate::request_id::RequestIds;
 use crate::strikes::Strikes;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) memo: Memo,
     pub(crate) attendance: Attendance,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) tls: Option<TlsFront>,
@@ -105,6 +107,10 @@ impl Worker {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
     }
 
     pub(crate) fn connections(&self) -> &Arc<Semaphore> {

@@ -13,6 +13,7 @@ mod distribution;
 mod id;
 mod lifecycle;
 mod node;
+mod quality;
 mod report;
 mod snapshot;
 mod work;
@@ -47,9 +48,10 @@ pub use node::{
     Acknowledged, Briefing, NODES_PATH, NodeState, POLL_SECONDS, REPORT_BYTES_MAX, REPORT_ROWS_MAX, REPORTS_PATH,
     ReportBatch, SNAPSHOT_PATH, SnapshotQuery,
 };
+pub use quality::{HISTOGRAM_BUCKETS, Histogram, QUALITY_MAX, Quality};
 pub use report::{
-    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, Recorded, Report, Traffic, USER_AGENT_MAX_CHARS,
-    VIEWERS_MAX, ViewerSeen,
+    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, RENDITION_MAX_BYTES, Recorded, Report, Traffic, TrafficKey,
+    USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 pub use snapshot::{
     AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, ClosedSpec, EXPELLED_MAX, FailoverSpec, InputPreference,

@@ -69,8 +69,11 @@ pub struct ReportBatch {
     pub spool: SpoolId,
     /// Number of the batch in its spool, from 1. A batch is sent when those before it have been acknowledged.
     pub sequence: u64,
-    /// Reports of traffic and of viewers.
+    /// Reports of traffic, of viewers and of quality.
     pub reports: Vec<Report>,
+    /// Newest file of the node's journal that has become part of batches; 0 for none. For the node itself.
+    #[serde(default)]
+    pub journal: u64,
 }
 
 /// What becomes of a batch.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BreakoutId, ChannelId, DistributionId, InputId};
+use crate::{AssetId, BreakoutId, ChannelId, DistributionId, InputId, Quality, SpoolId};
 
 /// One fact from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +74,19 @@ pub enum Report {
     },
     /// Who has watched since the last such report of this node; at most [`VIEWERS_MAX`].
     Viewers(Vec<ViewerSeen>),
+    /// What players told of playback since the last such report of this node.
+    Quality(Vec<Quality>),
+    /// Traffic and quality that are in a journal until somebody else has made them last. Stays within a process.
+    Counted {
+        /// The journal.
+        journal: SpoolId,
+        /// Number of its file that holds this; files are numbered from 1.
+        generation: u64,
+        /// As [`Report::Traffic`].
+        traffic: Vec<Traffic>,
+        /// As [`Report::Quality`].
+        quality: Vec<Quality>,
+    },
 }
 
 /// Rows of a [`Report::Viewers`] at most.
@@ -213,7 +226,7 @@ pub enum PackagingState {
     Ended,
 }
 
-/// Delivered traffic of one distribution, behavior and breakout.
+/// What was delivered: one distribution, behavior, breakout or asset, rendition and minute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Distribution.
@@ -224,6 +237,21 @@ pub struct Traffic {
     /// Breakout, if the path belongs to one.
     #[serde(default)]
     pub breakout: Option<BreakoutId>,
+    /// Session of the breakout; 0 if it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub session: u32,
+    /// Whether it is of the recording of that session and not of the live stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
+    /// Asset, if the path belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<AssetId>,
+    /// Rendition, if the path belongs to one; at most [`RENDITION_MAX_BYTES`] bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rendition: String,
+    /// The minute, as Unix seconds of its beginning by the edge's clock; 0 if it is not known.
+    #[serde(default, skip_serializing_if = "is_zero_time")]
+    pub minute: i64,
     /// Requests answered.
     pub requests: u64,
     /// Bytes sent to viewers, heads and bodies.
@@ -237,7 +265,26 @@ pub struct Traffic {
     /// Answers for which something was asked of the origin, alone or together with others. Own answers are neither.
     #[serde(default)]
     pub misses: u64,
+    /// Bytes of answers for which the origin was asked alone: what has come from there.
+    #[serde(default)]
+    pub fetched: u64,
 }
+
+/// Bytes of [`Traffic::rendition`] at most.
+pub const RENDITION_MAX_BYTES: usize = 64;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero_time(value: &i64) -> bool {
+    *value == 0
+}
+
+/// Whose traffic it is, in all detail.
+pub type TrafficKey = (DistributionId, String, Option<BreakoutId>, (u32, bool), Option<AssetId>, String, i64);
 
 impl Traffic {
     /// Nothing yet of this distribution.
@@ -247,12 +294,32 @@ impl Traffic {
             distribution,
             behavior: String::new(),
             breakout: None,
+            session: 0,
+            recorded: false,
+            asset: None,
+            rendition: String::new(),
+            minute: 0,
             requests: 0,
             bytes: 0,
             statuses: [0; 5],
             hits: 0,
             misses: 0,
+            fetched: 0,
         }
+    }
+
+    /// What tells it apart from others.
+    #[must_use]
+    pub fn key(&self) -> TrafficKey {
+        (
+            self.distribution.clone(),
+            self.behavior.clone(),
+            self.breakout.clone(),
+            (self.session, self.recorded),
+            self.asset.clone(),
+            self.rendition.clone(),
+            self.minute,
+        )
     }
 
     /// Adds the counts of `other`, whatever it is of.
@@ -264,6 +331,7 @@ impl Traffic {
         }
         self.hits = self.hits.saturating_add(other.hits);
         self.misses = self.misses.saturating_add(other.misses);
+        self.fetched = self.fetched.saturating_add(other.fetched);
     }
 
     /// Takes away the counts of `other`, which was absorbed before.
@@ -275,10 +343,11 @@ impl Traffic {
         }
         self.hits = self.hits.saturating_sub(other.hits);
         self.misses = self.misses.saturating_sub(other.misses);
+        self.fetched = self.fetched.saturating_sub(other.fetched);
     }
 
-    /// Every count: requests, bytes, statuses from 1xx to 5xx, hits, misses.
+    /// Every count: requests, bytes, statuses from 1xx to 5xx, hits, misses, fetched bytes.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
-        [self.requests, self.bytes].into_iter().chain(self.statuses).chain([self.hits, self.misses])
+        [self.requests, self.bytes].into_iter().chain(self.statuses).chain([self.hits, self.misses, self.fetched])
     }
 }

@@ -198,6 +198,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/analytics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows who watched, by what means, and how well. */
+        get: operations["analytics_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assets": {
         parameters: {
             query?: never;
@@ -372,6 +389,23 @@ export interface paths {
         put?: never;
         /** Takes the start of a breakout back. */
         post: operations["breakout_abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/charges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what a breakout costs, session by session. */
+        get: operations["breakout_charges"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -685,6 +719,40 @@ export interface paths {
         put?: never;
         /** Puts another input of a channel in use. Its preference must be equal. */
         post: operations["channel_switch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/charges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what it costs, by breakout, service, event, account or in all. */
+        get: operations["charges_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/charges/collect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Collects charges at once. It happens by itself, too; to repeat it changes nothing. */
+        post: operations["charges_collect"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1379,6 +1447,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what is going on, at one look. */
+        get: operations["overview_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the prices in force, and where each comes from. */
+        get: operations["prices_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/recordings": {
         parameters: {
             query?: never;
@@ -1442,6 +1544,23 @@ export interface paths {
         put?: never;
         /** Signs URLs that open one recording. A missing body means the defaults. */
         post: operations["recording_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the configuration in force, without secrets. */
+        get: operations["settings_show"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1543,6 +1662,40 @@ export interface paths {
         head: operations["upload_show"];
         /** Adds bytes to an upload. What arrives of a body that breaks off is kept, unless a checksum was announced for it. */
         patch: operations["upload_append"];
+        trace?: never;
+    };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what was used: bytes, requests, viewers, time on air, conversion and storage. */
+        get: operations["usage_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/usage/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the course of bytes, requests and viewers. */
+        get: operations["usage_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/watch/assets/{id}": {
@@ -1768,6 +1921,63 @@ export interface components {
         AccountCreate: {
             /** @description Unique name, 1 to 100 characters. */
             name: string;
+        };
+        /** @description Something that needs a look. */
+        Alarm: {
+            /** @description RFC 3339. */
+            at: string;
+            /** @description `warning` or `error`. */
+            level: string;
+            /** @description What it is about, as `kind/id`, such as `channel/c0123`. */
+            subject: string;
+            /** @description In words. */
+            words: string;
+        };
+        /** @description Who watched, by what means, and how well. */
+        Analytics: {
+            /** @description Sessions by browser. */
+            browsers: components["schemas"]["NamedCount"][];
+            /** @description Most viewers at one moment, by stretch of time. */
+            concurrent: components["schemas"]["CountAt"][];
+            /** @description RFC 3339. */
+            from: string;
+            /** @description Sessions that began, by stretch of time. */
+            joins: components["schemas"]["CountAt"][];
+            /** @description Requests by edge location. */
+            locations: components["schemas"]["NamedCount"][];
+            /**
+             * Format: int64
+             * @description Most viewers at one moment.
+             */
+            peak_viewers: number;
+            /** @description Sessions by kind of device. */
+            platforms: components["schemas"]["NamedCount"][];
+            /** @description What players tell of themselves (CTA-5004); of those that do. */
+            quality: components["schemas"]["Quality"];
+            /**
+             * Format: int64
+             * @description Viewer sessions.
+             */
+            sessions: number;
+            /**
+             * Format: int32
+             * @description Seconds of a stretch in `joins` and `concurrent`.
+             */
+            step: number;
+            /** @description Sessions by operating system. */
+            systems: components["schemas"]["NamedCount"][];
+            /** @description RFC 3339, not included. */
+            to: string;
+            /**
+             * Format: int64
+             * @description Minutes that all viewers together have watched.
+             */
+            viewer_minutes: number;
+            /**
+             * Format: int64
+             * @description Different viewers: users where they are known, else sessions.
+             */
+            viewers: number;
         };
         /** @description An asset. */
         Asset: {
@@ -2023,6 +2233,19 @@ export interface components {
             /** @description Path pattern; empty where it is not known. */
             behavior: string;
         };
+        /** @description Bit rate of what was asked for. */
+        Bitrate: {
+            /**
+             * Format: int64
+             * @description Mean.
+             */
+            mean: number;
+            /**
+             * Format: int64
+             * @description Half are at most this.
+             */
+            p50: number;
+        };
         /** @description One live session of a channel. */
         Breakout: {
             /**
@@ -2093,6 +2316,41 @@ export interface components {
              * @description Sessions that watch it now; null in lists.
              */
             viewers?: number | null;
+        };
+        /** @description What a breakout costs, session by session. */
+        BreakoutCharges: {
+            /** @description The same by the other price model. */
+            alternative: string;
+            /** @description The breakout. */
+            breakout: string;
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Its sessions, oldest first. */
+            sessions: components["schemas"]["SessionCharges"][];
+            /** @description The sum of all. */
+            total: string;
+        };
+        /** @description Breakouts by state. */
+        BreakoutCounts: {
+            /**
+             * Format: int64
+             * @description Starting or on air, with a problem.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description On air.
+             */
+            live: number;
+            /**
+             * Format: int64
+             * @description Starting.
+             */
+            starting: number;
         };
         /** @description A breakout to make. */
         BreakoutCreate: components["schemas"]["BreakoutPatch"] & {
@@ -2258,6 +2516,24 @@ export interface components {
              */
             window_seconds: number;
         };
+        /** @description Channels by state. */
+        ChannelCounts: {
+            /**
+             * Format: int64
+             * @description With a problem.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Neither running nor with a problem.
+             */
+            idle: number;
+            /**
+             * Format: int64
+             * @description Running.
+             */
+            running: number;
+        };
         /** @description A channel to make. */
         ChannelCreate: {
             /** @description Words for the operator. */
@@ -2306,6 +2582,65 @@ export interface components {
             ingest_allow?: string[] | null;
             /** @description Unique name, 1 to 100 characters. */
             name?: string | null;
+        };
+        /** @description What it costs. */
+        Charges: {
+            /** @description The same by the other price model, for comparison. */
+            alternative: string;
+            /** @description What it is summed by. */
+            by: components["schemas"]["ChargesBy"];
+            /**
+             * @description ISO 4217.
+             * @example USD
+             */
+            currency: string;
+            /** @description RFC 3339; what began to count from then on. */
+            from: string;
+            /** @description The rows, the dearest first. */
+            items: components["schemas"]["ChargesItem"][];
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+            /** @description RFC 3339, not included. */
+            to: string;
+            /**
+             * @description The sum of all, in units of the currency.
+             * @example 12.345678
+             */
+            total: string;
+        };
+        /**
+         * @description What charges are summed by.
+         * @enum {string}
+         */
+        ChargesBy: "breakout" | "service" | "event" | "account" | "platform";
+        /** @description What is to be collected again. */
+        ChargesCollect: {
+            /**
+             * @description Only of this breakout: id or name.
+             * @default null
+             */
+            breakout: string | null;
+        };
+        /** @description What one of them costs. */
+        ChargesItem: {
+            /** @description The same by the other price model. */
+            alternative: string;
+            /** @description What came to light after it was settled. */
+            corrections: string;
+            /** @description What may still change. */
+            estimate: string;
+            /** @description What is settled. */
+            final: string;
+            /** @description Identifier or service; empty for what belongs to none. */
+            key: string;
+            /** @description `breakout`, `asset`, `service`, `event`, `account` or `platform`. */
+            kind: string;
+            /** @description Name for people. */
+            name: string;
+            /** @description By service and kind of amount. */
+            services: components["schemas"]["ServiceCharge"][];
+            /** @description All three together. */
+            total: string;
         };
         /** @description A cluster to make. */
         ClusterCreate: {
@@ -2361,6 +2696,19 @@ export interface components {
             /** @description How verdicts come about. */
             watch: components["schemas"]["WatchView"];
         };
+        /** @description What collecting has done. */
+        Collected: {
+            /**
+             * Format: int64
+             * @description Charges that were written or changed.
+             */
+            changed: number;
+            /**
+             * Format: int64
+             * @description Charges that were looked at.
+             */
+            collected: number;
+        };
         /** @description A collection. */
         Collection: {
             /** @description Ids of its assets, in order. */
@@ -2401,6 +2749,16 @@ export interface components {
             name: string;
             /** @description Users who may watch, in the words of play URLs. */
             viewers?: string[];
+        };
+        /** @description How many at a time. */
+        CountAt: {
+            /** @description Beginning of the stretch, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
         };
         /** @description Counts of answers to viewers. */
         Counts: {
@@ -2778,6 +3136,24 @@ export interface components {
              * @description Tries that found no room on a disk: they do not count, and it goes on when there is room.
              */
             waits: number;
+        };
+        /** @description Jobs by state. */
+        JobCounts: {
+            /**
+             * Format: int64
+             * @description That have failed within a day.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description That wait.
+             */
+            queued: number;
+            /**
+             * Format: int64
+             * @description Under way.
+             */
+            running: number;
         };
         /** @description A key that viewer URLs are signed with. */
         Key: {
@@ -3770,6 +4146,16 @@ export interface components {
              */
             kind: string;
         };
+        /** @description How many of a name. */
+        NamedCount: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description The name. */
+            name: string;
+        };
         /** @description A node of the data plane. */
         Node: {
             /** @description Where it stands, in the operator's words. */
@@ -3801,6 +4187,19 @@ export interface components {
              * @description Snapshot version that it acts by.
              */
             version: number;
+        };
+        /** @description Nodes of the data plane. */
+        NodeCounts: {
+            /**
+             * Format: int64
+             * @description That are heard.
+             */
+            connected: number;
+            /**
+             * Format: int64
+             * @description That are silent or lost.
+             */
+            lost: number;
         };
         /** @description A file of a bucket. */
         ObjectEntry: {
@@ -3875,6 +4274,56 @@ export interface components {
             /** @description Its steps, in order. */
             steps: components["schemas"]["Step"][];
         };
+        /** @description What is going on, at one look. */
+        Overview: {
+            /** @description What needs a look, the newest first. */
+            alarms: components["schemas"]["Alarm"][];
+            /** @description Breakouts by state. */
+            breakouts: components["schemas"]["BreakoutCounts"];
+            /**
+             * Format: int64
+             * @description Bytes sent to viewers a second, over the last minutes.
+             */
+            bytes_per_second: number;
+            /**
+             * Format: double
+             * @description Share of hits in hits and misses, 0 to 1; null where there is neither.
+             */
+            cache_hit_ratio?: number | null;
+            /** @description Channels by state. */
+            channels: components["schemas"]["ChannelCounts"];
+            /**
+             * Format: double
+             * @description Answers with status 5xx a second, over the last minutes.
+             */
+            errors_per_second: number;
+            /** @description Jobs by state. */
+            jobs: components["schemas"]["JobCounts"];
+            /** @description Nodes of the data plane. */
+            nodes: components["schemas"]["NodeCounts"];
+            /**
+             * Format: double
+             * @description Requests answered a second, over the last minutes.
+             */
+            requests_per_second: number;
+            /**
+             * Format: int64
+             * @description Bytes of recordings and of what was made of assets.
+             */
+            storage_bytes: number;
+            /**
+             * Format: int64
+             * @description Since the server began to act.
+             */
+            uptime_seconds: number;
+            /** @description Version of the server. */
+            version: string;
+            /**
+             * Format: int64
+             * @description Viewer sessions that watch now.
+             */
+            viewers_now: number;
+        };
         /**
          * @description What becomes of a breakout's media.
          * @enum {string}
@@ -3901,6 +4350,19 @@ export interface components {
             reachable: boolean;
             /** @description Address of its API. */
             url: string;
+        };
+        /** @description Percentiles, by the upper ends of the histogram's buckets. */
+        Percentiles: {
+            /**
+             * Format: int64
+             * @description Half are at most this.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description 95 of 100 are at most this.
+             */
+            p95: number;
         };
         /** @description What a request would begin. */
         Planned: {
@@ -3944,6 +4406,32 @@ export interface components {
             /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
             user?: string | null;
         };
+        /** @description A price. */
+        Price: {
+            /** @description Key of the configuration, such as `prices.cloud.encoder_input`. */
+            key: string;
+            /** @description Price model that it belongs to. */
+            model: string;
+            /** @description Price of a unit. */
+            price: string;
+            /** @description Service, as charges name it. */
+            service: string;
+            /** @description Where it comes from: the public page and its date, or the configuration. */
+            source: string;
+            /** @description The unit. */
+            unit: string;
+            /** @description What is paid for. */
+            what: string;
+        };
+        /** @description The prices in force. */
+        PriceTable: {
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Every price. */
+            items: components["schemas"]["Price"][];
+            /** @description Whose prices count: `cloud` or `own`. */
+            model: string;
+        };
         /** @description Why a request was not done (RFC 9457). */
         Problem: {
             /** @description The same in CloudFront's words, such as `CNAMEAlreadyExists`. */
@@ -3961,6 +4449,33 @@ export interface components {
             title: string;
             /** @description A URN that names the kind. */
             type: string;
+        };
+        /** @description Quality of experience. */
+        Quality: {
+            bitrate_kbps?: components["schemas"]["Bitrate"] | null;
+            buffer_ms?: components["schemas"]["Percentiles"] | null;
+            /**
+             * Format: int64
+             * @description Requests that told of an empty buffer.
+             */
+            buffer_starved: number;
+            /**
+             * Format: int64
+             * @description How often playback stood still.
+             */
+            rebuffer_count: number;
+            /**
+             * Format: double
+             * @description Share of the time watched in which playback stood still, 0 to 1; null when nobody told.
+             */
+            rebuffer_ratio?: number | null;
+            /**
+             * Format: int64
+             * @description Playback sessions that told anything.
+             */
+            sessions: number;
+            startup_ms?: components["schemas"]["Percentiles"] | null;
+            throughput_kbps?: components["schemas"]["Percentiles"] | null;
         };
         /** @description What the archive keeps of one session of a breakout. */
         Recording: {
@@ -4127,6 +4642,65 @@ export interface components {
              */
             width: number;
         };
+        /** @description What a service costs. */
+        ServiceCharge: {
+            /** @description The charge. */
+            amount: string;
+            /** @description When it was written or changed last, RFC 3339. */
+            at: string;
+            /** @description What of the service, such as `hours of inputs` or `bytes of PriceClass_100`. */
+            component: string;
+            /** @description The month, such as `2026-11`, of what is settled by month. */
+            month?: string | null;
+            /** @description How much, in `unit`, as a decimal number. */
+            quantity: string;
+            /** @description `encoder`, `packager`, `cdn`, `conversion`, `storage`. */
+            service: string;
+            /**
+             * Format: int32
+             * @description Session of the breakout; 0 for what belongs to none, or to several.
+             */
+            session: number;
+            /** @description `estimate`, `final` or `correction`. */
+            state: string;
+            /** @description The unit, such as `GB`. */
+            unit: string;
+            /** @description Price of a unit when it was charged. */
+            unit_price: string;
+        };
+        /** @description What a session of a breakout costs. */
+        SessionCharges: {
+            /** @description What came to light after it was settled. */
+            corrections: string;
+            /** @description RFC 3339; null while it is on air. */
+            ended_at?: string | null;
+            /** @description What may still change. */
+            estimate: string;
+            /** @description What is settled. */
+            final: string;
+            /** @description By service and kind of amount. */
+            services: components["schemas"]["ServiceCharge"][];
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            session: number;
+            /** @description RFC 3339. */
+            started_at?: string | null;
+            /** @description All three together. */
+            total: string;
+            /** @description Why something is not settled yet, in words. */
+            waiting_for?: string | null;
+        };
+        /** @description The configuration in force, without secrets. */
+        Settings: {
+            /** @description The file that was read, if one was. */
+            file?: string | null;
+            /** @description The keys, as a tree. A secret is shown as `(secret)`. */
+            settings: Record<string, never>;
+            /** @description Where keys come from that are not defaults, by dotted key: `file`, `environment` or `flag`. */
+            sources: Record<string, never>;
+        };
         /** @description What to sign. */
         SignCreate: {
             /**
@@ -4274,6 +4848,128 @@ export interface components {
             language: string;
             /** @description Name. */
             name: string;
+        };
+        /** @description What was used in a stretch of time. */
+        Usage: {
+            /** @description What it is summed by. */
+            by: components["schemas"]["UsageBy"];
+            /** @description RFC 3339. */
+            from: string;
+            /** @description The rows, those with the most bytes first. */
+            items: components["schemas"]["UsageItem"][];
+            /** @description RFC 3339, not included. */
+            to: string;
+            /** @description The sum of all rows. Peaks are not summed: the highest one. */
+            total: components["schemas"]["UsageCounts"];
+        };
+        /**
+         * @description What usage is summed by.
+         * @enum {string}
+         */
+        UsageBy: "breakout" | "distribution" | "rendition" | "location" | "event" | "account" | "asset" | "platform";
+        /** @description Amounts of usage. */
+        UsageCounts: {
+            /**
+             * Format: int64
+             * @description Bytes sent to viewers, heads and bodies.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Playing time of what was converted, each rendition by itself.
+             */
+            conversion_seconds: number;
+            /**
+             * Format: int64
+             * @description Answers with status 4xx and 5xx.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Requests answered from the cache.
+             */
+            hits: number;
+            /**
+             * Format: int64
+             * @description Bytes that were packaged.
+             */
+            ingest_bytes: number;
+            /**
+             * Format: int64
+             * @description Requests for which the origin was asked.
+             */
+            misses: number;
+            /**
+             * Format: int64
+             * @description Most viewers at one moment of one breakout.
+             */
+            peak_viewers: number;
+            /**
+             * Format: int64
+             * @description Requests answered.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Bytes kept, each for an hour.
+             */
+            storage_byte_hours: number;
+            /**
+             * Format: int64
+             * @description Time on air.
+             */
+            stream_seconds: number;
+            /**
+             * Format: int64
+             * @description Minutes that all viewers together have watched; by breakout, event, account and platform.
+             */
+            viewer_minutes: number;
+            /**
+             * Format: int64
+             * @description Viewer sessions.
+             */
+            viewers: number;
+        };
+        /** @description What one of them has used. */
+        UsageItem: components["schemas"]["UsageCounts"] & {
+            /** @description Identifier, rendition or location; empty for what belongs to none. */
+            key: string;
+            /** @description Name for people; the key if there is no other. */
+            name: string;
+        };
+        /** @description A stretch of time. */
+        UsagePoint: {
+            /** @description Its beginning, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description Bytes sent to viewers.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Requests answered.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Most viewers at one moment.
+             */
+            viewers: number;
+        };
+        /** @description The course of usage. */
+        UsageSeries: {
+            /** @description RFC 3339. */
+            from: string;
+            /** @description The stretches, oldest first, without gaps. */
+            items: components["schemas"]["UsagePoint"][];
+            /**
+             * Format: int32
+             * @description Seconds of a stretch. What is old is known by longer stretches only: those stand at their beginning.
+             */
+            step: number;
+            /** @description RFC 3339, not included. */
+            to: string;
         };
         /** @description A signed cookie. */
         ViewerCookie: {
@@ -5050,6 +5746,42 @@ export interface operations {
             };
         };
     };
+    analytics_show: {
+        parameters: {
+            query?: {
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this asset: id. */
+                asset?: string;
+                /** @description RFC 3339; 30 days before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Analytics"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     asset_list: {
         parameters: {
             query?: {
@@ -5592,6 +6324,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Breakout"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_charges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakoutCharges"];
                 };
             };
             default: {
@@ -6426,6 +7188,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    charges_show: {
+        parameters: {
+            query?: {
+                /** @description A month in UTC, such as `2026-11`; in place of `from` and `to`. The current one if all three are missing. */
+                month?: string;
+                /** @description RFC 3339. */
+                from?: string;
+                /** @description RFC 3339, not included. */
+                to?: string;
+                /** @description What they are summed by; breakouts if it is missing. */
+                by?: "breakout" | "service" | "event" | "account" | "platform";
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description How the answer is written. */
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Charges"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    charges_collect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChargesCollect"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collected"];
                 };
             };
             default: {
@@ -8337,6 +9170,60 @@ export interface operations {
             };
         };
     };
+    overview_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prices_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceTable"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     recording_list: {
         parameters: {
             query?: {
@@ -8481,6 +9368,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
                 };
             };
             default: {
@@ -8830,6 +9744,92 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_show: {
+        parameters: {
+            query?: {
+                /** @description What it is summed by; breakouts if it is missing. */
+                by?: "breakout" | "distribution" | "rendition" | "location" | "event" | "account" | "asset" | "platform";
+                /** @description RFC 3339; 30 days before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this distribution: id. */
+                distribution?: string;
+                /** @description Only of breakouts of this event: id or name. */
+                event?: string;
+                /** @description Only of breakouts of this account: id or name. */
+                account?: string;
+                /** @description How the answer is written. */
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_series: {
+        parameters: {
+            query?: {
+                /** @description Seconds of a stretch: 60, 300, 3600 or 86400; as fits the time asked for if it is missing. */
+                step?: number;
+                /** @description RFC 3339; a day before `to` if it is missing. */
+                from?: string;
+                /** @description RFC 3339, not included; now if it is missing. */
+                to?: string;
+                /** @description Only of this breakout: id or name. */
+                breakout?: string;
+                /** @description Only of this distribution: id. */
+                distribution?: string;
+                /** @description Only of breakouts of this event: id or name. */
+                event?: string;
+                /** @description Only of breakouts of this account: id or name. */
+                account?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageSeries"];
+                };
             };
             default: {
                 headers: {

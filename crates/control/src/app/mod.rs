@@ -24,6 +24,7 @@ mod recording;
 mod sign;
 mod stream;
 mod token;
+pub(crate) mod usage;
 pub(crate) mod view;
 mod watch;
 mod webhook;

@@ -28,6 +28,7 @@ mod token;
 mod tus;
 mod ui;
 mod upload;
+mod usage;
 mod video;
 mod watch;
 mod watch_asset;
@@ -155,6 +156,15 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(webhook::webhook_test))
         .routes(routes!(token::token_create, token::token_list))
         .routes(routes!(token::token_revoke))
+        .routes(routes!(usage::usage_show))
+        .routes(routes!(usage::usage_series))
+        .routes(routes!(usage::charges_show))
+        .routes(routes!(usage::breakout_charges))
+        .routes(routes!(usage::charges_collect))
+        .routes(routes!(usage::prices_show))
+        .routes(routes!(usage::analytics_show))
+        .routes(routes!(usage::overview_show))
+        .routes(routes!(usage::settings_show))
 }
 
 /// Operations that anybody may call.

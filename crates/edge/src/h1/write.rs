@@ -115,7 +115,7 @@ impl<W: Wire> Out<'_, W> {
             match self.wire.try_write_vectored(slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    self.record.sent += written as u64;
+                    self.record.sent(written as u64);
                     turn += written;
                     IoSlice::advance_slices(&mut slices, written);
                     if turn >= TURN_BYTES && !slices.is_empty() {
@@ -168,7 +168,7 @@ impl<W: Wire> Out<'_, W> {
             match self.wire.try_write_more(head) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    self.record.sent += written as u64;
+                    self.record.sent(written as u64);
                     head = &head[written..];
                 }
                 Err(error) => wait(self.wire, self.limit, error).await?,
@@ -185,7 +185,7 @@ impl<W: Wire> Out<'_, W> {
                     return Err(error);
                 }
                 Ok(sent) => {
-                    self.record.sent += sent as u64;
+                    self.record.sent(sent as u64);
                     at += sent as u64;
                     turn += sent;
                     if turn >= TURN_BYTES && at < end {

@@ -304,7 +304,7 @@ impl<W: Wire> Front<W> {
     fn answered(&mut self, index: usize, answer: Answer, paper: Paper) {
         let Answer { status, body, mut record, .. } = answer;
         let head = paper.scratch.head.as_bytes();
-        record.sent += head.len() as u64;
+        record.sent(head.len() as u64);
         let lines = memchr::memchr(b'\n', head).map_or(&head[..0], |end| &head[end + 1..]);
         let outgoing = Outgoing::begin(body, record);
         let Connection { outbox, encoder, streams, .. } = &mut self.connection;

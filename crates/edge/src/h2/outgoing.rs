@@ -99,7 +99,7 @@ impl Outgoing {
         self.waits = matches!(piece, Piece::Waits);
         match &piece {
             Piece::Bytes(bytes, last) => {
-                self.record.sent += bytes.len() as u64;
+                self.record.sent(bytes.len() as u64);
                 if *last {
                     self.record.ended(Ending::Whole);
                 }

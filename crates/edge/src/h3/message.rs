@@ -66,7 +66,7 @@ pub(super) fn read<'r>(parts: &'r Parts, viewer: &Viewer) -> Result<Request<'r>,
 pub(super) fn response(answer: Answer, scratch: &Scratch) -> Response<Outgoing> {
     let Answer { status, body, mut record, .. } = answer;
     let head = scratch.head.as_bytes();
-    record.sent += head.len() as u64;
+    record.sent(head.len() as u64);
     let mut response = Response::new(Outgoing::new(body, record));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     // The status line has no colon before its first space, so it is no field of its own; it is skipped all the same.

@@ -109,7 +109,7 @@ impl HttpBody for Outgoing {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Ok(Some(bytes))) => {
-                this.record.sent += bytes.len() as u64;
+                this.record.sent(bytes.len() as u64);
                 // Nobody asks again after the last bytes of a known length.
                 if this.is_end_stream() {
                     this.record.ended(Ending::Whole);

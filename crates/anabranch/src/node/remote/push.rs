@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_edge::Journal;
 use anabranch_model::Report;
 use anyhow::Result;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::spool::Spool;
 use super::uplink::{Backoff, Sent, Uplink};
+use crate::node::counts;
 
 /// Time for the last batches and the goodbye, once the edge has ended.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -26,6 +28,8 @@ pub(super) struct Push {
     reports: mpsc::Receiver<Report>,
     /// Told the version that the edge has put in force.
     applied: watch::Sender<u64>,
+    /// Where counts are until the spool has them.
+    journal: Option<Journal>,
     backoff: Backoff,
     disk_fails: bool,
 }
@@ -36,8 +40,21 @@ impl Push {
         spool: Spool,
         reports: mpsc::Receiver<Report>,
         applied: watch::Sender<u64>,
+        journal: Option<Journal>,
     ) -> Self {
-        Self { uplink, spool, reports, applied, backoff: Backoff::default(), disk_fails: false }
+        Self { uplink, spool, reports, applied, journal, backoff: Backoff::default(), disk_fails: false }
+    }
+
+    /// Keeps what an earlier process had counted and not told, and gives the number of the next file of the journal.
+    pub(super) fn recover(&mut self) -> u64 {
+        let kept = counts::kept(self.journal.as_ref());
+        let last = kept.last().map_or(0, |kept| kept.generation);
+        for one in kept {
+            let kept = self.spool.append_counted(&self.uplink.name, one.generation, one.traffic, Vec::new());
+            self.note(kept);
+        }
+        counts::forget(self.journal.as_ref(), self.spool.journal());
+        last.max(self.spool.journal()) + 1
     }
 
     /// Runs until the edge has ended, then sends what is left if the control plane answers in time, and says goodbye.
@@ -81,6 +98,15 @@ impl Push {
                 let kept = block_in_place(|| self.spool.append(&self.uplink.name, traffic));
                 self.note(kept);
             }
+            Report::Counted { generation, traffic, quality, .. } => {
+                let kept = block_in_place(|| {
+                    let kept = self.spool.append_counted(&self.uplink.name, generation, traffic, quality);
+                    counts::forget(self.journal.as_ref(), self.spool.journal());
+                    kept
+                });
+                self.note(kept);
+            }
+            Report::Quality(quality) => self.spool.append_quality(quality),
             Report::Viewers(seen) => {
                 let kept = block_in_place(|| self.spool.append_viewers(&self.uplink.name, seen));
                 self.note(kept);

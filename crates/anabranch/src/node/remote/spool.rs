@@ -11,8 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anabranch_model::{
-    BreakoutId, DistributionId, NodeName, REPORT_BYTES_MAX, REPORT_ROWS_MAX, Report, ReportBatch, SpoolId, Traffic,
-    ViewerSeen,
+    NodeName, QUALITY_MAX, Quality, REPORT_BYTES_MAX, REPORT_ROWS_MAX, Report, ReportBatch, SpoolId, Traffic,
+    TrafficKey, ViewerSeen,
 };
 use anyhow::{Context, Result};
 
@@ -49,7 +49,10 @@ const DONE: &str = "done";
 /// Ending of a batch that the control plane does not take.
 const REFUSED: &str = "refused";
 
-type Rows = BTreeMap<(DistributionId, String, Option<BreakoutId>), Traffic>;
+/// What players told, by breakout or asset and time.
+type Qualities = BTreeMap<(Option<String>, Option<String>, i64), Quality>;
+
+type Rows = BTreeMap<TrafficKey, Traffic>;
 
 /// The spool of a node.
 #[derive(Debug)]
@@ -66,6 +69,10 @@ pub(super) struct Spool {
     loose: Rows,
     /// The same of viewers.
     seen: Viewers,
+    /// The same of quality.
+    quality: Qualities,
+    /// Newest file of the journal that is in batches, and the newest that is in them or loose.
+    journal: (u64, u64),
 }
 
 impl Spool {
@@ -98,7 +105,18 @@ impl Spool {
             of_viewers: BTreeSet::new(),
             loose: Rows::new(),
             seen: Viewers::new(),
+            quality: Qualities::new(),
+            journal: (0, 0),
         };
+        for (ending, numbers) in &numbers {
+            for number in numbers {
+                spool.journal.0 = spool.journal.0.max(spool.read_as(*number, ending).map_or(0, |batch| batch.journal));
+            }
+        }
+        for number in &spool.waiting {
+            spool.journal.0 = spool.journal.0.max(spool.read(*number).map_or(0, |batch| batch.journal));
+        }
+        spool.journal.1 = spool.journal.0;
         let of_viewers = |batch: ReportBatch| batch.reports.iter().any(|report| matches!(report, Report::Viewers(_)));
         let read = |sequence: &&u64| spool.read(**sequence).is_ok_and(of_viewers);
         spool.of_viewers = spool.waiting.iter().filter(read).copied().collect();
@@ -117,23 +135,112 @@ impl Spool {
         self.waiting.len()
     }
 
+    /// Newest file of the journal that is in batches: it and older ones may go.
+    pub(super) fn journal(&self) -> u64 {
+        self.journal.0
+    }
+
+    /// Keeps what a file of the journal holds, all of it in one batch, so that a process which ends meanwhile has it once: in the batch,
+    /// or in the journal. Detail that does not fit is given up.
+    ///
+    /// # Errors
+    /// The disk does not take it. It stays in the journal, and in memory goes with what comes next.
+    pub(super) fn append_counted(
+        &mut self,
+        node: &NodeName,
+        generation: u64,
+        traffic: Vec<Traffic>,
+        quality: Vec<Quality>,
+    ) -> io::Result<()> {
+        if generation <= self.journal.1 {
+            return Ok(());
+        }
+        self.append_quality(quality);
+        traffic.into_iter().for_each(|one| self.loosen(one));
+        self.journal.1 = generation;
+        let mut detail = COARSER.iter();
+        while self.loose.len() > REPORT_ROWS_MAX
+            && let Some(coarsen) = detail.next()
+        {
+            self.loose = coarser(std::mem::take(&mut self.loose), *coarsen);
+        }
+        if self.waiting.len() - self.of_viewers.len() < BATCHES_MAX {
+            return self.append(node, Vec::new());
+        }
+        // Into the newest batch that was never sent.
+        let unsent = self.unsent(|sequence| !self.of_viewers.contains(sequence));
+        for sequence in unsent {
+            let Ok(batch) = self.read(sequence) else { continue };
+            let mut rows = Rows::new();
+            traffic_of(batch).into_iter().for_each(|one| put(&mut rows, one));
+            std::mem::take(&mut self.loose).into_values().for_each(|one| put(&mut rows, one));
+            let mut detail = COARSER.iter();
+            while rows.len() > REPORT_ROWS_MAX
+                && let Some(coarsen) = detail.next()
+            {
+                rows = coarser(rows, *coarsen);
+            }
+            let marked = (self.journal.1, self.journal.1);
+            return match self.write_marked(node, sequence, vec![traffic_report(&rows)], marked.1) {
+                Ok(()) => {
+                    self.journal = marked;
+                    Ok(())
+                }
+                Err(error) => {
+                    // What was in the batch is still there.
+                    let before = self.read(sequence).map(traffic_of).unwrap_or_default();
+                    self.loose = rows;
+                    for one in before {
+                        if let Some(sum) = self.loose.get_mut(&one.key()) {
+                            sum.discharge(&one);
+                        }
+                    }
+                    Err(error)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Keeps what players told, as far as there is room; it goes with the next batch.
+    pub(super) fn append_quality(&mut self, quality: Vec<Quality>) {
+        for one in quality {
+            let key = (one.breakout.as_ref().map(ToString::to_string), one.asset.as_ref().map(ToString::to_string), one.at);
+            let room = self.quality.len() < QUALITY_MAX;
+            match self.quality.get_mut(&key) {
+                Some(sum) => sum.absorb(&one),
+                None if room => drop(self.quality.insert(key, one)),
+                None => {}
+            }
+        }
+    }
+
+    fn loosen(&mut self, mut one: Traffic) {
+        if one.behavior.len() > BEHAVIOR_MAX_BYTES {
+            one.behavior.clear();
+        }
+        put(&mut self.loose, one);
+    }
+
     /// Keeps `traffic`.
     ///
     /// # Errors
     /// The disk does not take it. It is kept in memory and goes with what comes next.
     pub(super) fn append(&mut self, node: &NodeName, traffic: Vec<Traffic>) -> io::Result<()> {
-        for mut one in traffic {
-            if one.behavior.len() > BEHAVIOR_MAX_BYTES {
-                one.behavior.clear();
-            }
-            put(&mut self.loose, one);
-        }
-        while !self.loose.is_empty() && self.waiting.len() - self.of_viewers.len() < BATCHES_MAX {
+        traffic.into_iter().for_each(|one| self.loosen(one));
+        while !(self.loose.is_empty() && self.quality.is_empty()) && self.waiting.len() - self.of_viewers.len() < BATCHES_MAX {
             let mut rows = std::mem::take(&mut self.loose);
             if let Some(beyond) = rows.keys().nth(REPORT_ROWS_MAX).cloned() {
                 self.loose = rows.split_off(&beyond);
             }
-            if let Err(error) = self.write(node, self.next, traffic_report(&rows)) {
+            let quality: Vec<_> = self.quality.values().cloned().collect();
+            let mut reports = vec![traffic_report(&rows)];
+            if !quality.is_empty() {
+                reports.push(Report::Quality(quality));
+            }
+            // With the last row all that is loose is kept.
+            let journal = if self.loose.is_empty() { self.journal.1 } else { self.journal.0 };
+            if let Err(error) = self.write_marked(node, self.next, reports, journal) {
                 self.loose.append(&mut rows);
                 let mut detail = COARSER.iter();
                 while self.loose.len() > LOOSE_MAX
@@ -143,6 +250,8 @@ impl Spool {
                 }
                 return Err(error);
             }
+            self.quality.clear();
+            self.journal.0 = journal;
             self.waiting.push_back(self.next);
             self.next += 1;
         }
@@ -288,11 +397,19 @@ impl Spool {
     }
 
     fn read(&self, sequence: u64) -> Result<ReportBatch> {
-        Ok(serde_json::from_slice(&fs::read(self.path(sequence, WAITING))?)?)
+        self.read_as(sequence, WAITING)
+    }
+
+    fn read_as(&self, sequence: u64, ending: &str) -> Result<ReportBatch> {
+        Ok(serde_json::from_slice(&fs::read(self.path(sequence, ending))?)?)
     }
 
     fn write(&self, node: &NodeName, sequence: u64, report: Report) -> io::Result<()> {
-        let batch = ReportBatch { node: node.clone(), spool: self.id.clone(), sequence, reports: vec![report] };
+        self.write_marked(node, sequence, vec![report], self.journal.0)
+    }
+
+    fn write_marked(&self, node: &NodeName, sequence: u64, reports: Vec<Report>, journal: u64) -> io::Result<()> {
+        let batch = ReportBatch { node: node.clone(), spool: self.id.clone(), sequence, reports, journal };
         let bytes = serde_json::to_vec(&batch)?;
         debug_assert!(bytes.len() <= REPORT_BYTES_MAX, "rows are small enough for the control plane");
         write_atomically(&self.path(sequence, WAITING), &bytes)
@@ -331,7 +448,7 @@ fn traffic_of(batch: ReportBatch) -> Vec<Traffic> {
 }
 
 fn put(rows: &mut Rows, one: Traffic) {
-    let key = (one.distribution.clone(), one.behavior.clone(), one.breakout.clone());
+    let key = one.key();
     match rows.get_mut(&key) {
         Some(sum) => sum.absorb(&one),
         None => drop(rows.insert(key, one)),
@@ -339,14 +456,27 @@ fn put(rows: &mut Rows, one: Traffic) {
 }
 
 /// Ways to give up detail, from none to all.
-const COARSER: [fn(&mut Traffic); 3] = [
+const COARSER: [fn(&mut Traffic); 5] = [
     |_| {},
-    |one| one.breakout = None,
+    |one| one.minute -= one.minute.rem_euclid(3600),
     |one| {
-        one.breakout = None;
+        one.minute -= one.minute.rem_euclid(3600);
+        one.rendition.clear();
+        one.asset = None;
+    },
+    without_subject,
+    |one| {
+        without_subject(one);
         one.behavior.clear();
     },
 ];
+
+fn without_subject(one: &mut Traffic) {
+    one.minute -= one.minute.rem_euclid(3600);
+    one.rendition.clear();
+    one.asset = None;
+    (one.breakout, one.session, one.recorded) = (None, 0, false);
+}
 
 fn coarser(rows: Rows, coarsen: fn(&mut Traffic)) -> Rows {
     let mut fewer = Rows::new();
@@ -377,7 +507,7 @@ fn fill(rows: &mut Rows, loose: &mut Rows) {
 
 #[cfg(test)]
 mod tests {
-    use anabranch_model::VIEWERS_MAX;
+    use anabranch_model::{DistributionId, VIEWERS_MAX};
 
     use super::*;
     use crate::node::remote::viewers::tests::seen;
@@ -558,5 +688,51 @@ mod tests {
         fs::create_dir(&reports).unwrap();
         spool.append(&node(), vec![one(&distribution, "*", 1)]).unwrap();
         assert_eq!(drain(&mut spool), (vec![1], 6));
+    }
+
+    #[test]
+    fn what_a_journal_holds_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        let quality = vec![Quality { breakout: "b1".parse().ok(), told: 3, ..Quality::default() }];
+        spool.append_counted(&node(), 1, vec![one(&distribution, "*", 2)], quality).unwrap();
+        spool.append_counted(&node(), 2, vec![one(&distribution, "*", 3)], Vec::new()).unwrap();
+        spool.append_counted(&node(), 2, vec![one(&distribution, "*", 3)], Vec::new()).unwrap();
+        assert_eq!(spool.journal(), 2);
+        let (first, bytes) = spool.oldest().unwrap();
+        let batch: ReportBatch = serde_json::from_slice(&bytes).unwrap();
+        assert!(matches!(&batch.reports[1], Report::Quality(rows) if rows[0].told == 3));
+        spool.acknowledged(first).unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(spool.journal(), 2);
+        spool.append_counted(&node(), 2, vec![one(&distribution, "*", 3)], Vec::new()).unwrap();
+        // Viewers' batches know of the journal, too: only the last one that was acknowledged stays.
+        spool.append_viewers(&node(), vec![seen("s1", 1)]).unwrap();
+        assert_eq!(drain(&mut spool), (vec![2, 3], 3));
+        assert_eq!(Spool::open(dir.path()).unwrap().journal(), 2);
+    }
+
+    #[test]
+    fn a_full_spool_takes_a_journal_in_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let distribution = DistributionId::random();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        for generation in 1..=100 {
+            let rows = (0..30).map(|number| Traffic { minute: 60 * number, ..one(&distribution, "*", 1) }).collect();
+            spool.append_counted(&node(), generation, rows, Vec::new()).unwrap();
+            assert_eq!(spool.journal(), generation);
+        }
+        assert_eq!(spool.waiting(), BATCHES_MAX);
+        let mut spool = Spool::open(dir.path()).unwrap();
+        assert_eq!((spool.journal(), drain(&mut spool).1), (100, 3000));
+        let reports = dir.path().join("reports");
+        let mut spool = Spool::open(&reports).unwrap();
+        fs::remove_dir_all(&reports).unwrap();
+        spool.append_counted(&node(), 101, vec![one(&distribution, "*", 5)], Vec::new()).unwrap_err();
+        assert_eq!(spool.journal(), 0);
+        fs::create_dir(&reports).unwrap();
+        spool.append_counted(&node(), 102, vec![one(&distribution, "*", 1)], Vec::new()).unwrap();
+        assert_eq!((spool.journal(), drain(&mut spool).1), (102, 6));
     }
 }

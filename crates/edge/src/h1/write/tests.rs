@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_millis(300);
 
 fn record() -> Record {
     let metrics = Arc::new(Metrics::new());
-    Record { counters: None, metrics, status: 200, outcome: Outcome::Hit, sent: 0, attendee: None, line: None }
+    Record::new(None, (metrics, Arc::new(crate::ledger::Ledger::new(None))), 200, Outcome::Hit)
 }
 
 fn object(contents: &[u8], start: u64, length: u64) -> Arc<Object> {
@@ -47,7 +47,7 @@ async fn files_and_parts_of_them_are_sent_by_the_kernel() {
         let body = Body::Stored { object: object.clone(), start, end };
         let sending = tokio::spawn(async move {
             let mut record = record();
-            send(&mut server, b"head\r\n\r\n", body, Marking::Length, LIMIT, &mut record).await.map(|()| record.sent)
+            send(&mut server, b"head\r\n\r\n", body, Marking::Length, LIMIT, &mut record).await.map(|()| record.bytes())
         });
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_file_that_has_become_shorter_ends_the_connection() {
     let body = Body::Stored { object, start: 0, end: 9 };
     let mut record = record();
     let ended = send(&mut server, b"h", body, Marking::Length, LIMIT, &mut record).await.unwrap_err();
-    assert_eq!((ended.kind(), record.sent), (io::ErrorKind::UnexpectedEof, 7));
+    assert_eq!((ended.kind(), record.bytes()), (io::ErrorKind::UnexpectedEof, 7));
     drop(server);
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
@@ -80,6 +80,6 @@ async fn a_viewer_that_takes_nothing_is_given_up() {
     let mut record = record();
     let ended = send(&mut server, b"h", body, Marking::Length, LIMIT, &mut record).await.unwrap_err();
     assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
-    assert!(record.sent < 40 << 20);
+    assert!(record.bytes() < 40 << 20);
     drop(client);
 }
