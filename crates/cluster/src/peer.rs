@@ -1,6 +1,9 @@
 //! What a peer tells, judged before anything of it is believed.
 
-use anabranch_model::{ANCHORS_MAX, Anchors, COUNTER_MAX, Cluster, ClusterState, RegisterOf, VerdictState, VoteOf};
+use anabranch_model::{
+    ANCHORS_MAX, Anchors, COUNTER_MAX, Cluster, ClusterDefinition, ClusterState, REGIONS_MAX, RegisterOf, VerdictState,
+    VoteOf,
+};
 use serde_json::Value;
 
 /// Longest answer of a peer, in bytes.
@@ -69,6 +72,8 @@ pub struct Told {
     pub votes: Vec<VoteOf>,
     /// Places of the encoders' streams, as its packager tells them.
     pub anchors: Vec<Anchors>,
+    /// How it defines the cluster; not checked, since it is only compared.
+    pub definition: Option<ClusterDefinition>,
 }
 
 /// Reads and judges an answer. What is of regions that are not known here is passed over: definitions may differ for a while.
@@ -107,7 +112,23 @@ pub fn read(cluster: &Cluster, node: &str, answer: &[u8]) -> Result<Told, Refuse
         tidy(&mut vote.verdict);
     }
     let anchors = anchors(cluster, state.region.as_deref(), state.anchors);
-    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors })
+    let definition = state.definition;
+    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors, definition })
+}
+
+/// Reads the definition that a peer has of a cluster of this name, for an instance that takes it over. Its texts are not checked.
+///
+/// # Errors
+/// [`Refused`], also of a peer that is this instance; `None` of one that does not tell definitions.
+pub fn read_definition(name: &str, node: &str, answer: &[u8]) -> Result<Option<ClusterDefinition>, Refused> {
+    let state: ClusterState = serde_json::from_slice(answer).map_err(|error| Refused::Unreadable(error.to_string()))?;
+    if state.cluster != name {
+        return Err(Refused::Other(cut(&state.cluster, NAME_MAX)));
+    }
+    if state.node == node {
+        return Err(Refused::Ourselves);
+    }
+    Ok(state.definition.filter(|definition| definition.regions.len() <= REGIONS_MAX))
 }
 
 /// Anchors of streams of this cluster, as the teller's own region has them.
@@ -200,6 +221,24 @@ mod tests {
         let told = read(&cluster(), "p1", answer().to_string().as_bytes()).unwrap();
         assert_eq!((told.node.as_str(), told.version, told.acts), ("p2", 7, true));
         assert_eq!((told.words.len(), told.votes.len()), (1, 1));
+        assert_eq!(told.definition, None);
+    }
+
+    #[test]
+    fn a_definition_is_taken_from_others_only() {
+        let mut told = answer();
+        told["definition"] = serde_json::to_value(ClusterDefinition::from(&cluster())).unwrap();
+        let text = told.to_string();
+        let definition = read_definition("c", "p1", text.as_bytes()).unwrap().unwrap();
+        assert_eq!(definition.differs(&(&cluster()).into()), None);
+        let mut other = cluster();
+        other.automat.hold_ms += 1;
+        assert_eq!(definition.differs(&(&other).into()), Some("settings of the automat"));
+        other.regions.swap(0, 1);
+        assert_eq!(definition.differs(&(&other).into()), Some("regions or their order"));
+        assert_eq!(read_definition("c", "p2", text.as_bytes()), Err(Refused::Ourselves));
+        assert!(matches!(read_definition("d", "p1", text.as_bytes()), Err(Refused::Other(_))));
+        assert_eq!(read_definition("c", "p1", answer().to_string().as_bytes()), Ok(None));
     }
 
     #[test]

@@ -482,3 +482,8 @@ fn a_region_that_flaps_every_five_seconds_is_closed_once() {
     }
     assert_eq!(switches(&all), [("one", Action::Close)], "never fresh for the hold");
 }
+
+#[test]
+fn a_region_is_named_as_a_pathway_can_be() {
+    assert_eq!(anabranch_model::REGION_NAME_MAX, anabranch_hls::merge::NAME_MAX_BYTES);
+}

@@ -43,7 +43,7 @@ use crate::reconcile::{Engine, Reconciler};
 use crate::webhook::Driver;
 
 pub use crate::app::demand::PrepareError;
-pub use crate::cluster::{ClusterDesk, ClusterStream, StreamPlace, VoteError};
+pub use crate::cluster::{ClusterDesk, ClusterStream, Seen, StreamPlace, VoteError, Way};
 pub use crate::webhook::PrivateAddresses;
 pub use anabranch_cloudfront::CLUSTER_BUCKET;
 pub use standby::stand_by;

@@ -10,8 +10,8 @@ pub const REGIONS_MIN: usize = 2;
 /// Most regions of a cluster.
 pub const REGIONS_MAX: usize = 8;
 
-/// Longest name of a region, in bytes.
-pub const REGION_NAME_MAX: usize = 64;
+/// Longest name of a region, in bytes: players are told it as the name of a pathway.
+pub const REGION_NAME_MAX: usize = 32;
 
 /// Path patterns of a region at most.
 const PATHS_MAX: usize = 16;
@@ -348,11 +348,12 @@ mod tests {
             wrong.check().unwrap_err()
         };
         type Change = fn(&mut Cluster);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 14] = [
             (|c| drop(c.regions.pop()), "2 to 8 regions: 1"),
             (|c| c.regions.extend((0..7).map(|at| region(&at.to_string()))), "2 to 8 regions: 9"),
             (|c| c.regions[1].name = "one".into(), "same name"),
             (|c| c.regions[1].name = "a b".into(), "letters, digits"),
+            (|c| c.regions[1].name = "a".repeat(33), "1 to 32 letters"),
             (|c| c.here = Some("three".into()), "no region with this name"),
             (|c| c.regions[0].peer = Some(Peer { url: String::new(), token: String::new() }), "peer of itself"),
             (|c| c.regions.iter_mut().for_each(|r| r.distribution = Some("E1".parse().unwrap())), "same distribution"),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Anchors;
+use crate::{Anchors, AutomatSettings, Cluster, ClusterRegion, WatchSettings};
 
 /// Greatest counter of a stamp that is believed: what JSON readers hold exactly.
 pub const COUNTER_MAX: u64 = 1 << 53;
@@ -217,6 +217,77 @@ pub struct ClusterState {
     /// Where its packager has put what of the encoders' streams.
     #[serde(default)]
     pub anchors: Vec<Anchors>,
+    /// How it defines the cluster, so that others see where theirs differs; none from instances that do not tell it.
+    #[serde(default)]
+    pub definition: Option<ClusterDefinition>,
+}
+
+/// What peers may take over of a cluster's definition: everything but tokens and what is of one instance alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterDefinition {
+    /// Name of the cluster.
+    pub name: String,
+    /// The region that the teller is; none where it only watches.
+    pub here: Option<String>,
+    /// Regions, the preferred first.
+    pub regions: Vec<RegionDefinition>,
+    /// How verdicts come about.
+    pub watch: WatchSettings,
+    /// When the automat closes and opens.
+    pub automat: AutomatSettings,
+}
+
+/// A region of a [`ClusterDefinition`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionDefinition {
+    /// Name.
+    pub name: String,
+    /// Multivariant playlist at the origin.
+    pub origin_url: String,
+    /// The same through the CDN.
+    pub cdn_url: String,
+    /// Where the API of the instance that is this region is; none for the teller's own, and where there is none.
+    #[serde(default)]
+    pub peer_url: Option<String>,
+}
+
+impl From<&Cluster> for ClusterDefinition {
+    fn from(cluster: &Cluster) -> Self {
+        let region = |region: &ClusterRegion| RegionDefinition {
+            name: region.name.clone(),
+            origin_url: region.origin_url.clone(),
+            cdn_url: region.cdn_url.clone(),
+            peer_url: region.peer.as_ref().map(|peer| peer.url.clone()),
+        };
+        Self {
+            name: cluster.name.clone(),
+            here: cluster.here.clone(),
+            regions: cluster.regions.iter().map(region).collect(),
+            watch: cluster.watch.clone(),
+            automat: cluster.automat.clone(),
+        }
+    }
+}
+
+impl ClusterDefinition {
+    /// What differs from another instance's definition of the same cluster, in words; none where nothing that both should have alike does.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Option<&'static str> {
+        let regions = |of: &Self| -> Vec<(String, String, String)> {
+            of.regions.iter().map(|one| (one.name.clone(), one.origin_url.clone(), one.cdn_url.clone())).collect()
+        };
+        let (ours, theirs) = (regions(self), regions(other));
+        if ours.iter().map(|one| &one.0).ne(theirs.iter().map(|one| &one.0)) {
+            return Some("regions or their order");
+        }
+        if ours != theirs {
+            return Some("urls of a region");
+        }
+        if self.watch != other.watch {
+            return Some("settings of the watch");
+        }
+        (self.automat != other.automat).then_some("settings of the automat")
+    }
 }
 
 /// An entry of a cluster's history.

@@ -25,8 +25,8 @@ pub use cluster::{
     REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
 };
 pub use cluster_state::{
-    COUNTER_MAX, ClusterState, HISTORY_MAX, HistoryEntry, Register, RegisterOf, Stamp, Verdict, VerdictState, Voice,
-    VoteOf, WITHHELD, Word,
+    COUNTER_MAX, ClusterDefinition, ClusterState, HISTORY_MAX, HistoryEntry, RegionDefinition, Register, RegisterOf,
+    Stamp, Verdict, VerdictState, Voice, VoteOf, WITHHELD, Word,
 };
 pub use distribution::{
     AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,

@@ -88,84 +88,6 @@ interface List<T> {
   next?: string | null;
 }
 
-export interface UsageItem {
-  key: string;
-  name: string;
-  bytes: number;
-  requests: number;
-  viewer_minutes: number;
-  peak_viewers: number;
-  viewers: number;
-  stream_seconds: number;
-  ingest_bytes: number;
-  conversion_seconds: number;
-  storage_byte_hours: number;
-}
-
-export interface ChargeService {
-  service: string;
-  quantity: string;
-  unit: string;
-  unit_price: string;
-  amount: string;
-  state: 'estimate' | 'final' | 'correction';
-}
-
-export interface ChargeItem {
-  key: string;
-  name: string;
-  estimate: string;
-  final: string;
-  corrections: string;
-  total: string;
-  services: ChargeService[];
-}
-
-export interface Charges {
-  currency: string;
-  items: ChargeItem[];
-  total: string;
-}
-
-export interface Overview {
-  channels: { running: number; idle: number; failed: number };
-  breakouts: { live: number; starting: number; failed: number };
-  viewers_now: number;
-  bytes_per_second: number;
-  requests_per_second: number;
-  cache_hit_ratio: number | null;
-  errors_per_second: number;
-  nodes: { connected: number; lost: number };
-  jobs: { queued: number; running: number; failed: number };
-  storage_bytes: number;
-  alarms: { at: string; level: string; subject: string; words: string }[];
-  version: string;
-  uptime_seconds: number;
-}
-
-type Count = { name: string; count: number };
-type CountAt = { at: string; count: number };
-
-export interface Analytics {
-  viewers: number;
-  sessions: number;
-  joins: CountAt[];
-  concurrent: CountAt[];
-  platforms: Count[];
-  browsers: Count[];
-  systems: Count[];
-  locations: Count[];
-  quality: {
-    sessions: number;
-    startup_ms: { p50: number; p95: number };
-    rebuffer_ratio: number;
-    rebuffer_count: number;
-    bitrate_kbps: { mean: number; p50: number };
-    buffer_starved: number;
-  };
-}
-
-type Span = { from?: string; to?: string; breakout?: string; distribution?: string; event?: string; account?: string };
 type Id = { id: string };
 type Page = { limit?: number; cursor?: string; after?: string };
 
@@ -204,23 +126,4 @@ export interface ComingPaths {
     List<Audit>,
     Page & { actor?: string; object?: string; subject?: string; since?: string; until?: string }
   >;
-  '/v1/usage': Get<
-    { from: string; to: string; by: string; items: UsageItem[]; total: UsageItem },
-    Span & { by: string; format?: string }
-  >;
-  '/v1/usage/series': Get<
-    { step: number; items: { at: string; bytes: number; requests: number; viewers: number }[] },
-    Span & { step: number }
-  >;
-  '/v1/charges': Get<Charges, Span & { month?: string; by?: string; format?: string }>;
-  '/v1/charges/collect': {
-    post: { parameters: Bare<Record<string, never>>; responses: Answer<{ collected: number; changed: number }> } & Body<{
-      breakout?: string;
-    }>;
-  };
-  '/v1/breakouts/{id}/charges': GetOne<Charges, Id>;
-  '/v1/prices': Get<Record<string, unknown>>;
-  '/v1/analytics': Get<Analytics, Span & { asset?: string }>;
-  '/v1/overview': Get<Overview>;
-  '/v1/settings': Get<Record<string, unknown>>;
 }

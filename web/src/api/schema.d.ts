@@ -1877,6 +1877,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a cluster as a peer has defined it, so that nobody types it twice.
+         * @description Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
+         *     and regions that are further instances need one each.
+         */
+        post: operations["cluster_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/playlists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
+        get: operations["cluster_playlists"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings. */
+        post: operations["cluster_pull"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
+         * @description Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
+         */
+        get: operations["cluster_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2695,6 +2770,8 @@ export interface components {
             warning?: string | null;
             /** @description How verdicts come about. */
             watch: components["schemas"]["WatchView"];
+            /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+            alignment: components["schemas"]["AlignmentView"][];
         };
         /** @description What collecting has done. */
         Collected: {
@@ -3560,6 +3637,8 @@ export interface components {
                 warning?: string | null;
                 /** @description How verdicts come about. */
                 watch: components["schemas"]["WatchView"];
+                /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+                alignment: components["schemas"]["AlignmentView"][];
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -4350,6 +4429,8 @@ export interface components {
             reachable: boolean;
             /** @description Address of its API. */
             url: string;
+            /** @description In what its definition of the cluster differs from this server's. */
+            differs?: string | null;
         };
         /** @description Percentiles, by the upper ends of the histogram's buckets. */
         Percentiles: {
@@ -4539,7 +4620,7 @@ export interface components {
             cdn_url?: string | null;
             /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
             distribution?: string | null;
-            /** @description Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway. */
+            /** @description Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway. */
             name: string;
             /** @description Multivariant playlist at the origin; may contain `{breakout}`. */
             origin_url: string;
@@ -4604,6 +4685,30 @@ export interface components {
             who?: string | null;
             /** @description Why. */
             why?: string | null;
+            /**
+             * Format: int64
+             * @description Age of that of its playlists that has not changed for longest, in milliseconds.
+             */
+            age_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segments lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
+             */
+            latency_ms?: number | null;
+            /**
+             * Format: int64
+             * @description The same at the origin.
+             */
+            origin_latency_ms?: number | null;
+            /** @description Playlists that this server watches through the CDN. */
+            playlists: number;
+            /** @description Those of them that are stale. */
+            playlists_stale: number;
         };
         /** @description Which signatures are to be refused from now on. */
         Revoke: {
@@ -5314,6 +5419,232 @@ export interface components {
             types?: string[] | null;
             /** @description Where entries are posted. */
             url?: string | null;
+        };
+        /** @description How a stream is aligned in a region: what that region's packager says. */
+        AlignmentView: {
+            /** @description When its clock was chosen, which is the same in regions that are aligned; RFC 3339; null while it has none. */
+            clock?: string | null;
+            /** @description What keeps the stream from being aligned well. */
+            problem?: string | null;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Name of the stream: the id of a breakout. */
+            stream: string;
+            /** @description It hears an encoder and has no clock yet. */
+            waiting: boolean;
+        };
+        /** @description Whose definition is taken over. */
+        ClusterJoin: {
+            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
+            distribution?: string | null;
+            /** @description Name of the region that this server is. */
+            here: string;
+            /** @description Name of the cluster, as the peer has it. */
+            name: string;
+            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
+            paths?: string[];
+            /** @description The instance that is asked. */
+            peer: components["schemas"]["PeerGiven"];
+            /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
+            tokens?: components["schemas"]["Tokens"];
+        };
+        /** @description What is taken over anew. */
+        ClusterPull: {
+            /** @description Name of the region whose instance is asked. */
+            region: string;
+            /** @description API tokens with scope `cluster` of instances that are regions which are new to this server, by region. */
+            tokens?: components["schemas"]["Tokens"];
+        };
+        /** @description Something that is wrong. */
+        FindingView: {
+            /** @description What was seen. */
+            evidence: string;
+            /**
+             * @description What.
+             * @example unreachable
+             */
+            kind: string;
+            /** @description Whether it makes the playlist stale, or only warns. */
+            makes_stale: boolean;
+        };
+        /** @description A page of a list. */
+        List_PlaylistView: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+                 */
+                age_ms: number;
+                /**
+                 * Format: int64
+                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
+                 */
+                answer_ms?: number | null;
+                /**
+                 * Format: int64
+                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+                 */
+                behind_ms?: number | null;
+                /** @description When it was last seen to change, or first seen; RFC 3339. */
+                changed_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+                 */
+                duration_seconds?: number | null;
+                /** @description What is wrong with it. */
+                findings: components["schemas"]["FindingView"][];
+                /** @description What tells it from others, for people; may be empty. */
+                label: string;
+                /**
+                 * Format: int64
+                 * @description Age at which it is stale, in milliseconds.
+                 */
+                limit_ms: number;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its first segment.
+                 */
+                media_sequence?: number | null;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its newest segment that is no gap.
+                 */
+                newest_sequence?: number | null;
+                /** @description Name of the region. */
+                region: string;
+                /**
+                 * @description What it is for.
+                 * @example variant
+                 */
+                role: string;
+                /** @description Since when; RFC 3339. */
+                since: string;
+                /**
+                 * @description Whether it changes.
+                 * @example fresh
+                 */
+                state: string;
+                statistics?: components["schemas"]["StatisticsView"] | null;
+                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+                stream: string;
+                /** @description Why the last answer was no playlist. */
+                trouble?: string | null;
+                /** @description URL, without what signs it. */
+                url: string;
+                /**
+                 * @description Through the CDN, or past it.
+                 * @example cdn
+                 */
+                way: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A playlist that this server watches, and what it has measured of it. */
+        PlaylistView: {
+            /**
+             * Format: int64
+             * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+             */
+            age_ms: number;
+            /**
+             * Format: int64
+             * @description How long its answers take, the middle one of the last 25, in milliseconds.
+             */
+            answer_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /** @description When it was last seen to change, or first seen; RFC 3339. */
+            changed_at?: string | null;
+            /**
+             * Format: double
+             * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+             */
+            duration_seconds?: number | null;
+            /** @description What is wrong with it. */
+            findings: components["schemas"]["FindingView"][];
+            /** @description What tells it from others, for people; may be empty. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Age at which it is stale, in milliseconds.
+             */
+            limit_ms: number;
+            /**
+             * Format: int64
+             * @description Media sequence number of its first segment.
+             */
+            media_sequence?: number | null;
+            /**
+             * Format: int64
+             * @description Media sequence number of its newest segment that is no gap.
+             */
+            newest_sequence?: number | null;
+            /** @description Name of the region. */
+            region: string;
+            /**
+             * @description What it is for.
+             * @example variant
+             */
+            role: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /**
+             * @description Whether it changes.
+             * @example fresh
+             */
+            state: string;
+            statistics?: components["schemas"]["StatisticsView"] | null;
+            /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+            stream: string;
+            /** @description Why the last answer was no playlist. */
+            trouble?: string | null;
+            /** @description URL, without what signs it. */
+            url: string;
+            /**
+             * @description Through the CDN, or past it.
+             * @example cdn
+             */
+            way: string;
+        };
+        /** @description Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal. */
+        StatisticsView: {
+            /** @description Intervals that these are of. */
+            intervals: number;
+            /**
+             * Format: double
+             * @description Longest.
+             */
+            max_seconds: number;
+            /**
+             * Format: double
+             * @description Mean.
+             */
+            mean_seconds: number;
+            /**
+             * Format: double
+             * @description Median.
+             */
+            median_seconds: number;
+            /**
+             * Format: double
+             * @description Shortest.
+             */
+            min_seconds: number;
+            /**
+             * Format: double
+             * @description Nine of ten are not longer.
+             */
+            p90_seconds: number;
+        };
+        /** @description Tokens by region. */
+        Tokens: {
+            [key: string]: string;
         };
     };
     responses: never;
@@ -10299,6 +10630,136 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookTest"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterJoin"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_playlists: {
+        parameters: {
+            query?: {
+                /** @description Name of a region; those of all if it is missing. */
+                region?: string;
+                /** @description Name of a stream; those of all if it is missing. */
+                stream?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PlaylistView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_pull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterPull"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
                 };
             };
             default: {

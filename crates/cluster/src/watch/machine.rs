@@ -210,7 +210,9 @@ impl Machine {
             News::Listed(listing) if !was_known => self.adopt(listing, now),
             News::Listed(listing) => self.relisted(listing, now),
             News::Failed if !was_known => {
-                if self.detector.found_nothing(now) {
+                let since = self.top.failing_since.map_or(now.at_ms, |since| since.at_ms);
+                let is_over = now.at_ms.saturating_sub(since) >= self.settings.start_grace_ms;
+                if is_over && self.detector.found_nothing(now) {
                     self.announce(now);
                 }
             }

@@ -45,6 +45,10 @@ pub(super) struct Playlist {
     pub(super) next_ms: u64,
     since: Moment,
     first_asked: Moment,
+    /// When the request under way was begun.
+    asked: Moment,
+    /// How long answers took.
+    answers: Window,
     /// Last change, or the first sample.
     changed: Option<Moment>,
     /// Whether that was a change that was seen, so that an interval can begin with it.
@@ -75,6 +79,8 @@ impl Playlist {
             next_ms: now.at_ms,
             since: now,
             first_asked: now,
+            asked: now,
+            answers: Window::default(),
             changed: None,
             is_change: false,
             position: Position::default(),
@@ -106,6 +112,7 @@ impl Playlist {
     /// Begins a request, which is conditional as long as nothing depends on whether the server's validators are right.
     pub(super) fn ask(&mut self, now: Moment, settings: &Settings) -> Option<String> {
         self.is_under_way = true;
+        self.asked = now;
         let overdue = self.age_ms(now) > self.duration_ms(DURATION_DEFAULT_MS).saturating_add(self.pause_ms(settings));
         if overdue { None } else { self.etag.clone() }
     }
@@ -114,6 +121,10 @@ impl Playlist {
     pub(super) fn answered(&mut self, answer: Answer, now: Moment, settings: &Settings, fallback_ms: u64) {
         self.is_under_way = false;
         let mut is_forward = false;
+        // A connection that is refused says nothing of how fast a server is.
+        if !matches!(&answer, Answer::Failed(trouble) if !matches!(trouble, Trouble::Timeout(_))) {
+            self.answers.push(now.at_ms.saturating_sub(self.asked.at_ms));
+        }
         match answer {
             Answer::Body { bytes, etag, url } => {
                 self.etag = etag;
@@ -351,6 +362,8 @@ impl Playlist {
             media_sequence: sample.map(|sample| sample.media_sequence),
             newest_sequence: sample.and_then(|sample| sample.newest.as_ref()).map(|newest| newest.sequence),
             duration_seconds: sample.map(|sample| sample.duration_ms as f64 / 1000.0),
+            answer_ms: self.answers.median_ms(),
+            behind_ms: sample.and_then(|sample| sample.end_date_ms).map(|end_ms| now.unix_ms.saturating_sub(end_ms)),
             statistics: self.statistics(),
             trouble: self.trouble.as_ref().map(ToString::to_string),
             findings: self.findings.iter().cloned().collect(),

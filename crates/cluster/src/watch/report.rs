@@ -57,6 +57,13 @@ pub struct PlaylistReport {
     pub newest_sequence: Option<u64>,
     /// Duration that it is judged by: the longer of target duration and longest segment, in seconds.
     pub duration_seconds: Option<f64>,
+    /// How long the answers took, in milliseconds: the middle one of the last [`WINDOW_MAX`](super::WINDOW_MAX) that came or were not
+    /// waited for any longer.
+    #[serde(default)]
+    pub answer_ms: Option<u64>,
+    /// How far the end of its newest segment lies behind the clock, in milliseconds, as its dates say.
+    #[serde(default)]
+    pub behind_ms: Option<i64>,
     /// Intervals between changes; nothing before the second.
     pub statistics: Option<Statistics>,
     /// Why the last answer was no playlist.

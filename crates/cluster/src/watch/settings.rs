@@ -46,6 +46,9 @@ pub struct Settings {
     pub drift_target_durations: f64,
     /// What happens after `EXT-X-ENDLIST`.
     pub after_end: AfterEnd,
+    /// How long the playlist that was given may not be there from the start before that is stale, in milliseconds. With 0 the first answer
+    /// that is none is enough, which suits people who wait for a word, and nobody who acts by it.
+    pub start_grace_ms: u64,
 }
 
 /// What counts as a change of a media playlist.
@@ -147,6 +150,7 @@ impl Default for Settings {
             check_segments: true,
             drift_target_durations: 3.0,
             after_end: AfterEnd::Stop,
+            start_grace_ms: 0,
         }
     }
 }
@@ -180,6 +184,7 @@ impl Settings {
         range("stale_tolerance", self.stale_tolerance, 0.001, 1.0)?;
         range("segment_pause_divisor", f64::from(self.segment_pause_divisor), 1.0, 50.0)?;
         range("timeout_ms", self.timeout_ms as f64, 100.0, 30_000.0)?;
+        range("start_grace_ms", self.start_grace_ms as f64, 0.0, 600_000.0)?;
         range("drift_target_durations", self.drift_target_durations, 1.0, 1000.0)?;
         name("name", &self.name)?;
         name("region", &self.region)

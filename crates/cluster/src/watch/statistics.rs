@@ -35,6 +35,13 @@ impl Window {
         self.0.push_back(interval_ms);
     }
 
+    /// The middle one, in milliseconds; of two, the shorter. Nothing without one.
+    pub(super) fn median_ms(&self) -> Option<u64> {
+        let mut sorted: Vec<u64> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+
     /// Nothing without an interval.
     pub(super) fn statistics(&self) -> Option<Statistics> {
         let mut sorted: Vec<u64> = self.0.iter().copied().collect();
@@ -70,7 +77,7 @@ mod tests {
     #[test]
     fn of_a_few() {
         let mut window = Window::default();
-        assert_eq!(window.statistics(), None);
+        assert_eq!((window.statistics(), window.median_ms()), (None, None));
         window.push(6040);
         let one = window.statistics().unwrap();
         assert_eq!((one.p90_seconds, one.mean_seconds, one.median_seconds), (6.0, 6.0, 6.0));
@@ -80,6 +87,7 @@ mod tests {
         let ten = window.statistics().unwrap();
         assert_eq!((ten.min_seconds, ten.median_seconds, ten.p90_seconds, ten.max_seconds), (1.0, 5.5, 9.0, 20.0));
         assert_eq!((ten.mean_seconds, ten.intervals), (6.5, 10));
+        assert_eq!(window.median_ms(), Some(5000));
     }
 
     proptest! {

@@ -232,6 +232,61 @@ fn nothing_at_all_is_stale_at_once_and_tried_again() {
 }
 
 #[test]
+fn with_grace_nothing_at_all_ages_too() {
+    let settings = Settings { start_grace_ms: 9000, ..settings() };
+    // A server that is being started refuses some connections.
+    let refused = || Said::Failed(Trouble::Connection("refused".to_owned()));
+    let mut world = World::new(settings.clone(), move |path, at_ms| match path {
+        "/live/index.m3u8" if at_ms < 6000 => refused(),
+        "/live/index.m3u8" => top(&["a.m3u8"]),
+        _ => Said::Text(live(at_ms)),
+    });
+    world.run(40_000);
+    assert_eq!(world.news(), [("fresh", "all fresh")]);
+    let mut world = World::new(settings, move |_, _| refused());
+    world.run(8900);
+    assert_eq!(world.state(), VerdictState::Unknown);
+    world.run(12_000);
+    assert_eq!(world.news(), [("stale", "no playlists")]);
+}
+
+#[test]
+fn answers_that_fail_between_others_are_no_alarm() {
+    // Each second answer is none, of the playlists and of what names them.
+    for trouble in [Trouble::Connection("refused".to_owned()), Trouble::Status(404), Trouble::Timeout(2000)] {
+        let mut asked = [0_u32; 2];
+        let mut world = World::new(Settings { start_grace_ms: 9000, ..settings() }, move |path, at_ms| {
+            let is_top = path == "/live/index.m3u8";
+            let asked = &mut asked[usize::from(is_top)];
+            *asked += 1;
+            match path {
+                _ if !asked.is_multiple_of(2) => Said::Failed(trouble.clone()),
+                _ if is_top => top(&["a.m3u8"]),
+                _ => Said::Text(live(at_ms)),
+            }
+        });
+        world.run(300_000);
+        assert_eq!(world.news(), [("fresh", "all fresh")]);
+    }
+}
+
+#[test]
+fn it_is_told_how_fast_answers_come_and_how_far_a_stream_is_behind() {
+    let mut world = World::new(settings(), |path, at_ms| match path {
+        "/live/index.m3u8" => top(&["a.m3u8"]),
+        _ => {
+            let date = anabranch_hls::time::render(START_UNIX_MS + (at_ms / 6000 * 6000) as i64 - 30_000);
+            Said::Text(live(at_ms).replace("#EXTINF", &format!("#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF")))
+        }
+    });
+    world.run(60_500);
+    let playlist = world.machine.report(moment(60_500)).playlists.remove(0);
+    assert_eq!(playlist.answer_ms, Some(TRIP_MS));
+    // The last one has the date of the others, and lasts 6 s.
+    assert!(playlist.behind_ms.is_some_and(|ms| (24_000..31_000).contains(&ms)), "{playlist:?}");
+}
+
+#[test]
 fn the_end_is_no_alarm() {
     let answers = |path: &str, at_ms: u64| match path {
         "/live/index.m3u8" => top(&["a.m3u8", "b.m3u8"]),

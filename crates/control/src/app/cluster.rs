@@ -43,17 +43,17 @@ const TOKEN_MAX: usize = 512;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterCreate {
     /// Name, 1 to 100 characters. Instances that take part give it the same name.
-    name: String,
+    pub(super) name: String,
     /// Name of the region that this instance is; missing where it only watches.
-    here: Option<String>,
+    pub(super) here: Option<String>,
     /// Regions, 2 to 8, the preferred first.
-    regions: Vec<RegionGiven>,
+    pub(super) regions: Vec<RegionGiven>,
     /// How verdicts come about.
     #[serde(default)]
-    watch: WatchGiven,
+    pub(super) watch: WatchGiven,
     /// When the automat closes and opens.
     #[serde(default)]
-    automat: AutomatGiven,
+    pub(super) automat: AutomatGiven,
 }
 
 /// What is to become different; what is missing stays.
@@ -61,34 +61,34 @@ pub(crate) struct ClusterCreate {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterPatch {
     /// Name of the region that this instance is; empty where it only watches.
-    here: Option<String>,
+    pub(super) here: Option<String>,
     /// All regions. A peer without a token keeps the one that it has.
-    regions: Option<Vec<RegionGiven>>,
+    pub(super) regions: Option<Vec<RegionGiven>>,
     /// How verdicts come about.
     #[serde(default)]
-    watch: WatchGiven,
+    pub(super) watch: WatchGiven,
     /// When the automat closes and opens.
     #[serde(default)]
-    automat: AutomatGiven,
+    pub(super) automat: AutomatGiven,
 }
 
 /// A region.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegionGiven {
-    /// Name, 1 to 64 letters, digits, dots, hyphens and underscores: what players call the pathway.
-    name: String,
+    /// Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway.
+    pub(super) name: String,
     /// Multivariant playlist at the origin; may contain `{breakout}`.
-    origin_url: String,
+    pub(super) origin_url: String,
     /// The same through the CDN; may contain `{breakout}`. The origin's if it is missing.
-    cdn_url: Option<String>,
+    pub(super) cdn_url: Option<String>,
     /// Id of the distribution of this server that serves the region; missing where somebody else's does.
-    distribution: Option<String>,
+    pub(super) distribution: Option<String>,
     /// Path patterns of that distribution that are the region's; missing for all of it.
     #[serde(default)]
-    paths: Vec<String>,
+    pub(super) paths: Vec<String>,
     /// The instance that is this region.
-    peer: Option<PeerGiven>,
+    pub(super) peer: Option<PeerGiven>,
 }
 
 /// Another instance.
@@ -96,9 +96,9 @@ pub(crate) struct RegionGiven {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PeerGiven {
     /// Address of its API.
-    url: String,
+    pub(super) url: String,
     /// An API token there with scope `cluster`. No answer has it.
-    token: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 impl std::fmt::Debug for PeerGiven {
@@ -207,6 +207,13 @@ fn word<T>(field: &'static str, text: Option<&str>, known: T, parse: fn(&str) ->
 }
 
 impl WatchGiven {
+    /// Everything is given.
+    pub(super) fn all(of: WatchSettings) -> Self {
+        let WatchSettings { preset, multiplier, tolerance, vote, silence_ms } = of;
+        let (preset, silence_ms, vote) = (Some(preset), Some(silence_ms), Some(vote.as_str().to_owned()));
+        Self { preset, multiplier, tolerance, vote, silence_ms }
+    }
+
     fn over(self, known: WatchSettings) -> Result<WatchSettings, Error> {
         Ok(WatchSettings {
             vote: word("vote", self.vote.as_deref(), known.vote, VoteRule::parse)?,
@@ -219,6 +226,17 @@ impl WatchGiven {
 }
 
 impl AutomatGiven {
+    /// Everything is given.
+    pub(super) fn all(of: &AutomatSettings) -> Self {
+        Self {
+            mode: Some(of.mode.as_str().to_owned()),
+            confirm_ms: Some(of.confirm_ms),
+            hold_ms: Some(of.hold_ms),
+            cool_down_ms: Some(of.cool_down_ms),
+            drain_ms: Some(of.drain_ms),
+        }
+    }
+
     fn over(self, known: &AutomatSettings) -> Result<AutomatSettings, Error> {
         Ok(AutomatSettings {
             mode: word("mode", self.mode.as_deref(), known.mode, AutomatMode::parse)?,
@@ -295,6 +313,7 @@ impl App {
     pub(crate) fn cluster_show(&self, wanted: &str) -> Result<ClusterView, Error> {
         let now_ms = self.clock.now_ms();
         let in_force = self.openings_in_force();
+        self.clusters.look_at();
         Ok(self.clusters.find(wanted, |live| ClusterView::of(live, &in_force, now_ms))?)
     }
 
@@ -530,7 +549,7 @@ impl App {
         Ok(ClusterRegion { name: given.name, origin_url, cdn_url, distribution, paths: given.paths, peer })
     }
 
-    fn peer(&self, given: PeerGiven, known: Option<&Peer>) -> Result<Peer, Error> {
+    pub(super) fn peer(&self, given: PeerGiven, known: Option<&Peer>) -> Result<Peer, Error> {
         self.clusters.pull.check(&given.url).map_err(|detail| Error::invalid("peer", detail))?;
         // A token is for one place: another address gets none that was meant for the one before.
         let kept = known.filter(|known| known.url == given.url).map(|known| known.token.clone());

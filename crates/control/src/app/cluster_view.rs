@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use crate::cluster::Live;
+use super::cluster_seen::AlignmentView;
+use crate::cluster::{Glance, Live};
 use crate::observe::Applied;
 use crate::time;
 
@@ -77,6 +78,8 @@ pub(crate) struct ClusterView {
     pub(crate) warning: Option<String>,
     /// Watchers that have fallen silent.
     pub(crate) silent_watchers: Vec<String>,
+    /// How its streams are aligned, as far as this server and its peers are regions of it.
+    pub(crate) alignment: Vec<AlignmentView>,
     /// Changes with each change of state.
     pub(crate) version: u64,
     /// RFC 3339.
@@ -131,6 +134,18 @@ pub(crate) struct RegionView {
     pub(crate) watchers: usize,
     /// Those of them that say stale.
     pub(crate) watchers_stale: usize,
+    /// How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
+    pub(crate) latency_ms: Option<u64>,
+    /// The same at the origin.
+    pub(crate) origin_latency_ms: Option<u64>,
+    /// How far the end of its newest segments lies behind the clock, in milliseconds.
+    pub(crate) behind_ms: Option<i64>,
+    /// Age of that of its playlists that has not changed for longest, in milliseconds.
+    pub(crate) age_ms: Option<u64>,
+    /// Playlists that this server watches through the CDN.
+    pub(crate) playlists: usize,
+    /// Those of them that are stale.
+    pub(crate) playlists_stale: usize,
     /// The instance that is this region.
     pub(crate) peer: Option<PeerView>,
 }
@@ -150,6 +165,8 @@ pub(crate) struct PeerView {
     pub(crate) heard_at: Option<String>,
     /// When it is asked again; RFC 3339.
     pub(crate) next_try_at: Option<String>,
+    /// In what its definition of the cluster differs from this server's.
+    pub(crate) differs: Option<&'static str>,
 }
 
 /// How verdicts come about.
@@ -303,6 +320,7 @@ impl ClusterView {
             decides: live.leads(),
             warning: warning(&openings).map(str::to_owned),
             silent_watchers: silent,
+            alignment: live.anchors().map(AlignmentView::of).collect(),
             version: live.version,
             created_at: time::render_ms(live.row.created_at),
             updated_at: time::render_ms(live.row.updated_at),
@@ -320,6 +338,7 @@ impl RegionView {
             .find(|(_, vote)| vote.verdict.state == judged.state)
             .map(|(_, vote)| vote.verdict.reason.clone());
         let word = |voice| live.registers.get(&region.name, voice).map(|register| register.word.as_str());
+        let glance = Glance::of(&live.seen, &region.name);
         // Every region of the definition has an opening.
         let opening = openings.get(&region.name);
         let is = opening.map_or(Opening::Open, |one| one.opening);
@@ -332,6 +351,7 @@ impl RegionView {
                 problem: seen.problem,
                 heard_at: seen.answered_ms.map(time::render_ms),
                 next_try_at: seen.next_try_ms.map(time::render_ms),
+                differs: seen.differs,
             }
         });
         Self {
@@ -354,6 +374,12 @@ impl RegionView {
             verdict_reason: reason.filter(|reason| judged.heard > 0 && !reason.is_empty()),
             watchers: judged.heard,
             watchers_stale: judged.stale,
+            latency_ms: glance.latency_ms,
+            origin_latency_ms: glance.origin_latency_ms,
+            behind_ms: glance.behind_ms,
+            age_ms: glance.age_ms,
+            playlists: glance.playlists,
+            playlists_stale: glance.playlists_stale,
             peer,
         }
     }

@@ -161,6 +161,7 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
         live.told.verdicts = news.told.verdicts;
         live.told.openings = news.told.openings;
         live.told.silent = news.told.silent;
+        live.told.problems = news.told.problems;
     });
     Ok(())
 }
@@ -204,6 +205,22 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
     }
     for watcher in live.told.silent.difference(&news.told.silent) {
         news.entries.push(entry("cluster.watcher.heard").detail("watcher", watcher.as_str()));
+    }
+    let aligned = live.anchors().filter_map(|one| {
+        let problem = one.problem.clone()?;
+        Some(((one.stream.clone(), one.region.clone()), problem))
+    });
+    news.told.problems = aligned.collect();
+    for (of, problem) in &news.told.problems {
+        if live.told.problems.get(of) != Some(problem) {
+            let (stream, region) = (of.0.as_str(), of.1.as_str());
+            let entry = entry("cluster.stream.problem").detail("stream", stream).detail("region", region);
+            news.entries.push(entry.detail("problem", problem.as_str()));
+        }
+    }
+    for of in live.told.problems.keys().filter(|of| !news.told.problems.contains_key(of)) {
+        let (stream, region) = (of.0.as_str(), of.1.as_str());
+        news.entries.push(entry("cluster.stream.aligned").detail("stream", stream).detail("region", region));
     }
     for (region, watcher, vote) in live.votes.iter() {
         if now_ms.saturating_sub(vote.heard_ms) > FORGET_MS && listening_ms > FORGET_MS {

@@ -7,6 +7,7 @@ use anabranch_cluster::state::Effective;
 use anabranch_model::{Anchors, Cluster, Verdict};
 use tokio::sync::watch;
 
+use super::seen::Seen;
 use crate::app::App;
 
 /// Why a vote is not heard.
@@ -50,6 +51,18 @@ impl ClusterDesk {
     pub fn openings(&self, cluster: &str) -> Option<BTreeMap<String, Effective>> {
         let now_ms = self.0.clock.now_ms();
         self.0.clusters.look(cluster, |live| live.openings(now_ms))
+    }
+
+    /// Takes what was measured of all streams, in place of what was told before: about once a second while [somebody looks at
+    /// it](Self::is_looked_at).
+    pub fn tell_seen(&self, seen: Vec<Seen>) {
+        self.0.clusters.tell_seen(seen);
+    }
+
+    /// Whether somebody asks for what is measured.
+    #[must_use]
+    pub fn is_looked_at(&self) -> bool {
+        self.0.clusters.is_looked_at()
     }
 
     /// What peers' packagers tell of the encoders' streams.

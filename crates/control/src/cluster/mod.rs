@@ -2,7 +2,9 @@
 
 pub(crate) mod automat;
 mod desk;
+pub(crate) mod feed;
 pub(crate) mod peers;
+mod seen;
 mod store;
 mod streams;
 
@@ -24,6 +26,8 @@ use crate::webhook::PrivateAddresses;
 use peers::{PeerSeen, Pull};
 
 pub use desk::{ClusterDesk, VoteError};
+pub(crate) use seen::Glance;
+pub use seen::{Seen, Way};
 pub(crate) use store::Rows;
 pub(crate) use streams::is_of_breakouts;
 pub use streams::{ClusterStream, StreamPlace};
@@ -44,6 +48,8 @@ pub(crate) struct Live {
     /// Where our packager has put what of the encoders' streams, and where those of peers have, by region.
     anchors: Vec<Anchors>,
     heard: BTreeMap<String, Vec<Anchors>>,
+    /// What watchers of this process have measured last.
+    pub(crate) seen: Vec<Seen>,
     /// Votes that no row has yet, by region and watcher.
     unsaved: BTreeSet<(String, String)>,
     /// What was told last, so that it is told once.
@@ -57,6 +63,8 @@ struct Remembered {
     openings: BTreeMap<String, Opening>,
     silent: BTreeSet<String>,
     withheld: BTreeSet<String>,
+    /// By stream and region.
+    problems: BTreeMap<(String, String), String>,
 }
 
 impl Live {
@@ -69,6 +77,7 @@ impl Live {
             peers: BTreeMap::new(),
             anchors: Vec::new(),
             heard: BTreeMap::new(),
+            seen: Vec::new(),
             unsaved: BTreeSet::new(),
             told: Remembered::default(),
         }
@@ -84,6 +93,11 @@ impl Live {
 
     pub(crate) fn judge(&self, region: &str, now_ms: i64) -> Judged {
         judge(self.cluster(), &self.votes, region, now_ms)
+    }
+
+    /// What our packager and those of peers say of the encoders' streams.
+    pub(crate) fn anchors(&self) -> impl Iterator<Item = &Anchors> {
+        self.anchors.iter().chain(self.heard.values().flatten())
     }
 
     /// Whether the automat of this instance is the one that decides: no instance before it in the order of regions is heard that
@@ -113,6 +127,8 @@ pub(crate) struct Clusters {
     /// Id of this instance.
     pub(crate) node: String,
     pub(crate) store: Rows,
+    /// When somebody asked last for what is measured.
+    looked_at: parking_lot::Mutex<Option<tokio::time::Instant>>,
     clock: SharedClock,
     /// Silence before this is nobody's fault: nobody listened.
     started_ms: i64,
@@ -139,6 +155,7 @@ impl Clusters {
             pull: Pull::new(policy).map_err(crate::BuildError::Http)?,
             node,
             store: Rows(db.clone()),
+            looked_at: parking_lot::Mutex::default(),
             clock,
             started_ms,
         };
@@ -342,6 +359,7 @@ impl Clusters {
             registers: live.registers.to_wire(),
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),
+            definition: Some(cluster.into()),
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct PeerSeen {
     failures: u32,
     /// When it is asked again, Unix milliseconds.
     pub(crate) next_try_ms: Option<i64>,
+    /// In what its definition of the cluster differs from ours.
+    pub(crate) differs: Option<&'static str>,
 }
 
 impl PeerSeen {
@@ -103,12 +105,15 @@ impl Pull {
         }
     }
 
-    async fn state(&self, peer: &Peer, cluster: &str, after: u64) -> Result<Vec<u8>, String> {
+    /// The state that a peer tells: at once, or when it is no longer the version `after`.
+    pub(crate) async fn state(&self, peer: &Peer, cluster: &str, after: Option<u64>) -> Result<Vec<u8>, String> {
         let mut url = self.check(&peer.url)?;
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().extend(["v1", "clusters", cluster, "state"]);
         }
-        url.query_pairs_mut().append_pair("after", &after.to_string());
+        if let Some(after) = after {
+            url.query_pairs_mut().append_pair("after", &after.to_string());
+        }
         let sent = self.http.get(url).bearer_auth(&peer.token).send().await;
         let mut response = sent.map_err(|error| unanswered(&error, "peer", TIMEOUT))?;
         let status = response.status();
@@ -196,7 +201,7 @@ async fn exchange(app: &App, id: &ClusterId, region: &str, peer: &Peer) -> Resul
         (live.cluster().clone(), after)
     });
     let Some((cluster, after)) = asked else { return Err("the cluster is gone".to_owned()) };
-    let answer = app.clusters.pull.state(peer, &cluster.name, after).await?;
+    let answer = app.clusters.pull.state(peer, &cluster.name, Some(after)).await?;
     let told = read(&cluster, &app.clusters.node, &answer).map_err(|refused| refused.to_string())?;
     app.clusters.hear(id, &told);
     app.clusters.hear_anchors(id, region, told.anchors.clone());
@@ -221,6 +226,7 @@ async fn exchange(app: &App, id: &ClusterId, region: &str, peer: &Peer) -> Resul
 async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
     let now_ms = app.clock.now_ms();
     let was_lost = app.clusters.change(id, false, |live| {
+        let differs = told.definition.as_ref().and_then(|theirs| theirs.differs(&live.cluster().into()));
         let seen = live.peers.entry(region.to_owned()).or_default();
         let was_lost = seen.failures >= LOST_AFTER;
         *seen = PeerSeen {
@@ -229,6 +235,7 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
             acts: told.acts,
             version: told.version,
             node: Some(told.node.clone()),
+            differs,
             ..PeerSeen::default()
         };
         was_lost

@@ -8,13 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::extract::{Answer, Body, OptionalBody, Query, Tagged, Wanted, created, ok};
+use super::log::{busy, event_stream};
 use super::problem::Problem;
 use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
-    App, ClusterCreate, ClusterPatch, ClusterView, DecisionQuery, DecisionView, DrillOrder, Grant, HistoryItem,
-    HistoryQuery, Order, PageQuery, PlayUrlCreate, RegionOrder, StateQuery, StateView, StreamQuery, VoteGiven,
-    VoteView,
+    App, ClusterCreate, ClusterJoin, ClusterPatch, ClusterPull, ClusterView, DecisionQuery, DecisionView, DrillOrder,
+    Grant, HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder,
+    StateQuery, StateView, StreamQuery, VoteGiven, VoteView,
 };
+use crate::cluster::feed::ClusterFeed;
+use crate::stream::BUFFER_BYTES;
 
 /// Makes a cluster: defines which regions have the same live stream, and which of them this server is.
 #[utoipa::path(
@@ -27,6 +30,65 @@ pub(super) async fn cluster_create(
     body: Body<ClusterCreate>,
 ) -> Result<Answer<ClusterView>, Problem> {
     Ok(created(app.cluster_create(body.value, body.idempotency).await?))
+}
+
+/// Makes a cluster as a peer has defined it, so that nobody types it twice.
+///
+/// Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
+/// and regions that are further instances need one each.
+#[utoipa::path(
+    post, path = "/v1/clusters/join", tag = "clusters", security(("bearer" = [])), request_body = ClusterJoin,
+    responses((status = 201, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_join(
+    State(app): State<Arc<App>>,
+    body: Body<ClusterJoin>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(created(app.cluster_join(body.value).await?))
+}
+
+/// Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/pull", tag = "clusters", security(("bearer" = [])), request_body = ClusterPull,
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ClusterView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_pull(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    body: Body<ClusterPull>,
+) -> Result<Answer<ClusterView>, Problem> {
+    Ok(ok(app.cluster_pull(&id, body.value).await?))
+}
+
+/// Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}/playlists", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name"), PlaylistQuery),
+    responses((status = 200, body = List<PlaylistView>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_playlists(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    Query(query): Query<PlaylistQuery>,
+) -> Result<Answer<List<PlaylistView>>, Problem> {
+    std::future::ready(Ok(ok(app.cluster_playlists(&id, &query)?))).await
+}
+
+/// Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
+///
+/// Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
+#[utoipa::path(
+    get, path = "/v1/clusters/{id}/stream", tag = "clusters", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_stream(State(app): State<Arc<App>>, Wanted(id): Wanted) -> Result<Response, Problem> {
+    let id = app.cluster_show(&id)?.id;
+    let Ok(permit) = app.streams.clone().try_acquire_owned() else { return Err(busy()) };
+    let (pipe, out) = tokio::io::duplex(BUFFER_BYTES);
+    app.tasks.spawn(ClusterFeed::new(app.clone(), id, pipe, permit).run());
+    std::future::ready(Ok(event_stream(out))).await
 }
 
 /// Makes the distribution of a cluster's merged playlists, or answers the one that is there.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::io::DuplexStream;
 use tokio_util::io::ReaderStream;
 
 use super::extract::{Answer, Query, ok};
@@ -49,17 +50,25 @@ pub(super) async fn log_stream(
         other => other.flatten(),
     };
     let (filter, after) = app.log_follow(query, resumed).await?;
-    let Ok(permit) = app.streams.clone().try_acquire_owned() else {
-        let detail = "too many event streams are open: close one, or ask again later";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail));
-    };
+    let Ok(permit) = app.streams.clone().try_acquire_owned() else { return Err(busy()) };
     let (pipe, out) = tokio::io::duplex(BUFFER_BYTES);
     app.tasks.spawn(Feed::new(app.clone(), filter, after, pipe, permit).run());
+    Ok(event_stream(out))
+}
+
+/// Too many event streams are open.
+pub(super) fn busy() -> Problem {
+    let detail = "too many event streams are open: close one, or ask again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail)
+}
+
+/// The answer of an event stream.
+pub(super) fn event_stream(out: DuplexStream) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // Proxies that gather answers would hold events back.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(ReaderStream::new(out))).into_response())
+    (headers, Body::from_stream(ReaderStream::new(out))).into_response()
 }

@@ -15,6 +15,9 @@ use tags::Tag;
 /// Most regions of one playlist.
 pub const REGIONS_MAX: usize = 16;
 
+/// Longest name of a region, in bytes.
+pub const NAME_MAX_BYTES: usize = 32;
+
 /// Most variants of a region, and most playlists for seeking.
 pub const VARIANTS_MAX: usize = 200;
 
@@ -54,7 +57,9 @@ pub enum MergeError {
     #[error("too many regions, at most {REGIONS_MAX} can be merged: {0}")]
     TooManyRegions(usize),
     /// A name that cannot be a pathway.
-    #[error("a region's name must be letters, digits, points, hyphens and underscores, at most 32: {0:?}")]
+    #[error(
+        "a region's name must be letters, digits, points, hyphens and underscores, at most {NAME_MAX_BYTES}: {0:?}"
+    )]
     Name(String),
     /// A name twice.
     #[error("a region is named twice: {0}")]
@@ -189,7 +194,7 @@ fn in_order<'a>(regions: &[Region<'a>], order: &[&str]) -> Result<Vec<Region<'a>
 /// Whether a region can be called so.
 fn is_pathway(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    (1..=32).contains(&name.len()) && name.bytes().all(plain)
+    (1..=NAME_MAX_BYTES).contains(&name.len()) && name.bytes().all(plain)
 }
 
 fn steering_tag(steering: &Steering<'_>, regions: &[Region<'_>]) -> Result<String, MergeError> {

@@ -179,6 +179,8 @@ mod tests {
             media_sequence: Some(1),
             newest_sequence: Some(42),
             duration_seconds: Some(6.0),
+            answer_ms: None,
+            behind_ms: None,
             statistics: Some(Statistics {
                 intervals: 9,
                 p90_seconds: 6.1,

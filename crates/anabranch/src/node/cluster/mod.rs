@@ -4,6 +4,7 @@
 //! regions ─playlists─► watch ─verdicts─► ClusterDesk (state, automat) ─openings─► publish ─objects─► store
 //! ```
 
+mod failing;
 mod publish;
 mod vote;
 mod watch;
@@ -12,12 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_cluster::watch::{FetchConfig, Fetcher};
-use anabranch_control::ClusterDesk;
+use anabranch_control::{ClusterDesk, Seen};
 use anabranch_model::Anchors;
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::Buckets;
 use anyhow::{Context, Result};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use failing::Failing;
 use publish::Publisher;
 use watch::Watches;
 
@@ -26,6 +30,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The same while there is no cluster.
 const LOOK_IDLE: Duration = Duration::from_secs(5);
+
+/// Time between two times at which the API is told what was measured, while somebody asks for it and while nobody does.
+const TELL_EVERY: Duration = Duration::from_millis(900);
+const TELL_IDLE: Duration = Duration::from_secs(5);
+
+/// Longest time in which watchers say what they have measured; the next time it is tried again.
+const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// Shortest time between two looks.
 const BREATH: Duration = Duration::from_millis(50);
@@ -38,8 +49,6 @@ pub(super) struct Clusters {
     /// What our packager tells of the encoders' streams.
     anchors: tokio::sync::watch::Receiver<Arc<Vec<Anchors>>>,
     publisher: Publisher,
-    /// The failure that was logged last, so that a lasting one makes one line.
-    failing: Option<String>,
 }
 
 impl Clusters {
@@ -54,24 +63,39 @@ impl Clusters {
         anabranch_cluster::watch::describe_metrics();
         let fetcher = Fetcher::new(FetchConfig::default()).context("cannot make the client that watches playlists")?;
         let watches = Watches::new(desk.clone(), fetcher.clone(), clock);
-        Ok(Self {
-            publisher: Publisher::new(desk.clone(), fetcher, buckets),
-            desk,
-            node,
-            watches,
-            anchors,
-            failing: None,
-        })
+        Ok(Self { publisher: Publisher::new(desk.clone(), fetcher, buckets), desk, node, watches, anchors })
     }
 
     /// Watches until `shutdown`.
-    pub(super) async fn run(mut self, shutdown: Shutdown) {
+    pub(super) async fn run(self, shutdown: Shutdown) {
+        let Self { desk, node, watches, anchors, publisher } = self;
+        let failing = Failing::new("clusters cannot be watched; it is tried again", "clusters are watched again");
+        let looking = Looking { desk, node, watches, anchors, telling: JoinSet::new(), told: None, failing };
+        tokio::join!(looking.run(shutdown.clone()), publisher.run(shutdown));
+    }
+}
+
+/// The loop that watches and votes, which waits for no region.
+struct Looking {
+    desk: ClusterDesk,
+    node: String,
+    watches: Watches,
+    anchors: tokio::sync::watch::Receiver<Arc<Vec<Anchors>>>,
+    /// Tells what was measured; one at a time.
+    telling: JoinSet<()>,
+    told: Option<Instant>,
+    failing: Failing,
+}
+
+impl Looking {
+    async fn run(mut self, shutdown: Shutdown) {
         let (mut defined, mut moved) = (self.desk.defined(), self.desk.moved());
         loop {
             defined.mark_unchanged();
             moved.mark_unchanged();
             let looked = self.look().await;
-            self.note(looked);
+            self.failing.note(looked);
+            self.tell();
             let pause = if self.watches.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -101,23 +125,31 @@ impl Clusters {
                 return Err(format!("a vote is not heard: {error}"));
             }
         }
-        self.publisher.follow(&streams).await
+        Ok(())
     }
 
-    /// Logs a failure when it begins and when it is over.
-    fn note(&mut self, looked: Result<(), String>) {
-        match looked {
-            Ok(()) => {
-                if self.failing.take().is_some() {
-                    tracing::info!("clusters are watched again");
-                }
-            }
-            Err(error) => {
-                if self.failing.as_ref() != Some(&error) {
-                    tracing::error!(error, "clusters cannot be watched; it is tried again");
-                }
-                self.failing = Some(error);
-            }
+    /// Has the API told what was measured, when it is time.
+    fn tell(&mut self) {
+        while self.telling.try_join_next().is_some() {}
+        let every = if self.desk.is_looked_at() { TELL_EVERY } else { TELL_IDLE };
+        if !self.telling.is_empty() || self.told.is_some_and(|told| told.elapsed() < every) {
+            return;
         }
+        self.told = Some(Instant::now());
+        let (desk, watches) = (self.desk.clone(), self.watches.all());
+        self.telling.spawn(async move {
+            let gathered = async {
+                let mut seen = Vec::with_capacity(watches.len());
+                for (cluster, stream, region, way, watch) in watches {
+                    // One that has not begun yet has nothing to say.
+                    let Some(report) = watch.report().await else { continue };
+                    seen.push(Seen { cluster, stream, region, way, report });
+                }
+                seen
+            };
+            if let Ok(seen) = tokio::time::timeout(TELL_WITHIN, gathered).await {
+                desk.tell_seen(seen);
+            }
+        });
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use anabranch_cluster::state::Opening;
 use anabranch_cluster::watch::{Verdict as Seen, VerdictState as Sees};
-use anabranch_control::ClusterStream;
+use anabranch_control::{ClusterStream, Way};
 use anabranch_model::{Verdict, VerdictState};
 use serde_json::{Value, json};
 
-use super::watch::{Watches, Way};
+use super::watch::Watches;
 
 /// A vote on a region.
 pub(super) struct Vote {
@@ -23,13 +23,13 @@ pub(super) fn votes(streams: &[ClusterStream], watches: &Watches) -> Vec<Vote> {
     for stream in streams {
         for place in &stream.places {
             let of_region = seen.entry((stream.cluster.name.as_str(), place.region.as_str())).or_default();
-            for (way, word) in [(Way::Origin, "origin"), (Way::Cdn, "cdn")] {
+            for way in [Way::Origin, Way::Cdn] {
                 // What others have closed answers watchers, too, as if nothing were there: only its origin tells whether it could be opened.
                 if way == Way::Cdn && place.opening == Opening::Closed && !place.is_ours {
                     continue;
                 }
                 let verdict = watches.verdict(stream, &place.region, way);
-                of_region.extend(verdict.map(|verdict| (format!("{}, {word}", stream.name), verdict)));
+                of_region.extend(verdict.map(|verdict| (format!("{}, {}", stream.name, way.as_str()), verdict)));
             }
         }
     }

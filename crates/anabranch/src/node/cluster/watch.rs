@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Preset, Settings, Verdict, Watch, Watcher};
-use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace};
+use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace, Way};
 use anabranch_net::{SharedClock, Shutdown};
 use http::{HeaderMap, HeaderValue, header};
 use reqwest::Url;
@@ -12,15 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Which way to a region's playlists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
-    Cdn,
-    Origin,
-}
-
 /// Whose playlists: cluster, stream and region, and the way there.
 type Key = (String, String, String, Way);
+
+/// How long a stream may not be there from the start before its region is stale, in milliseconds: as long as one of 6 s segments that
+/// stands still, so that one refused connection closes nothing.
+const START_GRACE_MS: u64 = 9000;
 
 /// How long a watcher's signature opens.
 const SIGNED: Duration = Duration::from_secs(48 * 60 * 60);
@@ -122,6 +119,14 @@ impl Watches {
         self.running.get(&key).map(|running| running.watch.verdict().borrow().clone())
     }
 
+    /// Every watch: cluster, stream, region, the way there.
+    pub(super) fn all(&self) -> Vec<(String, String, String, Way, Watch)> {
+        let one = |((cluster, stream, region, way), running): (&Key, &Running)| {
+            (cluster.clone(), stream.clone(), region.clone(), *way, running.watch.clone())
+        };
+        self.running.iter().map(one).collect()
+    }
+
     /// Ends all.
     pub(super) async fn end(&mut self) {
         self.running.values().for_each(|running| running.stop.cancel());
@@ -161,6 +166,7 @@ fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Set
         region: place.region.clone(),
         // A breakout's next session has the same URL.
         after_end: AfterEnd::Keep,
+        start_grace_ms: START_GRACE_MS,
         ..preset
     })
 }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+// The operator's desk in a real Chromium against the stand-in control plane. `SCREENSHOTS=folder` keeps pictures.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import './support/ts.mjs';
+import { openBrowser } from './support/browser.mjs';
+import { isBuilt } from './support/dist.mjs';
+
+const { FakeDesk, busyDesk } = await import('./support/desk.ts');
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PHONE = { width: 360, height: 740 };
+const WIDE = { width: 1360, height: 860 };
+
+/** Pages with a word that is there once they are read. */
+const PAGES = [
+  ['overview', '/', 'Viewers now'],
+];
+
+describe('desk', () => {
+  let browser, desk, page, faults;
+
+  before(async () => {
+    assert.ok(isBuilt(), 'run `npm run build` first');
+    browser = await openBrowser();
+  });
+  after(() => browser?.close());
+  beforeEach(async () => {
+    desk = await new FakeDesk().start();
+    page = await browser.newPage({ viewport: WIDE });
+    page.setDefaultTimeout(15_000);
+    faults = [];
+    page.on('pageerror', (error) => faults.push(String(error)));
+  });
+  afterEach(async () => {
+    await page.close();
+    await desk.stop();
+    assert.deepEqual(faults, [], 'the page threw');
+  });
+
+  const says = (text) => page.getByText(text).first().waitFor();
+  const open = (path) => page.goto(desk.origin + path);
+  const picture = async (name) => {
+    if (!process.env.SCREENSHOTS) return;
+    await mkdir(process.env.SCREENSHOTS, { recursive: true });
+    await page.screenshot({ path: join(process.env.SCREENSHOTS, `desk-${name}.png`), fullPage: true, animations: 'disabled' });
+  };
+  const fits = async (what) => {
+    const [content, width] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+    assert.ok(content <= width, `${what} is ${content} px wide in a window of ${width} px`);
+  };
+  const axe = async (what) => {
+    await page.evaluate((source) => void (window.axe ?? (0, eval)(source)), AXE);
+    const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    const words = found.violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.slice(0, 4).map((node) => `    ${node.target.join(' ')} ${node.failureSummary?.split('\n')[1]?.trim() ?? ''}`).join('\n')}`);
+    assert.equal(words.length, 0, `${what}:\n${words.join('\n')}`);
+  };
+  /** Light and dark, wide and on a phone: no violation, nothing wider than the window. */
+  const inspect = async (name) => {
+    for (const [size, viewport] of [['wide', WIDE], ['phone', PHONE]]) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        await picture(`${name}-${size}-${colorScheme}`);
+        await fits(`${name} ${size}`);
+        await axe(`${name} ${size} ${colorScheme}`);
+      }
+    }
+    await page.setViewportSize(WIDE);
+    await page.emulateMedia({ colorScheme: 'light' });
+  };
+
+  for (const [name, path, words] of PAGES) {
+    test(`${name} is for everyone, in both themes, wide and on a phone`, async () => {
+      busyDesk(desk);
+      await open(path);
+      await says(words);
+      await inspect(name);
+    });
+  }
+});
