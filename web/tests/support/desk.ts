@@ -284,9 +284,8 @@ export class FakeDesk {
         return { items: sorted.slice(0, Number(query.get('limit') ?? 50)), newest: this.log[0]?.sequence ?? 0, oldest: 1, next: null } satisfies S['Log'];
       }
       case 'usage':
+        if (id === 'series') return series();
         return { from: ago(86_400), to: ago(0), by: 'breakout', items: [{ key: 'b-final', name: 'Spring final', ...counts() }], total: counts() } satisfies S['Usage'];
-      case 'usage/series':
-        return series();
       case 'operations':
       case 'assets':
       case 'collections':
@@ -295,7 +294,6 @@ export class FakeDesk {
       case 'sessions':
         return list([]);
       default:
-        if (path === '/v1/usage/series') return series();
         return gone();
     }
   }

@@ -3,7 +3,7 @@
 
 import { api, ask, type Schemas } from './api.ts';
 import { session } from './session.svelte.ts';
-import { SseReader } from './sse.ts';
+import { eventsOf } from './sse.ts';
 
 export type LogEntry = Schemas['LogEntry'];
 export type LiveState = 'off' | 'connecting' | 'live' | 'polling';
@@ -82,16 +82,9 @@ class Live {
     if (this.newest < 0) this.newest = (await ask(api.GET('/v1/log', { params: { query: { limit: 1 } } }))).newest;
     this.state = 'live';
     this.failures = 0;
-    const text = body.pipeThrough(new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>).getReader();
-    const reader = new SseReader();
-    for (;;) {
-      const dead = window.setTimeout(() => this.abort?.abort(), SILENCE_MS);
-      const { value, done } = await text.read().finally(() => window.clearTimeout(dead));
-      if (done || run !== this.run) return;
-      for (const event of reader.push(value)) {
-        if (event.event === 'gap') continue;
-        this.take(JSON.parse(event.data) as LogEntry);
-      }
+    for await (const event of eventsOf(body, SILENCE_MS, this.abort)) {
+      if (run !== this.run) return;
+      if (event.event !== 'gap') this.take(JSON.parse(event.data) as LogEntry);
     }
   }
 

@@ -49,3 +49,15 @@ export class SseReader {
     }
   }
 }
+
+/** Events of a body, until it ends; one that is silent for so long is given up. */
+export async function* eventsOf(body: ReadableStream<Uint8Array>, silenceMs: number, abort: AbortController): AsyncGenerator<ServerEvent> {
+  const text = body.pipeThrough(new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>).getReader();
+  const reader = new SseReader();
+  for (;;) {
+    const dead = setTimeout(() => abort.abort(), silenceMs);
+    const { value, done } = await text.read().finally(() => clearTimeout(dead));
+    if (done) return;
+    yield* reader.push(value);
+  }
+}
