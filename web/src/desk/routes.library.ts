@@ -2,8 +2,8 @@
 import { page, type Route } from './lib/route.ts';
 
 export const libraryRoutes: Route[] = [
-  { path: '/assets', text: 'Assets', icon: 'asset', group: 'Library', needs: 'asset:view', words: 'library videos upload files vod', load: page(() => import('./pages/Library.svelte')) },
-  { path: '/assets/:id', needs: 'asset:view', load: page(() => import('./pages/Asset.svelte')) },
+  { path: '/library', text: 'Assets', icon: 'asset', group: 'Library', needs: 'asset:view', words: 'library videos upload files vod', load: page(() => import('./pages/Library.svelte')) },
+  { path: '/library/:id', needs: 'asset:view', load: page(() => import('./pages/Asset.svelte')) },
   { path: '/collections', text: 'Collections', icon: 'collection', group: 'Library', needs: 'collection:view', words: 'playlists courses', load: page(() => import('./pages/Collections.svelte')) },
   { path: '/collections/:id', needs: 'collection:view', load: page(() => import('./pages/Collection.svelte')) },
   { path: '/recordings', text: 'Recordings', icon: 'recording', group: 'Library', needs: 'recording:view', words: 'archive mp4', load: page(() => import('./pages/Recordings.svelte')) },

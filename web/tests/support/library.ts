@@ -295,6 +295,7 @@ export class FakeLibrary extends FakeDesk {
       case 'audit':
         return list(this.audit.filter((item) => (!query.get('actor') || item.actor === query.get('actor')) && (!query.get('object') || item.object === query.get('object'))));
       case 'usage':
+        if (id === 'series') return super.read(path, query);
         return this.usage((query.get('by') ?? 'breakout') as S['UsageBy']);
       case 'charges':
         return this.chargesOf(query.get('by') as S['ChargesBy']);

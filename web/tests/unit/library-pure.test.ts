@@ -183,7 +183,7 @@ describe('assets', () => {
   const base: Made = { state: 'PROCESSING', playable: true, partial: true, progress_percent: 30, rungs: [], rungs_planned: 3 };
 
   test('states in words', () => {
-    assert.deepEqual(assetWord(base), ['Playable, better rungs to come', 'busy']);
+    assert.deepEqual(assetWord(base), ['Playable, more to come', 'busy']);
     assert.deepEqual(assetWord({ ...base, state: 'FAILED', playable: false }), ['Failed', 'bad']);
     assert.deepEqual(assetWord({ ...base, state: 'LATER' }), ['LATER', 'idle']);
     assert.ok(mayCancel(base) && !mayRetry(base));

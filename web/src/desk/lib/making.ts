@@ -22,7 +22,7 @@ export function assetWord({ state, playable, partial }: Made): [string, Tone] {
     case 'READY':
       return ['Ready', 'good'];
     case 'PROCESSING':
-      return playable ? ['Playable, better rungs to come', 'busy'] : ['Being made', 'busy'];
+      return playable ? ['Playable, more to come', 'busy'] : ['Being made', 'busy'];
     case 'QUEUED':
       return [playable ? 'Playable, waiting for a worker' : 'Waiting for a worker', 'idle'];
     case 'FAILED':
