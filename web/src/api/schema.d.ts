@@ -1952,6 +1952,240 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how people may log in. */
+        get: operations["login_show"];
+        put?: never;
+        /**
+         * Logs a user in by password: the session is in a cookie that scripts cannot read.
+         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
+         *     or from one address are answered 429.
+         */
+        post: operations["login_create"];
+        /** Ends the session of this request. */
+        delete: operations["login_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Begins a log-in by a provider: sends the browser there. */
+        get: operations["oidc_begin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ends a log-in by a provider, which sends the browser here. */
+        get: operations["oidc_end"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who asks, and what they may do. */
+        get: operations["me_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes what pages show of the user who asks. */
+        patch: operations["me_update"];
+        trace?: never;
+    };
+    "/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Changes the password of the user who asks; their other sessions end. */
+        put: operations["me_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists sessions of users: of everybody for who may view users, and one's own. */
+        get: operations["session_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a session: one's own, or that of a user whom one may change. */
+        delete: operations["session_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
+        post: operations["setup_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists users. */
+        get: operations["user_list"];
+        put?: never;
+        /** Makes a user. Nobody gives what they do not have. */
+        post: operations["user_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a user. */
+        get: operations["user_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a user and ends every session of theirs. */
+        delete: operations["user_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
+         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
+         */
+        patch: operations["user_update"];
+        trace?: never;
+    };
+    "/v1/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of a user. */
+        delete: operations["user_sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/watch/{breakout}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
+        post: operations["watch_takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2391,6 +2625,10 @@ export interface components {
              * @description Sessions that watch it now; null in lists.
              */
             viewers?: number | null;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers: boolean;
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download: boolean;
         };
         /** @description What a breakout costs, session by session. */
         BreakoutCharges: {
@@ -2463,6 +2701,10 @@ export interface components {
             scheduled_at?: string | null;
             /** @description Words to find it by, at most 50. */
             tags?: string[] | null;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers?: boolean | null;
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download?: boolean | null;
         };
         /** @description What was delivered of a breakout. */
         BreakoutTraffic: components["schemas"]["Counts"] & {
@@ -3504,6 +3746,10 @@ export interface components {
                  * @description Sessions that watch it now; null in lists.
                  */
                 viewers?: number | null;
+                /** @description Whether the viewers' page says how many watch. */
+                show_viewers: boolean;
+                /** @description Whether viewers are offered the MP4 of the recording. */
+                viewer_download: boolean;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -5168,6 +5414,35 @@ export interface components {
             problem?: string | null;
             /** @description Whether there is something to see. */
             state: components["schemas"]["WatchState"];
+            /**
+             * @description Whether the audience may see it; while it is down only a preview is shown.
+             * @example up
+             */
+            curtain: string;
+            /**
+             * Format: int64
+             * @description The same from now on.
+             */
+            expires_in_seconds: number;
+            /** @description Identifier of the breakout. */
+            id: string;
+            /** @description Whether the link is an operator's, which opens while the curtain is down. */
+            preview: boolean;
+            recording?: components["schemas"]["WatchRecording"] | null;
+            /** @description RFC 3339; when it is meant to begin, by its own plan or that of its event. */
+            starts_at?: string | null;
+            /**
+             * Format: int64
+             * @description The same from now on, below 0 once that is over: clocks of viewers differ.
+             */
+            starts_in_seconds?: number | null;
+            /** @description The viewer. */
+            user?: string | null;
+            /**
+             * Format: int64
+             * @description Sessions that watch it now; null unless the breakout shows it and is live.
+             */
+            viewers?: number | null;
         };
         /** @description What the watch page of an asset needs. */
         WatchAsset: {
@@ -5645,6 +5920,332 @@ export interface components {
         /** @description Tokens by region. */
         Tokens: {
             [key: string]: string;
+        };
+        /** @description A request that wanted to change something, done or refused. */
+        Audit: {
+            /** @description Name of the user or token; null if the request showed none that is known. */
+            actor?: string | null;
+            /**
+             * @description `user`, `token` or `none`.
+             * @example user
+             */
+            actor_kind: string;
+            /** @description When it was answered (RFC 3339). */
+            at: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each.
+             */
+            id: number;
+            /**
+             * @description Kind of what it is about.
+             * @example breakout
+             */
+            object: string;
+            /**
+             * @description Operation of this document.
+             * @example breakout_stop
+             */
+            operation: string;
+            /** @description Address that it came from. */
+            remote: string;
+            /** @description `X-Request-ID` of the answer, by which logs know it. */
+            request_id: string;
+            /**
+             * Format: int32
+             * @description Status of the answer.
+             */
+            status: number;
+            /** @description What it is about, as the request named it. */
+            subject?: string | null;
+        };
+        /** @description A page of the audit. */
+        AuditPage: {
+            /** @description Items, newest first. */
+            items: components["schemas"]["Audit"][];
+            /** @description Value of `cursor` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Session: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether this request is of it. */
+                current: boolean;
+                /** @description When it ends unless it is used again (RFC 3339). */
+                expires_at: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Address that it was made from. */
+                remote: string;
+                /** @description When it was used last (RFC 3339); may lag by a minute. */
+                seen_at: string;
+                /** @description Id of the user. */
+                user: string;
+                /** @description What the browser calls itself. */
+                user_agent: string;
+                /** @description Name of the user. */
+                user_name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_User: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether they are kept out. */
+                disabled: boolean;
+                /** @description What pages show. */
+                display_name: string;
+                /** @description Whether they may log in by password. */
+                has_password: boolean;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if they never did. */
+                last_login_at?: string | null;
+                /** @description The name to log in with. */
+                name: string;
+                /** @description Everything that they may do, as `object:action`. */
+                privileges: string[];
+                /** @description Privileges beyond those of the role. */
+                privileges_added: string[];
+                /** @description Privileges of the role that they do not get. */
+                privileges_removed: string[];
+                /** @description The provider by which they log in; null if there is none. */
+                provider?: string | null;
+                /**
+                 * @description `owner`, `admin`, `operator` or `viewer`.
+                 * @example operator
+                 */
+                role: string;
+                /** @description RFC 3339. */
+                updated_at: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description Who wants to log in. */
+        LoginCreate: {
+            /** @description The name to log in with. */
+            name: string;
+            /** @description The password. */
+            password: string;
+        };
+        /** @description A provider of identities. */
+        LoginProvider: {
+            /** @description What pages show. */
+            label: string;
+            /** @description Name in addresses. */
+            name: string;
+        };
+        /** @description How people may log in here. */
+        LoginWays: {
+            /** @description Whether users log in by password. */
+            password: boolean;
+            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
+            providers: components["schemas"]["LoginProvider"][];
+            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
+            setup: boolean;
+        };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
+            csrf?: string | null;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Id of the user or the token. */
+            id: string;
+            /**
+             * @description `user` or `token`.
+             * @example user
+             */
+            kind: string;
+            /** @description Name of the user or the token. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /**
+             * @description Role of a user; null for a token.
+             * @example operator
+             */
+            role?: string | null;
+            session?: components["schemas"]["MeSession"] | null;
+        };
+        /** @description What people change of themselves. */
+        MePatch: {
+            /** @description What pages show. */
+            display_name: string;
+        };
+        /** @description The session that a request is of. */
+        MeSession: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+        };
+        /** @description Another password for oneself. */
+        PasswordPut: {
+            /** @description The password from now on, 12 to 256 characters. */
+            new: string;
+            /** @description The password until now. */
+            old: string;
+        };
+        /** @description A log-in that is in force. */
+        Session: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether this request is of it. */
+            current: boolean;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Address that it was made from. */
+            remote: string;
+            /** @description When it was used last (RFC 3339); may lag by a minute. */
+            seen_at: string;
+            /** @description Id of the user. */
+            user: string;
+            /** @description What the browser calls itself. */
+            user_agent: string;
+            /** @description Name of the user. */
+            user_name: string;
+        };
+        /** @description The first user, who may do everything. */
+        SetupCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters. */
+            name: string;
+            /** @description 12 to 256 characters. */
+            password: string;
+        };
+        /** @description Somebody who logs in. */
+        User: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether they are kept out. */
+            disabled: boolean;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Whether they may log in by password. */
+            has_password: boolean;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if they never did. */
+            last_login_at?: string | null;
+            /** @description The name to log in with. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /** @description Privileges beyond those of the role. */
+            privileges_added: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed: string[];
+            /** @description The provider by which they log in; null if there is none. */
+            provider?: string | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @example operator
+             */
+            role: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A user to make. */
+        UserCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
+            name: string;
+            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
+            password?: string | null;
+            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
+            privileges_added?: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed?: string[];
+            /** @description `owner`, `admin`, `operator` or `viewer`. */
+            role: string;
+        };
+        /** @description What changes of a user; what is missing stays. */
+        UserPatch: {
+            /**
+             * @description Whether they are kept out; every session of theirs ends.
+             * @default null
+             */
+            disabled: boolean | null;
+            /**
+             * @description What pages show.
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * @description The name to log in with.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Another password; every session of theirs ends.
+             * @default null
+             */
+            password: string | null;
+            /**
+             * @description Privileges beyond those of the role, all of them.
+             * @default null
+             */
+            privileges_added: string[] | null;
+            /**
+             * @description Privileges of the role that they do not get, all of them.
+             * @default null
+             */
+            privileges_removed: string[] | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @default null
+             */
+            role: string | null;
+        };
+        /** @description The MP4 of a recording, for a viewer. */
+        WatchMp4: {
+            /**
+             * Format: int64
+             * @description Size, once it is there.
+             */
+            bytes?: number | null;
+            /**
+             * Format: double
+             * @description How much of it is made.
+             */
+            progress_percent: number;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
+            /** @description Signed, once it is there. */
+            url?: string | null;
+        };
+        /**
+         * @description How far something is.
+         * @enum {string}
+         */
+        WatchProgress: "making" | "ready" | "failed";
+        /** @description The recording of a breakout, for a viewer. */
+        WatchRecording: {
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            mp4?: components["schemas"]["WatchMp4"] | null;
+            /** @description Signed multivariant playlist, once it can be played. */
+            playlist_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
         };
     };
     responses: never;
@@ -10384,6 +10985,8 @@ export interface operations {
     watch_renew: {
         parameters: {
             query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
                 /** @description As in the play URL */
                 Policy: string;
                 /** @description As in the play URL */
@@ -10760,6 +11363,609 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Of the user or token with this name. */
+                actor?: string;
+                /** @description About this kind of thing, such as `breakout`. */
+                object?: string;
+                /** @description About this one, as the request named it. */
+                subject?: string;
+                /** @description Of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Before this time (RFC 3339). */
+                until?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWays"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_begin: {
+        parameters: {
+            query?: {
+                /** @description Path of a page of this server; its first page if it is missing. */
+                return?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_end: {
+        parameters: {
+            query?: {
+                /** @description What the ID token is asked for with. */
+                code?: string;
+                /** @description Names the log-in. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why there is no code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordPut"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
+                user?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setup_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_sessions_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watch_takeover: {
+        parameters: {
+            query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
                 };
             };
             default: {

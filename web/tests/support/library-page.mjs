@@ -58,7 +58,7 @@ export function library() {
   };
   t.axe = async (what) => {
     await t.page.evaluate((source) => void (window.axe ?? (0, eval)(source)), AXE);
-    const found = await t.page.evaluate((runOnly) => window.axe.run(document.querySelector('main'), { runOnly }), RULES);
+    const found = await t.page.evaluate((runOnly) => window.axe.run(document, { runOnly }), RULES);
     const nodes = (list) => list.slice(0, 4).map((node) => `    ${node.target.join(' ')} ${node.failureSummary?.split('\n')[1]?.trim() ?? ''}`);
     const words = found.violations.map((violation) => `${violation.id}: ${violation.help}\n${nodes(violation.nodes).join('\n')}`);
     assert.equal(words.length, 0, `${what}:\n${words.join('\n')}`);

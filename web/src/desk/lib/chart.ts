@@ -33,8 +33,8 @@ export function timeTicks(from: number, to: number, count = 6): number[] {
 
 export const timeLabel = (at: number, span: number) => {
   const time = new Date(at);
-  if (span <= 5 * MINUTE) return time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-  if (span <= 36 * 60 * MINUTE) return time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' });
+  if (span <= 5 * MINUTE) return time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  if (span <= 36 * 60 * MINUTE) return time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
   if (span <= 300 * 24 * 60 * MINUTE) return time.toLocaleDateString(undefined, { day: 'numeric', month: 'short' });
   return time.toLocaleDateString(undefined, { month: 'short', year: '2-digit' });
 };

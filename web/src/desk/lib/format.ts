@@ -83,13 +83,25 @@ function said(at: string | number, format: Intl.DateTimeFormat): string {
   return Number.isNaN(time.getTime()) ? String(at) : format.format(time);
 }
 
+/** A quantity with its unit, to three digits behind the point. */
+export const quantity = (value: string | number, unit: string) => `${Number(value).toLocaleString('en', { maximumFractionDigits: 3 })} ${unit}`;
+
+/** A price of a unit, which may be very small. */
+export function price(amount: string | number, currency: string): string {
+  try {
+    return new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: 2, maximumFractionDigits: 8 }).format(Number(amount));
+  } catch {
+    return `${amount} ${currency}`;
+  }
+}
+
 /** A decimal string of money with its currency, in two digits or as many as small amounts need. */
 export function money(amount: string | number | null | undefined, currency: string): string {
   if (amount == null) return '–';
   const value = Number(amount);
   const digits = value !== 0 && Math.abs(value) < 0.01 ? 6 : 2;
   try {
-    return new Intl.NumberFormat(undefined, { style: 'currency', currency, minimumFractionDigits: 2, maximumFractionDigits: digits }).format(value);
+    return new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: 2, maximumFractionDigits: digits }).format(value);
   } catch {
     return `${value.toFixed(digits)} ${currency}`;
   }
