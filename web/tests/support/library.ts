@@ -7,13 +7,15 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Audit, Session, User } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
 import { busyDesk, FakeDesk } from './desk.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
 type S = components['schemas'];
+type User = S['User'];
+type Session = S['Session'];
+type Audit = S['Audit'];
 type Json = Record<string, unknown>;
 
 export interface Media {
@@ -538,13 +540,13 @@ export function busyLibrary(desk: FakeLibrary): FakeLibrary {
     { id: 's2', user: 'u-ada', user_name: 'ada', created_at: ago(90_000), seen_at: ago(50_000), expires_at: ago(-8_000), remote: '198.51.100.9', user_agent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604.1', current: false },
     { id: 's3', user: 'u-olga', user_name: 'olga', created_at: ago(9_000), seen_at: ago(90), expires_at: ago(-70_000), remote: '203.0.113.41', user_agent: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/151.0 Safari/537.36', current: false },
   ];
-  const entry = (id: string, seconds: number, actor: string, operation: string, object: string, status: number, more: Partial<Audit> = {}): Audit => ({ id, at: ago(seconds), actor, actor_kind: 'user', operation, object, subject: null, status, remote: '203.0.113.40', request_id: `01J${id}7QZ`, ...more });
+  const entry = (id: number, seconds: number, actor: string, operation: string, object: string, status: number, more: Partial<Audit> = {}): Audit => ({ id, at: ago(seconds), actor, actor_kind: 'user', operation, object, subject: null, status, remote: '203.0.113.40', request_id: `01J${id}7QZ`, ...more });
   desk.audit = [
-    entry('5', 20, 'ada', 'breakout_start', 'breakout', 200, { subject: 'b-final' }),
-    entry('4', 90, 'olga', 'channel_delete', 'channel', 403, { subject: 'ch-main', remote: '203.0.113.41' }),
-    entry('3', 900, 'site builder', 'asset_play_url', 'asset', 200, { actor_kind: 'token', subject: 'a-river' }),
-    entry('2', 1_000, 'ada', 'distribution_update', 'distribution', 422, { subject: 'E1CLUB' }),
-    entry('1', 4_000, 'ada', 'login', 'user', 200),
+    entry(5, 20, 'ada', 'breakout_start', 'breakout', 200, { subject: 'b-final' }),
+    entry(4, 90, 'olga', 'channel_delete', 'channel', 403, { subject: 'ch-main', remote: '203.0.113.41' }),
+    entry(3, 900, 'site builder', 'asset_play_url', 'asset', 200, { actor_kind: 'token', subject: 'a-river' }),
+    entry(2, 1_000, 'ada', 'distribution_update', 'distribution', 422, { subject: 'E1CLUB' }),
+    entry(1, 4_000, 'ada', 'login', 'user', 200),
   ];
   desk.recordings = [
     ...desk.recordings.map((recording) => ({ ...recording, state: 'AVAILABLE' })),
