@@ -89,6 +89,8 @@ function breakout(id: string, name: string, more: Partial<S['Breakout']> = {}): 
     operation: null,
     tags: [],
     viewers: 0,
+    show_viewers: false,
+    viewer_download: false,
     ...more,
   };
 }

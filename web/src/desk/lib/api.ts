@@ -3,11 +3,8 @@
 // secret is kept here but the CSRF word that the server gave this session.
 
 import createClient from 'openapi-fetch';
-import type { ComingPaths } from '../../api/coming.d.ts';
 import type { components, paths } from '../../api/schema.d.ts';
 
-/** What the document has, and what is still to come. */
-type Paths = paths & Omit<ComingPaths, keyof paths>;
 export type Schemas = components['schemas'];
 
 /** Longest wait for an answer. */
@@ -24,7 +21,7 @@ export const useCsrf = (word: string | null) => void (csrf = word);
 export const whenUnauthorised = (work: () => void) => void (onUnauthorised = work);
 
 /** Every operation of the API, by method and path. Wrap calls in `ask`. */
-export const api = createClient<Paths>({
+export const api = createClient<paths>({
   cache: 'no-store',
   credentials: 'same-origin',
   fetch: (request) => {
