@@ -181,7 +181,7 @@ export class FakeDesk {
     };
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.origin);
     const { pathname } = url;
     if (pathname.startsWith('/media/') && this.media) return this.media(pathname.slice(7), response);
@@ -245,7 +245,7 @@ export class FakeDesk {
     response.on('close', () => clearInterval(timer));
   }
 
-  private read(path: string, query: URLSearchParams): unknown {
+  protected read(path: string, query: URLSearchParams): unknown {
     const list = (items: unknown[]) => ({ items, next: null });
     const [, , kind = '', id, part] = path.split('/').map(decodeURIComponent);
     const one = <T extends { id: string }>(items: T[]) => items.find((item) => item.id === id) ?? gone();
@@ -300,7 +300,7 @@ export class FakeDesk {
     }
   }
 
-  private write(method: string, path: string, body: Json): unknown {
+  protected write(method: string, path: string, body: Json): unknown {
     const [, , kind = '', id = '', verb = ''] = path.split('/').map(decodeURIComponent);
     if (kind === 'channels') return this.writeChannel(method, id, verb, body);
     if (kind === 'breakouts') return this.writeBreakout(method, id, verb, body);
