@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { Answer, WatchAsset, WatchItem } from '../../src/asset/ask.ts';
 import { firstItem, neighbour, stateWords } from '../../src/asset/list.ts';
 import { queryOf, renewDelay, withSignature } from '../../src/player/signature.ts';
-import { initial, ladder, next, pollDelay, REFUSALS_TO_BELIEVE, view, type Event, type Model, type Playback } from '../../src/asset/state.ts';
+import { initial, ladder, next, pollDelay, REFUSALS_TO_BELIEVE, view, type Event, type Model } from '../../src/asset/state.ts';
+import type { Playback } from '../../src/player/engine.ts';
 import { clock, spoken } from '../../src/player/time.ts';
 
 const rung = (name: string) => ({ name, width: 640, height: 360, frame_rate: 25, codecs: 'avc1', bandwidth: 1, average_bandwidth: 1 });
