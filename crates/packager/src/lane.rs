@@ -54,6 +54,17 @@ pub struct Run {
     pub bytes: u64,
 }
 
+/// Where sound ends on a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoundEnd {
+    /// In samples.
+    pub units: i64,
+    /// Samples a second.
+    pub rate: u32,
+    /// Samples of a frame.
+    pub frame_samples: u32,
+}
+
 /// A track's samples that are not in a segment yet.
 #[derive(Debug)]
 pub struct Lane {
@@ -71,6 +82,8 @@ pub struct Lane {
     pending_bytes: u64,
     /// Where the next sound frame belongs, in the lane's timescale.
     expected: Option<i64>,
+    /// No frame has come since the lane was made to go on where another has ended.
+    follows: bool,
     last_duration: i64,
 }
 
@@ -93,6 +106,7 @@ impl Lane {
             pending: VecDeque::new(),
             pending_bytes: 0,
             expected: None,
+            follows: false,
             last_duration: nominal,
         }
     }
@@ -121,6 +135,37 @@ impl Lane {
     pub fn joining(mut self, mark: Option<SoundMark>) -> Self {
         self.joins = mark;
         self
+    }
+
+    /// The same with sound that goes on where that of the lane before has ended, if the two meet: a hole of less than a frame on either
+    /// side of a switch would be one of nearly two, over which players stumble.
+    #[must_use]
+    pub fn following(mut self, before: Option<SoundEnd>) -> Self {
+        let limit = rescale(DRIFT_LIMIT_MS, 1000, self.timescale);
+        let origin = rescale(self.origin_ms, 1000, self.timescale);
+        let meets = |end: &SoundEnd| {
+            (end.rate, end.frame_samples) == (self.timescale, self.track.frame_samples)
+                && (end.units - origin).abs() <= limit
+        };
+        if let Some(end) = before.filter(meets) {
+            self.expected = Some(end.units);
+            self.follows = true;
+        }
+        self
+    }
+
+    /// Where the sound of this lane ends.
+    #[must_use]
+    pub fn sound_end(&self) -> Option<SoundEnd> {
+        let (rate, frame_samples) = (self.timescale, self.track.frame_samples);
+        let is_sound = self.track.kind == TrackKind::Audio && frame_samples > 0;
+        self.expected.filter(|_| is_sound).map(|units| SoundEnd { units, rate, frame_samples })
+    }
+
+    /// How long before the session time at which it begins a frame may begin that is taken, in milliseconds.
+    #[must_use]
+    pub fn lead_in_ms(&self) -> i64 {
+        if self.follows { rescale(i64::from(self.track.frame_samples), self.timescale, 1000) } else { 0 }
     }
 
     /// The track that this lane carries.
@@ -205,14 +250,19 @@ impl Lane {
             self.expected = Some(at + frame.max(1));
             return Some(at);
         };
-        let limit = rescale(DRIFT_LIMIT_MS, 1000, self.timescale).max(2 * frame);
+        // The first frame after another lane's last is not yet joined to anything: it comes as near to its own time as whole frames do.
+        let (limit, nearest) = match self.follows {
+            true => (frame / 2, frame / 2),
+            false => (rescale(DRIFT_LIMIT_MS, 1000, self.timescale).max(2 * frame), 0),
+        };
         let drift = dts - expected;
         if drift < -limit {
             return None;
         }
         if drift > limit {
-            self.fill_with_silence(dts);
+            self.fill_with_silence(dts + nearest);
         }
+        self.follows = false;
         let at = self.expected.unwrap_or(dts);
         self.expected = Some(at + frame);
         Some(at)

@@ -19,7 +19,7 @@ use anabranch_media::{Event, Sample, Track, TrackKind};
 use anabranch_model::{AlignedSpec, Anchors};
 
 use crate::digest;
-use crate::lane::{Lane, Run};
+use crate::lane::{Lane, Run, SoundEnd};
 use aligned::{Alignment, Start, Waiting};
 
 pub use aligned::{Clock, Kept, Seat};
@@ -94,6 +94,8 @@ pub struct Segmenter {
     sound: Option<Arc<Track>>,
     /// Where the next period begins on the timeline.
     next_origin_ms: i64,
+    /// Where the sound of the period before ends.
+    sound_end: Option<SoundEnd>,
     /// Wall-clock time at the end of the period before.
     wall_end_ms: Option<i64>,
     alignment: Option<Box<Alignment>>,
@@ -159,6 +161,7 @@ impl Segmenter {
             state: State::Preroll(Preroll::default()),
             sound: None,
             next_origin_ms,
+            sound_end: None,
             wall_end_ms: None,
             alignment: None,
         }
@@ -205,6 +208,7 @@ impl Segmenter {
             let mut closed = Vec::new();
             period.close(None, &mut closed);
             self.hand_on(closed, out);
+            self.sound_end = period.lane(TrackKind::Audio).and_then(Lane::sound_end);
             self.wall_end_ms = Some(period.wall_ms + (period.end_ms - period.origin_ms));
             self.next_origin_ms = period.end_ms.max(self.next_origin_ms);
         }
@@ -312,6 +316,7 @@ impl Segmenter {
         }
         let samples = std::mem::take(&mut preroll.samples);
         let lanes = self.lanes(video.is_some(), audio.is_some(), start_ms);
+        let lead_in_ms = lanes.iter().map(Lane::lead_in_ms).max().unwrap_or(0);
         let mut wall_ms = now_ms - (newest - start_ms);
         if let Some(end_ms) = self.wall_end_ms
             && (0..=WALL_OVERLAP_MS).contains(&(end_ms - wall_ms))
@@ -321,7 +326,8 @@ impl Segmenter {
         self.state = State::Open(Period::new(lanes, self.next_origin_ms, wall_ms));
         for sample in samples {
             let Some(track) = self.tracks[slot(sample.kind)].clone() else { continue };
-            if sample_ms(&sample, &track) >= start_ms {
+            let from_ms = if sample.kind == TrackKind::Audio { start_ms - lead_in_ms } else { start_ms };
+            if sample_ms(&sample, &track) >= from_ms {
                 self.push_sample(sample, now_ms, out);
             }
         }
@@ -337,9 +343,9 @@ impl Segmenter {
         }
         if let (true, Some(track)) = (audio, self.tracks[slot(TrackKind::Audio)].clone()) {
             self.sound = Some(track.clone());
-            lanes.push(Lane::new(track, start_ms, origin));
+            lanes.push(Lane::new(track, start_ms, origin).following(self.sound_end));
         } else if let Some(track) = self.sound.clone() {
-            lanes.extend(Lane::silent(track, start_ms, origin));
+            lanes.extend(Lane::silent(track, start_ms, origin).map(|lane| lane.following(self.sound_end)));
         }
         lanes
     }
