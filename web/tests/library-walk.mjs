@@ -39,7 +39,9 @@ const SLOW_BYTES_PER_SECOND = 4_000_000;
 const folder = await mkdtemp(join(tmpdir(), 'anabranch-walk-'));
 const file = options.file ?? join(folder, `walk-${Date.now()}.mp4`);
 if (!options.file) {
-  const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=25:duration=20', '-f', 'lavfi', '-i', 'sine=frequency=440:duration=20'];
+  // Another sound each time: a file that is known already would be the asset that it became before.
+  const tone = 200 + Math.floor(Math.random() * 4_000);
+  const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=25:duration=20', '-f', 'lavfi', '-i', `sine=frequency=${tone}:duration=20`];
   await promisify(execFile)('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...picture, '-c:v', 'libx264', '-preset', 'ultrafast', '-b:v', '6M', '-pix_fmt', 'yuv420p', '-g', '50', '-c:a', 'aac', file]);
 }
 const size = (await stat(file)).size;
@@ -98,7 +100,10 @@ try {
   await link.waitFor();
   step('uploaded, and known as an asset');
   await link.click();
-  await page.getByRole('heading', { level: 1, name: title }).waitFor();
+  await page.waitForURL('**/library/*');
+  await page.locator('.page-title .badge').first().waitFor();
+  // A file that was there before has the name that it got then.
+  const heading = (await page.getByRole('heading', { level: 1 }).textContent())?.trim() ?? title;
   found.asset = new URL(page.url()).pathname.split('/').at(-1);
   await picture('being-made');
 
@@ -129,7 +134,7 @@ try {
 
   if (!options.keep) {
     await page.getByRole('button', { name: 'Delete', exact: true }).click();
-    await page.getByLabel(/to confirm/).fill(title);
+    await page.getByLabel(/to confirm/).fill(heading);
     await page.getByRole('button', { name: 'Delete asset' }).click();
     await page.waitForURL('**/library');
     step('deleted');
