@@ -341,6 +341,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/breakouts": {
         parameters: {
             query?: never;
@@ -777,6 +794,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a cluster as a peer has defined it, so that nobody types it twice.
+         * @description Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
+         *     and regions that are further instances need one each.
+         */
+        post: operations["cluster_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}": {
         parameters: {
             query?: never;
@@ -898,6 +936,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/playlists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
+        get: operations["cluster_playlists"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}/publish": {
         parameters: {
             query?: never;
@@ -909,6 +964,23 @@ export interface paths {
         put?: never;
         /** Makes the distribution of a cluster's merged playlists, or answers the one that is there. */
         post: operations["cluster_publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings. */
+        post: operations["cluster_pull"];
         delete?: never;
         options?: never;
         head?: never;
@@ -927,6 +999,26 @@ export interface paths {
          * @description With `after` the answer waits until the version is another one, a second at most.
          */
         get: operations["cluster_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
+         * @description Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
+         */
+        get: operations["cluster_stream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1379,6 +1471,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how people may log in. */
+        get: operations["login_show"];
+        put?: never;
+        /**
+         * Logs a user in by password: the session is in a cookie that scripts cannot read.
+         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
+         *     or from one address are answered 429.
+         */
+        post: operations["login_create"];
+        /** Ends the session of this request. */
+        delete: operations["login_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Begins a log-in by a provider: sends the browser there. */
+        get: operations["oidc_begin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ends a log-in by a provider, which sends the browser here. */
+        get: operations["oidc_end"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who asks, and what they may do. */
+        get: operations["me_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes what pages show of the user who asks. */
+        patch: operations["me_update"];
+        trace?: never;
+    };
+    "/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Changes the password of the user who asks; their other sessions end. */
+        put: operations["me_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nodes": {
         parameters: {
             query?: never;
@@ -1550,6 +1734,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists sessions of users: of everybody for who may view users, and one's own. */
+        get: operations["session_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a session: one's own, or that of a user whom one may change. */
+        delete: operations["session_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/settings": {
         parameters: {
             query?: never;
@@ -1561,6 +1779,23 @@ export interface paths {
         get: operations["settings_show"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
+        post: operations["setup_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1698,6 +1933,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists users. */
+        get: operations["user_list"];
+        put?: never;
+        /** Makes a user. Nobody gives what they do not have. */
+        post: operations["user_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a user. */
+        get: operations["user_show"];
+        put?: never;
+        post?: never;
+        /** Deletes a user and ends every session of theirs. */
+        delete: operations["user_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
+         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
+         */
+        patch: operations["user_update"];
+        trace?: never;
+    };
+    "/v1/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of a user. */
+        delete: operations["user_sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/watch/assets/{id}": {
         parameters: {
             query?: never;
@@ -1800,6 +2092,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/watch/{breakout}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
+        post: operations["watch_takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1877,315 +2186,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/clusters/join": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Makes a cluster as a peer has defined it, so that nobody types it twice.
-         * @description Regions, their order, their URLs and all settings are the peer's. Tokens are not told: that of the peer is the one that it is asked with,
-         *     and regions that are further instances need one each.
-         */
-        post: operations["cluster_join"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/clusters/{id}/playlists": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
-        get: operations["cluster_playlists"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/clusters/{id}/pull": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Takes over what a peer has defined of a cluster since: regions, their order, their URLs, settings. */
-        post: operations["cluster_pull"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/clusters/{id}/stream": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Tells what a cluster is like, each second and at once when something has changed, as server-sent events.
-         * @description Each event `cluster` has in `data` what `GET /v1/clusters/{id}` answers. An event `gone` says that the cluster was deleted.
-         */
-        get: operations["cluster_stream"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
-        get: operations["audit_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Says how people may log in. */
-        get: operations["login_show"];
-        put?: never;
-        /**
-         * Logs a user in by password: the session is in a cookie that scripts cannot read.
-         * @description Requests by cookie that change something show `X-Anabranch-CSRF` with what is answered as `csrf`. Too many failures of one name
-         *     or from one address are answered 429.
-         */
-        post: operations["login_create"];
-        /** Ends the session of this request. */
-        delete: operations["login_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/login/oidc/{provider}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Begins a log-in by a provider: sends the browser there. */
-        get: operations["oidc_begin"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/login/oidc/{provider}/callback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Ends a log-in by a provider, which sends the browser here. */
-        get: operations["oidc_end"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Says who asks, and what they may do. */
-        get: operations["me_show"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /** Changes what pages show of the user who asks. */
-        patch: operations["me_update"];
-        trace?: never;
-    };
-    "/v1/me/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Changes the password of the user who asks; their other sessions end. */
-        put: operations["me_password"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists sessions of users: of everybody for who may view users, and one's own. */
-        get: operations["session_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Ends a session: one's own, or that of a user whom one may change. */
-        delete: operations["session_end"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/setup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Makes the first user, an owner, and logs them in; with an admin token, and only while there is no user. */
-        post: operations["setup_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/users": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists users. */
-        get: operations["user_list"];
-        put?: never;
-        /** Makes a user. Nobody gives what they do not have. */
-        post: operations["user_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/users/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Shows a user. */
-        get: operations["user_show"];
-        put?: never;
-        post?: never;
-        /** Deletes a user and ends every session of theirs. */
-        delete: operations["user_delete"];
-        options?: never;
-        head?: never;
-        /**
-         * Changes a user. Their sessions end when they are disabled, get another password or lose a privilege.
-         * @description Only an owner changes an owner, and the last one stays an owner. Nobody changes who may do what they may not.
-         */
-        patch: operations["user_update"];
-        trace?: never;
-    };
-    "/v1/users/{id}/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Ends every session of a user. */
-        delete: operations["user_sessions_end"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/watch/{breakout}/takeover": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Gives a viewer whom the device limit has shut out a session of his own; the limit then shuts out another of his devices. */
-        post: operations["watch_takeover"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2241,6 +2241,19 @@ export interface components {
             subject: string;
             /** @description In words. */
             words: string;
+        };
+        /** @description How a stream is aligned in a region: what that region's packager says. */
+        AlignmentView: {
+            /** @description When its clock was chosen, which is the same in regions that are aligned; RFC 3339; null while it has none. */
+            clock?: string | null;
+            /** @description What keeps the stream from being aligned well. */
+            problem?: string | null;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Name of the stream: the id of a breakout. */
+            stream: string;
+            /** @description It hears an encoder and has no clock yet. */
+            waiting: boolean;
         };
         /** @description Who watched, by what means, and how well. */
         Analytics: {
@@ -2471,6 +2484,51 @@ export interface components {
              */
             width: number;
         };
+        /** @description A request that wanted to change something, done or refused. */
+        Audit: {
+            /** @description Name of the user or token; null if the request showed none that is known. */
+            actor?: string | null;
+            /**
+             * @description `user`, `token` or `none`.
+             * @example user
+             */
+            actor_kind: string;
+            /** @description When it was answered (RFC 3339). */
+            at: string;
+            /**
+             * Format: int64
+             * @description Goes up by one with each.
+             */
+            id: number;
+            /**
+             * @description Kind of what it is about.
+             * @example breakout
+             */
+            object: string;
+            /**
+             * @description Operation of this document.
+             * @example breakout_stop
+             */
+            operation: string;
+            /** @description Address that it came from. */
+            remote: string;
+            /** @description `X-Request-ID` of the answer, by which logs know it. */
+            request_id: string;
+            /**
+             * Format: int32
+             * @description Status of the answer.
+             */
+            status: number;
+            /** @description What it is about, as the request named it. */
+            subject?: string | null;
+        };
+        /** @description A page of the audit. */
+        AuditPage: {
+            /** @description Items, newest first. */
+            items: components["schemas"]["Audit"][];
+            /** @description Value of `cursor` for the next page; null on the last. */
+            next?: string | null;
+        };
         /** @description When the automat closes and opens; what is missing stays, or is the default. */
         AutomatGiven: {
             /**
@@ -2611,6 +2669,8 @@ export interface components {
              * @description Which session of it this is, from 1; it goes up with every reset.
              */
             session: number;
+            /** @description Whether the viewers' page says how many watch. */
+            show_viewers: boolean;
             /** @description RFC 3339; when its start was asked. */
             started_at?: string | null;
             /**
@@ -2620,15 +2680,13 @@ export interface components {
             state: string;
             /** @description Words to find it by. */
             tags: string[];
+            /** @description Whether viewers are offered the MP4 of the recording. */
+            viewer_download: boolean;
             /**
              * Format: int64
              * @description Sessions that watch it now; null in lists.
              */
             viewers?: number | null;
-            /** @description Whether the viewers' page says how many watch. */
-            show_viewers: boolean;
-            /** @description Whether viewers are offered the MP4 of the recording. */
-            viewer_download: boolean;
         };
         /** @description What a breakout costs, session by session. */
         BreakoutCharges: {
@@ -2699,10 +2757,10 @@ export interface components {
             name?: string | null;
             /** @description RFC 3339; when it is meant to begin. Empty for no time. */
             scheduled_at?: string | null;
-            /** @description Words to find it by, at most 50. */
-            tags?: string[] | null;
             /** @description Whether the viewers' page says how many watch. */
             show_viewers?: boolean | null;
+            /** @description Words to find it by, at most 50. */
+            tags?: string[] | null;
             /** @description Whether viewers are offered the MP4 of the recording. */
             viewer_download?: boolean | null;
         };
@@ -2972,6 +3030,21 @@ export interface components {
             /** @description How verdicts come about. */
             watch?: components["schemas"]["WatchGiven"];
         };
+        /** @description Whose definition is taken over. */
+        ClusterJoin: {
+            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
+            distribution?: string | null;
+            /** @description Name of the region that this server is. */
+            here: string;
+            /** @description Name of the cluster, as the peer has it. */
+            name: string;
+            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
+            paths?: string[];
+            /** @description The instance that is asked. */
+            peer: components["schemas"]["PeerGiven"];
+            /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
+            tokens?: components["schemas"]["Tokens"];
+        };
         /** @description What is to become different; what is missing stays. */
         ClusterPatch: {
             /** @description When the automat closes and opens. */
@@ -2983,8 +3056,17 @@ export interface components {
             /** @description How verdicts come about. */
             watch?: components["schemas"]["WatchGiven"];
         };
+        /** @description What is taken over anew. */
+        ClusterPull: {
+            /** @description Name of the region whose instance is asked. */
+            region: string;
+            /** @description API tokens with scope `cluster` of instances that are regions which are new to this server, by region. */
+            tokens?: components["schemas"]["Tokens"];
+        };
         /** @description The same live stream in several regions. */
         ClusterView: {
+            /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+            alignment: components["schemas"]["AlignmentView"][];
             /** @description When the automat closes and opens. */
             automat: components["schemas"]["AutomatView"];
             /** @description RFC 3339. */
@@ -3012,8 +3094,6 @@ export interface components {
             warning?: string | null;
             /** @description How verdicts come about. */
             watch: components["schemas"]["WatchView"];
-            /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
-            alignment: components["schemas"]["AlignmentView"][];
         };
         /** @description What collecting has done. */
         Collected: {
@@ -3306,6 +3386,18 @@ export interface components {
              * @example primary
              */
             preference?: string | null;
+        };
+        /** @description Something that is wrong. */
+        FindingView: {
+            /** @description What was seen. */
+            evidence: string;
+            /**
+             * @description What.
+             * @example unreachable
+             */
+            kind: string;
+            /** @description Whether it makes the playlist stale, or only warns. */
+            makes_stale: boolean;
         };
         /** @description A decision. */
         HistoryItem: {
@@ -3732,6 +3824,8 @@ export interface components {
                  * @description Which session of it this is, from 1; it goes up with every reset.
                  */
                 session: number;
+                /** @description Whether the viewers' page says how many watch. */
+                show_viewers: boolean;
                 /** @description RFC 3339; when its start was asked. */
                 started_at?: string | null;
                 /**
@@ -3741,15 +3835,13 @@ export interface components {
                 state: string;
                 /** @description Words to find it by. */
                 tags: string[];
+                /** @description Whether viewers are offered the MP4 of the recording. */
+                viewer_download: boolean;
                 /**
                  * Format: int64
                  * @description Sessions that watch it now; null in lists.
                  */
                 viewers?: number | null;
-                /** @description Whether the viewers' page says how many watch. */
-                show_viewers: boolean;
-                /** @description Whether viewers are offered the MP4 of the recording. */
-                viewer_download: boolean;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -3856,6 +3948,8 @@ export interface components {
         List_ClusterView: {
             /** @description Items, oldest first. */
             items: {
+                /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
+                alignment: components["schemas"]["AlignmentView"][];
                 /** @description When the automat closes and opens. */
                 automat: components["schemas"]["AutomatView"];
                 /** @description RFC 3339. */
@@ -3883,8 +3977,6 @@ export interface components {
                 warning?: string | null;
                 /** @description How verdicts come about. */
                 watch: components["schemas"]["WatchView"];
-                /** @description How its streams are aligned, as far as this server and its peers are regions of it. */
-                alignment: components["schemas"]["AlignmentView"][];
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -4211,6 +4303,81 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_PlaylistView: {
+            /** @description Items, oldest first. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+                 */
+                age_ms: number;
+                /**
+                 * Format: int64
+                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
+                 */
+                answer_ms?: number | null;
+                /**
+                 * Format: int64
+                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+                 */
+                behind_ms?: number | null;
+                /** @description When it was last seen to change, or first seen; RFC 3339. */
+                changed_at?: string | null;
+                /**
+                 * Format: double
+                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+                 */
+                duration_seconds?: number | null;
+                /** @description What is wrong with it. */
+                findings: components["schemas"]["FindingView"][];
+                /** @description What tells it from others, for people; may be empty. */
+                label: string;
+                /**
+                 * Format: int64
+                 * @description Age at which it is stale, in milliseconds.
+                 */
+                limit_ms: number;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its first segment.
+                 */
+                media_sequence?: number | null;
+                /**
+                 * Format: int64
+                 * @description Media sequence number of its newest segment that is no gap.
+                 */
+                newest_sequence?: number | null;
+                /** @description Name of the region. */
+                region: string;
+                /**
+                 * @description What it is for.
+                 * @example variant
+                 */
+                role: string;
+                /** @description Since when; RFC 3339. */
+                since: string;
+                /**
+                 * @description Whether it changes.
+                 * @example fresh
+                 */
+                state: string;
+                statistics?: components["schemas"]["StatisticsView"] | null;
+                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+                stream: string;
+                /** @description Why the last answer was no playlist. */
+                trouble?: string | null;
+                /** @description URL, without what signs it. */
+                url: string;
+                /**
+                 * @description Through the CDN, or past it.
+                 * @example cdn
+                 */
+                way: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Recording: {
             /** @description Items, oldest first. */
             items: {
@@ -4272,6 +4439,32 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Session: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether this request is of it. */
+                current: boolean;
+                /** @description When it ends unless it is used again (RFC 3339). */
+                expires_at: string;
+                /** @description Identifier. */
+                id: string;
+                /** @description Address that it was made from. */
+                remote: string;
+                /** @description When it was used last (RFC 3339); may lag by a minute. */
+                seen_at: string;
+                /** @description Id of the user. */
+                user: string;
+                /** @description What the browser calls itself. */
+                user_agent: string;
+                /** @description Name of the user. */
+                user_name: string;
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Token: {
             /** @description Items, oldest first. */
             items: {
@@ -4289,6 +4482,43 @@ export interface components {
                 revoked_at?: string | null;
                 /** @description What it may do. */
                 scopes: string[];
+            }[];
+            /** @description Value of `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_User: {
+            /** @description Items, oldest first. */
+            items: {
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description Whether they are kept out. */
+                disabled: boolean;
+                /** @description What pages show. */
+                display_name: string;
+                /** @description Whether they may log in by password. */
+                has_password: boolean;
+                /** @description Identifier. */
+                id: string;
+                /** @description RFC 3339; null if they never did. */
+                last_login_at?: string | null;
+                /** @description The name to log in with. */
+                name: string;
+                /** @description Everything that they may do, as `object:action`. */
+                privileges: string[];
+                /** @description Privileges beyond those of the role. */
+                privileges_added: string[];
+                /** @description Privileges of the role that they do not get. */
+                privileges_removed: string[];
+                /** @description The provider by which they log in; null if there is none. */
+                provider?: string | null;
+                /**
+                 * @description `owner`, `admin`, `operator` or `viewer`.
+                 * @example operator
+                 */
+                role: string;
+                /** @description RFC 3339. */
+                updated_at: string;
             }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
@@ -4470,6 +4700,67 @@ export interface components {
              * @example breakout
              */
             kind: string;
+        };
+        /** @description Who wants to log in. */
+        LoginCreate: {
+            /** @description The name to log in with. */
+            name: string;
+            /** @description The password. */
+            password: string;
+        };
+        /** @description A provider of identities. */
+        LoginProvider: {
+            /** @description What pages show. */
+            label: string;
+            /** @description Name in addresses. */
+            name: string;
+        };
+        /** @description How people may log in here. */
+        LoginWays: {
+            /** @description Whether users log in by password. */
+            password: boolean;
+            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
+            providers: components["schemas"]["LoginProvider"][];
+            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
+            setup: boolean;
+        };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
+            csrf?: string | null;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Id of the user or the token. */
+            id: string;
+            /**
+             * @description `user` or `token`.
+             * @example user
+             */
+            kind: string;
+            /** @description Name of the user or the token. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /**
+             * @description Role of a user; null for a token.
+             * @example operator
+             */
+            role?: string | null;
+            session?: components["schemas"]["MeSession"] | null;
+        };
+        /** @description What people change of themselves. */
+        MePatch: {
+            /** @description What pages show. */
+            display_name: string;
+        };
+        /** @description The session that a request is of. */
+        MeSession: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
         };
         /** @description How many of a name. */
         NamedCount: {
@@ -4654,6 +4945,13 @@ export interface components {
          * @enum {string}
          */
         Packaging: "waiting" | "live" | "blocked" | "ended";
+        /** @description Another password for oneself. */
+        PasswordPut: {
+            /** @description The password from now on, 12 to 256 characters. */
+            new: string;
+            /** @description The password until now. */
+            old: string;
+        };
         /** @description Another instance. */
         PeerGiven: {
             /** @description An API token there with scope `cluster`. No answer has it. */
@@ -4663,6 +4961,8 @@ export interface components {
         };
         /** @description Another instance, without its token. */
         PeerView: {
+            /** @description In what its definition of the cluster differs from this server's. */
+            differs?: string | null;
             /** @description When it has answered last; RFC 3339. */
             heard_at?: string | null;
             /** @description When it is asked again; RFC 3339. */
@@ -4675,8 +4975,6 @@ export interface components {
             reachable: boolean;
             /** @description Address of its API. */
             url: string;
-            /** @description In what its definition of the cluster differs from this server's. */
-            differs?: string | null;
         };
         /** @description Percentiles, by the upper ends of the histogram's buckets. */
         Percentiles: {
@@ -4732,6 +5030,76 @@ export interface components {
             session?: string | null;
             /** @description The viewer, in the caller's own words; the device limit counts the sessions of one user. */
             user?: string | null;
+        };
+        /** @description A playlist that this server watches, and what it has measured of it. */
+        PlaylistView: {
+            /**
+             * Format: int64
+             * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
+             */
+            age_ms: number;
+            /**
+             * Format: int64
+             * @description How long its answers take, the middle one of the last 25, in milliseconds.
+             */
+            answer_ms?: number | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segment lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
+            /** @description When it was last seen to change, or first seen; RFC 3339. */
+            changed_at?: string | null;
+            /**
+             * Format: double
+             * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
+             */
+            duration_seconds?: number | null;
+            /** @description What is wrong with it. */
+            findings: components["schemas"]["FindingView"][];
+            /** @description What tells it from others, for people; may be empty. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Age at which it is stale, in milliseconds.
+             */
+            limit_ms: number;
+            /**
+             * Format: int64
+             * @description Media sequence number of its first segment.
+             */
+            media_sequence?: number | null;
+            /**
+             * Format: int64
+             * @description Media sequence number of its newest segment that is no gap.
+             */
+            newest_sequence?: number | null;
+            /** @description Name of the region. */
+            region: string;
+            /**
+             * @description What it is for.
+             * @example variant
+             */
+            role: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /**
+             * @description Whether it changes.
+             * @example fresh
+             */
+            state: string;
+            statistics?: components["schemas"]["StatisticsView"] | null;
+            /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
+            stream: string;
+            /** @description Why the last answer was no playlist. */
+            trouble?: string | null;
+            /** @description URL, without what signs it. */
+            url: string;
+            /**
+             * @description Through the CDN, or past it.
+             * @example cdn
+             */
+            way: string;
         };
         /** @description A price. */
         Price: {
@@ -4883,8 +5251,18 @@ export interface components {
         };
         /** @description A region. */
         RegionView: {
+            /**
+             * Format: int64
+             * @description Age of that of its playlists that has not changed for longest, in milliseconds.
+             */
+            age_ms?: number | null;
             /** @description The automat's word, whether it counts or not. */
             automat?: string | null;
+            /**
+             * Format: int64
+             * @description How far the end of its newest segments lies behind the clock, in milliseconds.
+             */
+            behind_ms?: number | null;
             /**
              * @description By what: nobody's word, the operator's, a drill, the automat's, or that no region would be open otherwise.
              * @example operator
@@ -4896,6 +5274,11 @@ export interface components {
             distribution?: string | null;
             /** @description Whether every edge of this server acts by that. */
             in_force: boolean;
+            /**
+             * Format: int64
+             * @description How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
+             */
+            latency_ms?: number | null;
             /** @description Name. */
             name: string;
             /**
@@ -4905,11 +5288,20 @@ export interface components {
             opening: string;
             /** @description The operator's word that stands. */
             operator?: string | null;
+            /**
+             * Format: int64
+             * @description The same at the origin.
+             */
+            origin_latency_ms?: number | null;
             /** @description Multivariant playlist at the origin. */
             origin_url: string;
             /** @description Path patterns of the distribution that are the region's; empty for all of it. */
             paths: string[];
             peer?: components["schemas"]["PeerView"] | null;
+            /** @description Playlists that this server watches through the CDN. */
+            playlists: number;
+            /** @description Those of them that are stale. */
+            playlists_stale: number;
             /** @description Since when; RFC 3339; null for always. */
             since?: string | null;
             /** @description When it ends by itself; RFC 3339. */
@@ -4931,30 +5323,6 @@ export interface components {
             who?: string | null;
             /** @description Why. */
             why?: string | null;
-            /**
-             * Format: int64
-             * @description Age of that of its playlists that has not changed for longest, in milliseconds.
-             */
-            age_ms?: number | null;
-            /**
-             * Format: int64
-             * @description How far the end of its newest segments lies behind the clock, in milliseconds.
-             */
-            behind_ms?: number | null;
-            /**
-             * Format: int64
-             * @description How long its playlists take to answer through the CDN, the middle one, in milliseconds; null where this server has not measured it.
-             */
-            latency_ms?: number | null;
-            /**
-             * Format: int64
-             * @description The same at the origin.
-             */
-            origin_latency_ms?: number | null;
-            /** @description Playlists that this server watches through the CDN. */
-            playlists: number;
-            /** @description Those of them that are stale. */
-            playlists_stale: number;
         };
         /** @description Which signatures are to be refused from now on. */
         Revoke: {
@@ -5019,6 +5387,27 @@ export interface components {
             /** @description Price of a unit when it was charged. */
             unit_price: string;
         };
+        /** @description A log-in that is in force. */
+        Session: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether this request is of it. */
+            current: boolean;
+            /** @description When it ends unless it is used again (RFC 3339). */
+            expires_at: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Address that it was made from. */
+            remote: string;
+            /** @description When it was used last (RFC 3339); may lag by a minute. */
+            seen_at: string;
+            /** @description Id of the user. */
+            user: string;
+            /** @description What the browser calls itself. */
+            user_agent: string;
+            /** @description Name of the user. */
+            user_name: string;
+        };
         /** @description What a session of a breakout costs. */
         SessionCharges: {
             /** @description What came to light after it was settled. */
@@ -5052,6 +5441,15 @@ export interface components {
             /** @description Where keys come from that are not defaults, by dotted key: `file`, `environment` or `flag`. */
             sources: Record<string, never>;
         };
+        /** @description The first user, who may do everything. */
+        SetupCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters. */
+            name: string;
+            /** @description 12 to 256 characters. */
+            password: string;
+        };
         /** @description What to sign. */
         SignCreate: {
             /**
@@ -5078,6 +5476,36 @@ export interface components {
             key_id: string;
             /** @description The URL with its signature. */
             url: string;
+        };
+        /** @description Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal. */
+        StatisticsView: {
+            /** @description Intervals that these are of. */
+            intervals: number;
+            /**
+             * Format: double
+             * @description Longest.
+             */
+            max_seconds: number;
+            /**
+             * Format: double
+             * @description Mean.
+             */
+            mean_seconds: number;
+            /**
+             * Format: double
+             * @description Median.
+             */
+            median_seconds: number;
+            /**
+             * Format: double
+             * @description Shortest.
+             */
+            min_seconds: number;
+            /**
+             * Format: double
+             * @description Nine of ten are not longer.
+             */
+            p90_seconds: number;
         };
         /** @description Answers by status class. */
         Statuses: {
@@ -5185,6 +5613,10 @@ export interface components {
         TokenCreated: components["schemas"]["Token"] & {
             /** @description What requests show as `Authorization: Bearer`. This answer is the only one that has it. */
             secret: string;
+        };
+        /** @description Tokens by region. */
+        Tokens: {
+            [key: string]: string;
         };
         /** @description A rendition beside the pictures. */
         Track: {
@@ -5322,6 +5754,91 @@ export interface components {
             /** @description RFC 3339, not included. */
             to: string;
         };
+        /** @description Somebody who logs in. */
+        User: {
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description Whether they are kept out. */
+            disabled: boolean;
+            /** @description What pages show. */
+            display_name: string;
+            /** @description Whether they may log in by password. */
+            has_password: boolean;
+            /** @description Identifier. */
+            id: string;
+            /** @description RFC 3339; null if they never did. */
+            last_login_at?: string | null;
+            /** @description The name to log in with. */
+            name: string;
+            /** @description Everything that they may do, as `object:action`. */
+            privileges: string[];
+            /** @description Privileges beyond those of the role. */
+            privileges_added: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed: string[];
+            /** @description The provider by which they log in; null if there is none. */
+            provider?: string | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @example operator
+             */
+            role: string;
+            /** @description RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A user to make. */
+        UserCreate: {
+            /** @description What pages show; the name if it is missing. */
+            display_name?: string | null;
+            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
+            name: string;
+            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
+            password?: string | null;
+            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
+            privileges_added?: string[];
+            /** @description Privileges of the role that they do not get. */
+            privileges_removed?: string[];
+            /** @description `owner`, `admin`, `operator` or `viewer`. */
+            role: string;
+        };
+        /** @description What changes of a user; what is missing stays. */
+        UserPatch: {
+            /**
+             * @description Whether they are kept out; every session of theirs ends.
+             * @default null
+             */
+            disabled: boolean | null;
+            /**
+             * @description What pages show.
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * @description The name to log in with.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Another password; every session of theirs ends.
+             * @default null
+             */
+            password: string | null;
+            /**
+             * @description Privileges beyond those of the role, all of them.
+             * @default null
+             */
+            privileges_added: string[] | null;
+            /**
+             * @description Privileges of the role that they do not get, all of them.
+             * @default null
+             */
+            privileges_removed: string[] | null;
+            /**
+             * @description `owner`, `admin`, `operator` or `viewer`.
+             * @default null
+             */
+            role: string | null;
+        };
         /** @description A signed cookie. */
         ViewerCookie: {
             /** @description Name. */
@@ -5404,21 +5921,13 @@ export interface components {
         };
         /** @description What a watch page needs. */
         Watch: {
-            /** @description RFC 3339; when the signature ends. It can be renewed before. */
-            expires_at: string;
-            /** @description Name of the breakout. */
-            name: string;
-            /** @description Signed multivariant playlist. */
-            playlist_url: string;
-            /** @description What is wrong, in words. */
-            problem?: string | null;
-            /** @description Whether there is something to see. */
-            state: components["schemas"]["WatchState"];
             /**
              * @description Whether the audience may see it; while it is down only a preview is shown.
              * @example up
              */
             curtain: string;
+            /** @description RFC 3339; when the signature ends. It can be renewed before. */
+            expires_at: string;
             /**
              * Format: int64
              * @description The same from now on.
@@ -5426,8 +5935,14 @@ export interface components {
             expires_in_seconds: number;
             /** @description Identifier of the breakout. */
             id: string;
+            /** @description Name of the breakout. */
+            name: string;
+            /** @description Signed multivariant playlist. */
+            playlist_url: string;
             /** @description Whether the link is an operator's, which opens while the curtain is down. */
             preview: boolean;
+            /** @description What is wrong, in words. */
+            problem?: string | null;
             recording?: components["schemas"]["WatchRecording"] | null;
             /** @description RFC 3339; when it is meant to begin, by its own plan or that of its event. */
             starts_at?: string | null;
@@ -5436,6 +5951,8 @@ export interface components {
              * @description The same from now on, below 0 once that is over: clocks of viewers differ.
              */
             starts_in_seconds?: number | null;
+            /** @description Whether there is something to see. */
+            state: components["schemas"]["WatchState"];
             /** @description The viewer. */
             user?: string | null;
             /**
@@ -5564,6 +6081,41 @@ export interface components {
             state: components["schemas"]["WatchAssetState"];
             /** @description Opens in a browser; its query opens the asset, and nothing else. */
             watch_url: string;
+        };
+        /** @description The MP4 of a recording, for a viewer. */
+        WatchMp4: {
+            /**
+             * Format: int64
+             * @description Size, once it is there.
+             */
+            bytes?: number | null;
+            /**
+             * Format: double
+             * @description How much of it is made.
+             */
+            progress_percent: number;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
+            /** @description Signed, once it is there. */
+            url?: string | null;
+        };
+        /**
+         * @description How far something is.
+         * @enum {string}
+         */
+        WatchProgress: "making" | "ready" | "failed";
+        /** @description The recording of a breakout, for a viewer. */
+        WatchRecording: {
+            /**
+             * Format: double
+             * @description Playing time, once it is known.
+             */
+            duration_seconds?: number | null;
+            mp4?: components["schemas"]["WatchMp4"] | null;
+            /** @description Signed multivariant playlist, once it can be played. */
+            playlist_url?: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["WatchProgress"];
         };
         /**
          * @description Whether there is something to see.
@@ -5694,558 +6246,6 @@ export interface components {
             types?: string[] | null;
             /** @description Where entries are posted. */
             url?: string | null;
-        };
-        /** @description How a stream is aligned in a region: what that region's packager says. */
-        AlignmentView: {
-            /** @description When its clock was chosen, which is the same in regions that are aligned; RFC 3339; null while it has none. */
-            clock?: string | null;
-            /** @description What keeps the stream from being aligned well. */
-            problem?: string | null;
-            /** @description Name of the region. */
-            region: string;
-            /** @description Name of the stream: the id of a breakout. */
-            stream: string;
-            /** @description It hears an encoder and has no clock yet. */
-            waiting: boolean;
-        };
-        /** @description Whose definition is taken over. */
-        ClusterJoin: {
-            /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
-            distribution?: string | null;
-            /** @description Name of the region that this server is. */
-            here: string;
-            /** @description Name of the cluster, as the peer has it. */
-            name: string;
-            /** @description Path patterns of that distribution that are the region's; missing for all of it. */
-            paths?: string[];
-            /** @description The instance that is asked. */
-            peer: components["schemas"]["PeerGiven"];
-            /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
-            tokens?: components["schemas"]["Tokens"];
-        };
-        /** @description What is taken over anew. */
-        ClusterPull: {
-            /** @description Name of the region whose instance is asked. */
-            region: string;
-            /** @description API tokens with scope `cluster` of instances that are regions which are new to this server, by region. */
-            tokens?: components["schemas"]["Tokens"];
-        };
-        /** @description Something that is wrong. */
-        FindingView: {
-            /** @description What was seen. */
-            evidence: string;
-            /**
-             * @description What.
-             * @example unreachable
-             */
-            kind: string;
-            /** @description Whether it makes the playlist stale, or only warns. */
-            makes_stale: boolean;
-        };
-        /** @description A page of a list. */
-        List_PlaylistView: {
-            /** @description Items, oldest first. */
-            items: {
-                /**
-                 * Format: int64
-                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
-                 */
-                age_ms: number;
-                /**
-                 * Format: int64
-                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
-                 */
-                answer_ms?: number | null;
-                /**
-                 * Format: int64
-                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
-                 */
-                behind_ms?: number | null;
-                /** @description When it was last seen to change, or first seen; RFC 3339. */
-                changed_at?: string | null;
-                /**
-                 * Format: double
-                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
-                 */
-                duration_seconds?: number | null;
-                /** @description What is wrong with it. */
-                findings: components["schemas"]["FindingView"][];
-                /** @description What tells it from others, for people; may be empty. */
-                label: string;
-                /**
-                 * Format: int64
-                 * @description Age at which it is stale, in milliseconds.
-                 */
-                limit_ms: number;
-                /**
-                 * Format: int64
-                 * @description Media sequence number of its first segment.
-                 */
-                media_sequence?: number | null;
-                /**
-                 * Format: int64
-                 * @description Media sequence number of its newest segment that is no gap.
-                 */
-                newest_sequence?: number | null;
-                /** @description Name of the region. */
-                region: string;
-                /**
-                 * @description What it is for.
-                 * @example variant
-                 */
-                role: string;
-                /** @description Since when; RFC 3339. */
-                since: string;
-                /**
-                 * @description Whether it changes.
-                 * @example fresh
-                 */
-                state: string;
-                statistics?: components["schemas"]["StatisticsView"] | null;
-                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
-                stream: string;
-                /** @description Why the last answer was no playlist. */
-                trouble?: string | null;
-                /** @description URL, without what signs it. */
-                url: string;
-                /**
-                 * @description Through the CDN, or past it.
-                 * @example cdn
-                 */
-                way: string;
-            }[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A playlist that this server watches, and what it has measured of it. */
-        PlaylistView: {
-            /**
-             * Format: int64
-             * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
-             */
-            age_ms: number;
-            /**
-             * Format: int64
-             * @description How long its answers take, the middle one of the last 25, in milliseconds.
-             */
-            answer_ms?: number | null;
-            /**
-             * Format: int64
-             * @description How far the end of its newest segment lies behind the clock, in milliseconds.
-             */
-            behind_ms?: number | null;
-            /** @description When it was last seen to change, or first seen; RFC 3339. */
-            changed_at?: string | null;
-            /**
-             * Format: double
-             * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
-             */
-            duration_seconds?: number | null;
-            /** @description What is wrong with it. */
-            findings: components["schemas"]["FindingView"][];
-            /** @description What tells it from others, for people; may be empty. */
-            label: string;
-            /**
-             * Format: int64
-             * @description Age at which it is stale, in milliseconds.
-             */
-            limit_ms: number;
-            /**
-             * Format: int64
-             * @description Media sequence number of its first segment.
-             */
-            media_sequence?: number | null;
-            /**
-             * Format: int64
-             * @description Media sequence number of its newest segment that is no gap.
-             */
-            newest_sequence?: number | null;
-            /** @description Name of the region. */
-            region: string;
-            /**
-             * @description What it is for.
-             * @example variant
-             */
-            role: string;
-            /** @description Since when; RFC 3339. */
-            since: string;
-            /**
-             * @description Whether it changes.
-             * @example fresh
-             */
-            state: string;
-            statistics?: components["schemas"]["StatisticsView"] | null;
-            /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
-            stream: string;
-            /** @description Why the last answer was no playlist. */
-            trouble?: string | null;
-            /** @description URL, without what signs it. */
-            url: string;
-            /**
-             * @description Through the CDN, or past it.
-             * @example cdn
-             */
-            way: string;
-        };
-        /** @description Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal. */
-        StatisticsView: {
-            /** @description Intervals that these are of. */
-            intervals: number;
-            /**
-             * Format: double
-             * @description Longest.
-             */
-            max_seconds: number;
-            /**
-             * Format: double
-             * @description Mean.
-             */
-            mean_seconds: number;
-            /**
-             * Format: double
-             * @description Median.
-             */
-            median_seconds: number;
-            /**
-             * Format: double
-             * @description Shortest.
-             */
-            min_seconds: number;
-            /**
-             * Format: double
-             * @description Nine of ten are not longer.
-             */
-            p90_seconds: number;
-        };
-        /** @description Tokens by region. */
-        Tokens: {
-            [key: string]: string;
-        };
-        /** @description A request that wanted to change something, done or refused. */
-        Audit: {
-            /** @description Name of the user or token; null if the request showed none that is known. */
-            actor?: string | null;
-            /**
-             * @description `user`, `token` or `none`.
-             * @example user
-             */
-            actor_kind: string;
-            /** @description When it was answered (RFC 3339). */
-            at: string;
-            /**
-             * Format: int64
-             * @description Goes up by one with each.
-             */
-            id: number;
-            /**
-             * @description Kind of what it is about.
-             * @example breakout
-             */
-            object: string;
-            /**
-             * @description Operation of this document.
-             * @example breakout_stop
-             */
-            operation: string;
-            /** @description Address that it came from. */
-            remote: string;
-            /** @description `X-Request-ID` of the answer, by which logs know it. */
-            request_id: string;
-            /**
-             * Format: int32
-             * @description Status of the answer.
-             */
-            status: number;
-            /** @description What it is about, as the request named it. */
-            subject?: string | null;
-        };
-        /** @description A page of the audit. */
-        AuditPage: {
-            /** @description Items, newest first. */
-            items: components["schemas"]["Audit"][];
-            /** @description Value of `cursor` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A page of a list. */
-        List_Session: {
-            /** @description Items, oldest first. */
-            items: {
-                /** @description RFC 3339. */
-                created_at: string;
-                /** @description Whether this request is of it. */
-                current: boolean;
-                /** @description When it ends unless it is used again (RFC 3339). */
-                expires_at: string;
-                /** @description Identifier. */
-                id: string;
-                /** @description Address that it was made from. */
-                remote: string;
-                /** @description When it was used last (RFC 3339); may lag by a minute. */
-                seen_at: string;
-                /** @description Id of the user. */
-                user: string;
-                /** @description What the browser calls itself. */
-                user_agent: string;
-                /** @description Name of the user. */
-                user_name: string;
-            }[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A page of a list. */
-        List_User: {
-            /** @description Items, oldest first. */
-            items: {
-                /** @description RFC 3339. */
-                created_at: string;
-                /** @description Whether they are kept out. */
-                disabled: boolean;
-                /** @description What pages show. */
-                display_name: string;
-                /** @description Whether they may log in by password. */
-                has_password: boolean;
-                /** @description Identifier. */
-                id: string;
-                /** @description RFC 3339; null if they never did. */
-                last_login_at?: string | null;
-                /** @description The name to log in with. */
-                name: string;
-                /** @description Everything that they may do, as `object:action`. */
-                privileges: string[];
-                /** @description Privileges beyond those of the role. */
-                privileges_added: string[];
-                /** @description Privileges of the role that they do not get. */
-                privileges_removed: string[];
-                /** @description The provider by which they log in; null if there is none. */
-                provider?: string | null;
-                /**
-                 * @description `owner`, `admin`, `operator` or `viewer`.
-                 * @example operator
-                 */
-                role: string;
-                /** @description RFC 3339. */
-                updated_at: string;
-            }[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description Who wants to log in. */
-        LoginCreate: {
-            /** @description The name to log in with. */
-            name: string;
-            /** @description The password. */
-            password: string;
-        };
-        /** @description A provider of identities. */
-        LoginProvider: {
-            /** @description What pages show. */
-            label: string;
-            /** @description Name in addresses. */
-            name: string;
-        };
-        /** @description How people may log in here. */
-        LoginWays: {
-            /** @description Whether users log in by password. */
-            password: boolean;
-            /** @description Who else vouches for users; each begins at `/v1/login/oidc/NAME`. */
-            providers: components["schemas"]["LoginProvider"][];
-            /** @description Whether there is no user yet: `POST /v1/setup` makes the first. */
-            setup: boolean;
-        };
-        /** @description Who asks, and what they may do. */
-        Me: {
-            /** @description What requests by cookie show as `X-Anabranch-CSRF` when they change something; null for a token. */
-            csrf?: string | null;
-            /** @description What pages show. */
-            display_name: string;
-            /** @description Id of the user or the token. */
-            id: string;
-            /**
-             * @description `user` or `token`.
-             * @example user
-             */
-            kind: string;
-            /** @description Name of the user or the token. */
-            name: string;
-            /** @description Everything that they may do, as `object:action`. */
-            privileges: string[];
-            /**
-             * @description Role of a user; null for a token.
-             * @example operator
-             */
-            role?: string | null;
-            session?: components["schemas"]["MeSession"] | null;
-        };
-        /** @description What people change of themselves. */
-        MePatch: {
-            /** @description What pages show. */
-            display_name: string;
-        };
-        /** @description The session that a request is of. */
-        MeSession: {
-            /** @description RFC 3339. */
-            created_at: string;
-            /** @description When it ends unless it is used again (RFC 3339). */
-            expires_at: string;
-            /** @description Identifier. */
-            id: string;
-        };
-        /** @description Another password for oneself. */
-        PasswordPut: {
-            /** @description The password from now on, 12 to 256 characters. */
-            new: string;
-            /** @description The password until now. */
-            old: string;
-        };
-        /** @description A log-in that is in force. */
-        Session: {
-            /** @description RFC 3339. */
-            created_at: string;
-            /** @description Whether this request is of it. */
-            current: boolean;
-            /** @description When it ends unless it is used again (RFC 3339). */
-            expires_at: string;
-            /** @description Identifier. */
-            id: string;
-            /** @description Address that it was made from. */
-            remote: string;
-            /** @description When it was used last (RFC 3339); may lag by a minute. */
-            seen_at: string;
-            /** @description Id of the user. */
-            user: string;
-            /** @description What the browser calls itself. */
-            user_agent: string;
-            /** @description Name of the user. */
-            user_name: string;
-        };
-        /** @description The first user, who may do everything. */
-        SetupCreate: {
-            /** @description What pages show; the name if it is missing. */
-            display_name?: string | null;
-            /** @description The name to log in with, 1 to 100 characters. */
-            name: string;
-            /** @description 12 to 256 characters. */
-            password: string;
-        };
-        /** @description Somebody who logs in. */
-        User: {
-            /** @description RFC 3339. */
-            created_at: string;
-            /** @description Whether they are kept out. */
-            disabled: boolean;
-            /** @description What pages show. */
-            display_name: string;
-            /** @description Whether they may log in by password. */
-            has_password: boolean;
-            /** @description Identifier. */
-            id: string;
-            /** @description RFC 3339; null if they never did. */
-            last_login_at?: string | null;
-            /** @description The name to log in with. */
-            name: string;
-            /** @description Everything that they may do, as `object:action`. */
-            privileges: string[];
-            /** @description Privileges beyond those of the role. */
-            privileges_added: string[];
-            /** @description Privileges of the role that they do not get. */
-            privileges_removed: string[];
-            /** @description The provider by which they log in; null if there is none. */
-            provider?: string | null;
-            /**
-             * @description `owner`, `admin`, `operator` or `viewer`.
-             * @example operator
-             */
-            role: string;
-            /** @description RFC 3339. */
-            updated_at: string;
-        };
-        /** @description A user to make. */
-        UserCreate: {
-            /** @description What pages show; the name if it is missing. */
-            display_name?: string | null;
-            /** @description The name to log in with, 1 to 100 characters; no other user has it, in whatever case. */
-            name: string;
-            /** @description 12 to 256 characters; without one they log in by a provider, or not yet. */
-            password?: string | null;
-            /** @description Privileges beyond those of the role, such as `breakout:delete`. */
-            privileges_added?: string[];
-            /** @description Privileges of the role that they do not get. */
-            privileges_removed?: string[];
-            /** @description `owner`, `admin`, `operator` or `viewer`. */
-            role: string;
-        };
-        /** @description What changes of a user; what is missing stays. */
-        UserPatch: {
-            /**
-             * @description Whether they are kept out; every session of theirs ends.
-             * @default null
-             */
-            disabled: boolean | null;
-            /**
-             * @description What pages show.
-             * @default null
-             */
-            display_name: string | null;
-            /**
-             * @description The name to log in with.
-             * @default null
-             */
-            name: string | null;
-            /**
-             * @description Another password; every session of theirs ends.
-             * @default null
-             */
-            password: string | null;
-            /**
-             * @description Privileges beyond those of the role, all of them.
-             * @default null
-             */
-            privileges_added: string[] | null;
-            /**
-             * @description Privileges of the role that they do not get, all of them.
-             * @default null
-             */
-            privileges_removed: string[] | null;
-            /**
-             * @description `owner`, `admin`, `operator` or `viewer`.
-             * @default null
-             */
-            role: string | null;
-        };
-        /** @description The MP4 of a recording, for a viewer. */
-        WatchMp4: {
-            /**
-             * Format: int64
-             * @description Size, once it is there.
-             */
-            bytes?: number | null;
-            /**
-             * Format: double
-             * @description How much of it is made.
-             */
-            progress_percent: number;
-            /** @description How far it is. */
-            state: components["schemas"]["WatchProgress"];
-            /** @description Signed, once it is there. */
-            url?: string | null;
-        };
-        /**
-         * @description How far something is.
-         * @enum {string}
-         */
-        WatchProgress: "making" | "ready" | "failed";
-        /** @description The recording of a breakout, for a viewer. */
-        WatchRecording: {
-            /**
-             * Format: double
-             * @description Playing time, once it is known.
-             */
-            duration_seconds?: number | null;
-            mp4?: components["schemas"]["WatchMp4"] | null;
-            /** @description Signed multivariant playlist, once it can be played. */
-            playlist_url?: string | null;
-            /** @description How far it is. */
-            state: components["schemas"]["WatchProgress"];
         };
     };
     responses: never;
@@ -7064,6 +7064,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asset"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Of the user or token with this name. */
+                actor?: string;
+                /** @description About this kind of thing, such as `breakout`. */
+                object?: string;
+                /** @description About this one, as the request named it. */
+                subject?: string;
+                /** @description Of this time or later (RFC 3339). */
+                since?: string;
+                /** @description Before this time (RFC 3339). */
+                until?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             default: {
@@ -8269,6 +8311,37 @@ export interface operations {
             };
         };
     };
+    cluster_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterJoin"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cluster_show: {
         parameters: {
             query?: never;
@@ -8569,6 +8642,41 @@ export interface operations {
             };
         };
     };
+    cluster_playlists: {
+        parameters: {
+            query?: {
+                /** @description Name of a region; those of all if it is missing. */
+                region?: string;
+                /** @description Name of a stream; those of all if it is missing. */
+                stream?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PlaylistView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cluster_publish: {
         parameters: {
             query?: never;
@@ -8587,6 +8695,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DistributionWhole"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_pull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClusterPull"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterView"];
                 };
             };
             default: {
@@ -8630,6 +8772,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
             };
             default: {
                 headers: {
@@ -9983,6 +10155,248 @@ export interface operations {
             };
         };
     };
+    login_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWays"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_begin: {
+        parameters: {
+            query?: {
+                /** @description Path of a page of this server; its first page if it is missing. */
+                return?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_end: {
+        parameters: {
+            query?: {
+                /** @description What the ID token is asked for with. */
+                code?: string;
+                /** @description Names the log-in. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why there is no code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name, as GET /v1/login lists it */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordPut"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     node_list: {
         parameters: {
             query?: never;
@@ -10312,6 +10726,68 @@ export interface operations {
             };
         };
     };
+    session_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
+                user?: string;
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     settings_show: {
         parameters: {
             query?: never;
@@ -10327,6 +10803,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Settings"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setup_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             default: {
@@ -10773,6 +11282,189 @@ export interface operations {
             };
         };
     };
+    user_list: {
+        parameters: {
+            query?: {
+                /** @description Items at most, 1 to 200; 50 if it is missing. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_sessions_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     asset_watch: {
         parameters: {
             query?: {
@@ -11023,6 +11715,47 @@ export interface operations {
             };
         };
     };
+    watch_takeover: {
+        parameters: {
+            query: {
+                /** @description Session of the breakout whose recording the signature opens */
+                recording?: number;
+                /** @description As in the play URL */
+                Policy: string;
+                /** @description As in the play URL */
+                Signature: string;
+                /** @description As in the play URL */
+                "Key-Pair-Id": string;
+                /** @description As in the play URL */
+                "Hash-Algorithm"?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of the breakout */
+                breakout: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     webhook_list: {
         parameters: {
             query?: {
@@ -11233,739 +11966,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookTest"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cluster_join: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ClusterJoin"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ClusterView"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cluster_playlists: {
-        parameters: {
-            query?: {
-                /** @description Name of a region; those of all if it is missing. */
-                region?: string;
-                /** @description Name of a stream; those of all if it is missing. */
-                stream?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_PlaylistView"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cluster_pull: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ClusterPull"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ClusterView"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cluster_stream: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    audit_list: {
-        parameters: {
-            query?: {
-                /** @description Of the user or token with this name. */
-                actor?: string;
-                /** @description About this kind of thing, such as `breakout`. */
-                object?: string;
-                /** @description About this one, as the request named it. */
-                subject?: string;
-                /** @description Of this time or later (RFC 3339). */
-                since?: string;
-                /** @description Before this time (RFC 3339). */
-                until?: string;
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditPage"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LoginWays"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["LoginCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    /** @description The session */
-                    "Set-Cookie"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    oidc_begin: {
-        parameters: {
-            query?: {
-                /** @description Path of a page of this server; its first page if it is missing. */
-                return?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Name, as GET /v1/login lists it */
-                provider: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description To the provider, or to /login?error=CODE */
-            302: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    oidc_end: {
-        parameters: {
-            query?: {
-                /** @description What the ID token is asked for with. */
-                code?: string;
-                /** @description Names the log-in. */
-                state?: string;
-                /** @description Who answers (RFC 9207). */
-                iss?: string;
-                /** @description Why there is no code. */
-                error?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Name, as GET /v1/login lists it */
-                provider: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description To the page that was wanted, with a session, or to /login?error=CODE */
-            302: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_update: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["MePatch"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    me_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasswordPut"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_list: {
-        parameters: {
-            query?: {
-                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
-                user?: string;
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                after?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Session"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_end: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    setup_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SetupCreate"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    /** @description The session */
-                    "Set-Cookie"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_list: {
-        parameters: {
-            query?: {
-                /** @description Items at most, 1 to 200; 50 if it is missing. */
-                limit?: number;
-                /** @description `next` of the page before. */
-                after?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserCreate"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_update: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserPatch"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_sessions_end: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or name */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    watch_takeover: {
-        parameters: {
-            query: {
-                /** @description Session of the breakout whose recording the signature opens */
-                recording?: number;
-                /** @description As in the play URL */
-                Policy: string;
-                /** @description As in the play URL */
-                Signature: string;
-                /** @description As in the play URL */
-                "Key-Pair-Id": string;
-                /** @description As in the play URL */
-                "Hash-Algorithm"?: string;
-            };
-            header?: never;
-            path: {
-                /** @description Id or name of the breakout */
-                breakout: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PlayUrl"];
                 };
             };
             default: {

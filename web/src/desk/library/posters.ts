@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // Signed addresses of pictures, asked for once per asset and kept while they open something. A few at a time: a library has many.
 
-import { parseSprite, type Tile } from '../../asset/sprite.ts';
+import { parseSprite, type Tile } from '../../player/sprite.ts';
 import { api, ask, type Schemas } from '../lib/api.ts';
 
 export type Play = Schemas['AssetPlay'];
