@@ -353,13 +353,16 @@ impl Db {
     }
 
     /// How many there are, by what and in which state: `channel`, `breakout`, `job`; of jobs that have failed those that ended since
-    /// `since_ms`. The state of a channel or breakout with a problem is `problem`.
+    /// `since_ms`. The state of a channel or breakout with a problem is `problem`; a
+    /// channel with a breakout on air is running.
     ///
     /// # Errors
     /// The query fails.
     pub async fn state_counts(&self, since_ms: i64) -> Result<Vec<(String, String, u64)>, Error> {
         let rows = sql::query(
-            "SELECT 'channel' AS kind, CASE WHEN problem IS NOT NULL THEN 'problem' ELSE state END AS state,
+            "SELECT 'channel' AS kind, CASE WHEN problem IS NOT NULL THEN 'problem'
+                        WHEN EXISTS (SELECT 1 FROM breakouts b WHERE b.channel_id = channels.id AND b.state IN ('STARTING', 'RUNNING'))
+                        THEN 'RUNNING' ELSE state END AS state,
                     CAST(COUNT(*) AS BIGINT) AS number FROM channels GROUP BY 2
              UNION ALL
              SELECT 'breakout', CASE WHEN problem IS NOT NULL AND state IN ('STARTING', 'RUNNING') THEN 'problem' ELSE state END,

@@ -351,7 +351,7 @@ async fn batches_beyond_the_limits_are_refused_whole() {
     send(&server, &batch(&spool, 0, vec![one.clone()])).await.problem(422, "numbered");
     let mut foreign = batch(&spool, 1, vec![one.clone()]);
     foreign["reports"] = json!([{ "Applied": { "role": "edge", "node": "n", "version": 1 } }]);
-    send(&server, &foreign).await.problem(422, "traffic and viewers only");
+    send(&server, &foreign).await.problem(422, "traffic, viewers and quality only");
     foreign["node"] = json!("../x");
     send(&server, &foreign).await.problem(422, "identifier");
     let path = format!("/v1/distributions/{id}");
