@@ -133,9 +133,11 @@ impl Drill {
     fn steady(&self) {
         for player in &self.players {
             let before = player.number("played_seconds");
-            wait_for("a player to play", WELL, || {
-                (player.number("played_seconds") > before + 4.0 && player.said()["host"].is_string()).then_some(())
-            });
+            let deadline = Instant::now() + WELL;
+            while player.number("played_seconds") < before + 4.0 || !player.said()["host"].is_string() {
+                assert!(Instant::now() < deadline, "{} does not play: {}", player.name, player.said());
+                std::thread::sleep(LOOK);
+            }
         }
     }
 
@@ -236,11 +238,11 @@ fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
     assert!(history.iter().any(|entry| entry["what"] == "open" && entry["by"] == "automat"), "{history:?}");
 }
 
-/// `ANABRANCH_DRILL_RUNS` failures of each kind, and how they were distributed.
+/// `DRILL_RUNS` failures of each kind, and how they were distributed.
 #[test]
 #[ignore = "a measure that takes half a minute a run: cargo xtask drill"]
 fn measure() {
-    let runs = std::env::var("ANABRANCH_DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
+    let runs = std::env::var("DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
     let mut drill = Drill::start().expect("a machine with network namespaces");
     let mut all = Vec::new();
     for at in 0..runs {
