@@ -90,6 +90,8 @@ struct Noticed {
     player: &'static str,
     stall_seconds: f64,
     lost_segments: f64,
+    /// The furthest that it went ahead of the clock at once.
+    jump_seconds: f64,
 }
 
 /// What a run was like.
@@ -102,11 +104,12 @@ struct Run {
     players: Vec<Noticed>,
 }
 
-/// Two regions, one encoder, two players.
+/// Two regions and one encoder.
 struct Drill {
     land: Land,
     fan: Fan,
-    players: Vec<Player>,
+    /// The merged playlist, signed.
+    url: String,
 }
 
 impl Drill {
@@ -123,28 +126,29 @@ impl Drill {
             let names = |at: usize| answer.text().contains(&format!("{}/", land.regions[at].server.edge()));
             (answer.status == 200 && names(0) && names(1)).then_some(url)
         });
-        let players = PLAYERS.into_iter().map(|name| Player::start(name, &url)).collect();
-        let drill = Self { land, fan: fan.expect("regions that were started"), players };
-        drill.steady();
-        Some(drill)
+        Some(Self { land, fan: fan.expect("regions that were started"), url })
     }
 
-    /// Waits until everybody plays.
-    fn steady(&self) {
-        for player in &self.players {
+    /// New players, who play. Those of the run before stay away from where something failed: hls.js for five minutes, Shaka for one.
+    fn players(&self) -> Vec<Player> {
+        let players: Vec<Player> = PLAYERS.into_iter().map(|name| Player::start(name, &self.url)).collect();
+        for player in &players {
             let before = player.number("played_seconds");
-            wait_for("a player to play", WELL, || {
-                (player.number("played_seconds") > before + 4.0 && player.said()["host"].is_string()).then_some(())
-            });
+            let deadline = Instant::now() + WELL;
+            while player.number("played_seconds") < before + 4.0 || !player.said()["host"].is_string() {
+                assert!(Instant::now() < deadline, "{} does not play: {}", player.name, player.said());
+                std::thread::sleep(LOOK);
+            }
         }
+        players
     }
 
     fn run(&mut self, kind: Kind) -> Run {
+        let all = self.players();
         // The region in which the first player is; the others may be elsewhere and are not counted then.
-        let at = usize::from(!self.players[0].is_at(&self.land.east().server.edge()));
+        let at = usize::from(!all[0].is_at(&self.land.east().server.edge()));
         let (name, edge) = (self.land.regions[at].name, self.land.regions[at].server.edge());
-        let before: Vec<_> = self
-            .players
+        let before: Vec<_> = all
             .iter()
             .map(|player| (player.is_at(&edge), player.number("stall_seconds"), player.number("skipped_seconds")))
             .collect();
@@ -161,11 +165,12 @@ impl Drill {
         });
         std::thread::sleep(AFTERWARDS);
         let last = polled.end();
-        let players = self.players.iter().zip(before).filter(|(_, (was_there, ..))| *was_there);
+        let players = all.iter().zip(before).filter(|(_, (was_there, ..))| *was_there);
         let players = players.map(|(player, (_, stalled, skipped))| Noticed {
             player: player.name,
             stall_seconds: player.number("stall_seconds") - stalled,
             lost_segments: (player.number("skipped_seconds") - skipped) / f64::from(TARGET),
+            jump_seconds: player.number("jump_seconds"),
         });
         let run = Run {
             kind,
@@ -178,8 +183,8 @@ impl Drill {
             Kind::Freezes => self.fan.freeze(at, false),
             Kind::Dies => self.land.regions[at].server.restart(),
         }
+        drop(all);
         self.land.well("the region that failed");
-        self.steady();
         run
     }
 }
@@ -222,25 +227,20 @@ fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
         assert!(!run.players.is_empty(), "a player was there");
         for player in &run.players {
             assert!(player.stall_seconds < 0.5, "{run:?}");
-            assert!(player.lost_segments <= 1.1, "{run:?}");
+            assert!(player.lost_segments <= 1.1 && player.jump_seconds <= f64::from(TARGET) * 1.1, "{run:?}");
         }
         assert!(run.served.is_none_or(|served| served < Duration::from_secs(2)), "{run:?}");
     }
-    for player in &drill.players {
-        let said = player.said();
-        assert!(said["jump_seconds"].as_f64().is_some_and(|jump| jump < f64::from(TARGET)), "{}: {said}", player.name);
-    }
-    let history = drill.land.east().history("west");
-    let history = if history.is_empty() { drill.land.west().history("east") } else { history };
+    let history = drill.land.west().history("east");
     assert!(history.iter().any(|entry| entry["what"] == "closed" && !entry["evidence"].is_null()), "{history:?}");
     assert!(history.iter().any(|entry| entry["what"] == "open" && entry["by"] == "automat"), "{history:?}");
 }
 
-/// `ANABRANCH_DRILL_RUNS` failures of each kind, and how they were distributed.
+/// `DRILL_RUNS` failures of each kind, and how they were distributed.
 #[test]
 #[ignore = "a measure that takes half a minute a run: cargo xtask drill"]
 fn measure() {
-    let runs = std::env::var("ANABRANCH_DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
+    let runs = std::env::var("DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
     let mut drill = Drill::start().expect("a machine with network namespaces");
     let mut all = Vec::new();
     for at in 0..runs {

@@ -24,6 +24,6 @@ pub(crate) fn run(runs: u64, release: bool) -> Result<()> {
         "--nocapture",
     ]);
     process::run(
-        command.arg("drill::measure").env("ANABRANCH_BIN", binary).env("ANABRANCH_DRILL_RUNS", runs.to_string()),
+        command.arg("drill::measure").env("ANABRANCH_BIN", binary).env("DRILL_RUNS", runs.to_string()),
     )
 }
