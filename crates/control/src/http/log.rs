@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,6 +13,7 @@ use super::extract::{Answer, Query, ok};
 use super::problem::Problem;
 use crate::app::App;
 use crate::app::log::{Log, LogQuery, LogStreamQuery};
+use crate::app::people::Caller;
 use crate::stream::{BUFFER_BYTES, Feed};
 
 /// Lists what has happened.
@@ -37,6 +39,7 @@ pub(super) async fn log_list(
 )]
 pub(super) async fn log_stream(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Query(query): Query<LogStreamQuery>,
 ) -> Result<Response, Problem> {
@@ -54,7 +57,7 @@ pub(super) async fn log_stream(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server has no room for it now", detail));
     };
     let (pipe, out) = tokio::io::duplex(BUFFER_BYTES);
-    app.tasks.spawn(Feed::new(app.clone(), filter, after, pipe, permit).run());
+    app.tasks.spawn(Feed::new(app.clone(), filter, caller, after, pipe, permit).run());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -129,10 +129,9 @@ pub(crate) async fn user(server: &Server, name: &str, role: &str) -> Value {
 
 /// The audit, newest first, once it holds `wanted` rows or more of this filter.
 pub(crate) async fn audit(server: &Server, filter: &str, wanted: usize) -> Vec<Value> {
-    let found = server.until(&format!("/v1/audit?limit=200{filter}"), |page| {
-        page["items"].as_array().is_some_and(|items| items.len() >= wanted)
-    });
-    found.await["items"].as_array().unwrap().clone()
+    let path = format!("/v1/audit?limit=200{filter}");
+    let is_there = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() >= wanted);
+    server.until(&path, is_there).await["items"].as_array().unwrap().clone()
 }
 
 /// An answer to nobody.
