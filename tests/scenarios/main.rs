@@ -19,6 +19,7 @@ mod kill_edge;
 mod live_to_viewer;
 mod merged;
 mod on_demand;
+mod people;
 mod players;
 mod process;
 mod recording;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, W
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::app::people::{Action, Caller, Object, Privilege};
 use crate::app::{App, chain, log};
 
 /// Streams at once.
@@ -26,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest silence on a stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Time between two looks at whether the reader may still read; a little less than a heartbeat, which wakes the stream.
+const JUDGED_EVERY: Duration = Duration::from_secs(14);
+
+/// What the reader must have.
+const READS: Privilege = Privilege(Object::Log, Action::View);
 
 /// Longest time between two looks at the end of the log: other processes write it, too.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -61,6 +68,8 @@ enum End {
     Stopping,
     /// The log cannot be read.
     Unread,
+    /// The session of the reader has ended.
+    LoggedOut,
 }
 
 impl End {
@@ -70,6 +79,7 @@ impl End {
             Self::Slow => "slow",
             Self::Stopping => "stopping",
             Self::Unread => "unread",
+            Self::LoggedOut => "logged-out",
         }
     }
 }
@@ -78,6 +88,8 @@ impl End {
 pub(crate) struct Feed {
     app: Arc<App>,
     filter: LogFilter,
+    /// Who reads.
+    caller: Caller,
     /// Everything up to this sequence has been sent or is not wanted.
     seen: u64,
     reader: ReadHalf<DuplexStream>,
@@ -89,12 +101,13 @@ impl Feed {
     pub(crate) fn new(
         app: Arc<App>,
         filter: LogFilter,
+        caller: Caller,
         after: u64,
         pipe: DuplexStream,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let (reader, writer) = tokio::io::split(pipe);
-        Self { app, filter, seen: after, reader, writer, _permit: permit }
+        Self { app, filter, caller, seen: after, reader, writer, _permit: permit }
     }
 
     /// Sends until somebody ends it.
@@ -112,8 +125,15 @@ impl Feed {
             return end;
         }
         let mut beat = Instant::now() + HEARTBEAT;
+        let mut judged = Instant::now();
         loop {
             newest.mark_unchanged();
+            if judged.elapsed() >= JUDGED_EVERY {
+                if !self.app.still_may(&self.caller, READS).await {
+                    return End::LoggedOut;
+                }
+                judged = Instant::now();
+            }
             match self.catch_up().await {
                 Ok(true) => beat = Instant::now() + HEARTBEAT,
                 Ok(false) => {}

@@ -185,20 +185,34 @@ impl Password {
     fn read(&self) -> Result<String> {
         let text = match &self.password_file {
             Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
-            None => {
-                let input = std::io::stdin();
-                if input.is_terminal() {
-                    output::remark("password (12 to 256 characters; it is shown as you type):");
-                }
-                let mut line = String::new();
-                input.lock().read_line(&mut line).context("cannot read standard input")?;
-                line
-            }
+            None => line()?,
         };
         let password = text.trim_end_matches(['\r', '\n']).to_owned();
         ensure!(!password.is_empty(), "no password: give --password-file, or a line on standard input");
         Ok(password)
     }
+}
+
+/// A line of standard input; a terminal does not show it where that can be had.
+fn line() -> Result<String> {
+    let input = std::io::stdin();
+    let asks = input.is_terminal();
+    let hidden = asks && echo("-echo");
+    if asks {
+        output::remark(if hidden { "password (12 to 256 characters):" } else { "password (it is shown as you type):" });
+    }
+    let mut line = String::new();
+    let read = input.lock().read_line(&mut line);
+    if hidden {
+        echo("echo");
+    }
+    read.context("cannot read standard input")?;
+    Ok(line)
+}
+
+/// Has the terminal show what is typed, or not; whether it does so now.
+fn echo(mode: &str) -> bool {
+    std::process::Command::new("stty").arg(mode).status().is_ok_and(|status| status.success())
 }
 
 pub(super) async fn session(verb: SessionVerb) -> Result<()> {

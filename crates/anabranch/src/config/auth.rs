@@ -92,7 +92,7 @@ impl Auth {
     }
 
     fn networks(&self) -> Result<Vec<Network>> {
-        self.trusted_proxies.0.iter().map(|text| text.parse().context("auth.trusted_proxies")).collect()
+        self.trusted_proxies.0.iter().map(|text| text.parse::<Network>().context("auth.trusted_proxies")).collect()
     }
 
     /// What the control room is told.

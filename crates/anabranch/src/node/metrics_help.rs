@@ -5,9 +5,12 @@ use metrics::{describe_counter, describe_gauge};
 /// Name and meaning of each counter.
 const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_api_requests_total", "requests to the API, by operation and status class"),
-    ("anabranch_api_unauthorised_total", "requests to the API without a valid token"),
+    ("anabranch_api_unauthorised_total", "requests to the API without a valid token or session"),
     ("anabranch_cluster_decisions_total", "decisions of the automat that opened or closed a region, by word"),
     ("anabranch_cluster_pulls_failed_total", "questions to peers of clusters that were not answered"),
+    ("anabranch_control_audit_lost_total", "rows of the audit that could not be written"),
+    ("anabranch_control_audit_skipped_total", "refused requests that the audit does not keep since there are too many"),
+    ("anabranch_control_logins_total", "log-ins of users, by outcome: granted, refused or limited"),
     ("anabranch_control_nodes_unauthorised_total", "requests of nodes without the nodes' token"),
     ("anabranch_control_report_batches_total", "batches of reports that nodes have sent, by what became of them"),
     ("anabranch_db_rows_total", "rows that statements have answered or changed"),
@@ -44,7 +47,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("anabranch_store_remote_requests_total", "requests to services that have buckets, by method and outcome"),
     ("anabranch_store_remote_retries_total", "requests to services that have buckets which were repeated"),
     ("anabranch_api_uploaded_bytes_total", "bytes of files that were sent to the API"),
-    ("anabranch_api_forbidden_total", "requests to the API whose token lacks the scope"),
+    ("anabranch_api_forbidden_total", "requests to the API whose token lacks the scope, or whose user the privilege"),
     ("anabranch_control_event_streams_ended_total", "event streams that ended, by reason"),
     ("anabranch_control_facts_dropped_total", "reports of nodes that were lost since there were too many"),
     ("anabranch_control_webhook_deliveries_total", "attempts to deliver to webhooks, by result"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -13,6 +14,7 @@ use super::extract::{Answer, Query, ok};
 use super::problem::Problem;
 use crate::app::App;
 use crate::app::log::{Log, LogQuery, LogStreamQuery};
+use crate::app::people::Caller;
 use crate::stream::{BUFFER_BYTES, Feed};
 
 /// Lists what has happened.
@@ -38,6 +40,7 @@ pub(super) async fn log_list(
 )]
 pub(super) async fn log_stream(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Query(query): Query<LogStreamQuery>,
 ) -> Result<Response, Problem> {
@@ -52,7 +55,7 @@ pub(super) async fn log_stream(
     let (filter, after) = app.log_follow(query, resumed).await?;
     let Ok(permit) = app.streams.clone().try_acquire_owned() else { return Err(busy()) };
     let (pipe, out) = tokio::io::duplex(BUFFER_BYTES);
-    app.tasks.spawn(Feed::new(app.clone(), filter, after, pipe, permit).run());
+    app.tasks.spawn(Feed::new(app.clone(), filter, caller, after, pipe, permit).run());
     Ok(event_stream(out))
 }
 

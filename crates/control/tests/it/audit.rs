@@ -101,17 +101,14 @@ async fn who_knocks_all_day_does_not_fill_it() {
 #[tokio::test]
 async fn old_rows_go() {
     let server = Server::start_on(Engine::Sqlite).await;
+    server.clock.set_ms(NOW_MS - 24 * 60 * 60 * 1000);
     server.post("/v1/accounts", json!({ "name": "a" })).await;
     audit(&server, "", 1).await;
-    let db = server.db();
-    let day = 24 * 60 * 60 * 1000;
-    assert_eq!(db.audit_prune(NOW_MS).await.unwrap(), 0);
     let scratch = server.stop().await;
     // The sweep of the start finds it.
     let server = Server::start_as(scratch, Some(TOKEN), |config| {
-        config.auth.audit_keep = std::time::Duration::ZERO;
+        config.auth.audit_keep = std::time::Duration::from_secs(60);
     })
     .await;
-    server.clock.set_ms(NOW_MS + day);
     server.until("/v1/audit", |page| page["items"].as_array().is_some_and(Vec::is_empty)).await;
 }

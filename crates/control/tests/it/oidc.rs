@@ -88,7 +88,7 @@ async fn walk(visitor: &Visitor, base: &str, from: &str, login: &str) -> String 
         let response = visitor.walked(next).await;
         if response.status().is_redirection() {
             let location = text_of(&response, "location");
-            if location.starts_with('/') && at.starts_with(base) {
+            if location.starts_with('/') && origin(&at) == base {
                 return location;
             }
             at = if location.starts_with('/') { format!("{}{location}", origin(&at)) } else { location };
@@ -157,7 +157,7 @@ async fn somebody_logs_in_by_a_provider() {
     }
     server.patch("/v1/users/alice", json!({ "disabled": true })).await;
     assert_eq!(me(&server, "alice").await.0, "/login?error=disabled&provider=corp");
-    let rows = audit(&server, "&object=session", 7).await;
+    let rows = audit(&server, "&object=session", 8).await;
     let first = rows.last().unwrap();
     assert_eq!(
         (&first["actor"], &first["operation"], &first["status"]),
@@ -228,7 +228,7 @@ async fn what_does_not_fit_ends_at_the_page() {
     let state = state_of(&ended(&visitor, BEGIN).await);
     let iss = provider.issuer.clone();
     let wrong = format!("{callback}?code=x&state={state}&iss={iss}");
-    assert_eq!(ended(&visitor, &wrong).await, "/login?error=away&provider=corp");
+    assert_eq!(ended(&visitor, &wrong).await, "/login?error=provider&provider=corp");
     assert_eq!(ended(&visitor, &wrong).await, "/login?error=state&provider=corp");
     let state = state_of(&ended(&visitor, BEGIN).await);
     let denied = format!("{callback}?error=access_denied&state={state}&iss={iss}");

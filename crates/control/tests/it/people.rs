@@ -91,7 +91,7 @@ async fn failures_are_limited_by_name_and_by_address() {
     for _ in 0..12 {
         assert_eq!(visitor.login("anna", PASSWORD).await.status.as_u16(), 200);
     }
-    for at in 0..39 {
+    for at in 0..50 {
         visitor.login(&format!("nobody {at}"), "x").await;
     }
     visitor.login("somebody new", "x").await.problem(429, "too many");
@@ -437,4 +437,21 @@ async fn viewers_see_no_keys_and_no_people() {
     viewer.get("/v1/sessions?user=admin").await.problem(403, "user:view");
     let me = viewer.call(Method::PATCH, "/v1/me", Some(json!({ "display_name": "Vera" }))).await;
     assert_eq!((me.status.as_u16(), &me.body["display_name"]), (200, &json!("Vera")));
+}
+
+#[tokio::test]
+async fn events_are_told_by_cookie_until_the_session_ends() {
+    let server = Server::start_on(Engine::Sqlite).await;
+    user(&server, "vera", "viewer").await;
+    let vera = Visitor::logged_in(&server, "vera").await;
+    let mut stream = vera.bare(Method::GET, "/v1/log/stream").send().await.unwrap();
+    assert_eq!(stream.status().as_u16(), 200);
+    server.post("/v1/accounts", json!({ "name": "a" })).await;
+    let mut told = String::new();
+    while !told.contains("account.created") {
+        told.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("an event")));
+    }
+    server.patch("/v1/users/vera", json!({ "disabled": true })).await;
+    let end = async { while stream.chunk().await.ok().flatten().is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(40), end).await.expect("it ends");
 }

@@ -10,6 +10,7 @@ mod engines;
 mod journal;
 mod lead;
 mod log;
+mod people;
 mod scratch;
 
 use anabranch_db::{

@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Via;
 use super::caller::{Caller, LoggedIn};
 use super::privilege::{Action, Object, Privilege, Role};
+use super::user::effective;
 use crate::app::page::list;
 use crate::app::view::List;
 use crate::app::{App, Error, PageQuery, sha256, token};
@@ -194,6 +195,22 @@ impl App {
         self.may_change(caller, &user)?;
         self.db.logins_end(&user.id).await?;
         Ok(())
+    }
+
+    /// Whether a caller whose request goes on for long may still do what it asks for. One that the database cannot say is believed.
+    pub(crate) async fn still_may(&self, caller: &Caller, privilege: Privilege) -> bool {
+        let Caller::User(own) = caller else { return true };
+        let user = match self.db.user_find(own.user.id.as_str()).await {
+            Ok(user) => user,
+            Err(error) => return !matches!(error, anabranch_db::Error::NotFound { .. }),
+        };
+        match self.db.login_find(own.login.id.as_str()).await {
+            Ok(login) => {
+                let privileges = effective(&user);
+                !user.disabled && privileges.has(privilege) && self.ends_at(&login) > self.clock.now_ms()
+            }
+            Err(error) => !matches!(error, anabranch_db::Error::NotFound { .. }),
+        }
     }
 
     /// Writes when sessions were used last.

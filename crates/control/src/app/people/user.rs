@@ -146,10 +146,13 @@ impl App {
     pub(crate) async fn user_update(&self, id: &str, patch: UserPatch, caller: &Caller) -> Result<User, Error> {
         let before = self.db.user_find(id).await?;
         self.may_change(caller, &before)?;
+        // Who becomes an owner has no differences any more.
+        let raised = patch.role.as_deref() == Some(Role::Owner.as_str());
+        let kept = |list: &[String]| if raised { Vec::new() } else { list.to_vec() };
         let wanted = Wanted::check(
             patch.role.as_deref().unwrap_or(&before.role),
-            patch.privileges_added.as_deref().unwrap_or(&before.privileges_added),
-            patch.privileges_removed.as_deref().unwrap_or(&before.privileges_removed),
+            &patch.privileges_added.clone().unwrap_or_else(|| kept(&before.privileges_added)),
+            &patch.privileges_removed.clone().unwrap_or_else(|| kept(&before.privileges_removed)),
         )?;
         let (had, has) = (effective(&before), wanted.effective());
         if has != had || wanted.role.as_str() != before.role {
@@ -228,7 +231,7 @@ fn may_grant(caller: &Caller, role: Role, privileges: Privileges) -> Result<(), 
     }
 }
 
-fn effective(row: &UserRow) -> Privileges {
+pub(super) fn effective(row: &UserRow) -> Privileges {
     Role::parse(&row.role).unwrap_or(Role::Viewer).effective(&row.privileges_added, &row.privileges_removed)
 }
 

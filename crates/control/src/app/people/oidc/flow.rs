@@ -158,7 +158,7 @@ mod tests {
         let flows = Flows::default();
         for at in 0..FLOWS_MAX as i64 + 10 {
             let (flow, state, _) = Flow::begin("corp", "/".into(), at);
-            flows.add(&state, flow, 0);
+            flows.add(&state, flow, at);
         }
         assert_eq!(flows.0.lock().len(), FLOWS_MAX);
     }

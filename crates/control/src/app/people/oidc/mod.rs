@@ -140,7 +140,7 @@ impl Failure {
     /// Word for the page.
     fn code(&self) -> &'static str {
         match self {
-            Self::Provider(_) => "provider",
+            Self::Provider(_) | Self::Fetch(FetchError::Status { .. }) => "provider",
             Self::State => "state",
             Self::Fetch(_) => "away",
             Self::Mixed(_) | Self::Token(_) | Self::NoToken | Self::OtherSubject => "token",

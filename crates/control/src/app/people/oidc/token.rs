@@ -117,7 +117,9 @@ fn judge(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<(), Toke
         return Err(TokenError::Claim("nonce"));
     }
     match text("sub") {
-        Some(subject) if !subject.is_empty() && subject.len() <= 255 => Ok(()),
+        Some(subject) if !subject.is_empty() && subject.len() <= 255 && !subject.chars().any(char::is_control) => {
+            Ok(())
+        }
         _ => Err(TokenError::Claim("sub")),
     }
 }

@@ -174,6 +174,7 @@ fn claims_are_of_this_log_in() {
         (without("nonce"), "nonce"),
         (with("sub", json!("")), "sub"),
         (with("sub", json!(7)), "sub"),
+        (with("sub", json!("a\u{0}b")), "sub"),
         (without("sub"), "sub"),
     ] {
         assert_eq!(judged(&claims), Err(TokenError::Claim(wrong)), "{claims}");
