@@ -159,7 +159,9 @@ impl Server {
             if log.contains("could not bind") {
                 return Ok(false);
             }
-            if log.contains("FATAL") {
+            // Who asks too early is refused in such a line, too.
+            let fatal = |line: &str| line.contains("FATAL") && !line.contains("starting up");
+            if log.lines().any(fatal) {
                 bail!("PostgreSQL does not start:\n{log}");
             }
             if asked.status.success() && log.contains("ready to accept connections") {
