@@ -135,7 +135,7 @@ fn a_killed_edge_loses_and_doubles_no_byte() {
     let names: Vec<_> = renditions["items"].as_array().expect("items").iter().map(|item| text(&item["key"])).collect();
     assert!(names.contains(&"video".to_owned()) && names.contains(&"audio".to_owned()), "{names:?}");
 
-    server.call("POST", &format!("/v1/breakouts/{id}/stop"), &json!({}));
+    let _ = server.call("POST", &format!("/v1/breakouts/{id}/stop"), &json!({}));
     let collect = || server.call("POST", "/v1/charges/collect", &json!({ "breakout": id }));
     let charges = || server.call("GET", &format!("/v1/breakouts/{id}/charges"), &Value::Null);
     wait_for("the recording", PATIENCE, || {

@@ -136,14 +136,14 @@ database = "postgres://me:geheim1@db/x"
 [api]
 token = "geheim2-is-long-enough"
 [edge]
-shield_token = "geheim3"
+shield_token = "geheim3-is-long-enough"
 location = "ZRH"
 [[edge.buckets]]
 bucket = "b"
 endpoint = "https://u:geheim4@s3.example.com"
 region = "r"
 access_key_id = "geheim5"
-secret_access_key = "geheim6"
+secret_access_key = "geheim6-is-long-enough"
 [prices]
 model = "own"
 [prices.cloud]
@@ -155,7 +155,7 @@ storage = "0.05"
             api: Some("127.0.0.1:7777".parse().unwrap()),
             ..ServeArguments::default()
         };
-        let environment = |name: &str| (name == "ANABRANCH_NODE_TOKEN").then(|| "geheim7".to_owned());
+        let environment = |name: &str| (name == "ANABRANCH_NODE_TOKEN").then(|| "geheim7-is-long-enough".to_owned());
         let config = Config::load(&arguments, &environment).unwrap();
         let shown = config.shown;
         let text = shown.settings.to_string();

@@ -10,7 +10,9 @@ const SEGMENT: &str = "/assets/m0123456789/HLS/a_720/1.ts";
 #[tokio::test]
 async fn what_players_tell_is_in_no_key_and_reaches_no_origin() {
     let origin = TestOrigin::start().await;
-    origin.set(SEGMENT, Script::ok("segment", "max-age=60"));
+    for query in ["", "?v=1", "?v=2"] {
+        origin.set(&format!("{SEGMENT}{query}"), Script::ok("segment", "max-age=60"));
+    }
     let mut site = distribution("E1", "a.test", &origin);
     site.default_behavior.cache.query = Selection::All;
     site.default_behavior.origin_request.headers = Selection::All;
