@@ -8,6 +8,7 @@ mod browser;
 mod cluster;
 mod crash;
 mod database;
+mod desk;
 mod distributions;
 mod drill;
 mod edge_role;

@@ -150,4 +150,4 @@ try {
   await browser.close();
   await rm(folder, { recursive: true, force: true });
 }
-console.log(JSON.stringify(found, null, 2));
+console.log(JSON.stringify(found));

@@ -30,7 +30,7 @@ pub(crate) enum UserVerb {
         #[arg(long, value_name = "NAME")]
         display_name: Option<String>,
         #[command(flatten)]
-        password: Password,
+        password: PasswordFrom,
         /// Without a password: they log in by a provider, or get one later
         #[arg(long, conflicts_with = "password_file")]
         no_password: bool,
@@ -81,7 +81,7 @@ pub(crate) enum UserVerb {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        password: Password,
+        password: PasswordFrom,
     },
     /// Delete a user
     Delete(One),
@@ -89,7 +89,7 @@ pub(crate) enum UserVerb {
 
 /// Where a password comes from: never from the arguments, which others on the machine can see.
 #[derive(Debug, Args)]
-pub(crate) struct Password {
+pub(crate) struct PasswordFrom {
     /// File with the password [default: a line of standard input]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -181,7 +181,7 @@ async fn patch(one: &One, body: Value) -> Result<()> {
     output::object(&one.connection, &changed)
 }
 
-impl Password {
+impl PasswordFrom {
     fn read(&self) -> Result<String> {
         let text = match &self.password_file {
             Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
