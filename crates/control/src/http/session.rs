@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::app::people::{Caller, Session, SessionQuery};
 use crate::app::view::List;
 
-/// Lists sessions of users: of everybody for who may view users, and one's own.
+/// Lists sessions of users: of everybody for who may change users, and one's own.
 #[utoipa::path(
     get, path = "/v1/sessions", tag = "people", security(("bearer" = [])), params(SessionQuery),
     responses((status = 200, body = List<Session>), (status = "default", body = Problem, content_type = "application/problem+json"))

@@ -40,7 +40,7 @@ const SEEN_MAX: usize = 100_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SessionQuery {
-    /// Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise.
+    /// Only those of this user, by id or name. Without it those of everybody for who may change users, and the caller's own otherwise.
     user: Option<String>,
     /// Items at most, 1 to 200; 50 if it is missing.
     limit: Option<u32>,
@@ -151,7 +151,8 @@ impl App {
 
     pub(crate) async fn session_list(&self, query: SessionQuery, caller: &Caller) -> Result<List<Session>, Error> {
         let page = PageQuery { limit: query.limit, after: query.after }.request()?;
-        let everybody = Privilege(Object::User, Action::View);
+        // Addresses and browsers of others are for those who can end their sessions.
+        let everybody = Privilege(Object::User, Action::Update);
         let user = match (&query.user, caller) {
             (None, Caller::User(own)) if !own.privileges.has(everybody) => Some(own.user.id.clone()),
             (None, _) => None,
