@@ -434,7 +434,7 @@ async fn viewers_see_no_keys_and_no_people() {
     // Of sessions they see their own.
     let sessions = viewer.get("/v1/sessions").await.body;
     assert!(sessions["items"].as_array().unwrap().iter().all(|session| session["user_name"] == "viewer"));
-    viewer.get("/v1/sessions?user=admin").await.problem(403, "user:view");
+    viewer.get("/v1/sessions?user=admin").await.problem(403, "user:update");
     let me = viewer.call(Method::PATCH, "/v1/me", Some(json!({ "display_name": "Vera" }))).await;
     assert_eq!((me.status.as_u16(), &me.body["display_name"]), (200, &json!("Vera")));
 }
