@@ -145,6 +145,8 @@ impl Drill {
 
     fn run(&mut self, kind: Kind) -> Run {
         let all = self.players();
+        // What goes wrong by itself, as when one region takes over the other's clock, is no part of the drill.
+        self.land.well("both regions while players play");
         // The region in which the first player is; the others may be elsewhere and are not counted then.
         let at = usize::from(!all[0].is_at(&self.land.east().server.edge()));
         let (name, edge) = (self.land.regions[at].name, self.land.regions[at].server.edge());

@@ -83,7 +83,8 @@ async fn what_cannot_be_taken_over_is_said() {
         change(&mut body);
         body
     };
-    let refused: [(&dyn Fn(&mut Value), u16, &str); 6] = [
+    type Refused<'a> = (&'a dyn Fn(&mut Value), u16, &'a str);
+    let refused: [Refused<'_>; 6] = [
         (&|_| (), 422, "region \"asia\" is an instance of its own"),
         (&|body| body["here"] = json!("eu"), 422, "is this region itself"),
         (&|body| body["name"] = json!("d"), 409, "no cluster \"d\""),
