@@ -33,7 +33,7 @@ impl Came {
         let by_proxy = is_trusted(peer);
         let told = |name: &HeaderName| if by_proxy { last(headers, name) } else { None };
         let host = told(&X_FORWARDED_HOST)
-            .or_else(|| request.uri().authority().map(|authority| authority.to_string()))
+            .or_else(|| request.uri().authority().map(ToString::to_string))
             .or_else(|| last(headers, &header::HOST))
             .unwrap_or_default();
         let public = app.config.watch_base_url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
@@ -89,7 +89,9 @@ mod tests {
     fn only_trusted_proxies_are_believed() {
         let of = |peer: &str, lines: &[&str]| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|line| drop(headers.append(X_FORWARDED_FOR, line.parse().unwrap())));
+            for line in lines {
+                headers.append(X_FORWARDED_FOR, line.parse().unwrap());
+            }
             let trusted = |address: IpAddr| address.to_string().starts_with("10.");
             sender(peer.parse().unwrap(), &headers, trusted).to_string()
         };

@@ -6,7 +6,10 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use crate::app::Scope;
 use crate::app::people::Action::{self, Abort, Add, Delete, Sign, Start, Stop, Update, View};
-use crate::app::people::Object::{self, Account, Asset, Audit, Breakout, Bucket, Channel, Cluster, Collection, Distribution, Event, Job, Key, Log, Node, Operation, Recording, Settings, Token, Usage, User, Webhook};
+use crate::app::people::Object::{
+    self, Account, Asset, Audit, Breakout, Bucket, Channel, Cluster, Collection, Distribution, Event, Job, Key, Log,
+    Node, Operation, Recording, Settings, Token, Usage, User, Webhook,
+};
 use crate::app::people::{Need, Privilege, Privileges, Right};
 
 /// Operations that need a caller: the scope of a token that opens each, and the privilege of a user, by object and action.
