@@ -42,13 +42,17 @@ impl Detail {
                 let rendition = rendition(if below == Some(RENDITIONS) { parts.next() } else { below });
                 Self { asset, rendition, ..Self::default() }
             }
-            Some(id) if id.len() == BREAKOUT_LEN && id.starts_with('b') => Self {
-                breakout: id.parse().ok(),
-                session: parts.next().and_then(|part| part.parse().ok()).unwrap_or(0),
-                recorded: true,
-                rendition: rendition(parts.next()),
-                ..Self::default()
-            },
+            Some(id) if id.len() == BREAKOUT_LEN && id.starts_with('b') => {
+                let Ok(breakout) = id.parse() else { return Self::default() };
+                let session = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+                Self {
+                    breakout: Some(breakout),
+                    session,
+                    recorded: true,
+                    rendition: rendition(parts.next()),
+                    ..Self::default()
+                }
+            }
             _ => Self::default(),
         }
     }

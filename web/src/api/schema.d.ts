@@ -1741,7 +1741,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists sessions of users: of everybody for who may view users, and one's own. */
+        /** Lists sessions of users: of everybody for who may change users, and one's own. */
         get: operations["session_list"];
         put?: never;
         post?: never;
@@ -10729,7 +10729,7 @@ export interface operations {
     session_list: {
         parameters: {
             query?: {
-                /** @description Only those of this user, by id or name. Without it those of everybody for who may view users, and the caller's own otherwise. */
+                /** @description Only those of this user, by id or name. Without it those of everybody for who may change users, and the caller's own otherwise. */
                 user?: string;
                 /** @description Items at most, 1 to 200; 50 if it is missing. */
                 limit?: number;
