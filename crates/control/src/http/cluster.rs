@@ -14,8 +14,8 @@ use crate::app::people::Caller;
 use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
     App, ClusterCreate, ClusterJoin, ClusterPatch, ClusterPull, ClusterView, DecisionQuery, DecisionView, DrillOrder,
-    HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder,
-    StateQuery, StateView, StreamQuery, VoteGiven, VoteView,
+    HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder, StateQuery,
+    StateView, StreamQuery, VoteGiven, VoteView,
 };
 use crate::cluster::feed::ClusterFeed;
 use crate::stream::BUFFER_BYTES;

@@ -24,19 +24,8 @@ const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), display-capture=(
                                   autoplay=(self), fullscreen=(self), picture-in-picture=(self)";
 
 /// First parts of paths that are no pages: what is not there is a problem, whoever asks.
-const NO_PAGES: &[&str] = &[
-    "v1",
-    "api",
-    "public",
-    "cluster",
-    "edge",
-    "livez",
-    "readyz",
-    "openapi.json",
-    "metrics",
-    "videoList",
-    "videoLink",
-];
+const NO_PAGES: &[&str] =
+    &["v1", "api", "public", "cluster", "edge", "livez", "readyz", "openapi.json", "metrics", "videoList", "videoLink"];
 
 /// Who may show a page in a frame.
 #[derive(Clone, Copy, Debug)]
