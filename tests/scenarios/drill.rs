@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask drill --runs 20` gives distributions.
 
+#![expect(clippy::print_stdout, reason = "what was measured is printed")]
+
 mod fan;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,7 @@ use anabranch_testkit::{Viewer, wait_for};
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::faults::land::{Land, NOTICED, TARGET, WELL};
+use crate::faults::land::{Land, NOTICED, Region, TARGET, WELL};
 use crate::text;
 use fan::Fan;
 
@@ -116,7 +118,7 @@ impl Drill {
     fn start() -> Option<Self> {
         let mut fan = None;
         let land = Land::start_with(HOLD_MS, |regions| {
-            fan = Some(Fan::start(&regions.each_ref().map(|region| region.push_url())));
+            fan = Some(Fan::start(&regions.each_ref().map(Region::push_url)));
         })?;
         let east = &land.east().server;
         let _ = east.cli(&["cluster", "publish", "show"]);

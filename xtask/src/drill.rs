@@ -23,7 +23,5 @@ pub(crate) fn run(runs: u64, release: bool) -> Result<()> {
         "--exact",
         "--nocapture",
     ]);
-    process::run(
-        command.arg("drill::measure").env("ANABRANCH_BIN", binary).env("DRILL_RUNS", runs.to_string()),
-    )
+    process::run(command.arg("drill::measure").env("ANABRANCH_BIN", binary).env("DRILL_RUNS", runs.to_string()))
 }

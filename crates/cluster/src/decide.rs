@@ -176,7 +176,9 @@ impl Automat<'_> {
                 last(region, watcher, VerdictState::Stale).zip(last(other, watcher, VerdictState::Fresh))
             });
             let goes_on = |(here, there): (Option<LastChange>, Option<LastChange>)| {
-                here.zip(there).is_none_or(|(here, there)| there.at_ms > here.next_ms)
+                // Aligned regions bring theirs at the same moment, and are seen to a little earlier or later.
+                let early_ms = |here: LastChange| here.next_ms.saturating_sub(here.at_ms) / 4;
+                here.zip(there).is_none_or(|(here, there)| there.at_ms > here.next_ms.saturating_sub(early_ms(here)))
             };
             both.map(goes_on).collect()
         };

@@ -11,8 +11,8 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::attendance::Attendee;
 use crate::audience::{Audience, Claims};
-use crate::cmcd;
 use crate::closed::still_open;
+use crate::cmcd;
 use crate::deliver::{Own, Refused};
 use crate::request::{Request, Scheme};
 use crate::route::Routed;

@@ -1,6 +1,8 @@
 //! Two regions with the same stream, each a machine of its own on a network that can be taken apart, and a door before each origin that can
 //! fail in several ways.
 
+#![expect(clippy::print_stdout, reason = "what was measured, and what is skipped, is printed")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

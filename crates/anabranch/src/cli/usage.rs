@@ -150,6 +150,7 @@ pub(crate) struct AnalyticsArguments {
     connection: Connection,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is chosen is a word and nothing else")]
 fn word(value: impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }

@@ -135,7 +135,7 @@ pub(crate) async fn collect(app: &App, scope: &Scope) -> Result<Done, Error> {
                 due.month.clone(),
             );
             let before = known.get(&key).map_or(&[][..], Vec::as_slice);
-            rows.extend(entry(app, subject, due, before, scope, now_ms));
+            rows.extend(entry(app, subject, &due, before, scope, now_ms));
         }
     }
     done.changed += app.db.charges_put(&rows).await?;
@@ -390,7 +390,7 @@ pub(crate) fn byte_hours(row: &SubjectRow, from_ms: i64, to_ms: i64) -> u64 {
 fn entry(
     app: &App,
     subject: &SubjectRow,
-    due: Due,
+    due: &Due,
     before: &[ChargeRow],
     scope: &Scope,
     now_ms: i64,

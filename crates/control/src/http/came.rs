@@ -33,7 +33,7 @@ impl Came {
         let by_proxy = is_trusted(peer);
         let told = |name: &HeaderName| if by_proxy { last(headers, name) } else { None };
         let host = told(&X_FORWARDED_HOST)
-            .or_else(|| request.uri().authority().map(|authority| authority.to_string()))
+            .or_else(|| request.uri().authority().map(ToString::to_string))
             .or_else(|| last(headers, &header::HOST))
             .unwrap_or_default();
         let public = app.config.watch_base_url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));

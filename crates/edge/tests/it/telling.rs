@@ -41,7 +41,7 @@ async fn what_players_tell_is_in_no_key_and_reaches_no_origin() {
     }
     let mut sum = quality[0].clone();
     quality[1..].iter().for_each(|row| sum.absorb(row));
-    assert_eq!(sum.asset.as_ref().map(|asset| asset.as_str()), Some("m0123456789"));
+    assert_eq!(sum.asset.as_ref().map(anabranch_model::AssetId::as_str), Some("m0123456789"));
     assert_eq!((sum.sessions, sum.told, sum.starved, sum.stalls, sum.stalled_ms), (2, 4, 2, 2, 250));
     assert_eq!((sum.startup_ms.count, sum.startup_ms.sum, sum.bitrate_kbps.sum), (1, 800, 3200));
     let of_asset: u64 = traffic.iter().filter(|row| row.rendition == "a_720").map(|row| row.requests).sum();

@@ -8,7 +8,7 @@ use anabranch_cluster::watch::{Answer, Fetcher};
 use anabranch_control::{CLUSTER_BUCKET, ClusterDesk, ClusterStream, PEER_FOLDER, StreamPlace};
 use anabranch_hls::merge::{Region, Steering, merge};
 use anabranch_hls::playlist::MultivariantPlaylist;
-use anabranch_hls::steering::{Pathway, STEERING_TTL_SECONDS, SteeringManifest};
+use anabranch_hls::steering::{Pathway, SteeringManifest};
 use anabranch_net::Shutdown;
 use anabranch_store::Buckets;
 use anabranch_store::buckets::{Attributes, BucketError, ListQuery, Put};
@@ -45,6 +45,10 @@ const STEERING: &str = "steering.json";
 
 /// How long caches keep a merged playlist: it changes when a ladder or the order of regions does.
 const PLAYLIST_LIFETIME: &str = "max-age=5";
+
+/// How often players ask for the steering manifest, in seconds. Some whose playlist stands still and is then refused move by steering alone,
+/// so it is less than they have in their buffers.
+const STEERING_TTL_SECONDS: u32 = 3;
 
 /// How long caches keep a steering manifest: it follows openings.
 const STEERING_LIFETIME: &str = "max-age=1";

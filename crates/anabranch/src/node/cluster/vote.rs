@@ -27,12 +27,15 @@ pub(super) struct Vote {
     pub(super) verdict: Verdict,
 }
 
-/// Cluster and region, the region that this instance is, and what was seen.
-type Of<'a> = ((&'a str, &'a str), (Option<&'a String>, Vec<Saw>));
+/// Cluster and region.
+type Of<'a> = (&'a str, &'a str);
+
+/// The region that this instance is, and what was seen.
+type Words<'a> = (Option<&'a String>, Vec<Saw>);
 
 /// A vote on each region of each cluster that has a stream.
 pub(super) fn votes(streams: &[ClusterStream], watches: &Watches) -> Vec<Vote> {
-    let mut seen: BTreeMap<(&str, &str), (Option<&String>, Vec<Saw>)> = BTreeMap::new();
+    let mut seen: BTreeMap<Of<'_>, Words<'_>> = BTreeMap::new();
     for stream in streams {
         for place in &stream.places {
             let key = (stream.cluster.name.as_str(), place.region.as_str());
@@ -49,7 +52,7 @@ pub(super) fn votes(streams: &[ClusterStream], watches: &Watches) -> Vec<Vote> {
             }
         }
     }
-    let vote = |((cluster, region), (here, seen)): Of<'_>| Vote {
+    let vote = |((cluster, region), (here, seen)): (Of<'_>, Words<'_>)| Vote {
         cluster: cluster.to_owned(),
         region: region.to_owned(),
         here: here.cloned(),

@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_keeps_nobody_out_for_long() {
         let attempts = Attempts::new(THREE);
-        (0..3).for_each(|_| attempts.take(&"a", 1_000_000).unwrap());
+        for _ in 0..3 {
+            let _ = attempts.take(&"a", 1_000_000);
+        }
         assert_eq!(attempts.take(&"a", 0), Err(1000));
     }
 

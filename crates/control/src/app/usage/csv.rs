@@ -49,8 +49,11 @@ fn is_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// Heading and value of each column of usage.
-const USAGE: [(&str, fn(&UsageCounts) -> u64); 12] = [
+/// Heading of a column, and what stands in it.
+type Column = (&'static str, fn(&UsageCounts) -> u64);
+
+/// The columns of usage.
+const USAGE: [Column; 12] = [
     ("bytes", |counts| counts.bytes),
     ("requests", |counts| counts.requests),
     ("hits", |counts| counts.hits),
@@ -146,7 +149,7 @@ mod tests {
         while let Some(letter) = letters.next() {
             match letter {
                 '"' if quoted && letters.peek() == Some(&'"') => {
-                    fields.last_mut().unwrap().push(letters.next().unwrap())
+                    fields.last_mut().unwrap().push(letters.next().unwrap());
                 }
                 '"' => quoted = !quoted,
                 ',' if !quoted => fields.push(String::new()),

@@ -96,7 +96,7 @@ fn both_algorithms_are_believed() {
     // Without an id the only key that fits is meant.
     let unnamed = signer.rs256(&json!({ "alg": "RS256" }), &claims());
     assert!(check(&unnamed, &keys, EXPECTED).is_ok());
-    let two = [keys.clone(), Signer::new().keys()].concat();
+    let two = [keys, Signer::new().keys()].concat();
     assert_eq!(check(&unnamed, &two, EXPECTED), Err(TokenError::UnknownKey));
 }
 
