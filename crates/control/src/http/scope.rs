@@ -216,8 +216,8 @@ pub(super) fn audited(operation: &str, status: u16) -> Option<&'static str> {
     own.chain(open).find(|(name, _)| **name == operation).map(|(_, object)| *object)
 }
 
-/// Names what each operation needs, as `x-scope` and `x-privilege`, and that a session will do, too. An operation that the tables lack
-/// gets neither, which a test finds.
+/// Names what each operation needs: the scope of a token as `x-scope`, the privilege of a user as the role of the scheme `session`. An
+/// operation that the tables lack gets neither, which a test finds.
 pub(super) fn annotate(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         let operations =
@@ -228,18 +228,17 @@ pub(super) fn annotate(document: &mut OpenApi) {
             let name = operation.operation_id.as_deref().unwrap_or_default();
             let need = needed(name);
             let Some(security) = &mut operation.security else { continue };
-            // The first owner is made when nobody can have a session.
-            if name != "setup_create" {
-                security.push(SecurityRequirement::new("session", Vec::<String>::new()));
-            }
-            let right = match need.right {
-                Right::Of(privilege) => privilege.to_string(),
-                Right::Own => "own".to_owned(),
+            let privileges = match need.right {
+                Right::Of(privilege) => vec![privilege.to_string()],
+                Right::Own => Vec::new(),
                 Right::Unknown => continue,
             };
-            let words: Extensions =
-                [("x-scope", need.scope.as_str().to_owned()), ("x-privilege", right)].into_iter().collect();
-            operation.extensions.get_or_insert_default().merge(words);
+            // The first owner is made when nobody can have a session.
+            if name != "setup_create" {
+                security.push(SecurityRequirement::new("session", privileges));
+            }
+            let scope: Extensions = [("x-scope", need.scope.as_str())].into_iter().collect();
+            operation.extensions.get_or_insert_default().merge(scope);
         }
     }
 }
