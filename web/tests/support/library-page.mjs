@@ -6,12 +6,13 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import './ts.mjs';
 import { openBrowser } from './browser.mjs';
 import { isBuilt } from './dist.mjs';
 
-const { FakeLibrary, makeLibraryMedia } = await import('./library.ts');
+const { FakeLibrary, busyLibrary, makeLibraryMedia } = await import('./library.ts');
+const ONLY = process.env.ONLY?.split(',');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { width: 360, height: 740 };
 const WIDE = { width: 1360, height: 860 };
@@ -78,4 +79,31 @@ export function library() {
     await t.page.emulateMedia({ colorScheme: 'light' });
   };
   return t;
+}
+
+/** Looks at each page `[name, path, words]` with something there, and at each of `empty` with nothing. */
+export function describePages(what, pages, empty) {
+  describe(what, () => {
+    const t = library();
+
+    for (const [name, path, words] of pages) {
+      test(`${name} is for everyone`, { skip: ONLY && !ONLY.includes(name) }, async () => {
+        busyLibrary(t.desk);
+        await t.open(path);
+        await t.says(words);
+        // Posters are asked for one after the other.
+        await t.page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
+        await t.inspect(name);
+      });
+    }
+    for (const [name, path, words] of empty) {
+      test(`${name} says how to begin`, { skip: ONLY && !ONLY.includes(name) }, async () => {
+        t.desk.charges = false;
+        t.desk.buckets = [{ name: 'uploads', preset: 'standard', mirror: false, house: false, distribution: null, created_at: new Date().toISOString() }];
+        await t.open(path);
+        await t.says(words);
+        await t.inspect(name);
+      });
+    }
+  });
 }
