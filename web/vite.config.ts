@@ -5,6 +5,9 @@ import { defineConfig } from 'vite';
 /** Where `npm run dev` finds a running server. */
 const server = process.env['ANABRANCH_SERVER'] ?? 'http://127.0.0.1:9997';
 
+/** Pages that an operator of live streams opens; the others share a chunk. */
+const LIVE_PAGES = ['Overview', 'Channel', 'Breakout', 'Live', 'Explore', 'Cluster'];
+
 export default defineConfig({
   plugins: [svelte()],
   build: {
@@ -17,6 +20,19 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
+    rolldownOptions: {
+      output: {
+        // The desk in a few chunks: a page opens with two requests, and text that is alike is compressed together.
+        codeSplitting: {
+          includeDependenciesRecursively: false,
+          groups: [
+            { name: 'desk-base', test: /node_modules\/(svelte|openapi-fetch)\/|src\/(desk\/(lib|ui|[^/]+$)|api\/)/, priority: 2 },
+            { name: 'desk-live', test: new RegExp(`src/desk/pages/(${LIVE_PAGES.join('|')}|parts/)`), priority: 1 },
+            { name: 'desk-more', test: /src\/desk\//, priority: 0 },
+          ],
+        },
+      },
+    },
   },
   server: { proxy: { '/v1': server } },
 });
