@@ -2,6 +2,7 @@
 // What the delivery network is told of playback with each request (CTA-5004, as a query), beside what hls.js tells: how long
 // the start took, and how long playback stood still.
 
+import type { HlsConfig, Loader, LoaderCallbacks, LoaderConfiguration, LoaderContext } from 'hls.js';
 import type { Recorder } from './stats.ts';
 
 /** Keys that are sent; the address of the next object would be the longest and says nothing that the playlist does not. */
@@ -45,6 +46,29 @@ export function withTold(url: string, pairs: readonly string[]): string {
   if (at < 0) parameters.push(`${PARAMETER}=${more}`);
   else parameters[at] += `%2C${more}`;
   return `${mark < 0 ? url : url.slice(0, mark)}?${parameters.join('&')}`;
+}
+
+/** `url` as it stands, with the parameter that `told` has: hls.js writes the whole query anew, which no signature of it survives. */
+export function withParameterOf(url: string, told: string): string {
+  const pair = told.split('#')[0]?.split(/[?&]/).find((part) => part.startsWith(`${PARAMETER}=`));
+  return pair ? `${url}${url.includes('?') ? '&' : '?'}${pair}` : url;
+}
+
+/** A loader of hls.js that tells, but asks for each address as it was given. */
+export function asGiven<C extends LoaderContext>(Inner: new (config: HlsConfig) => Loader<C>): new (config: HlsConfig) => Loader<C> {
+  return class extends Inner {
+    override load(context: C, config: LoaderConfiguration, callbacks: LoaderCallbacks<C>): void {
+      const given = context.url;
+      let url = given;
+      Object.defineProperty(context, 'url', {
+        configurable: true,
+        enumerable: true,
+        get: () => url,
+        set: (told: string) => void (url = withParameterOf(given, told)),
+      });
+      super.load(context, config, callbacks);
+    }
+  };
 }
 
 /** A name for this page's playback, as RFC 9562 writes random ones; `crypto.randomUUID` needs a secure context. */

@@ -3,11 +3,11 @@
 // decoder or says that it cannot go on. It carries the viewer's newest signature and tells the network how playback goes.
 
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type MediaPlaylist } from 'hls.js';
-import { CMCD_KEYS, Told, withTold } from './cmcd.ts';
+import { asGiven, CMCD_KEYS, Told, withTold } from './cmcd.ts';
 import { Recoveries, Restarts, type Delivery, type Engine, type Playback, type Source, type Surroundings } from './engine.ts';
 import { audioMenu, captionsMenu, qualityMenu, type Menu } from './menus.ts';
 import { playerConfig, restartDelay } from './policy.ts';
-import { queryOf, withSignature } from './signature.ts';
+import { Carried } from './signature.ts';
 
 /** What a reader of the playlist anew takes along. */
 interface Kept {
@@ -21,7 +21,7 @@ interface Kept {
 export class HlsEngine implements Engine {
   readonly hls: Hls;
   private url: string;
-  private query: string;
+  private readonly carried: Carried;
   private readonly restarts = new Restarts(restartDelay);
   private readonly recoveries = new Recoveries();
   private readonly told: Told;
@@ -37,16 +37,19 @@ export class HlsEngine implements Engine {
     private readonly source: Source,
     session: string,
   ) {
-    [this.url, this.query] = [source.url, queryOf(source.url)];
+    [this.url, this.carried] = [source.url, new Carried(source.url)];
     this.told = new Told(around.recorder);
     const hls = new Hls({
       ...playerConfig(() => !source.live || around.ended()),
       subtitlePreference: { lang: '' },
       startPosition: !source.live && source.at > 0 ? source.at : -1,
       cmcd: { sessionId: session, contentId: around.content, includeKeys: [...CMCD_KEYS] },
-      xhrSetup: (xhr, asked) => xhr.open('GET', withTold(withSignature(asked, this.query), this.told.next()), true),
+      xhrSetup: (xhr, asked) => xhr.open('GET', withTold(this.carried.apply(asked), this.told.next()), true),
     });
     this.hls = hls;
+    const { fLoader, pLoader } = hls.config;
+    if (fLoader) hls.config.fLoader = asGiven(fLoader);
+    if (pLoader) hls.config.pLoader = asGiven(pLoader);
     hls.subtitleDisplay = false;
     this.listen(hls);
     hls.attachMedia(around.video);
@@ -64,7 +67,8 @@ export class HlsEngine implements Engine {
   }
 
   renewed(url: string): void {
-    [this.url, this.query] = [url, queryOf(url)];
+    this.url = url;
+    this.carried.renew(url);
   }
 
   reload(): void {

@@ -9,11 +9,30 @@ const RENEW_MIN_SECONDS = 2;
 /** Longer waits are cut up: timers of browsers end at 24 days. */
 const RENEW_MAX_SECONDS = 24 * 60 * 60;
 
-/** `url` with the signature of `query` in place of its own. One without a signature stays as it is. */
-export function withSignature(url: string, query: string): string {
+/** The newest signature of what is played, for the addresses that carry an older one of it. */
+export class Carried {
+  private query: string;
+  private readonly older = new Set<string>();
+
+  constructor(url: string) {
+    this.query = queryOf(url);
+  }
+
+  renew(url: string): void {
+    for (const pair of signaturesIn(this.query)) this.older.add(pair);
+    this.query = queryOf(url);
+  }
+
+  /** An address that was signed by itself, or not at all, stays as it is. */
+  apply(url: string): string {
+    return signaturesIn(queryOf(url)).some((pair) => this.older.has(pair)) ? withSignature(url, this.query) : url;
+  }
+}
+
+/** `url` with the signature of `query` in place of its own. */
+function withSignature(url: string, query: string): string {
   const [before, own] = cut(url);
   const pairs = own.split('&');
-  if (!pairs.some((pair) => pair.startsWith('Signature='))) return url;
   const kept = pairs.filter((pair) => !isReserved(pair));
   const fresh = query.replace(/^\?/, '').split('&').filter(isReserved);
   return `${before}?${[...kept, ...fresh].join('&')}`;
@@ -42,6 +61,10 @@ export function pageQuery(query: string, fresh: string): string {
 /** Milliseconds until a signature that holds for `seconds` is renewed. */
 export function renewDelay(seconds: number): number {
   return Math.min(Math.max(seconds * RENEW_SHARE, RENEW_MIN_SECONDS), RENEW_MAX_SECONDS) * 1000;
+}
+
+function signaturesIn(query: string): string[] {
+  return query.replace(/^\?/, '').split('&').filter((pair) => pair.startsWith('Signature='));
 }
 
 function isReserved(pair: string): boolean {

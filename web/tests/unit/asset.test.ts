@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Answer, WatchAsset, WatchItem } from '../../src/asset/ask.ts';
 import { firstItem, neighbour, stateWords } from '../../src/asset/list.ts';
-import { queryOf, renewDelay, withSignature } from '../../src/player/signature.ts';
+import { Carried, queryOf, renewDelay } from '../../src/player/signature.ts';
 import { initial, ladder, next, pollDelay, REFUSALS_TO_BELIEVE, view, type Event, type Model } from '../../src/asset/state.ts';
 import type { Playback } from '../../src/player/engine.ts';
 import { clock, spoken } from '../../src/player/time.ts';
@@ -90,12 +90,14 @@ test('a lost connection says so and goes on by itself', () => {
   assert.equal(said(known(), playback('unsupported')).player, 'hidden');
 });
 
-test('every request carries the newest signature', () => {
-  const fresh = '?Policy=new&Signature=s2&Key-Pair-Id=K2';
-  assert.equal(withSignature('http://h/a.m4s?Policy=old&Signature=s1&Key-Pair-Id=K1', fresh), 'http://h/a.m4s?Policy=new&Signature=s2&Key-Pair-Id=K2');
-  assert.equal(withSignature('http://h/a?x=1&Expires=9&Signature=s1', fresh), 'http://h/a?x=1&Policy=new&Signature=s2&Key-Pair-Id=K2');
-  assert.equal(withSignature('http://h/a.m4s', fresh), 'http://h/a.m4s');
-  assert.equal(withSignature('blob:http://h/1', fresh), 'blob:http://h/1');
+test('every request carries the newest signature, but for addresses that were signed by themselves', () => {
+  const carried = new Carried('http://h/m.m3u8?Policy=old&Signature=s1&Key-Pair-Id=K1');
+  assert.equal(carried.apply('http://h/a.m4s?Policy=old&Signature=s1&Key-Pair-Id=K1'), 'http://h/a.m4s?Policy=old&Signature=s1&Key-Pair-Id=K1');
+  carried.renew('http://h/m.m3u8?Policy=new&Signature=s2&Key-Pair-Id=K2');
+  assert.equal(carried.apply('http://h/a.m4s?x=1&Policy=old&Signature=s1&Key-Pair-Id=K1'), 'http://h/a.m4s?x=1&Policy=new&Signature=s2&Key-Pair-Id=K2');
+  for (const url of ['http://h/a.m4s?Policy=own&Signature=s9&Key-Pair-Id=K1', 'http://h/a.m4s', 'blob:http://h/1']) assert.equal(carried.apply(url), url);
+  carried.renew('http://h/m.m3u8?Policy=newer&Signature=s3&Key-Pair-Id=K2');
+  for (const old of ['s1', 's2']) assert.equal(carried.apply(`http://h/a?Signature=${old}`), 'http://h/a?Policy=newer&Signature=s3&Key-Pair-Id=K2');
   assert.deepEqual([queryOf('http://h/a?b=1#c'), queryOf('http://h/a')], ['?b=1', '']);
 });
 

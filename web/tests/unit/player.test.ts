@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { commandOf } from '../../src/embed/bridge.ts';
 import { embedOptions, originOf } from '../../src/embed/options.ts';
-import { playbackSession, Told, withTold } from '../../src/player/cmcd.ts';
+import { playbackSession, Told, withParameterOf, withTold } from '../../src/player/cmcd.ts';
 import { pageQuery, signatureOf } from '../../src/player/signature.ts';
 import type { Stats } from '../../src/player/stats.ts';
 import { soundOf } from '../../src/player/volume.ts';
@@ -29,6 +29,13 @@ test('what is told goes into the one parameter', () => {
   assert.equal(withTold('https://e/a.m4s?x=1', []), 'https://e/a.m4s?x=1');
   assert.match(playbackSession(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.notEqual(playbackSession(), playbackSession());
+});
+
+test('what is told leaves the rest of an address as it was signed', () => {
+  const told = 'https://e/a.m3u8?x=%7E%20&CMCD=bl%3D1#t=1';
+  assert.equal(withParameterOf('https://e/a.m3u8?x=~%20', told), 'https://e/a.m3u8?x=~%20&CMCD=bl%3D1');
+  assert.equal(withParameterOf('https://e/a.m3u8', told), 'https://e/a.m3u8?CMCD=bl%3D1');
+  assert.equal(withParameterOf('https://e/a.m3u8?x=~', 'https://e/a.m3u8?x=%7E'), 'https://e/a.m3u8?x=~');
 });
 
 test('a page keeps its own parameters when the signature is another', () => {

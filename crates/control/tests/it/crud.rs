@@ -197,15 +197,13 @@ async fn deleting(engine: Engine) {
     server.act("/v1/breakouts/b/stop").await;
     server.delete("/v1/channels/c").await.problem(409, "Stopping");
     server.snapshot(|snapshot| snapshot.channels.iter().all(|channel| !channel.running)).await;
-    server.apply().await;
-    server.until("/v1/channels/c", |channel| channel["state"] == "Idle").await;
+    server.applied_until("/v1/channels/c", |channel| channel["state"] == "Idle").await;
     assert_eq!(server.delete("/v1/channels/c").await.status, StatusCode::NO_CONTENT);
     server.get("/v1/channels/c").await.problem(404, "no channel");
     assert_eq!(server.get("/v1/breakouts/b").await.body["channel"], serde_json::Value::Null, "what was on air stays");
     let distribution = format!("/v1/distributions/{}", text(&channel["distribution"]["id"]));
     server.until(&distribution, |shown| shown["phase"] == "stale" && shown["enabled"] == false).await;
     server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
-    server.apply().await;
-    server.until(&distribution, |shown| shown["status"] == 404).await;
+    server.applied_until(&distribution, |shown| shown["status"] == 404).await;
     server.snapshot(|snapshot| snapshot.channels.is_empty() && own(snapshot).is_empty()).await;
 }

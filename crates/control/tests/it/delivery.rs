@@ -67,8 +67,7 @@ async fn a_distribution_lives_from_its_configuration(engine: Engine) {
     let snapshot = server.snapshot(|snapshot| !own(snapshot).is_empty()).await;
     let spec = own(&snapshot)[0];
     assert_eq!((spec.id.as_str(), spec.enabled, spec.aliases[0].as_str()), (id.as_str(), true, "www.example.com"));
-    server.apply().await;
-    let deployed = server.until(&path, |shown| shown["status"] == "Deployed").await;
+    let deployed = server.applied_until(&path, |shown| shown["status"] == "Deployed").await;
     assert_eq!(deployed["etag"], made["etag"], "the status is no part of the configuration");
     assert!(deployed["waiting_for"].is_null());
     let listed = server.get("/v1/distributions").await.body;
@@ -98,8 +97,7 @@ async fn a_distribution_lives_from_its_configuration(engine: Engine) {
     let stale = server.get(&path).await.body;
     assert_eq!((&stale["phase"], &stale["operation"]["kind"]), (&json!("stale"), &json!("distribution.delete")));
     assert!(text(&stale["operation"]["waiting_for"]).contains("\"n1\""), "{stale}");
-    server.apply().await;
-    server.until(&path, |shown| shown["status"] == 404).await;
+    server.applied_until(&path, |shown| shown["status"] == 404).await;
     server.snapshot(|snapshot| own(snapshot).is_empty()).await;
 }
 
@@ -167,8 +165,7 @@ async fn a_channels_distribution_may_be_changed_and_goes_with_it(engine: Engine)
     assert!([StatusCode::NO_CONTENT, StatusCode::ACCEPTED].contains(&deleted), "{deleted}");
     server.until(&path, |shown| shown["phase"] == "stale").await;
     server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
-    server.apply().await;
-    server.until(&path, |shown| shown["status"] == 404).await;
+    server.applied_until(&path, |shown| shown["status"] == 404).await;
 }
 
 async fn configurations_survive_a_restart(engine: Engine) {

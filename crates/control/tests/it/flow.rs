@@ -45,8 +45,7 @@ async fn a_breakout_takes_its_channel_along(engine: Engine) {
     assert_eq!(server.get("/v1/channels/c").await.body["state"], "Stopping");
     let snapshot = server.snapshot(|snapshot| snapshot.breakouts.iter().all(|breakout| !breakout.on_air)).await;
     assert_eq!(snapshot.breakouts.len(), 1, "a completed breakout stays readable");
-    server.apply().await;
-    server.until("/v1/channels/c", state("Idle")).await;
+    server.applied_until("/v1/channels/c", state("Idle")).await;
     server.act("/v1/breakouts/b/start").await.problem(409, "create another");
 
     server.clock.set_ms(NOW_MS + 25 * 60 * 60 * 1000);
@@ -59,16 +58,14 @@ async fn an_operators_wish_outlives_a_breakout(engine: Engine) {
     server.channel("c").await;
     assert_eq!(server.act("/v1/channels/c/start").await.body["state"], "Starting");
     server.snapshot(|snapshot| snapshot.channels.iter().any(|channel| channel.running)).await;
-    server.apply().await;
-    server.until("/v1/channels/c", state("Running")).await;
+    server.applied_until("/v1/channels/c", state("Running")).await;
     server.delete("/v1/channels/c").await.problem(409, "stop it first");
 
     server.breakout("b", "c").await;
     assert_eq!(server.act("/v1/breakouts/b/start").await.body["state"], "STARTING");
     server.act("/v1/channels/c/stop").await.problem(409, "on air");
     server.snapshot(|snapshot| !snapshot.breakouts.is_empty()).await;
-    server.apply().await;
-    server.until("/v1/breakouts/b", state("RUNNING")).await;
+    server.applied_until("/v1/breakouts/b", state("RUNNING")).await;
     server.act("/v1/breakouts/b/stop").await;
     assert_eq!(server.get("/v1/channels/c").await.body["state"], "Running");
     assert_eq!(server.act("/v1/channels/c/stop").await.body["state"], "Stopping");
@@ -140,8 +137,7 @@ async fn a_slow_start_says_what_it_waits_for(engine: Engine) {
     assert_eq!(channel["problem"], "waiting for ingest: no such node has reported");
     let breakout = server.until("/v1/breakouts/b", |breakout| !breakout["problem"].is_null()).await;
     assert!(text(&breakout["problem"]).starts_with("waiting for the channel to run"));
-    server.apply().await;
-    let breakout = server.until("/v1/breakouts/b", state("RUNNING")).await;
+    let breakout = server.applied_until("/v1/breakouts/b", state("RUNNING")).await;
     assert!(text(&breakout["problem"]).starts_with("no encoder is connected"));
     assert!(server.get("/v1/channels/c").await.body["problem"].is_null());
 }

@@ -71,8 +71,7 @@ async fn key_groups_open_distributions(engine: Engine) {
     server.put(&path, json!({ "config": off })).await;
     server.delete(&path).await;
     server.snapshot(|snapshot| own(snapshot).iter().all(|spec| !spec.enabled)).await;
-    server.apply().await;
-    server.until(&path, |shown| shown["status"] == 404).await;
+    server.applied_until(&path, |shown| shown["status"] == 404).await;
     assert_eq!(server.delete("/v1/key-groups/partners").await.status, StatusCode::NO_CONTENT);
     server.delete("/v1/key-groups/default").await.problem(409, "new channels trust it");
     assert_eq!(server.get("/v1/key-groups").await.body["items"].as_array().unwrap().len(), 1);

@@ -76,8 +76,7 @@ async fn what_happens_is_listed_with_who_did_it(engine: Engine) {
     let request = server.client.post(format!("{}/v1/breakouts/b/start", server.base)).bearer_auth(&secret);
     assert_eq!(answer(request).await.status.as_u16(), 200);
     server.snapshot(|snapshot| snapshot.breakouts.iter().any(|breakout| breakout.on_air)).await;
-    server.apply().await;
-    server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
+    server.applied_until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
 
     let log = server.get(&format!("/v1/log?sort=asc&after={before}")).await.body;
     assert_eq!(

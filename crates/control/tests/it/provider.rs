@@ -22,8 +22,7 @@ async fn deployed_channel(server: &mut Server, name: &str) -> (Value, String) {
     let channel = server.channel(name).await;
     let id = text(&channel["distribution"]["id"]).to_owned();
     server.snapshot(|snapshot| snapshot.distributions.iter().any(|spec| spec.id.as_str() == id)).await;
-    server.apply().await;
-    server.until(&format!("/v1/distributions/{id}"), |shown| shown["status"] == "Deployed").await;
+    server.applied_until(&format!("/v1/distributions/{id}"), |shown| shown["status"] == "Deployed").await;
     (channel, id)
 }
 
@@ -84,8 +83,7 @@ async fn a_breakout_without_a_distribution_gets_one(engine: Engine) {
     server
         .snapshot(|snapshot| snapshot.distributions.iter().any(|spec| made["id"] == spec.id.as_str() && spec.enabled))
         .await;
-    server.apply().await;
-    server.until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
+    server.applied_until("/v1/breakouts/b", |breakout| breakout["state"] == "RUNNING").await;
 }
 
 async fn a_detached_distribution_serves_another_channel(engine: Engine) {
@@ -127,8 +125,7 @@ async fn what_differs_is_shown_and_set_right(engine: Engine) {
         (&json!("it was disabled at the provider"), &json!("InProgress"))
     );
     server.snapshot(|snapshot| snapshot.distributions.iter().all(|spec| spec.enabled)).await;
-    server.apply().await;
-    let shown = server.until(&path, |shown| shown["status"] == "Deployed").await;
+    let shown = server.applied_until(&path, |shown| shown["status"] == "Deployed").await;
     assert_eq!((&shown["drift"], &shown["enabled"]), (&Value::Null, &json!(true)));
 }
 

@@ -249,16 +249,19 @@ impl Server {
 
     /// Asks until the answer is like this.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
         let asking = async {
             loop {
                 let found = self.get(path).await.body;
                 if wanted(&found) {
                     return found;
                 }
+                last = found;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never became so"))
+        let found = tokio::time::timeout(PATIENCE, asking).await;
+        found.unwrap_or_else(|_| panic!("{path} never became so: {last}"))
     }
 }
 
