@@ -1,6 +1,6 @@
 //! What players notice when a region fails: hls.js and Shaka in Chromium on the merged playlist of two live regions, fed by one encoder.
 //!
-//! `cargo xtask drill --runs 20` gives distributions.
+//! `cargo xtask drill --runs 20 --segment 6` gives distributions.
 
 #![expect(clippy::print_stdout, reason = "what was measured is printed")]
 
@@ -14,7 +14,7 @@ use anabranch_testkit::{Viewer, wait_for};
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::faults::land::{Land, NOTICED, Region, TARGET, WELL};
+use crate::faults::land::{Land, NOTICED, Region, WELL};
 use crate::text;
 use fan::Fan;
 
@@ -24,8 +24,8 @@ const HOLD_MS: u32 = 3000;
 /// Players that are watched.
 const PLAYERS: [&str; 2] = ["hls", "shaka"];
 
-/// How long players are watched after a closing: longer than they have in their buffers.
-const AFTERWARDS: Duration = Duration::from_secs(9);
+/// Length of segments that channels have by default, in seconds.
+const SEGMENT: u32 = 6;
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -112,12 +112,14 @@ struct Drill {
     fan: Fan,
     /// The merged playlist, signed.
     url: String,
+    /// Length of segments, in seconds.
+    segment: u32,
 }
 
 impl Drill {
-    fn start() -> Option<Self> {
+    fn start(segment: u32) -> Option<Self> {
         let mut fan = None;
-        let land = Land::start_with(HOLD_MS, |regions| {
+        let land = Land::start_with(HOLD_MS, segment, |regions| {
             fan = Some(Fan::start(&regions.each_ref().map(Region::push_url)));
         })?;
         let east = &land.east().server;
@@ -128,7 +130,7 @@ impl Drill {
             let names = |at: usize| answer.text().contains(&format!("{}/", land.regions[at].server.edge()));
             (answer.status == 200 && names(0) && names(1)).then_some(url)
         });
-        Some(Self { land, fan: fan.expect("regions that were started"), url })
+        Some(Self { land, fan: fan.expect("regions that were started"), url, segment })
     }
 
     /// New players, who play. Those of the run before stay away from where something failed: hls.js for five minutes, Shaka for one.
@@ -137,7 +139,7 @@ impl Drill {
         for player in &players {
             let before = player.number("played_seconds");
             let deadline = Instant::now() + WELL;
-            while player.number("played_seconds") < before + 4.0 || !player.said()["host"].is_string() {
+            while player.number("played_seconds") < before + 2.0 * f64::from(self.segment) || !player.said()["host"].is_string() {
                 assert!(Instant::now() < deadline, "{} does not play: {}", player.name, player.said());
                 std::thread::sleep(LOOK);
             }
@@ -167,13 +169,14 @@ impl Drill {
         let closed = wait_for("the closing", NOTICED, || {
             other.says_of(name).filter(|said| said["opening"] == "closed").map(|_| Instant::now())
         });
-        std::thread::sleep(AFTERWARDS);
+        // Longer than players have in their buffers.
+        std::thread::sleep(Duration::from_secs(u64::from(4 * self.segment + 1)));
         let last = polled.end();
         let players = all.iter().zip(before).filter(|(_, (was_there, ..))| *was_there);
         let players = players.map(|(player, (_, stalled, skipped))| Noticed {
             player: player.name,
             stall_seconds: player.number("stall_seconds") - stalled,
-            lost_segments: (player.number("skipped_seconds") - skipped) / f64::from(TARGET),
+            lost_segments: (player.number("skipped_seconds") - skipped) / f64::from(self.segment),
             jump_seconds: player.number("jump_seconds"),
         });
         let run = Run {
@@ -183,6 +186,10 @@ impl Drill {
             players: players.collect(),
         };
         println!("{name} {kind:?}: {run:?}");
+        if std::env::var_os("DRILL_HISTORY").is_some() {
+            println!("{:#?}", crate::faults::land::words(&other.history(name)));
+            all.iter().for_each(|player| println!("{} {}", player.name, player.said()));
+        }
         match kind {
             Kind::Freezes => self.fan.freeze(at, false),
             Kind::Dies => self.land.regions[at].server.restart(),
@@ -226,13 +233,13 @@ impl Polled {
 #[test]
 #[ignore = "players of a machine that is busy stand still for its sake: cargo xtask drill"]
 fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
-    let Some(mut drill) = Drill::start() else { return };
+    let Some(mut drill) = Drill::start(SEGMENT) else { return };
     for kind in [Kind::Freezes, Kind::Dies] {
         let run = drill.run(kind);
         assert!(!run.players.is_empty(), "a player was there");
         for player in &run.players {
             assert!(player.stall_seconds < 0.5, "{run:?}");
-            assert!(player.lost_segments <= 1.1 && player.jump_seconds <= f64::from(TARGET) * 1.1, "{run:?}");
+            assert!(player.lost_segments <= 1.1 && player.jump_seconds <= f64::from(SEGMENT) * 1.1, "{run:?}");
         }
         assert!(run.served.is_none_or(|served| served < Duration::from_secs(2)), "{run:?}");
     }
@@ -241,17 +248,18 @@ fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
     assert!(history.iter().any(|entry| entry["what"] == "open" && entry["by"] == "automat"), "{history:?}");
 }
 
-/// `DRILL_RUNS` failures of each kind, and how they were distributed.
+/// `DRILL_RUNS` failures, each fourth a death, with segments of `DRILL_SEGMENT` seconds, and how they were distributed.
 #[test]
 #[ignore = "a measure that takes half a minute a run: cargo xtask drill"]
 fn measure() {
-    let runs = std::env::var("DRILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_usize);
-    let mut drill = Drill::start().expect("a machine with network namespaces");
+    let asked = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+    let (runs, segment) = (asked("DRILL_RUNS").unwrap_or(20), asked("DRILL_SEGMENT").unwrap_or(SEGMENT));
+    let mut drill = Drill::start(segment).expect("a machine with network namespaces");
     let mut all = Vec::new();
     for at in 0..runs {
         all.push(drill.run(if at % 4 == 3 { Kind::Dies } else { Kind::Freezes }));
     }
-    println!("{runs} runs, segments of {TARGET} s");
+    println!("{runs} runs, segments of {segment} s");
     for kind in [Kind::Freezes, Kind::Dies] {
         let of: Vec<&Run> = all.iter().filter(|run| run.kind == kind).collect();
         spread(&format!("{kind:?}: detection to close, s"), of.iter().map(|run| run.detection.as_secs_f64()));

@@ -7,7 +7,8 @@
 // Twice a second it prints {played_seconds, currentTime, ...}. N seconds on the wall clock after the first frame, or at the end of the
 // stream, it prints one more line of that kind and exits 0; 1 when nothing plays within a minute; 2 is a wrong call. `stalls` counts how
 // often the picture stood still for more than half a second, `stall_seconds` how long it did so altogether, `jump_seconds` is the furthest that
-// it went ahead of the clock at once, `skipped_seconds` how far altogether, and `host` is where its last segment came from.
+// it went ahead of the clock at once, `skipped_seconds` how far altogether, `host` where its last segment came from and `hosts` where each came from
+// since when.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -85,6 +86,13 @@ function play([player, url]) {
   let jump = 0;
   let skipped = 0;
   let host = null;
+  const hosts = [];
+  // Where a segment came from; each change is kept.
+  const from = (next) => {
+    if (next !== host) hosts.push({ at: new Date().toISOString(), host: next });
+    host = next;
+  };
+  const failed = (error) => errors.push({ at: new Date().toISOString(), ...error });
   let played = 0;
   let still = false;
   let movedAt = null;
@@ -119,6 +127,7 @@ function play([player, url]) {
     stalls,
     stall_seconds: round((stallMs + (still && played > 1 ? performance.now() - movedAt : 0)) / 1000),
     host,
+    hosts,
     skipped_seconds: round(skipped),
     jump_seconds: round(jump),
     ended: video.ended,
@@ -128,24 +137,24 @@ function play([player, url]) {
   if (player === 'hls') {
     const hls = new Hls();
     hls.on(Hls.Events.ERROR, (_event, { details, fatal, response }) =>
-      errors.push({ details, fatal, status: response?.code ?? null }),
+      failed({ details, fatal, status: response?.code ?? null }),
     );
     hls.on(Hls.Events.FRAG_LOADED, (_event, { frag }) => {
-      if (frag.type === 'main') host = new URL(frag.url).host;
+      if (frag.type === 'main') from(new URL(frag.url).host);
     });
     hls.loadSource(url);
     hls.attachMedia(video);
   } else {
     shaka.polyfill.installAll();
     const shaken = new shaka.Player();
-    const failed = (error) => errors.push({ details: error.code, fatal: error.severity === 2, status: error.data?.[1] ?? null });
-    shaken.addEventListener('error', ({ detail }) => failed(detail));
+    const fault = (error) => failed({ details: error.code, fatal: error.severity === 2, status: error.data?.[1] ?? null });
+    shaken.addEventListener('error', ({ detail }) => fault(detail));
     shaken.getNetworkingEngine().registerResponseFilter((kind, response) => {
-      if (kind === shaka.net.NetworkingEngine.RequestType.SEGMENT) host = new URL(response.uri).host;
+      if (kind === shaka.net.NetworkingEngine.RequestType.SEGMENT) from(new URL(response.uri).host);
     });
     void shaken
       .attach(video)
       .then(() => shaken.load(url))
-      .catch(failed);
+      .catch(fault);
   }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::tree::Tree;
 use crate::{process, tools};
 
-pub(crate) fn run(runs: u64, release: bool) -> Result<()> {
+pub(crate) fn run(runs: u64, segment: u64, release: bool) -> Result<()> {
     let tree = Tree::find()?;
     tools::require(&[tools::FFMPEG, tools::NODE, tools::CHROMIUM])?;
     let profile: &[&str] = if release { &["--release"] } else { &[] };
@@ -23,5 +23,6 @@ pub(crate) fn run(runs: u64, release: bool) -> Result<()> {
         "--exact",
         "--nocapture",
     ]);
-    process::run(command.arg("drill::measure").env("ANABRANCH_BIN", binary).env("DRILL_RUNS", runs.to_string()))
+    command.arg("drill::measure").env("ANABRANCH_BIN", binary);
+    process::run(command.env("DRILL_RUNS", runs.to_string()).env("DRILL_SEGMENT", segment.to_string()))
 }

@@ -35,7 +35,7 @@ usage: cargo xtask COMMAND
   ui     build the web UI when its sources changed
   bench  [--edge-bench DIR]
          release build, then the commands of benches/commands
-  drill  [--runs N] [--release]
+  drill  [--runs N] [--segment SECONDS] [--release]
          regions fail while hls.js and Shaka play; prints how long it took and what players noticed; needs root for its networks
   postgres COMMAND [ARGUMENT...]
          run a command with a scratch PostgreSQL server, whose URL is in ANABRANCH_TEST_POSTGRES
@@ -97,9 +97,10 @@ fn dispatch(args: Vec<String>) -> Result<()> {
             bench::run(edge_bench.as_deref())
         }
         Some("drill") => {
-            let (runs, release) = (args.number("--runs")?.unwrap_or(20), args.flag("--release"));
+            let (runs, segment) = (args.number("--runs")?.unwrap_or(20), args.number("--segment")?.unwrap_or(6));
+            let release = args.flag("--release");
             args.finish()?;
-            drill::run(runs, release)
+            drill::run(runs, segment, release)
         }
         Some("postgres") => postgres::run(&args.0),
         Some("fuzz") => {

@@ -244,11 +244,21 @@ impl Automat<'_> {
         }
         // Where viewers have nothing better, a region that has just come back is better than nothing.
         let needed = fresh_ms >= i64::from(automat.confirm_ms) && !self.another(region, VerdictState::Fresh);
-        if fresh_ms < hold_ms && !needed {
+        if (fresh_ms < hold_ms || !self.goes_on_again(region)) && !needed {
             return None;
         }
         let why = format!("fresh for {fresh_ms} ms by {} of {} watchers", judged.fresh, judged.heard);
         Some(self.decision(region, Action::Reopen, why, judged))
+    }
+
+    /// Whether a region has brought something new since it is fresh: a stream that stands still may end its last segment late, and be fresh
+    /// by that for longer than a short hold. Watchers that do not tell what came when are believed.
+    fn goes_on_again(&self, region: &str) -> bool {
+        let View { cluster, votes, now_ms, .. } = self.view;
+        let mut fresh = votes.of(region).map(|(_, vote)| vote).filter(|vote| {
+            vote.verdict.state == VerdictState::Fresh && vote.is_heard(cluster.watch.silence_ms, now_ms)
+        });
+        fresh.any(|vote| vote.verdict.last.is_none_or(|last| last.at_ms > vote.verdict.since_ms))
     }
 
     /// A drill ends when its time is over, or when the regions that were to take over are known to fail.

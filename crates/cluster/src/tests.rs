@@ -508,3 +508,24 @@ fn what_stops_all_regions_at_once_closes_none() {
     replica.votes.say("two", "w", saw(VerdictState::Fresh, NOW - 1_900), NOW);
     assert_eq!(decide(&replica.view())[0].action, Action::Close);
 }
+
+#[test]
+fn a_last_change_of_what_stands_still_opens_nothing() {
+    let mut replica = Replica::new("p", &["one", "two"]);
+    replica.sees("w", "one", VerdictState::Stale);
+    replica.sees("w", "two", VerdictState::Fresh);
+    assert_eq!(switches(&replica.pass("w", 5)), [("one", Action::Close)]);
+    // Its last segment is ended late: it is fresh by that for longer than the hold.
+    replica.now_ms += 2 * HOLD;
+    let since_ms = replica.now_ms - HOLD - 1_000;
+    let saw = |at_ms: i64| {
+        let last = Some(LastChange { at_ms, next_ms: at_ms + 6_000 });
+        Verdict { last, ..verdict(VerdictState::Fresh, since_ms) }
+    };
+    let now_ms = replica.now_ms;
+    replica.votes.say("two", "w", verdict(VerdictState::Fresh, since_ms), now_ms);
+    replica.votes.say("one", "w", saw(since_ms), now_ms);
+    assert_eq!(decide(&replica.view()), []);
+    replica.votes.say("one", "w", saw(since_ms + 6_000), now_ms);
+    assert_eq!(decide(&replica.view())[0].action, Action::Reopen);
+}

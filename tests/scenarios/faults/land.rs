@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::text;
 
-/// Target duration of the segments, in seconds.
+/// Target duration of the segments, in seconds, where nothing else is wanted.
 pub(crate) const TARGET: u32 = 2;
 
 /// Longest wait for both regions to be well.
@@ -44,10 +44,10 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    fn start(name: &'static str) -> Self {
+    fn start(name: &'static str, target: u32) -> Self {
         let namespace = Arc::new(Namespace::new());
         let server = Server::start_in(&namespace, &[]);
-        let channel = server.cli(&["channel", "create", "main", "--segment", &TARGET.to_string()]);
+        let channel = server.cli(&["channel", "create", "main", "--segment", &target.to_string()]);
         let fault = Arc::new(Mutex::new(Fault::None));
         let door = door(&namespace, server.edge(), fault.clone());
         Self { name, namespace, server, fault, encoder: None, door, channel }
@@ -166,16 +166,16 @@ pub(crate) struct Land {
 impl Land {
     /// Both well and open; nothing where this machine has no network namespaces, which is said once.
     pub(crate) fn start(hold_ms: u32) -> Option<Self> {
-        Self::start_with(hold_ms, |regions| regions.iter_mut().for_each(Region::encode))
+        Self::start_with(hold_ms, TARGET, |regions| regions.iter_mut().for_each(Region::encode))
     }
 
-    /// The same with streams that come from elsewhere.
-    pub(crate) fn start_with(hold_ms: u32, encode: impl FnOnce(&mut [Region; 2])) -> Option<Self> {
+    /// The same with segments of `target` seconds and streams that come from elsewhere.
+    pub(crate) fn start_with(hold_ms: u32, target: u32, encode: impl FnOnce(&mut [Region; 2])) -> Option<Self> {
         if let Some(why) = Namespace::why_not() {
             println!("skipped: {why}");
             return None;
         }
-        let mut regions = [Region::start("east"), Region::start("west")];
+        let mut regions = [Region::start("east", target), Region::start("west", target)];
         let [east, west] = &regions;
         let link = east.namespace.link(&west.namespace);
         trust_each_other(&regions);
