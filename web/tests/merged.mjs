@@ -147,7 +147,7 @@ function play([player, url]) {
   } else {
     shaka.polyfill.installAll();
     const shaken = new shaka.Player();
-    const fault = (error) => failed({ details: error.code, fatal: error.severity === 2, status: error.data?.[1] ?? null });
+    const fault = (error) => failed({ details: error.code ?? `${error.stack ?? error}`, fatal: error.severity === 2, status: error.data?.[1] ?? null });
     shaken.addEventListener('error', ({ detail }) => fault(detail));
     shaken.getNetworkingEngine().registerResponseFilter((kind, response) => {
       if (kind === shaka.net.NetworkingEngine.RequestType.SEGMENT) from(new URL(response.uri).host);

@@ -16,7 +16,7 @@ use crate::text;
 pub(crate) const TARGET: u32 = 2;
 
 /// Longest wait for both regions to be well.
-pub(crate) const WELL: Duration = Duration::from_secs(60);
+pub(crate) const WELL: Duration = Duration::from_secs(90);
 
 /// Longest time in which a failure is noticed: 1.5 target durations, the confirmation, watchers that fall silent, and a busy machine.
 pub(crate) const NOTICED: Duration = Duration::from_secs(20);
