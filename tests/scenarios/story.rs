@@ -48,7 +48,12 @@ fn a_channel_lives_from_its_making_to_the_sweep() {
     // Deployed before anybody streams (V30, V38).
     until(&server, SOON, &["distribution", "show", &distribution], |shown| shown["status"] == "Deployed");
 
-    let _ = server.cli(&["breakout", "create", "show", "--channel", "stage", "--curtain", "down"]);
+    let page = ["--show-viewers", "true", "--viewer-download", "true"];
+    let made =
+        server.cli(&[&["breakout", "create", "show", "--channel", "stage", "--curtain", "down"], &page[..]].concat());
+    assert_eq!((&made["show_viewers"], &made["viewer_download"]), (&json!(true), &json!(true)));
+    let made = server.cli(&["breakout", "update", "show", "--viewer-download", "false"]);
+    assert_eq!((&made["show_viewers"], &made["viewer_download"]), (&json!(true), &json!(false)));
     let breakout = server.cli(&["breakout", "start", "show", "--wait"]);
     assert_eq!(breakout["state"], "RUNNING");
     let primary = push(&channel, 0);

@@ -35,6 +35,8 @@ pub struct SubjectRow {
     pub bytes: u64,
     /// Bytes of an MP4 that was made of the recording.
     pub mp4_bytes: u64,
+    /// Objects that were written, of a recording or by the last conversion of an asset; 0 of what was settled before they were counted.
+    pub objects: u64,
     /// Playing time.
     pub duration_ms: u64,
     /// Renditions of each conversion.
@@ -116,13 +118,14 @@ impl Db {
     pub async fn subjects_follow(&self, now_ms: i64) -> Result<u64, Error> {
         let mut tx = self.begin().await?;
         let mut changed = 0;
-        // The recording knows when a session was on air, also of sessions before the one that the breakout is in.
+        // The recording knows when a session was on air, also of sessions before the one that the breakout is in. A session that was settled
+        // before objects were counted stays without: its bill is made.
         changed += sql::query(
             "INSERT INTO usage_subjects (kind, subject, session, name, event_id, account_id, started_at, ended_at, inputs, bytes,
-                    mp4_bytes, duration_ms, renditions, conversions, converted_at, kept_from)
+                    mp4_bytes, objects, duration_ms, renditions, conversions, converted_at, kept_from)
              SELECT 'breakout', b.id, r.session, b.name, COALESCE(b.event_id, ''), COALESCE(v.account_id, ''), r.started_at,
                     r.ended_at, (SELECT COUNT(*) FROM inputs i WHERE i.channel_id = b.channel_id), r.bytes,
-                    COALESCE(r.mp4_bytes, 0), r.duration_ms, 1, CASE WHEN r.mp4_bytes IS NULL THEN 0 ELSE 1 END,
+                    COALESCE(r.mp4_bytes, 0), r.segments, r.duration_ms, 1, CASE WHEN r.mp4_bytes IS NULL THEN 0 ELSE 1 END,
                     (SELECT MAX(j.ended_at) FROM jobs j WHERE j.subject = r.id AND j.kind = 'mp4'), r.started_at
              FROM recordings r JOIN breakouts b ON b.id = r.breakout_id LEFT JOIN events v ON v.id = b.event_id
              WHERE 1 = 1
@@ -131,6 +134,8 @@ impl Db {
                  started_at = excluded.started_at, ended_at = excluded.ended_at,
                  inputs = CASE WHEN excluded.inputs > usage_subjects.inputs THEN excluded.inputs ELSE usage_subjects.inputs END,
                  bytes = excluded.bytes, mp4_bytes = excluded.mp4_bytes, duration_ms = excluded.duration_ms,
+                 objects = CASE WHEN usage_subjects.settled_at IS NULL OR usage_subjects.objects > 0 THEN excluded.objects
+                                ELSE usage_subjects.objects END,
                  conversions = CASE WHEN excluded.conversions > usage_subjects.conversions THEN excluded.conversions
                                     ELSE usage_subjects.conversions END,
                  converted_at = COALESCE(excluded.converted_at, usage_subjects.converted_at)
@@ -139,6 +144,8 @@ impl Db {
                 OR COALESCE(usage_subjects.ended_at, -1) <> COALESCE(excluded.ended_at, -1)
                 OR usage_subjects.inputs < excluded.inputs OR usage_subjects.bytes <> excluded.bytes
                 OR usage_subjects.mp4_bytes <> excluded.mp4_bytes OR usage_subjects.duration_ms <> excluded.duration_ms
+                OR (usage_subjects.objects <> excluded.objects
+                    AND (usage_subjects.settled_at IS NULL OR usage_subjects.objects > 0))
                 OR usage_subjects.conversions < excluded.conversions
                 OR COALESCE(usage_subjects.converted_at, -1)
                    <> COALESCE(excluded.converted_at, usage_subjects.converted_at, -1)",
@@ -170,13 +177,13 @@ impl Db {
         let mut tx = self.begin().await?;
         let changed = sql::query(
             "INSERT INTO usage_subjects (kind, subject, session, name, event_id, account_id, started_at, ended_at, inputs, bytes,
-                    mp4_bytes, duration_ms, renditions, conversions, converted_at, kept_from)
-             VALUES ('asset', $1, 0, $2, '', '', $3, $4, 0, $5, 0, $6, $7, $8, $9, $3)
+                    mp4_bytes, objects, duration_ms, renditions, conversions, converted_at, kept_from)
+             VALUES ('asset', $1, 0, $2, '', '', $3, $4, 0, $5, 0, $10, $6, $7, $8, $9, $3)
              ON CONFLICT (kind, subject, session) DO UPDATE SET
-                 name = $2, ended_at = $4, bytes = $5, duration_ms = $6, renditions = $7, conversions = $8, converted_at = $9,
-                 kept_until = NULL
+                 name = $2, ended_at = $4, bytes = $5, objects = $10, duration_ms = $6, renditions = $7, conversions = $8,
+                 converted_at = $9, kept_until = NULL
              WHERE usage_subjects.name <> $2 OR usage_subjects.bytes <> $5 OR usage_subjects.duration_ms <> $6
-                OR usage_subjects.renditions <> $7 OR usage_subjects.conversions <> $8
+                OR usage_subjects.renditions <> $7 OR usage_subjects.conversions <> $8 OR usage_subjects.objects <> $10
                 OR COALESCE(usage_subjects.ended_at, -1) <> COALESCE($4, -1)
                 OR COALESCE(usage_subjects.converted_at, -1) <> COALESCE($9, -1) OR usage_subjects.kept_until IS NOT NULL",
         )
@@ -189,6 +196,7 @@ impl Db {
         .bind(signed(row.renditions))
         .bind(signed(row.conversions))
         .bind(row.converted_at)
+        .bind(signed(row.objects))
         .execute(&mut tx)
         .await?;
         tx.commit().await?;
@@ -429,6 +437,7 @@ fn read_subject(row: &Row) -> Result<SubjectRow, Error> {
         inputs: unsigned(row, "inputs")?,
         bytes: unsigned(row, "bytes")?,
         mp4_bytes: unsigned(row, "mp4_bytes")?,
+        objects: unsigned(row, "objects")?,
         duration_ms: unsigned(row, "duration_ms")?,
         renditions: unsigned(row, "renditions")?,
         conversions: unsigned(row, "conversions")?,

@@ -44,6 +44,7 @@ const STEPS: &[Step] = steps![
     13 "people" "0013_people.sql",
     14 "usage" "0014_usage.sql",
     16 "viewer" "0016_viewer.sql",
+    17 "requests" "0017_requests.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

@@ -9,7 +9,7 @@ use crate::{Db, Error, Place, usage};
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
 
-/// Counts of a row; fetched bytes, the last of [`Traffic::counts`], are none.
+/// Counts of a row; what was fetched, the last two of [`Traffic::counts`], is none.
 const COUNTS: usize = 9;
 
 /// What became of a batch of reports.

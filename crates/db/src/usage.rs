@@ -61,6 +61,8 @@ pub struct DeliveredCounts {
     pub misses: u64,
     /// Bytes of those for which it was asked alone.
     pub fetched: u64,
+    /// Those for which it was asked alone.
+    pub fetches: u64,
 }
 
 impl DeliveredCounts {
@@ -74,6 +76,7 @@ impl DeliveredCounts {
         self.hits = self.hits.saturating_add(other.hits);
         self.misses = self.misses.saturating_add(other.misses);
         self.fetched = self.fetched.saturating_add(other.fetched);
+        self.fetches = self.fetches.saturating_add(other.fetches);
     }
 }
 
@@ -113,7 +116,8 @@ impl Db {
                     CAST(SUM(status_1xx) AS BIGINT) AS status_1xx, CAST(SUM(status_2xx) AS BIGINT) AS status_2xx,
                     CAST(SUM(status_3xx) AS BIGINT) AS status_3xx, CAST(SUM(status_4xx) AS BIGINT) AS status_4xx,
                     CAST(SUM(status_5xx) AS BIGINT) AS status_5xx, CAST(SUM(hits) AS BIGINT) AS hits,
-                    CAST(SUM(misses) AS BIGINT) AS misses, CAST(SUM(fetched) AS BIGINT) AS fetched
+                    CAST(SUM(misses) AS BIGINT) AS misses, CAST(SUM(fetched) AS BIGINT) AS fetched,
+                    CAST(SUM(fetches) AS BIGINT) AS fetches
              FROM usage_delivered
              WHERE at >= $1 AND at < $2 AND ($3 = '' OR breakout = $3) AND ($4 = '' OR asset = $4)
                    AND ($5 = '' OR distribution_id = $5)
@@ -142,7 +146,8 @@ impl Db {
                     CAST(SUM(status_1xx) AS BIGINT) AS status_1xx, CAST(SUM(status_2xx) AS BIGINT) AS status_2xx,
                     CAST(SUM(status_3xx) AS BIGINT) AS status_3xx, CAST(SUM(status_4xx) AS BIGINT) AS status_4xx,
                     CAST(SUM(status_5xx) AS BIGINT) AS status_5xx, CAST(SUM(hits) AS BIGINT) AS hits,
-                    CAST(SUM(misses) AS BIGINT) AS misses, CAST(SUM(fetched) AS BIGINT) AS fetched
+                    CAST(SUM(misses) AS BIGINT) AS misses, CAST(SUM(fetched) AS BIGINT) AS fetched,
+                    CAST(SUM(fetches) AS BIGINT) AS fetches
              FROM usage_delivered
              WHERE at >= $1 AND at < $2 AND ($3 = '' OR breakout = $3) AND ($4 = '' OR asset = $4)
                    AND ($5 = '' OR distribution_id = $5)
@@ -224,12 +229,12 @@ impl Db {
 async fn lengthen(tx: &mut Tx, step: i64, next: i64, limit: i64) -> Result<(), Error> {
     sql::query(
         "INSERT INTO usage_delivered (step, at, distribution_id, breakout, session, recorded, asset, rendition, location, class,
-                requests, bytes, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses, fetched)
+                requests, bytes, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses, fetched, fetches)
          SELECT $2, (at / $2) * $2, distribution_id, breakout, session, recorded, asset, rendition, location, class,
                 CAST(SUM(requests) AS BIGINT), CAST(SUM(bytes) AS BIGINT), CAST(SUM(status_1xx) AS BIGINT),
                 CAST(SUM(status_2xx) AS BIGINT), CAST(SUM(status_3xx) AS BIGINT), CAST(SUM(status_4xx) AS BIGINT),
                 CAST(SUM(status_5xx) AS BIGINT), CAST(SUM(hits) AS BIGINT), CAST(SUM(misses) AS BIGINT),
-                CAST(SUM(fetched) AS BIGINT)
+                CAST(SUM(fetched) AS BIGINT), CAST(SUM(fetches) AS BIGINT)
          FROM usage_delivered WHERE step = $1 AND at < $3
          GROUP BY 2, distribution_id, breakout, session, recorded, asset, rendition, location, class
          ON CONFLICT (step, at, distribution_id, breakout, session, recorded, asset, rendition, location, class) DO UPDATE SET
@@ -240,7 +245,7 @@ async fn lengthen(tx: &mut Tx, step: i64, next: i64, limit: i64) -> Result<(), E
              status_4xx = usage_delivered.status_4xx + excluded.status_4xx,
              status_5xx = usage_delivered.status_5xx + excluded.status_5xx,
              hits = usage_delivered.hits + excluded.hits, misses = usage_delivered.misses + excluded.misses,
-             fetched = usage_delivered.fetched + excluded.fetched",
+             fetched = usage_delivered.fetched + excluded.fetched, fetches = usage_delivered.fetches + excluded.fetches",
     )
     .bind(step)
     .bind(next)
@@ -272,14 +277,15 @@ pub(crate) async fn add(tx: &mut Tx, traffic: &[Traffic], place: &Place, now_ms:
         let at = if one.minute > 0 && one.minute <= now + USAGE_STEPS[2] { one.minute } else { now };
         let mut insert = sql::query(
             "INSERT INTO usage_delivered (step, at, distribution_id, breakout, session, recorded, asset, rendition, location, class,
-                    requests, bytes, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses, fetched)
-             VALUES (60, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                    requests, bytes, status_1xx, status_2xx, status_3xx, status_4xx, status_5xx, hits, misses, fetched, fetches)
+             VALUES (60, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
              ON CONFLICT (step, at, distribution_id, breakout, session, recorded, asset, rendition, location, class) DO UPDATE SET
                  requests = usage_delivered.requests + $10, bytes = usage_delivered.bytes + $11,
                  status_1xx = usage_delivered.status_1xx + $12, status_2xx = usage_delivered.status_2xx + $13,
                  status_3xx = usage_delivered.status_3xx + $14, status_4xx = usage_delivered.status_4xx + $15,
                  status_5xx = usage_delivered.status_5xx + $16, hits = usage_delivered.hits + $17,
-                 misses = usage_delivered.misses + $18, fetched = usage_delivered.fetched + $19",
+                 misses = usage_delivered.misses + $18, fetched = usage_delivered.fetched + $19,
+                 fetches = usage_delivered.fetches + $20",
         )
         .bind(at.div_euclid(USAGE_STEPS[0]) * USAGE_STEPS[0])
         .bind(one.distribution.as_str())
@@ -366,5 +372,6 @@ fn counts(row: &Row) -> Result<DeliveredCounts, Error> {
         hits: unsigned(row, "hits")?,
         misses: unsigned(row, "misses")?,
         fetched: unsigned(row, "fetched")?,
+        fetches: unsigned(row, "fetches")?,
     })
 }

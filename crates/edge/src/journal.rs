@@ -21,7 +21,10 @@ const FILE_MAX_BYTES: u64 = 64 << 20;
 const REWRITE_BYTES: u64 = 4 << 20;
 
 /// Numbers of a line that tells how much a row has grown.
-const COUNTS: usize = 10;
+const COUNTS: usize = 11;
+
+/// The same of a file that an earlier version has left: it knew no fetches.
+const COUNTS_BEFORE: usize = 10;
 
 /// The files of a directory.
 #[derive(Clone, Debug)]
@@ -178,7 +181,7 @@ fn read(bytes: &[u8]) -> Vec<Traffic> {
             let mut more = Traffic::none(sum.distribution.clone());
             [more.requests, more.bytes] = [counts[0], counts[1]];
             more.statuses.copy_from_slice(&counts[2..7]);
-            [more.hits, more.misses, more.fetched] = [counts[7], counts[8], counts[9]];
+            [more.hits, more.misses, more.fetched, more.fetches] = [counts[7], counts[8], counts[9], counts[10]];
             sum.absorb(&more);
         }
     }
@@ -190,10 +193,12 @@ fn grown(line: &[u8]) -> Option<(usize, [u64; COUNTS])> {
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let row = words.next()?.parse().ok()?;
     let mut counts = [0; COUNTS];
-    for count in &mut counts {
-        *count = words.next()?.parse().ok()?;
+    let mut known = 0;
+    for word in words {
+        *counts.get_mut(known)? = word.parse().ok()?;
+        known += 1;
     }
-    words.next().is_none().then_some((row, counts))
+    matches!(known, COUNTS | COUNTS_BEFORE).then_some((row, counts))
 }
 
 #[cfg(test)]
@@ -224,6 +229,17 @@ mod tests {
         assert_eq!(bytes(&kept[0]), [(60, 10), (120, 6)]);
         journal.forget(7).unwrap();
         assert_eq!(journal.kept().unwrap(), kept[1..]);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let row = Traffic { minute: 60, ..Traffic::none(DistributionId::random()) };
+        let named = serde_json::to_string(&row).unwrap();
+        let of = |line: &str| read(format!("k{named}\n{line}\n").as_bytes()).first().cloned();
+        let before = of("0 1 5 0 1 0 0 0 0 1 5").unwrap();
+        assert_eq!((before.bytes, before.misses, before.fetched, before.fetches), (5, 1, 5, 0));
+        assert_eq!(of("0 1 5 0 1 0 0 0 0 1 5 1").unwrap().fetches, 1);
+        assert_eq!((of("0 1 5 0 1 0 0 0 0 1"), of("0 1 5 0 1 0 0 0 0 1 5 1 1")), (None, None));
     }
 
     #[test]

@@ -313,6 +313,7 @@ mod tests {
         keeper.close();
         let first = rows(&mut inbox);
         assert_eq!((first.len(), first[0].bytes, first[0].fetched, first[0].rendition.as_str()), (1, 10, 10, "video"));
+        assert_eq!((first[0].misses, first[0].fetches), (1, 1));
         assert_eq!(first[0].minute, NOW_MS / 1000);
         for folder in 0..2000 {
             answer(&ledger, &cell, &format!("/b1/x{folder}/1"), 1);

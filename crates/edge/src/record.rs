@@ -81,6 +81,7 @@ pub(crate) struct Part {
     hits: AtomicU64,
     misses: AtomicU64,
     fetched: AtomicU64,
+    fetches: AtomicU64,
     /// Looks in a row that found nothing.
     idle: AtomicU32,
 }
@@ -160,6 +161,9 @@ impl Part {
             Outcome::Revalidated | Outcome::Miss | Outcome::Collapsed => self.misses.fetch_add(1, Ordering::Relaxed),
             Outcome::Own | Outcome::Closed => 0,
         };
+        if matches!(outcome, Outcome::Miss | Outcome::Revalidated) {
+            self.fetches.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn sent(&self, outcome: Outcome, bytes: u64) {
@@ -187,12 +191,14 @@ impl Part {
             hits: taken(&self.hits),
             misses: taken(&self.misses),
             fetched: taken(&self.fetched),
+            fetches: taken(&self.fetches),
             ..Traffic::none(distribution.clone())
         }
     }
 
     fn is_empty(&self) -> bool {
-        let counters = self.statuses.iter().chain([&self.bytes, &self.hits, &self.misses, &self.fetched]);
+        let rest = [&self.bytes, &self.hits, &self.misses, &self.fetched, &self.fetches];
+        let counters = self.statuses.iter().chain(rest);
         counters.into_iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }

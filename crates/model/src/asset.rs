@@ -79,6 +79,9 @@ pub struct AssetMade {
     /// Bytes of everything that was made.
     #[serde(default)]
     pub bytes: u64,
+    /// Media segments and files that were written meanwhile, also those that only the first viewers got; known at the end.
+    #[serde(default)]
+    pub objects: u64,
     /// What was left out or changed, in words, such as bitmap subtitles.
     #[serde(default)]
     pub notices: Vec<String>,

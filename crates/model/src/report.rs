@@ -270,6 +270,9 @@ pub struct Traffic {
     /// Bytes of answers for which the origin was asked alone: what has come from there.
     #[serde(default)]
     pub fetched: u64,
+    /// Answers for which the origin was asked alone, whatever it said: requests that it was asked.
+    #[serde(default)]
+    pub fetches: u64,
 }
 
 /// Bytes of [`Traffic::rendition`] at most.
@@ -307,6 +310,7 @@ impl Traffic {
             hits: 0,
             misses: 0,
             fetched: 0,
+            fetches: 0,
         }
     }
 
@@ -334,6 +338,7 @@ impl Traffic {
         self.hits = self.hits.saturating_add(other.hits);
         self.misses = self.misses.saturating_add(other.misses);
         self.fetched = self.fetched.saturating_add(other.fetched);
+        self.fetches = self.fetches.saturating_add(other.fetches);
     }
 
     /// Takes away the counts of `other`, which was absorbed before.
@@ -346,10 +351,12 @@ impl Traffic {
         self.hits = self.hits.saturating_sub(other.hits);
         self.misses = self.misses.saturating_sub(other.misses);
         self.fetched = self.fetched.saturating_sub(other.fetched);
+        self.fetches = self.fetches.saturating_sub(other.fetches);
     }
 
-    /// Every count: requests, bytes, statuses from 1xx to 5xx, hits, misses, fetched bytes.
+    /// Every count: requests, bytes, statuses from 1xx to 5xx, hits, misses, fetched bytes, fetches.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
-        [self.requests, self.bytes].into_iter().chain(self.statuses).chain([self.hits, self.misses, self.fetched])
+        let rest = [self.hits, self.misses, self.fetched, self.fetches];
+        [self.requests, self.bytes].into_iter().chain(self.statuses).chain(rest)
     }
 }

@@ -64,9 +64,17 @@ impl EdgeNode {
     /// Value of a metric summed over its label sets.
     #[must_use]
     pub fn metric(&self, name: &str) -> f64 {
+        self.metric_of(name, "")
+    }
+
+    /// Value of a metric summed over its label sets that contain `labels`.
+    #[must_use]
+    pub fn metric_of(&self, name: &str, labels: &str) -> f64 {
         let page = Viewer::new().get(&format!("http://127.0.0.1:{}/metrics", self.ports[1])).text();
         page.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+            })
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }

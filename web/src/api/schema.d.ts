@@ -11201,6 +11201,8 @@ export interface operations {
             query?: {
                 /** @description What it is summed by; breakouts if it is missing. */
                 by?: "breakout" | "distribution" | "rendition" | "location" | "event" | "account" | "asset" | "platform";
+                /** @description A month in UTC, such as `2026-11`; in place of `from` and `to`. */
+                month?: string;
                 /** @description RFC 3339; 30 days before `to` if it is missing. */
                 from?: string;
                 /** @description RFC 3339, not included; now if it is missing. */

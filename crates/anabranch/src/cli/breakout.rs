@@ -129,6 +129,12 @@ pub(crate) struct Content {
     /// Whether an MP4 of the recording is made by itself
     #[arg(long, value_name = "BOOL")]
     mp4: Option<bool>,
+    /// Whether the viewers' page shows how many watch
+    #[arg(long, value_name = "BOOL")]
+    show_viewers: Option<bool>,
+    /// Whether the viewers' page offers the MP4 of the recording
+    #[arg(long, value_name = "BOOL")]
+    viewer_download: Option<bool>,
     /// Address or network that may push while it is on air; may be repeated [default: what the channel allows]
     #[arg(long = "allow", value_name = "ADDRESS")]
     allow: Vec<String>,
@@ -145,6 +151,8 @@ impl Content {
         set(body, "device_limit", self.device_limit.map(Value::from));
         set(body, "attendance", self.attendance.map(Value::from));
         set(body, "mp4", self.mp4.map(Value::from));
+        set(body, "show_viewers", self.show_viewers.map(Value::from));
+        set(body, "viewer_download", self.viewer_download.map(Value::from));
         set(body, "ingest_allow", (!self.allow.is_empty()).then(|| self.allow.into()));
     }
 }
@@ -246,4 +254,33 @@ async fn stop(one: &One, wait: &Wait) -> Result<()> {
         waiting.until(&format!("channel {id}"), &address, channel, channel_rests).await?;
     }
     output::object(&one.connection, &done)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        content: Content,
+    }
+
+    fn body(arguments: &[&str]) -> Value {
+        let mut body = json!({});
+        Line::try_parse_from([&["breakout"], arguments].concat()).unwrap().content.add_to(&mut body);
+        body
+    }
+
+    #[test]
+    fn only_what_is_given_is_sent() {
+        assert_eq!(body(&[]), json!({}));
+        assert_eq!(
+            body(&["--show-viewers", "true", "--viewer-download", "false", "--mp4", "true"]),
+            json!({ "show_viewers": true, "viewer_download": false, "mp4": true })
+        );
+        assert!(Line::try_parse_from(["breakout", "--show-viewers", "maybe"]).is_err());
+    }
 }

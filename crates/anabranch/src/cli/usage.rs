@@ -71,6 +71,9 @@ pub(crate) struct UsageArguments {
     /// Show the course instead, in stretches of so many seconds: 60, 300, 3600 or 86400
     #[arg(long, value_name = "SECONDS")]
     step: Option<u32>,
+    /// Month in UTC, such as 2026-11
+    #[arg(long, conflicts_with_all = ["from", "to", "step"])]
+    month: Option<String>,
     /// From this time on (RFC 3339) [default: 30 days ago]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -177,10 +180,11 @@ async fn table(connection: &Connection, address: String, columns: output::Column
 }
 
 pub(super) async fn usage(arguments: UsageArguments) -> Result<()> {
-    let UsageArguments { by, step, from, to, breakout, distribution, event, account, connection } = arguments;
+    let UsageArguments { by, step, month, from, to, breakout, distribution, event, account, connection } = arguments;
     let rest = |address: &str, first: (&'static str, Option<String>)| {
         let all = [
             first,
+            ("month", month),
             ("from", from),
             ("to", to),
             ("breakout", breakout),

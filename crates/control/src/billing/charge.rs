@@ -159,13 +159,32 @@ pub(crate) fn conversion(prices: &Prices, duration_ms: u64, outputs: u64) -> Par
     }
 }
 
-/// Storage (V105): bytes, each for the hours that it was kept.
-pub(crate) fn storage(prices: &Prices, byte_hours: u64) -> Parts {
-    let per = GB * MONTH_HOURS;
-    Parts {
-        cloud: vec![Part::new("kept", byte_hours, per, "GB-month", prices.cloud.storage)],
+/// What edges asked storage for, of recordings and assets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Storage of a month (V105): bytes, each for the hours that it was kept; and what edges asked for and read.
+pub(crate) fn storage(prices: &Prices, byte_hours: u64, asked: Asked) -> Parts {
+    let (per, cloud) = (GB * MONTH_HOURS, &prices.cloud);
+    let mut parts = Parts {
+        cloud: vec![Part::new("kept", byte_hours, per, "GB-month", cloud.storage)],
         own: vec![Part::new("kept", byte_hours, per, "GB-month", prices.own.disk)],
+    };
+    if asked.requests > 0 {
+        parts.cloud.push(Part::new("asked for", asked.requests, 1000, "1 000 requests", cloud.storage_get));
+        parts.cloud.push(Part::new("read", asked.bytes, GB, "GB", cloud.storage_download));
+        parts.own.push(Part::new("read", asked.bytes, GB, "GB", prices.own.origin_traffic));
     }
+    parts
+}
+
+/// Storage, once for a session (V105): the objects of its recording that were written.
+pub(crate) fn written(prices: &Prices, objects: u64) -> Parts {
+    let put = prices.cloud.storage_put;
+    Parts { cloud: vec![Part::new("written", objects, 1000, "1 000 requests", put)], own: Vec::new() }
 }
 
 #[cfg(test)]
@@ -204,8 +223,21 @@ mod tests {
         assert_eq!(micros(&conversion(&prices, 9_999, 1)), 2_500);
         assert_eq!(conversion(&prices, 9_999, 1), conversion(&prices, 10_000, 1));
         assert_eq!(micros(&conversion(&prices, 60_000, 4)), 60_000);
-        assert_eq!(micros(&storage(&prices, GB * 730)), 23_000);
-        assert_eq!(micros(&packager(&prices, GB, 2 * GB)), 135_000);
+        assert_eq!(micros(&storage(&prices, GB * 730, Asked::default())), 23_000);
+        assert_eq!(micros(&packager(&prices, GB, 2 * GB)), 130_000);
+    }
+
+    #[test]
+    fn requests_to_storage_are_charged_by_the_thousand() {
+        let mut prices = Prices::default();
+        let asked = Asked { requests: 50_000, bytes: 3 * GB };
+        assert_eq!(micros(&written(&prices, 7200)), 36_000);
+        assert_eq!(micros(&storage(&prices, 0, asked)), 20_000);
+        assert_eq!(storage(&prices, 0, asked).amounts("own").0, 3_000);
+        prices.cloud.storage_download = Money(90_000_000);
+        assert_eq!(micros(&storage(&prices, 0, asked)), 20_000 + 270_000);
+        // Who asked for nothing has no line about it.
+        assert_eq!(storage(&prices, 1, Asked::default()).cloud.len(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anabranch_model::AssetState;
 use anabranch_net::Shutdown;
 use tokio::time::MissedTickBehavior;
 
-use super::charge::{self, HOUR_MS, Parts, Sent};
+use super::charge::{self, Asked, HOUR_MS, Parts, Sent};
 use crate::app::{App, chain};
 use crate::time;
 
@@ -162,6 +162,7 @@ async fn assets(app: &App) -> Result<u64, Error> {
             let made = &asset.report.made;
             let ready = asset.state == AssetState::Ready;
             let outputs = made.rungs.len() + made.audio.len();
+            let before = known.get(asset.id.as_str()).copied();
             let row = SubjectRow {
                 kind: "asset".to_owned(),
                 subject: asset.id.to_string(),
@@ -174,6 +175,7 @@ async fn assets(app: &App) -> Result<u64, Error> {
                 inputs: 0,
                 bytes: made.bytes.saturating_add(asset.size),
                 mp4_bytes: 0,
+                objects: if ready { made.objects } else { before.map_or(0, |before| before.objects) },
                 duration_ms: made.duration_ms,
                 renditions: outputs as u64,
                 conversions: if ready { u64::from(asset.generation) } else { u64::from(asset.generation) - 1 },
@@ -186,7 +188,7 @@ async fn assets(app: &App) -> Result<u64, Error> {
                 settled_at: None,
             };
             // Most are as they were: nothing is written for those.
-            if known.get(row.subject.as_str()).is_none_or(|known| **known != row) {
+            if before.is_none_or(|before| *before != row) {
                 changed += app.db.subject_asset(&row).await?;
             }
         }
@@ -332,6 +334,16 @@ fn sent(rows: Option<&Vec<Delivered>>) -> Vec<Sent> {
     sums.into_values().collect()
 }
 
+/// What edges asked storage for. Rows of before requests were counted have none, and their bytes were not charged.
+fn asked(rows: Option<&Vec<Delivered>>) -> Asked {
+    let mut sum = Asked::default();
+    for row in rows.into_iter().flatten().filter(|row| row.counts.fetches > 0) {
+        sum.requests = sum.requests.saturating_add(row.counts.fetches);
+        sum.bytes = sum.bytes.saturating_add(row.counts.fetched);
+    }
+    sum
+}
+
 /// Every charge of a session or asset as it should be now.
 fn dues(app: &App, row: &SubjectRow, delivered: &Deliveries, scope: &Scope, now_ms: i64) -> Vec<Due> {
     let prices = &app.config.prices;
@@ -350,11 +362,18 @@ fn dues(app: &App, row: &SubjectRow, delivered: &Deliveries, scope: &Scope, now_
         let settled = row.settled_at.is_some();
         once("packager", charge::packager(prices, row.bytes, fetched), settled, charged_at);
         once("cdn", charge::cdn(prices, &sent(live)), settled, charged_at);
+        if row.objects > 0 {
+            once("storage", charge::written(prices, row.objects), settled, charged_at);
+        }
     }
     if row.conversions > 0 && row.duration_ms > 0 {
         let outputs = row.renditions.max(1).saturating_mul(row.conversions);
         let converted_at = row.converted_at.unwrap_or(charged_at);
         once("conversion", charge::conversion(prices, row.duration_ms, outputs), true, converted_at);
+        if row.kind == "asset" && row.objects > 0 {
+            let objects = row.objects.saturating_mul(row.conversions);
+            once("storage", charge::written(prices, objects), true, converted_at);
+        }
     }
     let key = (row.subject.clone(), row.session);
     let told = told_until(app);
@@ -364,11 +383,13 @@ fn dues(app: &App, row: &SubjectRow, delivered: &Deliveries, scope: &Scope, now_
         let mut monthly = |service, parts| {
             dues.push(Due { service, month: month.clone(), parts, is_final: over, charged_at: *begins });
         };
-        if byte_hours > 0 {
-            monthly("storage", charge::storage(prices, byte_hours));
+        let rows = delivered.later.get(month).and_then(|sums| sums.get(&key));
+        let asked = asked(rows);
+        if byte_hours > 0 || asked.requests > 0 {
+            monthly("storage", charge::storage(prices, byte_hours, asked));
         }
-        if let Some(rows) = delivered.later.get(month).and_then(|sums| sums.get(&key)) {
-            monthly("cdn", charge::cdn(prices, &sent(Some(rows))));
+        if rows.is_some() {
+            monthly("cdn", charge::cdn(prices, &sent(rows)));
         }
     }
     dues

@@ -1,7 +1,8 @@
 //! What things cost: the table of prices, with defaults.
 //!
-//! Defaults of the model `cloud` are on-demand prices of the services whose work is done here, in us-east-1, as their public pages gave them;
-//! [`Item::source`] names the page and the month. They are defaults, not an offer: set your own in `[prices.cloud]`.
+//! Defaults of the model `cloud` follow the published on-demand prices of the services whose work is done here, in us-east-1.
+//! [`Item::source`] says where each was read, with its date if it had one, or that it could not be confirmed. They are defaults, not an
+//! offer: set your own in `[prices.cloud]`.
 
 use std::fmt;
 
@@ -185,28 +186,34 @@ macro_rules! table {
 table! {
     /// Prices of services.
     Cloud, Model::Cloud, "cloud", {
-        encoder_input = 294_000_000, "encoder", "live input, HD AVC, 10 to 20 Mbit/s", "hour",
-            "MediaLive on demand, us-east-1: guide \"Live Streaming on AWS with Amazon S3\", cost example 2, 2024-06";
-        encoder_output = 702_000_000, "encoder", "live output, HD AVC, below 10 Mbit/s, to 30 fps", "hour",
-            "MediaLive on demand, us-east-1: guide \"Live Streaming on AWS with Amazon S3\", cost example 2, 2024-06";
-        packager_ingest = 35_000_000, "packager", "packaged for the live stream", "GB",
-            "aws.amazon.com/mediapackage/pricing, us-east-1, 2024-06";
-        packager_egress = 50_000_000, "packager", "asked of the origin by edges", "GB",
-            "aws.amazon.com/mediapackage/pricing, us-east-1, first 10 TB, 2024-06";
+        encoder_input = 294_000_000, "encoder", "live input, HD AVC, 10 to 20 Mbit/s, two pipelines", "hour",
+            "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 2, us-east-1, undated";
+        encoder_output = 702_000_000, "encoder", "live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines", "hour",
+            "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 2, us-east-1, undated";
+        packager_ingest = 30_000_000, "packager", "packaged for the live stream", "GB",
+            "MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it";
+        packager_egress = 50_000_000, "packager", "asked of the origin by edges for the live stream", "GB",
+            "MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it";
         cdn_class_100 = 85_000_000, "cdn", "delivered from locations of PriceClass_100", "GB",
-            "aws.amazon.com/cloudfront/pricing, North America and Europe, first 10 TB, 2024-06";
+            "aws.amazon.com/cloudfront/pricing, North America and Europe, first 10 TB, undated copy";
         cdn_class_200 = 120_000_000, "cdn", "delivered from locations of PriceClass_200", "GB",
-            "aws.amazon.com/cloudfront/pricing, the dearest of Asia, Africa and Middle East, first 10 TB, 2024-06";
+            "aws.amazon.com/cloudfront/pricing, the dearest of Asia, Africa and Middle East, first 10 TB, undated copy";
         cdn_class_all = 114_000_000, "cdn", "delivered from locations of PriceClass_All", "GB",
-            "aws.amazon.com/cloudfront/pricing, Australia and South America, first 10 TB, 2024-06";
+            "aws.amazon.com/cloudfront/pricing, the dearer of Australia and South America, first 10 TB, undated copy";
         cdn_requests = 10_000_000, "cdn", "requests by HTTPS", "10 000 requests",
-            "aws.amazon.com/cloudfront/pricing, North America and Europe, 2024-06";
+            "CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it";
         cdn_function = 100_000_000, "cdn", "invocations of the function that signs playlists", "1 000 000 requests",
-            "aws.amazon.com/cloudfront/pricing, CloudFront Functions, 2024-06";
+            "CloudFront Functions in github.com/aws/agent-toolkit-for-aws, startup guide, undated";
         storage = 23_000_000, "storage", "kept, standard class", "GB-month",
-            "aws.amazon.com/s3/pricing, us-east-1, first 50 TB, 2024-06";
+            "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 1, us-east-1, first 50 TB, undated";
+        storage_put = 5_000_000, "storage", "objects written", "1 000 requests",
+            "c3x.dev/blog/s3-request-fees-explained, standard class, undated; check it against your own bill";
+        storage_get = 400_000, "storage", "objects asked for by edges, of recordings and assets", "1 000 requests",
+            "c3x.dev/blog/s3-request-fees-explained, standard class, undated; check it against your own bill";
+        storage_download = 0, "storage", "read by edges, of recordings and assets", "GB",
+            "AWS whitepaper \"How AWS Pricing Works\", CloudFront: no charge from S3 to CloudFront, undated";
         conversion = 15_000_000, "conversion", "output, basic tier, AVC, HD, to 30 fps, single pass", "minute",
-            "aws.amazon.com/mediaconvert/pricing, us-east-1, 2024-06";
+            "a default of ours after the published on-demand price; check it against your own bill";
     }
 }
 
@@ -252,7 +259,7 @@ mod tests {
         assert_eq!((prices.cloud.storage, prices.own.disk), (Money(50_000_000), Money(20_000_000)));
         let of = |key: &str| prices.items().into_iter().find(|item| item.key == key).unwrap();
         assert_eq!(of("prices.cloud.storage").source, "configuration");
-        assert!(of("prices.cloud.conversion").source.contains("mediaconvert"));
+        assert!(of("prices.cloud.conversion").source.contains("your own bill"));
         assert!(serde_json::from_str::<Prices>(r#"{"cloud":{"storages":1}}"#).is_err());
         assert!(Prices { currency: "dollars".to_owned(), ..Prices::default() }.check().is_err());
     }

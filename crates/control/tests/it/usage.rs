@@ -12,6 +12,7 @@ use crate::support::{NODE_TOKEN, NOW_MS, Server, TOKEN, answer, own, text};
 both!(
     usage_is_counted_once_by_all_that_it_is_asked_by,
     collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correction,
+    requests_to_storage_are_charged_once,
     players_tell_how_well_it_went,
 );
 
@@ -98,11 +99,19 @@ async fn usage_is_counted_once_by_all_that_it_is_asked_by(engine: Engine) {
     assert_eq!(server.db().usage_roll_up(later).await.unwrap(), 0);
     let total = server.get("/v1/usage?by=platform&from=2025-12-01T00:00:00Z").await.body;
     assert_eq!(total["total"]["bytes"], 1107);
+    for by in ["breakout", "event", "account", "platform"] {
+        for (month, bytes) in [("2026-01", 1107), ("2025-12", 0)] {
+            let usage = server.get(&format!("/v1/usage?by={by}&month={month}")).await.body;
+            assert_eq!(usage["total"]["bytes"], bytes, "{by} {month}");
+        }
+    }
     for (query, words) in [
         ("usage?by=colour", "by"),
         ("usage?from=yesterday", "RFC 3339"),
         ("usage?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "begins before"),
         ("usage/series?step=7", "60, 300"),
+        ("usage?month=2026", "2026-11"),
+        ("usage?month=2026-01&to=2026-01-01T00:00:00Z", "ask for a month"),
         ("charges?month=2026", "2026-11"),
         ("charges?month=2026-01&from=2026-01-01T00:00:00Z", "ask for a month"),
     ] {
@@ -184,8 +193,8 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
             .all(|service| states(&settled, service).iter().all(|state| state == "final")),
         "{settled}"
     );
-    // 20 minutes of input and output; 2 GB in, 2 GB asked for; 4 GB from the cheapest places, and 2 requests.
-    assert_eq!(micros(&settled["total"]), 98_000 + 234_000 + 70_000 + 100_000 + 340_000 + 2);
+    // 20 minutes of input and output; 2 GB in, 2 GB asked for; 4 GB from the cheapest places, and 2 requests; 10 objects.
+    assert_eq!(micros(&settled["total"]), 98_000 + 234_000 + 60_000 + 100_000 + 340_000 + 2 + 50);
 
     for _ in 0..10 {
         assert_eq!(collect(&server).await["changed"], 0);
@@ -236,6 +245,65 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
     collect(&server).await;
     assert_eq!(collect(&server).await["changed"], 0);
     assert_eq!(server.get(&path).await.body["total"], corrected["total"]);
+}
+
+/// What storage costs, by component: quantity, unit, amount, state; what is kept grows by the hour and is left out.
+fn stored(charges: &Value) -> Vec<[String; 5]> {
+    let services = charges["sessions"][0]["services"].as_array().unwrap().iter();
+    let stored = services.filter(|one| one["service"] == "storage" && one["component"] != "kept");
+    stored.map(|one| ["component", "quantity", "unit", "amount", "state"].map(|of| text(&one[of]).to_owned())).collect()
+}
+
+async fn requests_to_storage_are_charged_once(engine: Engine) {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut server = Server::start_on(engine).await;
+    let (breakout, distribution) = on_air(&mut server).await;
+    let (spool, instance) = (SpoolId::random(), InstanceId::random());
+    let id: BreakoutId = breakout.parse().unwrap();
+    // What edges asked of the live stream is the packager's.
+    let live = Traffic { fetches: 7, ..sent(&distribution, &breakout, "video", 1000) };
+    let recorded = |fetches: u64| Traffic { recorded: true, misses: 9000, fetches, ..live.clone() };
+    let told_of = [live.clone(), Traffic { fetched: 2_000_000_000, ..recorded(3000) }].to_vec();
+    present(&server, &instance, 0).await;
+    for _ in 0..2 {
+        told(&server, &spool, 1, Report::Traffic(told_of.clone())).await;
+    }
+    server.clock.set_ms(NOW_MS + HOUR_MS);
+    server.act("/v1/breakouts/b/stop").await;
+    let made = Recorded { duration_ms: 3_600_000, segments: 7200, complete: true, bytes: 1, ..Recorded::default() };
+    server.reports.send(Report::Recorded { breakout: id, session: 1, recorded: made }).await.unwrap();
+    server.until("/v1/recordings", |list| list["items"][0]["state"] == "AVAILABLE").await;
+    let path = format!("/v1/breakouts/{breakout}/charges");
+    server.clock.set_ms(NOW_MS + 2 * HOUR_MS);
+    present(&server, &instance, NOW_MS + 2 * HOUR_MS).await;
+    collect(&server).await;
+    let now = stored(&server.get(&path).await.body);
+    let line = |words: [&str; 5]| words.map(str::to_owned);
+    let written = line(["written", "7.20", "1 000 requests", "0.036", "final"]);
+    let of_month = |state| {
+        [line(["asked for", "3.00", "1 000 requests", "0.0012", state]), line(["read", "2.00", "GB", "0.00", state])]
+    };
+    assert_eq!(now, [&[written.clone()][..], &of_month("estimate")[..]].concat());
+    for _ in 0..10 {
+        assert_eq!(collect(&server).await["changed"], 0);
+    }
+    // The month is over and told of; then an edge tells of something late.
+    server.clock.set_ms(NOW_MS + 32 * 24 * HOUR_MS);
+    present(&server, &instance, NOW_MS + 32 * 24 * HOUR_MS).await;
+    collect(&server).await;
+    let over = [&[written.clone()][..], &of_month("final")[..]].concat();
+    let charges = server.get(&path).await.body;
+    assert_eq!(stored(&charges)[..3], over, "{charges}");
+    told(&server, &spool, 2, Report::Traffic(vec![Traffic { fetched: 0, ..recorded(1000) }])).await;
+    collect(&server).await;
+    let corrected = server.get(&path).await.body;
+    assert!(stored(&corrected).contains(&line(["correction", "1", "sum", "0.0004", "correction"])), "{corrected}");
+    // Longer stretches take the place of shorter ones, and the bill is the same.
+    server.db().usage_roll_up(NOW_MS / 1000 + 300 * 86_400).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(collect(&server).await["changed"], 0);
+    }
+    assert_eq!(server.get(&path).await.body, corrected);
 }
 
 async fn players_tell_how_well_it_went(engine: Engine) {

@@ -83,6 +83,8 @@ impl AssetRun<'_> {
         report.made.partial = false;
         let renditions = made.iter().filter(|(name, _)| !EARLY.contains(&name.as_str())).map(|(_, s)| s.bytes);
         report.made.bytes = files.bytes + renditions.sum::<u64>();
+        let segments: u64 = made.values().map(|summary| u64::from(summary.segments)).sum();
+        report.made.objects = files.objects.len() as u64 + segments;
         report.made.notices.extend(files.notices.iter().cloned());
         let prefix = key::asset_prefix(self.work.asset.as_str());
         let playlist = format!("{prefix}{}", key::asset_playlist(self.work.asset.as_str()));

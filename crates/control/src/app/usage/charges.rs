@@ -67,17 +67,15 @@ impl App {
 
     fn months(&self, query: &ChargesQuery) -> Result<(i64, i64), Error> {
         let now_ms = self.clock.now_ms();
-        match (&query.month, &query.from, &query.to) {
-            (Some(month), None, None) => time::parse_month(month).ok_or_else(|| {
-                Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))
-            }),
-            (Some(_), ..) => Err(Error::invalid("month", "ask for a month, or for a time from and to")),
-            (None, None, None) => {
-                let (_, begins, ends) = time::month(now_ms);
-                Ok((begins, ends))
-            }
-            (None, from, to) => Ok(Span::of(from.as_deref(), to.as_deref(), 30 * 86_400, now_ms)?.ms()),
+        let (from, to) = (query.from.as_deref(), query.to.as_deref());
+        if let Some(month) = Span::month(query.month.as_deref(), from, to)? {
+            return Ok(month.ms());
         }
+        if from.is_none() && to.is_none() {
+            let (_, begins, ends) = time::month(now_ms);
+            return Ok((begins, ends));
+        }
+        Ok(Span::of(from, to, 30 * 86_400, now_ms)?.ms())
     }
 
     pub(crate) async fn breakout_charges(&self, wanted: &str) -> Result<BreakoutCharges, Error> {
@@ -292,6 +290,7 @@ mod tests {
             inputs: 1,
             bytes: 0,
             mp4_bytes: 0,
+            objects: 0,
             duration_ms: 0,
             renditions: 1,
             conversions: 0,

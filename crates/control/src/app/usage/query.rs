@@ -41,6 +41,18 @@ impl Span {
         Ok(Self { from: from.max(0), to })
     }
 
+    /// The month that is asked for, in UTC; none if none is.
+    pub(super) fn month(month: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<Option<Self>, Error> {
+        let Some(month) = month else { return Ok(None) };
+        if from.is_some() || to.is_some() {
+            return Err(Error::invalid("month", "ask for a month, or for a time from and to"));
+        }
+        let (begins, ends) = time::parse_month(month).ok_or_else(|| {
+            Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))
+        })?;
+        Ok(Some(Self { from: begins.div_euclid(1000), to: ends.div_euclid(1000) }))
+    }
+
     pub(super) fn ms(self) -> (i64, i64) {
         (self.from.saturating_mul(1000), self.to.saturating_mul(1000))
     }
@@ -107,7 +119,11 @@ impl App {
 
     pub(crate) async fn usage(&self, query: &UsageQuery) -> Result<Usage, Error> {
         let now_ms = self.clock.now_ms();
-        let span = Span::of(query.from.as_deref(), query.to.as_deref(), MONTH_SECONDS, now_ms)?;
+        let (from, to) = (query.from.as_deref(), query.to.as_deref());
+        let span = match Span::month(query.month.as_deref(), from, to)? {
+            Some(month) => month,
+            None => Span::of(from, to, MONTH_SECONDS, now_ms)?,
+        };
         let wanted = [&query.breakout, &query.distribution, &query.event, &query.account].map(Option::as_deref);
         let whose = self.whose(wanted).await?;
         let (from_ms, to_ms) = span.ms();

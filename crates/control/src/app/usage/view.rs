@@ -63,6 +63,8 @@ pub(crate) struct UsageQuery {
     #[serde(default)]
     #[param(inline)]
     pub(crate) by: UsageBy,
+    /// A month in UTC, such as `2026-11`; in place of `from` and `to`.
+    pub(crate) month: Option<String>,
     /// RFC 3339; 30 days before `to` if it is missing.
     pub(crate) from: Option<String>,
     /// RFC 3339, not included; now if it is missing.
