@@ -5,7 +5,7 @@
 //
 //   node tests/cluster-walk.mjs --url http://127.0.0.1:9997 --name ada --password … --cluster show --region west [--seconds 60]
 //
-// `{"step":"closing"}`, `{"step":"opening"}` and `{"step":"drilling"}` come as soon as the button was pressed, so that whoever runs it
+// `{"step":"closing"}`, `{"step":"opening"}` and `{"step":"drilling"}` come right before the button is pressed, so that whoever runs it
 // can see what viewers get from then on. SCREENSHOTS=folder keeps pictures.
 
 import { mkdir } from 'node:fs/promises';
@@ -104,8 +104,8 @@ async function close() {
   await page.getByRole('dialog').getByText(/Edges answer 404/).waitFor();
   await page.getByLabel(/Reason/).fill(CLOSE_WHY);
   await picture('closing');
-  await inDialog('Close region').click();
   say({ step: 'closing' });
+  await inDialog('Close region').click();
   const words = await rowSays('Closed', [`by an operator, ${name}: ${CLOSE_WHY}`]);
   const at = await since();
   isNow(at, 'the closing');
@@ -141,8 +141,8 @@ async function listed() {
 async function open() {
   await button(`Open ${region}`).click();
   await page.getByLabel(/Reason/).fill(OPEN_WHY);
-  await inDialog('Open region').click();
   say({ step: 'opening' });
+  await inDialog('Open region').click();
   const words = await rowSays('Open', [`by an operator, ${name}: ${OPEN_WHY}`]);
   const at = await since();
   isNow(at, 'the opening');
@@ -157,8 +157,8 @@ async function drill() {
   await page.getByRole('menuitem', { name: 'Drill…' }).click();
   await page.getByLabel('Seconds').fill(String(DRILL_SECONDS));
   await page.getByLabel(/Reason/).fill(DRILL_WHY);
-  await inDialog('Begin drill').click();
   say({ step: 'drilling' });
+  await inDialog('Begin drill').click();
   const words = await rowSays('Closed', [`by a drill, ${name}: ${DRILL_WHY}`, 'ends']);
   await picture('drill');
   say({ step: 'drill', words });
