@@ -12,10 +12,10 @@ use crate::text;
 const TARGET: u32 = 2;
 
 /// Longest wait for a region's first playlist, and for segments.
-const PLAYING: Duration = Duration::from_secs(40);
+pub(crate) const PLAYING: Duration = Duration::from_secs(40);
 
 /// Longest time from an operator's word to its effect.
-const CLOSED: Duration = Duration::from_secs(2);
+pub(crate) const CLOSED: Duration = Duration::from_secs(2);
 
 /// Longest time in which a region that is gone is noticed: 1.5 target durations and the rest.
 const NOTICED: Duration = Duration::from_secs(15);
@@ -24,9 +24,9 @@ const NOTICED: Duration = Duration::from_secs(15);
 const HOLD_MS: &str = "4000";
 
 /// A region and what it has.
-struct Region {
+pub(crate) struct Region {
     name: &'static str,
-    server: Server,
+    pub(crate) server: Server,
     channel: Value,
 }
 
@@ -60,7 +60,7 @@ impl Region {
         }
     }
 
-    fn region(&self, of: &str) -> Value {
+    pub(crate) fn region(&self, of: &str) -> Value {
         let shown = self.server.cli(&["cluster", "show", "show"]);
         let regions = shown["regions"].as_array().cloned().unwrap_or_default();
         regions.into_iter().find(|region| region["name"] == of).unwrap_or_else(|| panic!("region {of} of {shown}"))
@@ -81,14 +81,14 @@ fn trust_each_other(regions: &[Region; 2]) {
 }
 
 /// Two regions on air with one stream.
-struct Pair {
-    regions: [Region; 2],
+pub(crate) struct Pair {
+    pub(crate) regions: [Region; 2],
     stream: String,
     encoder: Encoder,
 }
 
 impl Pair {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let regions = [Region::start("east"), Region::start("west")];
         trust_each_other(&regions);
         let token =
@@ -122,8 +122,22 @@ impl Pair {
         text(&self.regions[at].server.cli(&["breakout", "play-url", "show"])["url"])
     }
 
+    /// Waits until both servers say that both regions are open and fresh.
+    pub(crate) fn wait_fresh(&self) {
+        for at in &self.regions {
+            wait_for("both regions to be fresh", PLAYING, || {
+                // One whose stream came late was closed until then.
+                let fresh = |of: &str| {
+                    let region = at.region(of);
+                    region["verdict"] == "fresh" && region["opening"] == "open"
+                };
+                (fresh("east") && fresh("west")).then_some(())
+            });
+        }
+    }
+
     /// Segments of the picture by their number: name and URL.
-    fn segments(&self, at: usize) -> BTreeMap<u64, (String, String)> {
+    pub(crate) fn segments(&self, at: usize) -> BTreeMap<u64, (String, String)> {
         let Some(answer) = Viewer::new().try_get(&self.signed(at)).filter(|answer| answer.status == 200) else {
             return BTreeMap::new();
         };
@@ -231,16 +245,7 @@ fn an_operator_closes_a_region_at_once_though_everything_is_cached() {
 #[test]
 fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
     let mut pair = Pair::start();
-    for at in 0..2 {
-        wait_for("both regions to be fresh", PLAYING, || {
-            // One whose stream came late was closed until then.
-            let fresh = |of: &str| {
-                let region = pair.regions[at].region(of);
-                region["verdict"] == "fresh" && region["opening"] == "open"
-            };
-            (fresh("east") && fresh("west")).then_some(())
-        });
-    }
+    pair.wait_fresh();
     let died = Instant::now();
     pair.regions[1].server.kill();
     let west = wait_for("the west to be closed", NOTICED, || {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { accessible } from './support/axe.mjs';
 import { openBrowser } from './support/browser.mjs';
 import { isBuilt } from './support/dist.mjs';
 import { asset, FakeVod, makeVod } from './support/vod.mjs';
@@ -47,6 +48,20 @@ describe('pages of assets', () => {
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
     await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
   };
+  /** Light and dark, wide and on a phone: nothing wider than the window, closed to nobody. */
+  const inspect = async (name) => {
+    for (const [size, viewport] of [['wide', WIDE], ['phone', PHONE]]) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        await fitsWidth();
+        await accessible(page, `${name}, ${size}, ${colorScheme}`);
+        await picture(`${name}-${size}-${colorScheme}`);
+      }
+    }
+    await page.setViewportSize(WIDE);
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'no-preference' });
+  };
   const says = (text) => page.getByText(text).first().waitFor();
   const until = (check, argument) => page.waitForFunction(check, argument, WAIT);
   const playedBeyond = (seconds) => until((s) => window.__anabranch?.stats?.playedSeconds > s, seconds);
@@ -64,7 +79,7 @@ describe('pages of assets', () => {
     await page.goto(server.origin + PAGE);
     await page.locator('.big-play').waitFor();
     await until(() => window.__anabranch?.hls?.levels.length === 2);
-    await picture('asset-poster');
+    await inspect('asset-poster');
     await play();
     await playedBeyond(1);
     assert.equal(await page.locator('h1').textContent(), 'Holiday at the river');
@@ -214,7 +229,7 @@ describe('pages of assets', () => {
     await page.goto(server.origin + PAGE);
     await says('The link has expired.');
     await says('Ask for a new link.');
-    await picture('asset-expired');
+    await inspect('asset-expired');
     server.refusal = 'you may not watch this video: ask who gave you the link';
     await page.reload();
     await says('You may not watch this video: ask who gave you the link.');
@@ -224,10 +239,11 @@ describe('pages of assets', () => {
     await page.reload();
     await says('This video could not be prepared.');
     await says('Not a video: text.');
-    await picture('asset-failed');
+    await inspect('asset-failed');
     server.assets.clear();
     await page.reload();
     await says('This video is not here any more.');
+    await inspect('asset-gone');
   });
 
   test('a collection is watched from one to the next', async () => {
@@ -242,7 +258,7 @@ describe('pages of assets', () => {
     assert.equal(await page.locator('[aria-current] .item-name').textContent(), '1. Holiday at the river');
     assert.equal(await page.getByRole('button', { name: 'Previous' }).isDisabled(), true);
     await until(() => [...document.querySelectorAll('.item img')].filter((image) => image.naturalWidth > 0).length === 3);
-    await picture('collection');
+    await inspect('collection');
     await play();
     await playedBeyond(0.5);
     await seek(39.5);
@@ -259,7 +275,7 @@ describe('pages of assets', () => {
     await until(() => window.location.hash === '#m4');
     assert.equal(await page.getByRole('button', { name: 'Next', exact: true }).isDisabled(), true);
     assert.match(await page.locator('.item-more').nth(1).textContent(), /5\d % watched/);
-    await picture('collection-progress');
+    await inspect('collection-progress');
     await page.locator('.item').first().click();
     await until(() => window.location.hash === '#m1');
     await page.getByLabel('Play the next one by itself').uncheck();
@@ -278,26 +294,21 @@ describe('pages of assets', () => {
     server.refusal = 'you may not watch this collection: ask who gave you the link';
     await page.goto(server.origin + COLLECTION);
     await says('You may not watch this collection: ask who gave you the link.');
-    await picture('collection-refused');
+    await inspect('collection-refused');
   });
 
-  test('the pages fit a phone, in light and dark', async () => {
+  test('the pages are for everyone while they play, in light and dark, wide and on a phone', async () => {
     server.add(asset('m2', 'The-second-evening-without-any-place-to-break-its-name-in-two-on-a-phone'));
     server.collection = ['m1', 'm2'];
-    await page.setViewportSize(PHONE);
     for (const [link, name] of [[PAGE, 'asset'], [COLLECTION, 'collection']]) {
-      await page.emulateMedia({ colorScheme: 'light' });
       await page.goto(server.origin + link);
       await page.locator('.big-play').waitFor();
       await play();
       await playedBeyond(0.5);
-      await fitsWidth();
-      await picture(`phone-${name}`);
-      await page.emulateMedia({ colorScheme: 'dark' });
-      await picture(`phone-${name}-dark`);
-      await page.setViewportSize(WIDE);
-      await picture(`${name}-dark`);
-      await page.setViewportSize(PHONE);
+      await page.getByLabel('Captions', { exact: true }).selectOption({ label: 'English' });
+      // Controls stay while they have the focus.
+      await page.getByLabel('Position', { exact: true }).focus();
+      await inspect(`${name}-plays`);
     }
   });
 });

@@ -11,7 +11,7 @@ import './support/ts.mjs';
 import { openBrowser } from './support/browser.mjs';
 import { isBuilt } from './support/dist.mjs';
 
-const { FakeDesk, busyDesk } = await import('./support/desk.ts');
+const { breakout, busyDesk, FakeDesk } = await import('./support/desk.ts');
 const ASSETS = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'assets');
 /** Gzipped bytes of everything that an operator may load, but for the player. */
 const BUDGET_BYTES = 200_000;
@@ -259,6 +259,28 @@ describe('desk', () => {
     desk.channels[0].failover.preference = 'primary';
     desk.happen('channel.changed', { channel: 'ch-main' });
     await page.waitForFunction(() => [...document.querySelectorAll('button')].some((one) => /equal preference/.test(one.title)));
+  });
+
+  test('an input says since when its encoder is there, and what is wrong with what it sends', async () => {
+    busyDesk(desk);
+    await open('/channels/ch-main');
+    const first = page.locator('section.card', { has: page.getByRole('heading', { name: 'Input 1', exact: true }) });
+    await first.getByText('Frame rate: 14.0 pictures a second, 25.0 before').waitFor();
+    await first.getByText('1 h ago').waitFor();
+    await page.locator('section.card', { has: page.getByRole('heading', { name: 'Alarms' }) }).getByText('Alarm: frame rate').waitFor();
+    desk.happen('alarm.cleared', { channel: 'ch-main', subject: { kind: 'input', id: 'in-1' }, details: { alarm: 'frame_rate', detail: '25.0 pictures a second' } });
+    await first.getByText('Frame rate: 14.0 pictures a second').waitFor({ state: 'detached' });
+  });
+
+  test('what is searched for is found however old the others are', async () => {
+    desk.breakouts = Array.from({ length: 450 }, (_, index) => breakout(`b-${index}`, `Session ${index + 1}`, { tags: index === 449 ? ['finale'] : [] }));
+    await open('/breakouts');
+    await says('450 breakouts');
+    await page.getByLabel('Name, id or tag').fill('finale');
+    await says('1 of 450 breakouts');
+    await page.getByRole('link', { name: 'Session 450' }).waitFor();
+    await page.getByLabel('Name, id or tag').fill('nothing like that');
+    await says('Take a filter away to see more.');
   });
 
   test('a region is closed with a reason, and the last one only by its name', async () => {

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Me, Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
+import { cluster, playlist, writeCluster } from './clusters.ts';
 // @ts-expect-error a module of JavaScript
 import { serveDist } from './dist.mjs';
 
@@ -63,7 +64,7 @@ function input(id: string, state: Partial<S['InputNow']> = {}): S['Input'] {
   };
 }
 
-function breakout(id: string, name: string, more: Partial<S['Breakout']> = {}): S['Breakout'] {
+export function breakout(id: string, name: string, more: Partial<S['Breakout']> = {}): S['Breakout'] {
   return {
     id,
     name,
@@ -258,7 +259,7 @@ export class FakeDesk {
         return id ? one(this.channels) : list(this.channels);
       case 'breakouts':
         if (id) return one(this.breakouts);
-        return list(this.breakouts.filter((item) => !query.get('channel') || item.channel === query.get('channel')));
+        return page(this.breakouts.filter((item) => !query.get('channel') || item.channel === query.get('channel')), query);
       case 'breakouts/viewers':
         return list(this.viewers);
       case 'breakouts/charges':
@@ -305,13 +306,8 @@ export class FakeDesk {
     if (kind === 'channels') return this.writeChannel(method, id, verb, body);
     if (kind === 'breakouts') return this.writeBreakout(method, id, verb, body);
     if (kind === 'clusters') {
-      const cluster = this.clusters.find((item) => item.id === id) ?? gone();
-      const region = cluster.regions.find((item) => item.name === body['region']);
       if (verb === 'play-url') return play(this.origin);
-      if (region && (verb === 'close' || verb === 'drill')) Object.assign(region, { opening: 'closed', by: verb === 'drill' ? 'drill' : 'operator', why: body['why'] || null, who: 'ada', since: ago(0) });
-      if (region && (verb === 'open' || verb === 'automatic')) Object.assign(region, { opening: 'open', by: 'operator' });
-      if (method === 'DELETE') return (this.clusters = this.clusters.filter((item) => item.id !== id)), null;
-      return cluster;
+      return writeCluster(this.clusters, method, id, verb, body);
     }
     return null;
   }
@@ -360,6 +356,13 @@ export class FakeDesk {
     this.happen(`breakout.${verb || 'changed'}`, { breakout: id, channel: now.channel ?? null });
     return now;
   }
+}
+
+/** A page of a list, as the cursor says. */
+function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
+  const from = Number(query.get('after') ?? 0);
+  const to = from + Number(query.get('limit') ?? 50);
+  return { items: items.slice(from, to), next: to < items.length ? String(to) : null };
 }
 
 function gone(): never {
@@ -522,13 +525,13 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
   const entries: [string, number, Partial<Omit<S['LogEntry'], 'details'>> & { details?: Json }][] = [
     ['channel.created', 90_000, { actor: 'ada', kind: 'activity' }],
     ['breakout.created', 80_000, { actor: 'ada', kind: 'activity' }],
-    ['input.connected', 5_200, { details: { input: 'in-1', remote: '203.0.113.7:51822' }, kind: 'stream' }],
+    ['input.connected', 5_200, { details: { input: 1, remote: '203.0.113.7:51822', encoder: 'FMLE/3.0 (compatible; OBS 30)' }, kind: 'stream', subject: { kind: 'input', id: 'in-1' } }],
     ['breakout.starting', 4_215, { actor: 'ada' }],
     ['breakout.running', 4_210, {}],
     ['recording.started', 4_209, {}],
     ['input.lost', 2_300, { details: { input: 'in-2', silence_ms: 3_004 }, kind: 'stream' }],
     ['input.failover', 2_300, { details: { from: 'in-2', to: 'in-1', why: 'loss' }, kind: 'stream' }],
-    ['input.alarm', 900, { details: { alarm: 'bitrate', input: 'in-1', bits_per_second: 1_200_000 }, kind: 'stream' }],
+    ['alarm.raised', 900, { details: { alarm: 'frame_rate', detail: '14.0 pictures a second, 25.0 before', input: 1 }, kind: 'stream', subject: { kind: 'input', id: 'in-1' } }],
     ['viewer.expelled', 300, { details: { session: 'v-9', user: 'carl', why: 'device_limit' } }],
   ];
   for (const [type, seconds, more] of entries) {
@@ -539,78 +542,4 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
 
 function viewer(session: string, user: string | null, browser: string, os: string, bytes: number): S['ViewerSession'] {
   return { session, user, browser, os, bytes, address: '198.51.100.23', user_agent: `${browser} on ${os}`, entered_at: ago(1_900), seen_at: ago(2), exited_at: null, exit_reason: null };
-}
-
-function playlist(region: string, label: string, index: number, stale: boolean): S['PlaylistView'] {
-  return {
-    region,
-    stream: 'b-final',
-    label,
-    way: 'cdn',
-    role: label === 'audio' ? 'audio' : 'video',
-    url: `https://${region}.cdn.example.com/b-final/v${index}.m3u8`,
-    state: stale ? 'stale' : 'fresh',
-    since: ago(3_000),
-    changed_at: ago(stale ? 19 : 2),
-    age_ms: stale ? 19_400 : 2_100 + index * 340,
-    limit_ms: 9_000,
-    answer_ms: 24 + index * 7,
-    behind_ms: stale ? 25_300 : 7_900,
-    duration_seconds: 6,
-    media_sequence: 10_231,
-    newest_sequence: 10_241,
-    trouble: null,
-    findings: stale ? [{ kind: 'unchanged', evidence: 'has not changed for 19.4 s', makes_stale: true }] : [],
-    statistics: { intervals: 25, min_seconds: 5.8, max_seconds: 6.4, mean_seconds: 6.01, median_seconds: 6, p90_seconds: 6.2 },
-  };
-}
-
-function cluster(): S['ClusterView'] {
-  const region = (name: string, more: Partial<S['RegionView']> = {}): S['RegionView'] => ({
-    name,
-    origin_url: `https://origin-${name}.example.com/{breakout}/index.m3u8`,
-    cdn_url: `https://${name}.cdn.example.com/{breakout}/index.m3u8`,
-    distribution: null,
-    paths: [],
-    opening: 'open',
-    by: 'nothing',
-    in_force: true,
-    automat: 'open',
-    operator: null,
-    since: ago(86_000),
-    until: null,
-    who: null,
-    why: null,
-    verdict: 'fresh',
-    verdict_reason: null,
-    verdict_since: ago(86_000),
-    watchers: 2,
-    watchers_stale: 0,
-    age_ms: 2_780,
-    behind_ms: 7_900,
-    latency_ms: 31,
-    origin_latency_ms: 12,
-    playlists: 3,
-    playlists_stale: 0,
-    peer: { url: `https://control-${name}.example.com`, reachable: true, node: `control-${name}`, heard_at: ago(1), next_try_at: null, problem: null, differs: null },
-    ...more,
-  });
-  return {
-    id: 'cl-1',
-    name: 'Europe',
-    here: 'north',
-    created_at: ago(9e5),
-    updated_at: ago(9e4),
-    version: 41,
-    decides: true,
-    warning: 'south is closed: one region is left',
-    silent_watchers: [],
-    alignment: [{ region: 'north', stream: 'b-final', clock: ago(4_209), problem: null, waiting: false }, { region: 'south', stream: 'b-final', clock: ago(4_209), problem: null, waiting: false }],
-    automat: { mode: 'automatic', confirm_ms: 5_000, cool_down_ms: 60_000, drain_ms: 2_000, hold_ms: 30_000 },
-    watch: { preset: 'live', vote: 'majority', silence_ms: 10_000, multiplier: 1.5, tolerance: null },
-    regions: [
-      region('north'),
-      region('south', { opening: 'closed', by: 'automat', automat: 'closed', who: 'automat', why: '2 of 2 watchers say stale for 5 s', since: ago(120), verdict: 'stale', verdict_since: ago(126), verdict_reason: 'v0.m3u8 has not moved for 19.4 s', watchers_stale: 2, age_ms: 19_400, behind_ms: 25_300, playlists_stale: 3 }),
-    ],
-  };
 }

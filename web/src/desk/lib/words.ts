@@ -124,7 +124,8 @@ const TYPE_WORDS: Record<string, string> = {
   'input.lost': 'Signal lost',
   'input.active': 'Input in use',
   'input.failover': 'Failed over',
-  'input.alarm': 'Alarm',
+  'alarm.raised': 'Alarm',
+  'alarm.cleared': 'Alarm over',
   'recording.started': 'Recording started',
   'recording.closing': 'Recording closes',
   'recording.available': 'Recording available',
@@ -140,7 +141,7 @@ export function typeWord(type: string): string {
 /** How grave an entry of the log is. */
 export function typeTone(entry: Pick<LogEntry, 'type' | 'details'>): Tone {
   const { type } = entry;
-  if (/(failed|problem|\.lost|gave_up|alarm|\.stale|rolled_back|withheld)$/.test(type)) return 'trouble';
+  if (/(failed|problem|\.lost|gave_up|alarm\.raised|\.stale|rolled_back|withheld)$/.test(type)) return 'trouble';
   if (/(failover|closed|expelled|revoked|curtain_lowered|disconnected|drill|silent)$/.test(type)) return 'warn';
   if (/(running|available|ready|deployed|connected|opened|fresh|completed|joined|cleared|found|heard)$/.test(type)) return 'good';
   return 'quiet';

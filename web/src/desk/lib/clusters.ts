@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+// What forms of clusters have in common: regions as they are typed and as the API takes them, and to which of them its words belong.
+
+import type { Schemas } from './api.ts';
+
+/** A region as it is typed. */
+export interface RegionFields {
+  name: string;
+  origin: string;
+  cdn: string;
+  distribution: string;
+  /** With spaces between them. */
+  paths: string;
+  peer: string;
+  token: string;
+}
+
+/** A token of an instance, for the region that it is. */
+export interface RegionToken {
+  region: string;
+  token: string;
+}
+
+export const blankRegion = (): RegionFields => ({ name: '', origin: '', cdn: '', distribution: '', paths: '', peer: '', token: '' });
+
+/** A region as it is, to be changed; the API tells no token. */
+export function regionFields(region: Schemas['RegionView']): RegionFields {
+  const { name, origin_url: origin, cdn_url, distribution, paths, peer } = region;
+  return { name, origin, cdn: cdn_url === origin ? '' : cdn_url, distribution: distribution ?? '', paths: paths.join(' '), peer: peer?.url ?? '', token: '' };
+}
+
+/** What is typed, as the API takes it. What is empty is left out. */
+export function regionGiven(fields: RegionFields): Schemas['RegionGiven'] {
+  const { name, origin, cdn, distribution, peer, token } = Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value.trim()])) as unknown as RegionFields;
+  return {
+    name,
+    origin_url: origin,
+    ...(cdn ? { cdn_url: cdn } : {}),
+    ...(distribution ? { distribution, paths: words(fields.paths) } : {}),
+    ...(peer ? { peer: { url: peer, ...(token ? { token } : {}) } } : {}),
+  };
+}
+
+/** What is typed with spaces or lines between it. */
+export const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
+
+/** Whether the server has a token for this region's instance already: it belongs to a name and an address. */
+export const hasToken = (fields: RegionFields, was: Schemas['ClusterView'] | null): boolean =>
+  Boolean(was?.regions.some((region) => region.name === fields.name.trim() && region.peer?.url === fields.peer.trim()));
+
+/**
+ * Which region a refusal is about. The API names the field alone, and ends its words with what was given: `not a URL of a playlist:
+ * "x"`. The first region that has such a value when nothing is told by that.
+ */
+export function regionRefused(refusal: string, regions: RegionFields[], given: (region: RegionFields) => string): number {
+  const told = /^.*: "?(.*?)"?\.?$/s.exec(refusal)?.[1] ?? '';
+  const values = regions.map((region) => given(region).trim());
+  const same = values.lastIndexOf(told);
+  if (same >= 0 && told) return same;
+  // Long values are told by their beginning.
+  const like = told ? values.findIndex((value) => value.includes(told)) : -1;
+  return like >= 0 ? like : Math.max(values.findIndex(Boolean), 0);
+}
+
+/** The region for which the API asks for a token, by its words: `region "south" is an instance of its own: …`. */
+export const regionWithoutToken = (refusal: string): string => /region "([^"]*)"/i.exec(refusal)?.[1] ?? '';
+
+/** Tokens by region, as the API takes them. */
+export const tokensGiven = (rows: RegionToken[]): Record<string, string> =>
+  Object.fromEntries(rows.map(({ region, token }) => [region.trim(), token.trim()] as const).filter(([region, token]) => region && token));
+
+/** Whole milliseconds of seconds that were typed; nothing for an empty field. */
+export const asMs = (seconds: number | null | undefined): number | undefined => (seconds == null ? undefined : Math.round(seconds * 1_000));
