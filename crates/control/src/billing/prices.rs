@@ -203,13 +203,13 @@ table! {
         cdn_requests = 10_000_000, "cdn", "requests by HTTPS", "10 000 requests",
             "CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it";
         cdn_function = 100_000_000, "cdn", "invocations of the function that signs playlists", "1 000 000 requests",
-            "CloudFront Functions in github.com/aws/agent-toolkit-for-aws, startup guide, undated";
+            "a default of ours after the published on-demand price; check it against your own bill";
         storage = 23_000_000, "storage", "kept, standard class", "GB-month",
             "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 1, us-east-1, first 50 TB, undated";
         storage_put = 5_000_000, "storage", "objects written", "1 000 requests",
-            "c3x.dev/blog/s3-request-fees-explained, standard class, undated; check it against your own bill";
+            "a default of ours after the published on-demand price; check it against your own bill";
         storage_get = 400_000, "storage", "objects asked for by edges, of recordings and assets", "1 000 requests",
-            "c3x.dev/blog/s3-request-fees-explained, standard class, undated; check it against your own bill";
+            "a default of ours after the published on-demand price; check it against your own bill";
         storage_download = 0, "storage", "read by edges, of recordings and assets", "GB",
             "AWS whitepaper \"How AWS Pricing Works\", CloudFront: no charge from S3 to CloudFront, undated";
         conversion = 15_000_000, "conversion", "output, basic tier, AVC, HD, to 30 fps, single pass", "minute",
