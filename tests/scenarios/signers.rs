@@ -162,7 +162,9 @@ fn places(order: &Order, pass: &Pass, of: &str) {
 }
 
 fn flipped(signature: &str) -> String {
-    let middle = signature.len() / 2;
+    // Not within an escape, which would be no text of a signature at all.
+    let escaped = |at: usize| signature[at - 2..=at].contains('%');
+    let middle = (signature.len() / 2..signature.len()).find(|at| !escaped(*at)).expect("a character of its own");
     let other = if signature[middle..].starts_with('A') { "B" } else { "A" };
     format!("{}{other}{}", &signature[..middle], &signature[middle + 1..])
 }
