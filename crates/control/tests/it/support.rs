@@ -234,24 +234,21 @@ impl Server {
 
     /// Lets every role apply whatever is newest until the answer is like this.
     pub(crate) async fn applied_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let asking = async {
-            loop {
-                self.apply().await;
-                let found = self.get(path).await.body;
-                if wanted(&found) {
-                    return found;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never became so"))
+        self.asked_until(path, wanted, true).await
     }
 
     /// Asks until the answer is like this.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.asked_until(path, wanted, false).await
+    }
+
+    async fn asked_until(&self, path: &str, wanted: impl Fn(&Value) -> bool, applying: bool) -> Value {
         let mut last = Value::Null;
         let asking = async {
             loop {
+                if applying {
+                    self.apply().await;
+                }
                 let found = self.get(path).await.body;
                 if wanted(&found) {
                     return found;
