@@ -187,7 +187,8 @@ impl Reconciler {
             tracing::warn!(error = chain(&error), "distributions of clusters cannot be looked up");
         }
         let of_clusters = OfClusters { closed: app.clusters.closed(compared.now_ms), seconds: Vec::new() };
-        let first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, of_clusters.clone());
+        let mut first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, of_clusters.clone());
+        align(&app, &mut first.breakouts).await?;
         app.nodes.snapshots.send_replace(Arc::new(first));
         let receiver = app.nodes.snapshots.subscribe();
         let now = Instant::now();
@@ -356,7 +357,7 @@ impl Reconciler {
         let known = |id: &DistributionId, version: u64| self.assembler.knows(id, version);
         let rows = self.app.db.snapshot_beyond(now.now_ms, known).await?;
         let mut newest = self.assembler.snapshot(rows, of_clusters.clone());
-        self.align(&mut newest.breakouts).await?;
+        align(&self.app, &mut newest.breakouts).await?;
         if newest.version == published.version {
             return Ok(());
         }
@@ -375,21 +376,8 @@ impl Reconciler {
             return Ok(true);
         }
         let mut breakouts = self.app.db.snapshot_breakouts(now.now_ms).await?;
-        self.align(&mut breakouts).await?;
+        align(&self.app, &mut breakouts).await?;
         Ok(breakouts == published.breakouts)
-    }
-
-    /// Says of breakouts that are streams of clusters how they are packaged like those of other regions.
-    async fn align(&self, breakouts: &mut [BreakoutSpec]) -> Result<(), anabranch_db::Error> {
-        if self.app.clusters.ids().is_empty() {
-            return Ok(());
-        }
-        let streams = self.app.db.cluster_streams().await?;
-        for breakout in breakouts {
-            let cluster = streams.get(&breakout.id);
-            breakout.aligned = cluster.and_then(|cluster| self.app.clusters.aligned(cluster, &breakout.id));
-        }
-        Ok(())
     }
 
     async fn write_packaging(&self) -> Result<(), anabranch_db::Error> {
@@ -457,6 +445,19 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// Says of breakouts that are streams of clusters how they are packaged like those of other regions.
+async fn align(app: &App, breakouts: &mut [BreakoutSpec]) -> Result<(), anabranch_db::Error> {
+    if app.clusters.ids().is_empty() {
+        return Ok(());
+    }
+    let streams = app.db.cluster_streams().await?;
+    for breakout in breakouts {
+        let cluster = streams.get(&breakout.id);
+        breakout.aligned = cluster.and_then(|cluster| app.clusters.aligned(cluster, &breakout.id));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

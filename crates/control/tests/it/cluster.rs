@@ -18,6 +18,7 @@ both!(
     a_region_is_closed_and_opened_and_edges_are_told,
     the_automat_closes_with_evidence_and_opens_again,
     what_is_said_is_kept_over_a_restart,
+    a_stream_is_aligned_from_the_first_snapshot_after_a_restart,
 );
 
 /// Longest wait for what a peer is told.
@@ -216,6 +217,22 @@ async fn what_is_said_is_kept_over_a_restart(engine: Engine) {
     server.snapshot(|snapshot| snapshot.closed.is_empty()).await;
     let history = server.until("/v1/clusters/c/history", |history| history["items"][0]["what"] == "automatic").await;
     assert_eq!((&history["items"][1]["what"], &history["items"][1]["why"]), (&json!("drill"), &json!("practice")));
+}
+
+async fn a_stream_is_aligned_from_the_first_snapshot_after_a_restart(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
+    let id = distribution(&mut server).await;
+    let mut body = json!({ "name": "c", "here": "eu", "regions": regions() });
+    body["regions"][0]["distribution"] = json!(id);
+    made(&server, body).await;
+    done(&server, "/v1/breakouts", json!({ "name": "show", "channel": "c", "cluster": "c" })).await;
+    done(&server, "/v1/breakouts/show/start", json!({})).await;
+    let aligned = |snapshot: &Snapshot| snapshot.breakouts.iter().find_map(|breakout| breakout.aligned.clone());
+    let before = aligned(&*server.snapshot(|snapshot| aligned(snapshot).is_some()).await);
+    assert_eq!(before.as_ref().map(|spec| spec.region.as_str()), Some("eu"));
+    // A packager opens what is on air by the first snapshot that it sees, and does not change it later.
+    let server = Server::start_in(server.stop().await, Some(TOKEN)).await;
+    assert_eq!(aligned(&server.snapshots.borrow()), before);
 }
 
 #[tokio::test]
