@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anabranch_testkit::wait_for;
 
-use land::{Fault, Land, NOTICED, Region, TARGET, switches, words};
+use land::{Fault, Land, NOTICED, Region, TARGET, WELL, switches, words};
 
 /// The automat's shortest time between two switches, in milliseconds.
 const HOLD_MS: u32 = 3000;
@@ -78,8 +78,12 @@ fn a_region_that_is_cut_off_is_closed_and_one_without_its_leader_decides() {
     let said = land.closed(land.west(), "east", "the leader is dead", began);
     assert_eq!(said["decides"], true, "who is left decides: {said}");
     land.regions[0].server.restart();
-    land.regions[0].encode();
+    land.regions[0].encode_hue(90);
     land.well("the leader that is back");
+    let media = wait_for("the hole to be listed", WELL, || {
+        land.east().media().map(|media| media.text).filter(|media| media.contains("#EXT-X-GAP"))
+    });
+    assert!(!media.contains("#EXT-X-DISCONTINUITY"), "its time goes on: {media}");
     wait_for("the leader to decide again", NOTICED, || {
         land.west().says_of("west").filter(|said| said["decides"] == false)
     });

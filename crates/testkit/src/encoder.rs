@@ -21,11 +21,13 @@ pub struct Picture {
     pub gop: u32,
     /// Video bit rate in kbit/s.
     pub kbps: u32,
+    /// How far colours are turned, in degrees: other bytes with the same init section.
+    pub hue: u32,
 }
 
 impl Default for Picture {
     fn default() -> Self {
-        Self { size: (640, 360), rate: 25, gop: 25, kbps: 600 }
+        Self { size: (640, 360), rate: 25, gop: 25, kbps: 600, hue: 0 }
     }
 }
 
@@ -44,7 +46,7 @@ impl Encoder {
     #[must_use]
     pub fn push(url: &str, picture: Picture) -> Self {
         let (width, height) = picture.size;
-        let source = format!("testsrc2=size={width}x{height}:rate={}", picture.rate);
+        let source = format!("testsrc2=size={width}x{height}:rate={},hue=h={}", picture.rate, picture.hue);
         let gop = picture.gop.to_string();
         let kbps = format!("{}k", picture.kbps);
         let arguments = [

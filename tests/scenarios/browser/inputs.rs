@@ -25,7 +25,7 @@ const UNSEEN: f64 = 0.1;
 
 /// Another picture than the first encoder's, with fewer keyframes. Were only the bit rate another, the first pictures after a keyframe
 /// could be the same to the byte, and a switch just then would rightly go on without a break.
-const BACKUP: Picture = Picture { size: (640, 352), rate: 25, gop: 50, kbps: 500 };
+const BACKUP: Picture = Picture { size: (640, 352), rate: 25, gop: 50, kbps: 500, hue: 0 };
 
 /// A channel with both inputs fed, its breakout on air, and a browser on its watch page.
 struct Pair {

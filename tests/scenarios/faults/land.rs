@@ -71,10 +71,15 @@ impl Region {
         crate::push_url(&self.channel)
     }
 
-    /// Sends it a stream, in place of the one that it has.
+    /// Sends it a stream, in place of the one that it has: the same in each region.
     pub(crate) fn encode(&mut self) {
+        self.encode_hue(0);
+    }
+
+    /// The same picture in other colours, so that nothing of it was there before.
+    pub(crate) fn encode_hue(&mut self, hue: u32) {
         self.encoder = None;
-        let picture = Picture { size: (320, 180), kbps: 300, ..Picture::default() };
+        let picture = Picture { size: (320, 180), kbps: 300, hue, ..Picture::default() };
         self.encoder = Some(Encoder::push(&self.push_url(), picture));
     }
 
@@ -118,11 +123,16 @@ impl Region {
         items.into_iter().rev().filter(|entry| entry["region"] == of).collect()
     }
 
-    /// Media sequence number of the first segment, and the URLs of all, as viewers get them from outside.
-    fn segments(&self) -> Option<(u64, Vec<String>)> {
+    /// The media playlist of its picture, as viewers get it from outside.
+    pub(crate) fn media(&self) -> Option<Playlist> {
         let url = text(&self.server.cli(&["breakout", "play-url", "show"])["url"]);
         let answer = Viewer::new().try_get(&url).filter(|answer| answer.status == 200)?;
-        let media = crate::media_playlist(&Playlist { url, text: answer.text() });
+        Some(crate::media_playlist(&Playlist { url, text: answer.text() }))
+    }
+
+    /// Media sequence number of the first segment, and the URLs of all.
+    fn segments(&self) -> Option<(u64, Vec<String>)> {
+        let media = self.media()?;
         let first: u64 = media.tag("EXT-X-MEDIA-SEQUENCE")?.parse().ok()?;
         Some((first, media.uris()))
     }
