@@ -8,7 +8,7 @@ mod fan;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anabranch_testkit::{Viewer, wait_for};
 use serde_json::Value;
@@ -101,9 +101,10 @@ struct Noticed {
 #[derive(Debug)]
 struct Run {
     kind: Kind,
-    detection: Duration,
-    /// From the closing to the last object that the closed region served; nothing of one that is dead.
-    served: Option<Duration>,
+    detection_seconds: f64,
+    /// From the closing, as it stands in the history, to the last object that the closed region served: negative where the last was
+    /// asked for before. Nothing of one that is dead.
+    served_seconds: Option<f64>,
     players: Vec<Noticed>,
 }
 
@@ -163,18 +164,19 @@ impl Drill {
             .collect();
         let object = self.land.regions[at].segment().expect("a segment");
         let polled = Polled::start(object);
-        let began = Instant::now();
+        let began_ms = now_ms();
         match kind {
             Kind::Freezes => self.fan.freeze(at, true),
             Kind::Dies => self.land.regions[at].server.kill(),
         }
         let other = &self.land.regions[1 - at];
-        let closed = wait_for("the closing", NOTICED, || {
-            other.says_of(name).filter(|said| said["opening"] == "closed").map(|_| Instant::now())
+        let closed_ms = wait_for("the closing", NOTICED, || {
+            let last = other.history(name).pop().filter(|entry| entry["what"] == "closed")?;
+            anabranch_hls::time::parse(last["at"].as_str()?).filter(|at_ms| *at_ms >= began_ms)
         });
         // Longer than players have in their buffers.
         std::thread::sleep(Duration::from_secs(u64::from(4 * self.segment + 1)));
-        let last = polled.end();
+        let last_ms = polled.end();
         let players = all.iter().zip(before).filter(|(_, (was_there, ..))| *was_there);
         let players = players.map(|(player, (_, stalled, skipped))| Noticed {
             player: player.name,
@@ -184,8 +186,8 @@ impl Drill {
         });
         let run = Run {
             kind,
-            detection: closed - began,
-            served: (kind == Kind::Freezes).then(|| last.saturating_duration_since(closed)),
+            detection_seconds: seconds(closed_ms - began_ms),
+            served_seconds: (kind == Kind::Freezes).then(|| seconds(last_ms - closed_ms)),
             players: players.collect(),
         };
         println!("{name} {kind:?}: {run:?}");
@@ -203,10 +205,19 @@ impl Drill {
     }
 }
 
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_millis()).expect("a date of this era")
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
 /// Somebody who asks for one object all the time.
 struct Polled {
     stop: Arc<AtomicBool>,
-    asking: std::thread::JoinHandle<Instant>,
+    asking: std::thread::JoinHandle<i64>,
 }
 
 impl Polled {
@@ -214,20 +225,20 @@ impl Polled {
         let stop = Arc::new(AtomicBool::new(false));
         let is_over = stop.clone();
         let asking = std::thread::spawn(move || {
-            let mut last = Instant::now();
+            let mut last_ms = now_ms();
             while !is_over.load(Ordering::SeqCst) {
                 if Viewer::new().try_get(&url).is_some_and(|answer| answer.status == 200) {
-                    last = Instant::now();
+                    last_ms = now_ms();
                 }
                 std::thread::sleep(LOOK);
             }
-            last
+            last_ms
         });
         Self { stop, asking }
     }
 
-    /// When it was answered last.
-    fn end(self) -> Instant {
+    /// When it was answered last, in milliseconds since the Unix epoch.
+    fn end(self) -> i64 {
         self.stop.store(true, Ordering::SeqCst);
         self.asking.join().expect("who asks does not panic")
     }
@@ -244,7 +255,7 @@ fn players_go_on_when_the_packager_of_their_region_stands_still_or_dies() {
             assert!(player.stall_seconds < 0.5, "{run:?}");
             assert!(player.lost_segments <= 1.1 && player.jump_seconds <= f64::from(SEGMENT) * 1.1, "{run:?}");
         }
-        assert!(run.served.is_none_or(|served| served < Duration::from_secs(2)), "{run:?}");
+        assert!(run.served_seconds.is_none_or(|served| served < 2.0), "{run:?}");
     }
     let history = drill.land.west().history("east");
     assert!(history.iter().any(|entry| entry["what"] == "closed" && !entry["evidence"].is_null()), "{history:?}");
@@ -265,9 +276,9 @@ fn measure() {
     println!("{runs} runs, segments of {segment} s");
     for kind in [Kind::Freezes, Kind::Dies] {
         let of: Vec<&Run> = all.iter().filter(|run| run.kind == kind).collect();
-        spread(&format!("{kind:?}: detection to close, s"), of.iter().map(|run| run.detection.as_secs_f64()));
-        let served = of.iter().filter_map(|run| run.served);
-        spread(&format!("{kind:?}: close to last object served, s"), served.map(|served| served.as_secs_f64()));
+        spread(&format!("{kind:?}: detection to close, s"), of.iter().map(|run| run.detection_seconds));
+        let served = of.iter().filter_map(|run| run.served_seconds);
+        spread(&format!("{kind:?}: close to last object served, s"), served);
         for name in PLAYERS {
             let players = || of.iter().flat_map(|run| &run.players).filter(|player| player.player == name);
             spread(&format!("{kind:?}: stall of {name}, s"), players().map(|player| player.stall_seconds));
