@@ -505,6 +505,22 @@ impl App {
         Ok(List { items, next: None })
     }
 
+    /// Takes that a watcher of this process has nothing to watch in any region.
+    pub(crate) fn cluster_abstain(&self, wanted: &str, watcher: &str) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        let of = |live: &Live| -> Vec<(String, i64)> {
+            let since = |region: &str| {
+                let known = live.votes.get(region, watcher).filter(|vote| vote.verdict.abstains());
+                known.map_or(now_ms, |vote| vote.verdict.since_ms)
+            };
+            live.cluster().regions.iter().map(|region| (region.name.clone(), since(&region.name))).collect()
+        };
+        for (region, since_ms) in self.clusters.find(wanted, of)? {
+            self.cluster_vote(wanted, &region, watcher, Verdict::abstention(since_ms))?;
+        }
+        Ok(())
+    }
+
     /// Whether the region behind a host is open. What is not known is open.
     pub(crate) fn cluster_decision(&self, host: Option<&str>) -> DecisionView {
         let now_ms = self.clock.now_ms();

@@ -130,7 +130,7 @@ pub(crate) struct RegionView {
     pub(crate) verdict_since: Option<String>,
     /// Why, in the words of one of them.
     pub(crate) verdict_reason: Option<String>,
-    /// Watchers that are heard.
+    /// Watchers that are heard and do not abstain, as they do while nothing is on air.
     pub(crate) watchers: usize,
     /// Those of them that say stale.
     pub(crate) watchers_stale: usize,
@@ -248,7 +248,7 @@ pub(crate) struct VoteView {
     pub(crate) evidence: serde_json::Value,
     /// When it said so last; RFC 3339.
     pub(crate) heard_at: String,
-    /// Whether it counts: it was heard within the silence limit.
+    /// Whether it counts: it was heard within the silence limit, and does not abstain since nothing is on air.
     pub(crate) counts: bool,
 }
 
@@ -332,10 +332,11 @@ impl RegionView {
     fn of(live: &Live, region: &ClusterRegion, in_force: &InForce, now_ms: i64) -> Self {
         let openings: BTreeMap<_, _> = live.openings(now_ms);
         let judged = live.judge(&region.name, now_ms);
+        let silence_ms = live.cluster().watch.silence_ms;
         let reason = live
             .votes
             .of(&region.name)
-            .find(|(_, vote)| vote.verdict.state == judged.state)
+            .find(|(_, vote)| vote.verdict.state == judged.state && vote.is_heard(silence_ms, now_ms))
             .map(|(_, vote)| vote.verdict.reason.clone());
         let word = |voice| live.registers.get(&region.name, voice).map(|register| register.word.as_str());
         let glance = Glance::of(&live.seen, &region.name);
@@ -371,7 +372,7 @@ impl RegionView {
             automat: word(Voice::Automat),
             verdict: judged.state.as_str(),
             verdict_since: (judged.heard > 0).then(|| time::render_ms(judged.since_ms)),
-            verdict_reason: reason.filter(|reason| judged.heard > 0 && !reason.is_empty()),
+            verdict_reason: reason.filter(|reason| !reason.is_empty()),
             watchers: judged.heard,
             watchers_stale: judged.stale,
             latency_ms: glance.latency_ms,
@@ -416,7 +417,7 @@ impl VoteView {
                 reason: vote.verdict.reason.clone(),
                 evidence: vote.verdict.evidence.clone(),
                 heard_at: time::render_ms(vote.heard_ms),
-                counts: vote.is_heard(silence_ms, now_ms),
+                counts: vote.is_heard(silence_ms, now_ms) && !vote.verdict.abstains(),
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use anabranch_db::NewEntry;
 use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
 use anabranch_net::Shutdown;
 
-use super::{Live, Remembered};
+use super::{FORGET_MS, Live, Remembered};
 use crate::app::{App, chain};
 
 /// Longest time between two looks while there are clusters: time alone decides, too.
@@ -21,9 +21,6 @@ const LOOK_IDLE: Duration = Duration::from_secs(5);
 
 /// Shortest time between two looks.
 const BREATH: Duration = Duration::from_millis(20);
-
-/// Silence after which a watcher is forgotten, in milliseconds.
-const FORGET_MS: i64 = 60 * 60 * 1000;
 
 /// Why a look was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +200,12 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
     for watcher in news.told.silent.difference(&live.told.silent) {
         news.entries.push(entry("cluster.watcher.silent").detail("watcher", watcher.as_str()));
     }
-    for watcher in live.told.silent.difference(&news.told.silent) {
+    // One that was forgotten, or whose region is gone, has not come back.
+    let is_heard = |watcher: &str| {
+        let mut votes = live.votes.iter().filter(|(_, by, _)| *by == watcher);
+        votes.any(|(.., vote)| vote.is_heard(cluster.watch.silence_ms, now_ms))
+    };
+    for watcher in live.told.silent.difference(&news.told.silent).filter(|watcher| is_heard(watcher)) {
         news.entries.push(entry("cluster.watcher.heard").detail("watcher", watcher.as_str()));
     }
     let aligned = live.anchors().filter_map(|one| {

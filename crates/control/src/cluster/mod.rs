@@ -41,6 +41,13 @@ pub const PEER_FOLDER: &str = "peer";
 /// Requests for a state that are held at once.
 const HELD_MAX: usize = 256;
 
+/// Silence after which a watcher is forgotten, in milliseconds.
+const FORGET_MS: i64 = 60 * 60 * 1000;
+
+/// Age from which a vote is not taken over from a peer, in milliseconds: so much less than what is forgotten that no two instances, which
+/// forget a little earlier or later, hand it to and fro.
+const HEARSAY_MAX_MS: u64 = 59 * 60 * 1000;
+
 /// A cluster while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
@@ -293,18 +300,19 @@ impl Clusters {
         said.unwrap_or(false)
     }
 
-    /// Takes note of the votes that a peer tells of.
+    /// Takes note of the votes that a peer tells of. Very old ones are not heard: we may have forgotten them already.
     pub(crate) fn hear(&self, id: &ClusterId, told: &Told) {
         let now_ms = self.clock.now_ms();
+        let votes = || told.votes.iter().filter(|of| of.age_ms < HEARSAY_MAX_MS);
         // What nobody else can know otherwise goes on to other peers; repetitions do not.
         let news = self.look(id.as_str(), |live| {
-            told.votes.iter().any(|of| {
+            votes().any(|of| {
                 let known = live.votes.get(&of.region, &of.watcher);
                 known.is_none_or(|known| known.at_ms < of.at_ms && known.verdict.state != of.verdict.state)
             })
         });
         self.change(id, news.unwrap_or(false), |live| {
-            for of in told.votes.iter().filter(|of| live.row.cluster.region(&of.region).is_some()) {
+            for of in votes().filter(|of| live.row.cluster.region(&of.region).is_some()) {
                 if !has_room(&live.votes, &of.watcher) {
                     continue;
                 }
@@ -372,6 +380,7 @@ impl Clusters {
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),
             definition: Some(cluster.into()),
+            in_force: None,
             merged: live.merged.as_ref().map(|id| format!("{}/d/{id}/{PEER_FOLDER}", edge.trim_end_matches('/'))),
         }
     }
