@@ -213,8 +213,9 @@ pub(crate) struct HistoryItem {
     /// Who decided.
     #[schema(example = "operator", pattern = "^(operator|automat)$")]
     pub(crate) by: &'static str,
-    /// What; `withheld` for what was not done and would have been.
-    #[schema(example = "closed", pattern = "^(open|closed|automatic|drill|withheld)$")]
+    /// What; `withheld` for what was not done and would have been, `fail_open` for a closing that does not count since no region would be
+    /// open.
+    #[schema(example = "closed", pattern = "^(open|closed|automatic|drill|withheld|fail_open)$")]
     pub(crate) what: String,
     /// In whose name.
     pub(crate) who: String,

@@ -1,15 +1,16 @@
 //! The loop that lets the automat act, and tells what of verdicts, watchers and openings has changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anabranch_cluster::decide::{Action, View, decide};
-use anabranch_cluster::state::silent;
+use anabranch_cluster::state::{Ground, Opening, silent};
 use anabranch_cluster::store::{StateStore as _, StoreError};
 use anabranch_db::NewEntry;
 use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
 use anabranch_net::Shutdown;
 
+use super::turned::turned;
 use super::{FORGET_MS, Live, Remembered};
 use crate::app::{App, chain};
 
@@ -134,17 +135,23 @@ struct News {
     gone: Vec<(String, String)>,
     told: Remembered,
     openings: bool,
+    turned: Vec<HistoryEntry>,
 }
 
 /// Writes what has changed, and wakes those who act by it.
 async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
     let now_ms = app.clock.now_ms();
     let listening = now_ms.saturating_sub(app.clusters.started_ms);
-    let Some(news) = app.clusters.look(id.as_str(), |live| news(live, listening, now_ms)) else { return Ok(()) };
+    let news = app.clusters.look(id.as_str(), |live| news(live, &app.clusters.node, listening, now_ms));
+    let Some(news) = news else { return Ok(()) };
     if news.openings {
         // Time alone has opened or closed something: peers and edges are told.
         app.clusters.change(id, true, |_| ());
         app.changed();
+    }
+    if !news.turned.is_empty() {
+        app.clusters.store.history_append(id, &news.turned, now_ms).await?;
+        app.log_wake.notify_one();
     }
     if !(news.entries.is_empty() && news.votes.is_empty() && news.gone.is_empty()) {
         app.db.cluster_votes_put(id, &news.votes, &news.gone, &news.entries, now_ms).await?;
@@ -163,7 +170,7 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
     Ok(())
 }
 
-fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
+fn news(live: &Live, node: &str, listening_ms: i64, now_ms: i64) -> News {
     let cluster = live.cluster();
     let mut news = News::default();
     let entry = |word: &'static str| {
@@ -238,8 +245,11 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
             news.votes.push((of, vote.heard_ms));
         }
     }
-    news.told.openings = live.openings(now_ms).into_iter().map(|(region, one)| (region, one.opening)).collect();
+    news.told.openings =
+        live.openings(now_ms).into_iter().map(|(region, one)| (region, (one.opening, one.ground))).collect();
+    let only = |of: &BTreeMap<String, (Opening, Ground)>| of.values().map(|(opening, _)| *opening).collect::<Vec<_>>();
     // At the first look there is nothing to compare with, and nobody who was told otherwise.
-    news.openings = !live.told.openings.is_empty() && news.told.openings != live.told.openings;
+    news.openings = !live.told.openings.is_empty() && only(&news.told.openings) != only(&live.told.openings);
+    news.turned = turned(live, node, now_ms);
     news
 }

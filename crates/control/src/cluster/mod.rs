@@ -8,12 +8,13 @@ pub(crate) mod second;
 mod seen;
 mod store;
 mod streams;
+mod turned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_cluster::peer::Told;
-use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Votes, effective, judge};
+use anabranch_cluster::state::{Effective, Ground, Judged, Opening, Registers, Vote, Votes, effective, judge};
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
 use anabranch_model::{
@@ -77,7 +78,7 @@ pub(crate) struct Live {
 #[derive(Clone, Debug, Default)]
 struct Remembered {
     verdicts: BTreeMap<String, VerdictState>,
-    openings: BTreeMap<String, Opening>,
+    openings: BTreeMap<String, (Opening, Ground)>,
     silent: BTreeSet<String>,
     withheld: BTreeSet<String>,
     /// By stream and region.
