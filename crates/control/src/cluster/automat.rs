@@ -10,6 +10,7 @@ use anabranch_db::NewEntry;
 use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
 use anabranch_net::Shutdown;
 
+use super::meters::Meters;
 use super::turned::turned;
 use super::{FORGET_MS, Live, Remembered};
 use crate::app::{App, chain};
@@ -35,16 +36,18 @@ enum LookError {
 /// Looks until `shutdown`.
 pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
     let mut moved = app.clusters.moved.subscribe();
-    let mut failing = None;
+    let (mut failing, mut meters) = (None, Meters::default());
     loop {
         moved.mark_unchanged();
         let ids = app.clusters.ids();
-        if app.db.is_leader() {
+        let is_leader = app.db.is_leader();
+        if is_leader {
             for id in &ids {
                 let looked = look(app, id).await;
                 note(app, &mut failing, looked);
             }
         }
+        meters.set(app, is_leader);
         let pause = if ids.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -3,6 +3,7 @@
 pub(crate) mod automat;
 mod desk;
 pub(crate) mod feed;
+mod meters;
 pub(crate) mod peers;
 pub(crate) mod second;
 mod seen;
