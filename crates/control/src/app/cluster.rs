@@ -438,7 +438,11 @@ impl App {
                 let can_write = !self.health.is_failing();
                 let now_ms = self.clock.now_ms();
                 let edge = &self.config.edge_base_url;
-                let of = |live: &Live| Clusters::state(live, &self.clusters.node, edge, can_write, now_ms);
+                let in_force = self.openings_in_force();
+                let of = |live: &Live| {
+                    let state = Clusters::state(live, &self.clusters.node, edge, can_write, now_ms);
+                    ClusterState { in_force: in_force.of_here(live, now_ms), ..state }
+                };
                 return Ok(self.clusters.find(wanted, of)?);
             }
             tokio::select! {
