@@ -7,7 +7,7 @@ use anabranch_cluster::decide::{Action, View, decide};
 use anabranch_cluster::state::{Ground, Opening, silent};
 use anabranch_cluster::store::{StateStore as _, StoreError};
 use anabranch_db::NewEntry;
-use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
+use anabranch_model::{Cluster, ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
 use anabranch_net::Shutdown;
 
 use super::meters::Meters;
@@ -176,9 +176,6 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
 fn news(live: &Live, node: &str, listening_ms: i64, now_ms: i64) -> News {
     let cluster = live.cluster();
     let mut news = News::default();
-    let entry = |word: &'static str| {
-        NewEntry::stream(word, "cluster", cluster.id.as_str()).detail("name", cluster.name.as_str())
-    };
     for region in &cluster.regions {
         let judged = live.judge(&region.name, now_ms);
         let before = live.told.verdicts.get(&region.name).copied().unwrap_or_default();
@@ -197,43 +194,11 @@ fn news(live: &Live, node: &str, listening_ms: i64, now_ms: i64) -> News {
                 .map(|(_, vote)| vote.verdict.reason.as_str())
                 .collect();
             let reason = reasons.first().copied().unwrap_or_default();
-            news.entries.push(entry(word).detail("region", region.name.as_str()).detail("reason", reason));
+            news.entries.push(entry(cluster, word).detail("region", region.name.as_str()).detail("reason", reason));
         }
     }
-    // Who was not heard because nobody listened is not silent yet.
-    let quiet = if listening_ms > i64::from(cluster.watch.silence_ms) {
-        silent(cluster, &live.votes, now_ms)
-    } else {
-        Vec::new()
-    };
-    news.told.silent = quiet.iter().map(|watcher| (*watcher).to_owned()).collect();
-    for watcher in news.told.silent.difference(&live.told.silent) {
-        news.entries.push(entry("cluster.watcher.silent").detail("watcher", watcher.as_str()));
-    }
-    // One that was forgotten, or whose region is gone, has not come back.
-    let is_heard = |watcher: &str| {
-        let mut votes = live.votes.iter().filter(|(_, by, _)| *by == watcher);
-        votes.any(|(.., vote)| vote.is_heard(cluster.watch.silence_ms, now_ms))
-    };
-    for watcher in live.told.silent.difference(&news.told.silent).filter(|watcher| is_heard(watcher)) {
-        news.entries.push(entry("cluster.watcher.heard").detail("watcher", watcher.as_str()));
-    }
-    let aligned = live.anchors().filter_map(|one| {
-        let problem = one.problem.clone()?;
-        Some(((one.stream.clone(), one.region.clone()), problem))
-    });
-    news.told.problems = aligned.collect();
-    for (of, problem) in &news.told.problems {
-        if live.told.problems.get(of) != Some(problem) {
-            let (stream, region) = (of.0.as_str(), of.1.as_str());
-            let entry = entry("cluster.stream.problem").detail("stream", stream).detail("region", region);
-            news.entries.push(entry.detail("problem", problem.as_str()));
-        }
-    }
-    for of in live.told.problems.keys().filter(|of| !news.told.problems.contains_key(of)) {
-        let (stream, region) = (of.0.as_str(), of.1.as_str());
-        news.entries.push(entry("cluster.stream.aligned").detail("stream", stream).detail("region", region));
-    }
+    watchers(live, listening_ms, now_ms, &mut news);
+    problems(live, &mut news);
     for (region, watcher, vote) in live.votes.iter() {
         if now_ms.saturating_sub(vote.heard_ms) > FORGET_MS && listening_ms > FORGET_MS {
             news.gone.push((region.to_owned(), watcher.to_owned()));
@@ -255,4 +220,52 @@ fn news(live: &Live, node: &str, listening_ms: i64, now_ms: i64) -> News {
     news.openings = !live.told.openings.is_empty() && only(&news.told.openings) != only(&live.told.openings);
     news.turned = turned(live, node, now_ms);
     news
+}
+
+fn entry(cluster: &Cluster, word: &'static str) -> NewEntry {
+    NewEntry::stream(word, "cluster", cluster.id.as_str()).detail("name", cluster.name.as_str())
+}
+
+/// Who has fallen silent, and who is heard again.
+fn watchers(live: &Live, listening_ms: i64, now_ms: i64, news: &mut News) {
+    let cluster = live.cluster();
+    // Who was not heard because nobody listened is not silent yet.
+    let quiet = if listening_ms > i64::from(cluster.watch.silence_ms) {
+        silent(cluster, &live.votes, now_ms)
+    } else {
+        Vec::new()
+    };
+    news.told.silent = quiet.iter().map(|watcher| (*watcher).to_owned()).collect();
+    for watcher in news.told.silent.difference(&live.told.silent) {
+        news.entries.push(entry(cluster, "cluster.watcher.silent").detail("watcher", watcher.as_str()));
+    }
+    // One that was forgotten, or whose region is gone, has not come back.
+    let is_heard = |watcher: &str| {
+        let mut votes = live.votes.iter().filter(|(_, by, _)| *by == watcher);
+        votes.any(|(.., vote)| vote.is_heard(cluster.watch.silence_ms, now_ms))
+    };
+    for watcher in live.told.silent.difference(&news.told.silent).filter(|watcher| is_heard(watcher)) {
+        news.entries.push(entry(cluster, "cluster.watcher.heard").detail("watcher", watcher.as_str()));
+    }
+}
+
+/// What keeps streams from being aligned, and what no longer does.
+fn problems(live: &Live, news: &mut News) {
+    let cluster = live.cluster();
+    let aligned = live.anchors().filter_map(|one| {
+        let problem = one.problem.clone()?;
+        Some(((one.stream.clone(), one.region.clone()), problem))
+    });
+    news.told.problems = aligned.collect();
+    for (of, problem) in &news.told.problems {
+        if live.told.problems.get(of) != Some(problem) {
+            let (stream, region) = (of.0.as_str(), of.1.as_str());
+            let entry = entry(cluster, "cluster.stream.problem").detail("stream", stream).detail("region", region);
+            news.entries.push(entry.detail("problem", problem.as_str()));
+        }
+    }
+    for of in live.told.problems.keys().filter(|of| !news.told.problems.contains_key(of)) {
+        let (stream, region) = (of.0.as_str(), of.1.as_str());
+        news.entries.push(entry(cluster, "cluster.stream.aligned").detail("stream", stream).detail("region", region));
+    }
 }
