@@ -150,6 +150,15 @@ async function open() {
   say({ step: 'opened', words, since: at });
 }
 
+async function handBack() {
+  // A drill would end the operator's word, so that it is refused while that stands.
+  await button(`More of ${region}`).click();
+  await page.getByRole('menuitem', { name: 'Leave to the automat…' }).click();
+  await inDialog('Leave to the automat').click();
+  await page.getByText(`${region} is left to the automat.`).first().waitFor({ timeout: TOLD_MS });
+  say({ step: 'handed back' });
+}
+
 async function drill() {
   // It must be fresh again before it is practised on, or nobody knows what the drill has shown.
   await rowSays('Fresh', [], WAIT);
@@ -178,6 +187,7 @@ try {
   await listed();
   await open();
   await history('open', OPEN_WHY);
+  await handBack();
   await drill();
   await history('drill', DRILL_WHY);
   say({ done: true, faults });

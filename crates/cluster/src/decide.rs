@@ -99,22 +99,20 @@ impl Decision {
 /// What the automat does now, in the order of regions: a closing counts for those that come after.
 #[must_use]
 pub fn decide(view: &View<'_>) -> Vec<Decision> {
-    let mut automat = Automat {
-        view: *view,
-        openings: effective(view.cluster, view.registers, view.now_ms),
-        judged: view
-            .cluster
-            .regions
-            .iter()
-            .map(|region| (region.name.clone(), judge(view.cluster, view.votes, &region.name, view.now_ms)))
-            .collect(),
-        closed_ms: last_closing(view),
-    };
+    let mut automat = Automat::of(view);
     let mut decisions = Vec::new();
     for region in &view.cluster.regions {
         decisions.extend(automat.region(&region.name));
     }
     decisions
+}
+
+/// What is known of a region now, as the automat's own decisions keep it: each vote with whether it counts, the verdict, and how the other
+/// regions are. Null for a region that there is not.
+#[must_use]
+pub fn evidence(view: &View<'_>, region: &str) -> Value {
+    let automat = Automat::of(view);
+    automat.judged.get(region).map_or(Value::Null, |judged| automat.evidence(region, judged))
 }
 
 /// When the automat has closed a region last.
@@ -129,6 +127,19 @@ struct Automat<'a> {
     openings: BTreeMap<String, Effective>,
     judged: BTreeMap<String, Judged>,
     closed_ms: Option<i64>,
+}
+
+impl<'a> Automat<'a> {
+    fn of(view: &View<'a>) -> Self {
+        let View { cluster, registers, votes, now_ms } = *view;
+        let judged = |name: &String| (name.clone(), judge(cluster, votes, name, now_ms));
+        Self {
+            view: *view,
+            openings: effective(cluster, registers, now_ms),
+            judged: cluster.regions.iter().map(|region| judged(&region.name)).collect(),
+            closed_ms: last_closing(view),
+        }
+    }
 }
 
 impl Automat<'_> {
@@ -299,7 +310,7 @@ impl Automat<'_> {
                     "since_ms": vote.verdict.since_ms,
                     "reason": vote.verdict.reason,
                     "heard_ago_ms": now_ms.saturating_sub(vote.heard_ms),
-                    "counts": vote.is_heard(silence_ms, now_ms),
+                    "counts": vote.is_heard(silence_ms, now_ms) && !vote.verdict.abstains(),
                     "evidence": vote.verdict.evidence,
                 })
             })

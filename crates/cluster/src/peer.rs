@@ -1,8 +1,8 @@
 //! What a peer tells, judged before anything of it is believed.
 
 use anabranch_model::{
-    ANCHORS_MAX, Anchors, COUNTER_MAX, Cluster, ClusterDefinition, ClusterState, REGIONS_MAX, RegisterOf, VerdictState,
-    VoteOf,
+    ANCHORS_MAX, Anchors, COUNTER_MAX, Cluster, ClusterDefinition, ClusterState, InForce, REGIONS_MAX, RegisterOf,
+    VerdictState, VoteOf,
 };
 use serde_json::Value;
 
@@ -77,6 +77,8 @@ pub struct Told {
     pub anchors: Vec<Anchors>,
     /// How it defines the cluster; not checked, since it is only compared.
     pub definition: Option<ClusterDefinition>,
+    /// What its edges do for the region that it is.
+    pub in_force: Option<InForce>,
     /// Where its copies of the merged playlists are; whoever asks there checks the address.
     pub merged: Option<String>,
 }
@@ -117,8 +119,9 @@ pub fn read(cluster: &Cluster, node: &str, answer: &[u8]) -> Result<Told, Refuse
         tidy(&mut vote.verdict);
     }
     let anchors = anchors(cluster, state.region.as_deref(), state.anchors);
-    let (definition, merged) = (state.definition, state.merged.filter(|url| url.len() <= URL_MAX));
-    Ok(Told { node: state.node, version: state.version, acts: state.acts, words, votes, anchors, definition, merged })
+    let merged = state.merged.filter(|url| url.len() <= URL_MAX);
+    let ClusterState { node, version, acts, definition, in_force, .. } = state;
+    Ok(Told { node, version, acts, words, votes, anchors, definition, in_force, merged })
 }
 
 /// Reads the definition that a peer has of a cluster of this name, for an instance that takes it over. Its texts are not checked.

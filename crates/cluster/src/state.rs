@@ -179,7 +179,7 @@ pub struct Judged {
     pub state: VerdictState,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
-    /// Watchers that are heard.
+    /// Watchers that are heard and do not abstain.
     pub heard: usize,
     /// Those of them that say fresh.
     pub fresh: usize,
@@ -187,11 +187,11 @@ pub struct Judged {
     pub stale: usize,
 }
 
-/// The verdict of the votes that are heard.
+/// The verdict of the votes that are heard; who abstains has none.
 #[must_use]
 pub fn judge(cluster: &Cluster, votes: &Votes, region: &str, now_ms: i64) -> Judged {
-    let heard: Vec<&Vote> =
-        votes.of(region).map(|(_, vote)| vote).filter(|vote| vote.is_heard(cluster.watch.silence_ms, now_ms)).collect();
+    let counts = |vote: &&Vote| vote.is_heard(cluster.watch.silence_ms, now_ms) && !vote.verdict.abstains();
+    let heard: Vec<&Vote> = votes.of(region).map(|(_, vote)| vote).filter(counts).collect();
     // Sorted times since when so many have said so.
     let since = |state: VerdictState| {
         let of_state = heard.iter().filter(|vote| vote.verdict.state == state);

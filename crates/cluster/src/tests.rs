@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::contract::{self, Subject};
-use crate::decide::{Action, Decision, View, decide};
+use crate::decide::{Action, Decision, View, decide, evidence};
 use crate::memory::Memory;
 use crate::state::{Effective, Ground, Opening, Registers, Vote, Votes, effective, judge, silent, warning};
 
@@ -528,4 +528,22 @@ fn a_last_change_of_what_stands_still_opens_nothing() {
     assert_eq!(decide(&replica.view()), []);
     replica.votes.say("one", "w", saw(since_ms + 6_000), now_ms);
     assert_eq!(decide(&replica.view())[0].action, Action::Reopen);
+}
+
+#[test]
+fn who_abstains_is_heard_and_has_no_vote() {
+    let mut here = Replica::new("p1", &["one", "two"]);
+    here.votes.say("one", "idle", Verdict::abstention(NOW), here.now_ms);
+    let judged = |here: &Replica| judge(&here.cluster, &here.votes, "one", here.now_ms);
+    assert_eq!((judged(&here).state, judged(&here).heard), (VerdictState::Unknown, 0));
+    here.votes.say("one", "w", verdict(VerdictState::Stale, NOW), here.now_ms);
+    assert_eq!((judged(&here).state, judged(&here).heard), (VerdictState::Stale, 1));
+    assert!(silent(&here.cluster, &here.votes, here.now_ms).is_empty());
+    let view = View { cluster: &here.cluster, registers: &here.registers, votes: &here.votes, now_ms: here.now_ms };
+    let known = evidence(&view, "one");
+    assert_eq!(
+        (&known["verdict"], &known["votes"][0]["counts"], &known["votes"][1]["counts"]),
+        (&"stale".into(), &false.into(), &true.into())
+    );
+    assert_eq!(evidence(&view, "nine"), Value::Null);
 }

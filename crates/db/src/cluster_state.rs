@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use anabranch_model::{ClusterId, HISTORY_MAX, HistoryEntry, Register, RegisterOf, Voice, VoteOf, WITHHELD, Word};
+use anabranch_model::{
+    ClusterId, FAIL_OPEN, HISTORY_MAX, HistoryEntry, Register, RegisterOf, Voice, VoteOf, WITHHELD, Word,
+};
 use serde_json::Value;
 
 use crate::cluster::{self, ClusterRow};
@@ -133,12 +135,8 @@ impl Db {
         let of = cluster::find(&mut tx, id.as_str()).await?;
         let mut history = History::open(&mut tx, id).await?;
         for entry in entries {
-            if history.add(&mut tx, entry, now_ms).await? && entry.what == WITHHELD {
-                let told = NewEntry::stream("cluster.region.withheld", "cluster", id.as_str())
-                    .detail("name", of.cluster.name.as_str())
-                    .detail("region", entry.region.as_str())
-                    .detail("why", entry.why.as_str());
-                log::append(&mut tx, &told, now_ms).await?;
+            if history.add(&mut tx, entry, now_ms).await? {
+                log::append(&mut tx, &told(&of, entry), now_ms).await?;
             }
         }
         history.close(&mut tx).await?;
@@ -243,6 +241,21 @@ fn read(row: &Row) -> Result<RegisterOf, Error> {
         voice: word(row, "voice", Voice::parse)?,
         register: json(row, "register")?,
     })
+}
+
+/// What the log tells of an entry that is no word.
+fn told(of: &ClusterRow, entry: &HistoryEntry) -> NewEntry {
+    let id = of.cluster.id.as_str();
+    let told = match entry.what.as_str() {
+        WITHHELD => NewEntry::stream("cluster.region.withheld", "cluster", id),
+        FAIL_OPEN => NewEntry::transition("cluster.region.fail_open", "cluster", id),
+        _ => NewEntry::transition("cluster.region.closed", "cluster", id),
+    };
+    told.detail("name", of.cluster.name.as_str())
+        .detail("region", entry.region.as_str())
+        .detail("by", entry.voice.as_str())
+        .detail("who", entry.who.as_str())
+        .detail("why", entry.why.as_str())
 }
 
 fn transition(of: &ClusterRow, said: &RegisterOf) -> NewEntry {

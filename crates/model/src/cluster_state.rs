@@ -180,6 +180,25 @@ pub struct Verdict {
     pub last: Option<LastChange>,
 }
 
+/// Reason of a verdict by which a watcher abstains: the cluster has no stream that it could watch.
+pub const NOTHING_ON_AIR: &str = "nothing on air";
+
+impl Verdict {
+    /// The verdict of a watcher that has nothing to watch since `since_ms`, Unix milliseconds: it is heard, so that nobody takes it for
+    /// silent, and has no vote.
+    #[must_use]
+    pub fn abstention(since_ms: i64) -> Self {
+        let (state, reason) = (VerdictState::Unknown, NOTHING_ON_AIR.to_owned());
+        Self { state, since_ms, reason, evidence: Value::Null, last: None }
+    }
+
+    /// Whether it is [`Verdict::abstention`].
+    #[must_use]
+    pub fn abstains(&self) -> bool {
+        self.state == VerdictState::Unknown && self.reason == NOTHING_ON_AIR
+    }
+}
+
 /// When something new came last, by the clock of who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastChange {
@@ -207,6 +226,18 @@ pub struct VoteOf {
     pub age_ms: u64,
 }
 
+/// What the edges of an instance do for its region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InForce {
+    /// Every one serves it.
+    Open,
+    /// Every one answers 404.
+    Closed,
+    /// Some have not been told yet what the others do.
+    Changing,
+}
+
 /// What an instance tells its peers of a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusterState {
@@ -232,6 +263,9 @@ pub struct ClusterState {
     /// How it defines the cluster, so that others see where theirs differs; none from instances that do not tell it.
     #[serde(default)]
     pub definition: Option<ClusterDefinition>,
+    /// What all its edges do for the region that it is; none where it only watches, and from instances that do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
     /// Where its own copies of the merged playlists are served to those that it trusts, such as `https://edge.example.com/d/E1/peer`; none
     /// where they are not.
     #[serde(default)]
@@ -313,7 +347,8 @@ pub struct HistoryEntry {
     pub region: String,
     /// Who decided.
     pub voice: Voice,
-    /// What: `open`, `closed`, `automatic`, `drill`, or `withheld` for what was not done and would have been.
+    /// What: `open`, `closed`, `automatic`, `drill`, `withheld` for what was not done and would have been, or `fail_open` for a closing
+    /// that does not count since no region would be open.
     pub what: String,
     /// In whose name.
     pub who: String,
@@ -336,6 +371,9 @@ pub const HISTORY_MAX: u64 = 1_000;
 
 /// What the history calls a decision that was not carried out.
 pub const WITHHELD: &str = "withheld";
+
+/// What the history calls a closing that does not count, since no region would be open.
+pub const FAIL_OPEN: &str = "fail_open";
 
 impl HistoryEntry {
     /// The entry of a word that is new here.

@@ -25,8 +25,9 @@ pub use cluster::{
     REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
 };
 pub use cluster_state::{
-    COUNTER_MAX, ClusterDefinition, ClusterState, HISTORY_MAX, HistoryEntry, LastChange, RegionDefinition, Register,
-    RegisterOf, Stamp, Verdict, VerdictState, Voice, VoteOf, WITHHELD, Word,
+    COUNTER_MAX, ClusterDefinition, ClusterState, FAIL_OPEN, HISTORY_MAX, HistoryEntry, InForce, LastChange,
+    NOTHING_ON_AIR, RegionDefinition, Register, RegisterOf, Stamp, Verdict, VerdictState, Voice, VoteOf, WITHHELD,
+    Word,
 };
 pub use distribution::{
     AllowedMethods, Behavior, BucketOrigin, COPY_MARK, CachePolicy, CorsPolicy, DistributionSpec, Encodings, ErrorPage,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::breakout::Viewer;
 use super::client::Client;
+use super::cluster_update::Change;
 use super::wait::{Stage, Wait};
 use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
 
@@ -78,10 +79,12 @@ pub(crate) enum ClusterVerb {
         #[arg(long, value_name = "NAME")]
         region: Option<String>,
     },
-    /// Change the settings of a cluster on this server; what is not given stays as it is
+    /// Change a cluster on this server; what is not given stays as it is
     Update {
         #[command(flatten)]
         one: One,
+        #[command(flatten)]
+        change: Change,
         #[command(flatten)]
         settings: Settings,
     },
@@ -106,6 +109,9 @@ pub(crate) enum ClusterVerb {
         /// Entries at most, 1 to 200
         #[arg(long, value_name = "NUMBER", default_value_t = 50)]
         limit: u32,
+        /// Those that are older than this: `next` of the page before
+        #[arg(long, value_name = "SEQUENCE")]
+        after: Option<u64>,
     },
     /// List what watchers say
     Votes(One),
@@ -254,7 +260,11 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
                 address.push_str("?region=");
                 address.push_str(&escape(&region));
             }
-            list(&one.connection, &address, output::CLUSTER_PLAYLISTS).await
+            let answer = Client::new(&one.connection)?.get(&address).await?;
+            if output::is_json(&one.connection) {
+                return output::object(&one.connection, &answer);
+            }
+            output::list(&one.connection, &playlists(&answer), output::CLUSTER_PLAYLISTS)
         }
         ClusterVerb::List(connection) => {
             let answer = Client::new(&connection)?.list("/v1/clusters").await?;
@@ -283,10 +293,14 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
                     output::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
                 }
             }
+            for watcher in shown["silent_watchers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                output::remark(&format!("watcher {watcher} is silent"));
+            }
             output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTER)
         }
-        ClusterVerb::Update { one, settings } => {
-            let mut body = json!({});
+        ClusterVerb::Update { one, change, settings } => {
+            let client = Client::new(&one.connection)?;
+            let mut body = change.body(|| async { client.get(&path(&["clusters", &one.id])).await }).await?;
             settings.add_to(&mut body);
             patch(&one.connection, &path(&["clusters", &one.id]), body).await
         }
@@ -294,9 +308,15 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Open(order) => said(order, "open", None).await,
         ClusterVerb::Automatic(order) => said(order, "automatic", None).await,
         ClusterVerb::Drill { order, seconds } => said(order, "drill", Some(seconds)).await,
-        ClusterVerb::History { one, limit } => {
-            let address = format!("{}?limit={limit}", path(&["clusters", &one.id, "history"]));
+        ClusterVerb::History { one, limit, after } => {
+            let mut address = format!("{}?limit={limit}", path(&["clusters", &one.id, "history"]));
+            if let Some(after) = after {
+                address.push_str(&format!("&after={after}"));
+            }
             let answer = Client::new(&one.connection)?.get(&address).await?;
+            if let Some(next) = answer["next"].as_str().filter(|_| !output::is_json(&one.connection)) {
+                output::remark(&format!("there are older ones: --after {next}"));
+            }
             output::list(&one.connection, &answer, output::CLUSTER_HISTORY)
         }
         ClusterVerb::Votes(one) => {
@@ -340,12 +360,16 @@ fn in_force(cluster: &Value, region: &str) -> Stage {
     if opening != "draining" && shown["in_force"] == true {
         return Stage::Done(opening);
     }
-    let waits = if opening == "draining" { "players are steered away" } else { "edges are told" };
+    let waits = match shown["waiting_for"].as_str() {
+        _ if opening == "draining" => "players are steered away",
+        Some(waits) => waits,
+        None => "edges are told",
+    };
     Stage::Going(format!("{opening}: {waits}"), None)
 }
 
 /// Tokens by region.
-fn by_region(tokens: &[String]) -> Result<Value> {
+pub(super) fn by_region(tokens: &[String]) -> Result<Value> {
     let mut by_region = Map::new();
     for text in tokens {
         // The text has a secret, so that it is not repeated.
@@ -369,7 +393,25 @@ pub(super) fn rows(clusters: &Value) -> Vec<Value> {
     rows
 }
 
-fn definition(file: &std::path::Path) -> Result<Value> {
+/// A row for each playlist, and one for each thing that is wrong with a stream as a whole.
+fn playlists(answer: &Value) -> Value {
+    let mut rows = answer["items"].as_array().cloned().unwrap_or_default();
+    for row in &mut rows {
+        let findings = row["findings"].as_array().into_iter().flatten();
+        let found = findings.filter_map(|one| one["evidence"].as_str());
+        let words: Vec<&str> = row["trouble"].as_str().into_iter().chain(found).collect();
+        row["trouble"] = if words.is_empty() { Value::Null } else { words.join("; ").into() };
+    }
+    for one in answer["findings"].as_array().into_iter().flatten() {
+        rows.push(json!({
+            "region": one["region"], "way": one["way"], "stream": one["stream"], "role": "stream", "label": one["kind"],
+            "state": if one["makes_stale"] == true { "stale" } else { "warning" }, "trouble": one["evidence"],
+        }));
+    }
+    json!({ "items": rows })
+}
+
+pub(super) fn definition(file: &std::path::Path) -> Result<Value> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let value: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {}", file.display()))?;
     if !value.is_object() {
@@ -378,8 +420,28 @@ fn definition(file: &std::path::Path) -> Result<Value> {
     Ok(value)
 }
 
-/// A region in one text. Commas in URLs stay, since only the known words begin a new part.
+/// A region in one text.
 fn region(text: &str) -> Result<Value> {
+    let (name, mut given) = parts(text)?;
+    let mut take = |key: &str| given.remove(key);
+    let mut body = json!({ "name": name });
+    set(&mut body, "origin_url", take("origin"));
+    set(&mut body, "cdn_url", take("cdn"));
+    set(&mut body, "distribution", take("distribution"));
+    match (take("peer"), take("token")) {
+        (Some(url), token) => {
+            body["peer"] = json!({ "url": url });
+            set(&mut body["peer"], "token", token);
+        }
+        (None, Some(_)) => return Err(anyhow!("a token is for a peer: add peer=URL for region {name:?}")),
+        (None, None) => {}
+    }
+    Ok(body)
+}
+
+/// The name of a region and what is said of it, by words of [`REGION_KEYS`]. Commas in URLs stay, since only the known words begin a new
+/// part.
+pub(super) fn parts(text: &str) -> Result<(String, Map<String, Value>)> {
     let begins = |part: &str| {
         REGION_KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
     };
@@ -400,20 +462,7 @@ fn region(text: &str) -> Result<Value> {
             (None, None) => bail!("a region is NAME,origin=URL,... with {}: {text:?}", REGION_KEYS.join(", ")),
         }
     }
-    let mut take = |key: &str| given.remove(key);
-    let mut body = json!({ "name": name });
-    set(&mut body, "origin_url", take("origin"));
-    set(&mut body, "cdn_url", take("cdn"));
-    set(&mut body, "distribution", take("distribution"));
-    match (take("peer"), take("token")) {
-        (Some(url), token) => {
-            body["peer"] = json!({ "url": url });
-            set(&mut body["peer"], "token", token);
-        }
-        (None, Some(_)) => return Err(anyhow!("a token is for a peer: add peer=URL for region {name:?}")),
-        (None, None) => {}
-    }
-    Ok(body)
+    Ok((name.to_owned(), given))
 }
 
 #[cfg(test)]
@@ -465,5 +514,26 @@ mod tests {
         assert!(matches!(in_force(&shown("closed", false), "eu"), Stage::Going(..)));
         assert!(matches!(in_force(&shown("draining", true), "eu"), Stage::Going(..)));
         assert!(matches!(in_force(&shown("closed", true), "us"), Stage::Failed(_)));
+        let mut waits = shown("closed", false);
+        waits["regions"][0]["waiting_for"] = json!("the server of eu is not heard");
+        let words = "closed: the server of eu is not heard".to_owned();
+        assert_eq!(in_force(&waits, "eu"), Stage::Going(words, None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_stream_is_a_row() {
+        let answer = json!({
+            "items": [
+                { "region": "eu", "trouble": null, "findings": [{ "evidence": "a gap" }] },
+                { "region": "eu", "trouble": "status 404", "findings": [] },
+                { "region": "eu", "trouble": null, "findings": [] },
+            ],
+            "findings": [{ "region": "eu", "way": "cdn", "stream": "s", "kind": "drift", "makes_stale": false, "evidence": "apart" }],
+        });
+        let rows = playlists(&answer);
+        let troubles: Vec<Option<&str>> =
+            rows["items"].as_array().unwrap().iter().map(|row| row["trouble"].as_str()).collect();
+        assert_eq!(troubles, [Some("a gap"), Some("status 404"), None, Some("apart")]);
+        assert_eq!((&rows["items"][3]["label"], &rows["items"][3]["stream"]), (&json!("drift"), &json!("s")));
     }
 }

@@ -63,6 +63,8 @@ const COUNTERS: &[(&str, &str)] = &[
 
 /// Name and meaning of each gauge.
 const GAUGES: &[(&str, &str)] = &[
+    ("anabranch_cluster_region_opening", "1 at what a region is: open, draining or closed, by cluster and region"),
+    ("anabranch_cluster_region_verdict", "1 at what watchers say of a region together, by cluster, region and state"),
     ("anabranch_control_database_failed", "1 while the database takes or gives nothing"),
     ("anabranch_control_acting_count", "1 while this controller acts, 0 while it stands by"),
     ("anabranch_build_info", "1, labelled with the version that runs"),

@@ -40,7 +40,7 @@ pub use settings::{AfterEnd, ChangeDetect, Preset, Settings, SettingsError};
 pub use shown::shown;
 pub use statistics::Statistics;
 pub use verdict::{Reason, Verdict, VerdictState};
-pub use watcher::{Watch, Watcher};
+pub use watcher::{Place, Watch, Watcher};
 
 /// Longest playlist that is read, in bytes.
 pub const BODY_MAX_BYTES: usize = anabranch_hls::playlist::PLAYLIST_MAX_BYTES;

@@ -57,6 +57,15 @@ impl Watch {
     }
 }
 
+/// Which of several watches of a stream it is: by this metrics and log lines tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the region.
+    pub region: String,
+    /// Which way there, such as `cdn` or `origin`.
+    pub way: &'static str,
+}
+
 /// Watches one stream.
 #[derive(Debug)]
 pub struct Watcher {
@@ -69,6 +78,7 @@ pub struct Watcher {
     asks: mpsc::Receiver<oneshot::Sender<Report>>,
     last: watch::Sender<Option<Arc<Report>>>,
     events: Option<mpsc::Sender<Event>>,
+    place: Option<Place>,
     meters: Meters,
     meters_ms: u64,
 }
@@ -79,8 +89,21 @@ impl Watcher {
     /// # Errors
     /// [`SettingsError`] names the setting that makes no sense.
     pub fn new(settings: Settings, fetcher: Fetcher, clock: SharedClock) -> Result<(Self, Watch), SettingsError> {
+        Self::of_place(settings, None, fetcher, clock)
+    }
+
+    /// The same of one place of several where the stream is watched.
+    ///
+    /// # Errors
+    /// As [`Watcher::new`].
+    pub fn of_place(
+        settings: Settings,
+        place: Option<Place>,
+        fetcher: Fetcher,
+        clock: SharedClock,
+    ) -> Result<(Self, Watch), SettingsError> {
         let now = Moment { at_ms: 0, unix_ms: clock.now_ms() };
-        let meters = Meters::new(&settings.name);
+        let meters = Meters::new(&settings.name, place.as_ref());
         let machine = Machine::new(settings, now)?;
         let (verdict, verdicts) = watch::channel(machine.verdict().clone());
         let (ask, asks) = mpsc::channel(ASKS_MAX);
@@ -89,7 +112,7 @@ impl Watcher {
         let begun = Instant::now();
         let (events, meters_ms) = (None, 0);
         let watcher =
-            Self { machine, fetcher, clock, begun, verdict, last_change, asks, last, events, meters, meters_ms };
+            Self { machine, fetcher, clock, begun, verdict, last_change, asks, last, events, place, meters, meters_ms };
         Ok((watcher, Watch { verdict: verdicts, last_change: changes, asks: ask, last: lasts }))
     }
 
@@ -134,7 +157,11 @@ impl Watcher {
             }
         }
         self.last.send_replace(Some(Arc::new(self.machine.report(self.now()))));
-        self.meters.set(&self.machine);
+        // Of several that come and go, one that is over is no alarm.
+        match self.place {
+            Some(_) => self.meters.clear(),
+            None => self.meters.set(&self.machine),
+        }
     }
 
     fn take(&mut self, done: Result<(Target, Came), tokio::task::JoinError>) {
@@ -147,16 +174,24 @@ impl Watcher {
         Moment { at_ms, unix_ms: self.clock.now_ms() }
     }
 
+    /// Region and way for log lines, where there are several.
+    fn place(&self) -> (Option<&str>, Option<&str>) {
+        self.place.as_ref().map(|place| (place.region.as_str(), place.way)).unzip()
+    }
+
     fn tell(&mut self, now: Moment) {
         let last_change = self.machine.last_change();
         self.last_change.send_if_modified(|known| std::mem::replace(known, last_change) != last_change);
         for event in self.machine.take_events() {
             match &event {
                 Event::Announced(_) => self.announced(),
-                Event::Found(finding) => tracing::warn!(
-                    watch.name = %self.machine.settings().name, playlist = %finding.playlist, finding = finding.kind.as_str(),
-                    "{}", finding.evidence
-                ),
+                Event::Found(finding) => {
+                    let (region, way) = self.place();
+                    tracing::warn!(
+                        watch.name = %self.machine.settings().name, watch.region = region, watch.way = way,
+                        playlist = %finding.playlist, finding = finding.kind.as_str(), "{}", finding.evidence
+                    );
+                }
             }
             if let Some(events) = &self.events
                 && let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event)
@@ -174,10 +209,16 @@ impl Watcher {
         let verdict = self.machine.verdict();
         let (name, state, reason) = (&self.machine.settings().name, verdict.state.as_str(), verdict.reason.as_str());
         let first = verdict.evidence.first().map_or("", String::as_str);
+        let (region, way) = self.place();
         if verdict.state == VerdictState::Stale {
-            tracing::warn!(watch.name = %name, verdict = state, reason, evidence = first, "the stream is stale");
+            tracing::warn!(
+                watch.name = %name, watch.region = region, watch.way = way, verdict = state, reason, evidence = first,
+                "the stream is stale"
+            );
         } else {
-            tracing::info!(watch.name = %name, verdict = state, reason, "the verdict of a watch");
+            tracing::info!(
+                watch.name = %name, watch.region = region, watch.way = way, verdict = state, reason, "the verdict of a watch"
+            );
         }
         self.verdict.send_replace(verdict.clone());
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anabranch_cluster::peer::{REASON_MAX, is_named, tidy};
+use anabranch_cluster::peer::{is_named, tidy};
 use anabranch_cluster::state::{Opening, effective};
 use anabranch_db::Idempotency;
 use anabranch_model::{
     AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterId, ClusterRegion, ClusterState, Peer,
-    Register, RegisterOf, Verdict, VerdictState, Voice, VoteRule, WatchSettings, Word,
+    Verdict, VerdictState, VoteRule, WatchSettings,
 };
 use reqwest::Url;
 use serde::Deserialize;
@@ -27,9 +27,6 @@ const CLUSTERS_MAX: usize = 100;
 
 /// Longest time for which a request for a state is held. A peer hears by it that we are there.
 const HOLD: Duration = Duration::from_secs(1);
-
-/// Shortest and longest drill, in seconds.
-const DRILL_SECONDS: std::ops::RangeInclusive<u32> = 1..=3_600;
 
 /// Entries of a page of history when the caller names no number, and at most.
 const HISTORY_DEFAULT: u32 = 50;
@@ -140,30 +137,6 @@ pub(crate) struct AutomatGiven {
     drain_ms: Option<u32>,
 }
 
-/// What an operator says of a region.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RegionOrder {
-    /// Name of the region.
-    region: String,
-    /// Why, for the history.
-    #[serde(default)]
-    why: String,
-}
-
-/// A drill.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DrillOrder {
-    /// Name of the region that is closed.
-    region: String,
-    /// How long, in seconds, 1 to 3600.
-    seconds: u32,
-    /// Why, for the history.
-    #[serde(default)]
-    why: String,
-}
-
 /// What a watcher sees.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -183,17 +156,6 @@ pub(crate) struct VoteGiven {
     #[serde(default)]
     #[schema(value_type = Object)]
     evidence: Value,
-}
-
-/// What is said of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// It is to be closed.
-    Close,
-    /// It is to be open.
-    Open,
-    /// The automat is to say.
-    Automatic,
 }
 
 fn of_definition(error: ClusterError) -> Error {
@@ -317,99 +279,6 @@ impl App {
         Ok(self.clusters.find(wanted, |live| ClusterView::of(live, &in_force, now_ms))?)
     }
 
-    pub(crate) async fn cluster_delete(&self, wanted: &str) -> Result<(), Error> {
-        let row = self.db.cluster_delete(wanted, self.clock.now_ms()).await?;
-        self.clusters.forget(&row.cluster.id);
-        self.changed();
-        Ok(())
-    }
-
-    /// Says something of a region in the name of an operator.
-    pub(crate) async fn cluster_order(
-        &self,
-        wanted: &str,
-        order: Order,
-        request: RegionOrder,
-        who: &str,
-    ) -> Result<ClusterView, Error> {
-        let said = match order {
-            Order::Close => Word::Closed,
-            Order::Open => Word::Open,
-            Order::Automatic => Word::Automatic,
-        };
-        self.say(wanted, &request.region, said, &request.why, None, who).await
-    }
-
-    /// Closes a region for a while, for practice.
-    pub(crate) async fn cluster_drill(
-        &self,
-        wanted: &str,
-        request: DrillOrder,
-        who: &str,
-    ) -> Result<ClusterView, Error> {
-        if !DRILL_SECONDS.contains(&request.seconds) {
-            let (least, most) = (DRILL_SECONDS.start(), DRILL_SECONDS.end());
-            return Err(Error::invalid(
-                "seconds",
-                format!("a drill takes {least} to {most} seconds: {}", request.seconds),
-            ));
-        }
-        let now_ms = self.clock.now_ms();
-        let refusal = self.clusters.find(wanted, |live| drill_refused(live, &request.region, now_ms))?;
-        if let Some(refusal) = refusal {
-            return Err(Error::Conflict(refusal));
-        }
-        self.say(wanted, &request.region, Word::Closed, &request.why, Some(request.seconds), who).await
-    }
-
-    async fn say(
-        &self,
-        wanted: &str,
-        region: &str,
-        said: Word,
-        why: &str,
-        drill_seconds: Option<u32>,
-        who: &str,
-    ) -> Result<ClusterView, Error> {
-        let why = why.trim();
-        if why.chars().count() > REASON_MAX {
-            return Err(Error::invalid("why", format!("a reason has at most {REASON_MAX} characters")));
-        }
-        let writing = self.clusters.writing.lock().await;
-        let now_ms = self.clock.now_ms();
-        let (id, name, stamp, drain_ms) = self.clusters.find(wanted, |live| {
-            let cluster = live.cluster();
-            let name = cluster.region(region).map(|region| region.name.clone());
-            let stamp = live.registers.next_stamp(&self.clusters.node, now_ms);
-            (cluster.id.clone(), name, stamp, cluster.automat.drain_ms)
-        })?;
-        let Some(name) = name else {
-            let short: String = region.chars().take(100).collect();
-            return Err(Error::invalid("region", format!("the cluster has no region with this name: {short:?}")));
-        };
-        let drain_ms = if said == Word::Closed { i64::from(drain_ms) } else { 0 };
-        let from_ms = now_ms.saturating_add(drain_ms);
-        let register = Register {
-            word: said,
-            who: who.chars().take(anabranch_cluster::peer::NAME_MAX).collect(),
-            why: why.to_owned(),
-            since_ms: now_ms,
-            from_ms,
-            until_ms: drill_seconds.map(|seconds| from_ms.saturating_add(i64::from(seconds) * 1_000)),
-            drill: drill_seconds.is_some(),
-            evidence: Value::Null,
-            stamp,
-        };
-        let words = [RegisterOf { region: name, voice: Voice::Operator, register }];
-        let taken = self.clusters.write(&id, &words).await.map_err(Error::of_store)?;
-        drop(writing);
-        if taken.is_empty() {
-            return Err(Error::Conflict("a newer word is kept: look at the cluster, and say it again".to_owned()));
-        }
-        self.changed();
-        self.cluster_show(id.as_str())
-    }
-
     pub(crate) async fn cluster_history(&self, wanted: &str, query: &HistoryQuery) -> Result<List<HistoryItem>, Error> {
         let limit = query.limit.unwrap_or(HISTORY_DEFAULT);
         if !(1..=HISTORY_PAGE_MAX).contains(&limit) {
@@ -438,7 +307,11 @@ impl App {
                 let can_write = !self.health.is_failing();
                 let now_ms = self.clock.now_ms();
                 let edge = &self.config.edge_base_url;
-                let of = |live: &Live| Clusters::state(live, &self.clusters.node, edge, can_write, now_ms);
+                let in_force = self.openings_in_force();
+                let of = |live: &Live| {
+                    let state = Clusters::state(live, &self.clusters.node, edge, can_write, now_ms);
+                    ClusterState { in_force: in_force.of_here(live, now_ms), ..state }
+                };
                 return Ok(self.clusters.find(wanted, of)?);
             }
             tokio::select! {
@@ -505,6 +378,22 @@ impl App {
         Ok(List { items, next: None })
     }
 
+    /// Takes that a watcher of this process has nothing to watch in any region.
+    pub(crate) fn cluster_abstain(&self, wanted: &str, watcher: &str) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        let of = |live: &Live| -> Vec<(String, i64)> {
+            let since = |region: &str| {
+                let known = live.votes.get(region, watcher).filter(|vote| vote.verdict.abstains());
+                known.map_or(now_ms, |vote| vote.verdict.since_ms)
+            };
+            live.cluster().regions.iter().map(|region| (region.name.clone(), since(&region.name))).collect()
+        };
+        for (region, since_ms) in self.clusters.find(wanted, of)? {
+            self.cluster_vote(wanted, &region, watcher, Verdict::abstention(since_ms))?;
+        }
+        Ok(())
+    }
+
     /// Whether the region behind a host is open. What is not known is open.
     pub(crate) fn cluster_decision(&self, host: Option<&str>) -> DecisionView {
         let now_ms = self.clock.now_ms();
@@ -562,18 +451,6 @@ impl App {
         }
         Ok(Peer { url: given.url, token })
     }
-}
-
-fn drill_refused(live: &Live, region: &str, now_ms: i64) -> Option<String> {
-    let openings = live.openings(now_ms);
-    let is_open = |name: &str| openings.get(name).is_some_and(|one| one.opening == Opening::Open);
-    let mut others =
-        live.cluster().regions.iter().filter(|other| other.name != region && is_open(&other.name)).peekable();
-    if others.peek().is_none() {
-        return Some("no other region is open: a drill would leave viewers without any".to_owned());
-    }
-    let all_stale = others.all(|other| live.judge(&other.name, now_ms).state == VerdictState::Stale);
-    all_stale.then(|| "every other open region is stale: a drill would leave viewers without any".to_owned())
 }
 
 /// A URL of a playlist as it is kept.

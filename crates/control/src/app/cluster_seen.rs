@@ -5,7 +5,6 @@ use anabranch_model::Anchors;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::view::List;
 use super::{App, Error};
 use crate::cluster::Seen;
 use crate::time;
@@ -68,6 +67,38 @@ pub(crate) struct PlaylistView {
     pub(crate) trouble: Option<String>,
     /// What is wrong with it.
     pub(crate) findings: Vec<FindingView>,
+}
+
+/// Playlists of a cluster, and what is wrong with whole streams of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlaylistsView {
+    /// The playlists.
+    pub(crate) items: Vec<PlaylistView>,
+    /// Null: there is one page.
+    pub(crate) next: Option<String>,
+    /// What is wrong with a stream as a whole in a region by a way, such as renditions that drift apart.
+    pub(crate) findings: Vec<StreamFindingView>,
+}
+
+/// Something that is wrong with a stream as a whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StreamFindingView {
+    /// Name of the region.
+    pub(crate) region: String,
+    /// Name of the stream.
+    pub(crate) stream: String,
+    /// Through the CDN, or past it.
+    #[schema(example = "cdn", pattern = "^(cdn|origin)$")]
+    pub(crate) way: &'static str,
+    /// What.
+    #[schema(example = "drift")]
+    pub(crate) kind: &'static str,
+    /// Whether it makes the stream stale, or only warns.
+    pub(crate) makes_stale: bool,
+    /// What was seen.
+    pub(crate) evidence: String,
+    /// Since when; RFC 3339.
+    pub(crate) since: String,
 }
 
 /// Of the last intervals between two changes that were seen, 25 at the most, in seconds with one decimal.
@@ -146,6 +177,20 @@ impl From<&Finding> for FindingView {
     }
 }
 
+impl StreamFindingView {
+    fn of(seen: &Seen, finding: &Finding) -> Self {
+        Self {
+            region: seen.region.clone(),
+            stream: seen.stream.clone(),
+            way: seen.way.as_str(),
+            kind: finding.kind.as_str(),
+            makes_stale: finding.effect == Effect::Stale,
+            evidence: finding.evidence.clone(),
+            since: time::render_ms(finding.since_ms),
+        }
+    }
+}
+
 impl PlaylistView {
     fn of(seen: &Seen, report: &PlaylistReport) -> Self {
         Self {
@@ -174,7 +219,7 @@ impl PlaylistView {
 
 impl App {
     /// What this server's own watchers have measured of a cluster's playlists.
-    pub(crate) fn cluster_playlists(&self, wanted: &str, query: &PlaylistQuery) -> Result<List<PlaylistView>, Error> {
+    pub(crate) fn cluster_playlists(&self, wanted: &str, query: &PlaylistQuery) -> Result<PlaylistsView, Error> {
         self.clusters.look_at();
         let is_wanted = |seen: &&Seen| {
             query.region.as_ref().is_none_or(|region| *region == seen.region)
@@ -183,15 +228,17 @@ impl App {
         let found = self.clusters.find(wanted, |live| {
             let region = query.region.as_deref();
             let known = region.is_none_or(|region| live.cluster().region(region).is_some());
-            let of = live.seen.iter().filter(is_wanted);
+            let of = || live.seen.iter().filter(is_wanted);
             let all =
-                of.flat_map(|seen| seen.report.playlists.iter().map(move |report| PlaylistView::of(seen, report)));
-            known.then(|| all.take(PLAYLISTS_MAX).collect())
+                of().flat_map(|seen| seen.report.playlists.iter().map(move |report| PlaylistView::of(seen, report)));
+            let findings =
+                of().flat_map(|seen| seen.report.findings.iter().map(move |one| StreamFindingView::of(seen, one)));
+            known.then(|| (all.take(PLAYLISTS_MAX).collect(), findings.take(PLAYLISTS_MAX).collect()))
         })?;
-        let Some(items) = found else {
+        let Some((items, findings)) = found else {
             let short: String = query.region.iter().flat_map(|region| region.chars()).take(100).collect();
             return Err(Error::invalid("region", format!("the cluster has no region with this name: {short:?}")));
         };
-        Ok(List { items, next: None })
+        Ok(PlaylistsView { items, next: None, findings })
     }
 }

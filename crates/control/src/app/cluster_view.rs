@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anabranch_cluster::state::{Opening, silent, warning};
 use anabranch_cluster::store::Kept;
-use anabranch_model::{AutomatSettings, ClosedSpec, ClusterRegion, ClusterState, Snapshot, Voice, WatchSettings};
+use anabranch_model::{
+    AutomatSettings, ClosedSpec, ClusterRegion, ClusterState, InForce as Acts, Snapshot, Voice, WatchSettings,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -104,8 +106,10 @@ pub(crate) struct RegionView {
     /// Whether it is open.
     #[schema(example = "open", pattern = "^(open|draining|closed)$")]
     pub(crate) opening: &'static str,
-    /// Whether every edge of this server acts by that.
+    /// Whether every edge acts by that: those of this server, and of the one that is the region, as it says itself.
     pub(crate) in_force: bool,
+    /// For what that waits; null when it is in force.
+    pub(crate) waiting_for: Option<String>,
     /// By what: nobody's word, the operator's, a drill, the automat's, or that no region would be open otherwise.
     #[schema(example = "operator", pattern = "^(nothing|operator|drill|automat|fail_open)$")]
     pub(crate) by: &'static str,
@@ -130,7 +134,7 @@ pub(crate) struct RegionView {
     pub(crate) verdict_since: Option<String>,
     /// Why, in the words of one of them.
     pub(crate) verdict_reason: Option<String>,
-    /// Watchers that are heard.
+    /// Watchers that are heard and do not abstain, as they do while nothing is on air.
     pub(crate) watchers: usize,
     /// Those of them that say stale.
     pub(crate) watchers_stale: usize,
@@ -213,8 +217,9 @@ pub(crate) struct HistoryItem {
     /// Who decided.
     #[schema(example = "operator", pattern = "^(operator|automat)$")]
     pub(crate) by: &'static str,
-    /// What; `withheld` for what was not done and would have been.
-    #[schema(example = "closed", pattern = "^(open|closed|automatic|drill|withheld)$")]
+    /// What; `withheld` for what was not done and would have been, `fail_open` for a closing that does not count since no region would be
+    /// open.
+    #[schema(example = "closed", pattern = "^(open|closed|automatic|drill|withheld|fail_open)$")]
     pub(crate) what: String,
     /// In whose name.
     pub(crate) who: String,
@@ -248,7 +253,7 @@ pub(crate) struct VoteView {
     pub(crate) evidence: serde_json::Value,
     /// When it said so last; RFC 3339.
     pub(crate) heard_at: String,
-    /// Whether it counts: it was heard within the silence limit.
+    /// Whether it counts: it was heard within the silence limit, and does not abstain since nothing is on air.
     pub(crate) counts: bool,
 }
 
@@ -259,6 +264,28 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
+    /// For what it is waited until a region is as it is meant to be; none when it is: at our edges as far as they serve it, and at those of
+    /// the instance that it is.
+    fn waits(&self, live: &Live, region: &ClusterRegion, opening: Opening) -> Option<String> {
+        if !self.holds(&live.cluster().name, region, opening) {
+            return Some("an edge of this server acts otherwise still".to_owned());
+        }
+        region.peer.as_ref()?;
+        let (name, seen) = (&region.name, live.peers.get(&region.name));
+        let Some(seen) = seen.filter(|seen| seen.answered_ms.is_some() || seen.problem.is_some()) else {
+            return Some(format!("the server of {name} has not answered yet"));
+        };
+        if let Some(problem) = &seen.problem {
+            return Some(format!("the server of {name} is not heard: {problem}"));
+        }
+        match seen.in_force {
+            None => Some(format!("the server of {name} does not tell what its edges do")),
+            Some(now) if now == wanted(opening) => None,
+            Some(_) => Some(format!("the edges of {name} act otherwise still")),
+        }
+    }
+
+    /// Whether our own edges do, as far as they serve the region.
     fn holds(&self, cluster: &str, region: &ClusterRegion, opening: Opening) -> bool {
         let Some(distribution) = &region.distribution else { return true };
         let is_told = |closed: &ClosedSpec| {
@@ -266,6 +293,19 @@ impl InForce {
         };
         self.everywhere && self.snapshot.closed.iter().any(is_told) == (opening == Opening::Closed)
     }
+
+    /// What our edges do for the region that this instance is; none where it only watches.
+    pub(crate) fn of_here(&self, live: &Live, now_ms: i64) -> Option<Acts> {
+        let cluster = live.cluster();
+        let region = cluster.region(cluster.here.as_deref()?)?;
+        let opening = live.openings(now_ms).get(&region.name)?.opening;
+        Some(if self.holds(&cluster.name, region, opening) { wanted(opening) } else { Acts::Changing })
+    }
+}
+
+/// What edges do when a region is so.
+fn wanted(opening: Opening) -> Acts {
+    if opening == Opening::Closed { Acts::Closed } else { Acts::Open }
 }
 
 impl App {
@@ -332,16 +372,18 @@ impl RegionView {
     fn of(live: &Live, region: &ClusterRegion, in_force: &InForce, now_ms: i64) -> Self {
         let openings: BTreeMap<_, _> = live.openings(now_ms);
         let judged = live.judge(&region.name, now_ms);
+        let silence_ms = live.cluster().watch.silence_ms;
         let reason = live
             .votes
             .of(&region.name)
-            .find(|(_, vote)| vote.verdict.state == judged.state)
+            .find(|(_, vote)| vote.verdict.state == judged.state && vote.is_heard(silence_ms, now_ms))
             .map(|(_, vote)| vote.verdict.reason.clone());
         let word = |voice| live.registers.get(&region.name, voice).map(|register| register.word.as_str());
         let glance = Glance::of(&live.seen, &region.name);
         // Every region of the definition has an opening.
         let opening = openings.get(&region.name);
         let is = opening.map_or(Opening::Open, |one| one.opening);
+        let waiting_for = in_force.waits(live, region, is);
         let peer = region.peer.as_ref().map(|peer| {
             let seen = live.peers.get(&region.name).cloned().unwrap_or_default();
             PeerView {
@@ -361,7 +403,8 @@ impl RegionView {
             distribution: region.distribution.as_ref().map(ToString::to_string),
             paths: region.paths.clone(),
             opening: is.as_str(),
-            in_force: in_force.holds(&live.cluster().name, region, is),
+            in_force: waiting_for.is_none(),
+            waiting_for,
             by: opening.map_or("nothing", |one| one.ground.as_str()),
             who: opening.and_then(|one| some(&one.who)),
             why: opening.and_then(|one| some(&one.why)),
@@ -371,7 +414,7 @@ impl RegionView {
             automat: word(Voice::Automat),
             verdict: judged.state.as_str(),
             verdict_since: (judged.heard > 0).then(|| time::render_ms(judged.since_ms)),
-            verdict_reason: reason.filter(|reason| judged.heard > 0 && !reason.is_empty()),
+            verdict_reason: reason.filter(|reason| !reason.is_empty()),
             watchers: judged.heard,
             watchers_stale: judged.stale,
             latency_ms: glance.latency_ms,
@@ -416,7 +459,7 @@ impl VoteView {
                 reason: vote.verdict.reason.clone(),
                 evidence: vote.verdict.evidence.clone(),
                 heard_at: time::render_ms(vote.heard_ms),
-                counts: vote.is_heard(silence_ms, now_ms),
+                counts: vote.is_heard(silence_ms, now_ms) && !vote.verdict.abstains(),
             })
             .collect()
     }

@@ -5,6 +5,7 @@ mod breakout;
 mod channel;
 mod cluster;
 mod cluster_join;
+mod cluster_order;
 mod cluster_play;
 mod cluster_seen;
 mod cluster_view;
@@ -57,10 +58,11 @@ use crate::{BuildError, Config, MediaConfig};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
-pub(crate) use cluster::{ClusterCreate, ClusterPatch, DrillOrder, Order, RegionOrder, VoteGiven};
+pub(crate) use cluster::{ClusterCreate, ClusterPatch, VoteGiven};
 pub(crate) use cluster_join::{ClusterJoin, ClusterPull};
+pub(crate) use cluster_order::{DrillOrder, Order, RegionOrder};
 pub(crate) use cluster_play::StreamQuery;
-pub(crate) use cluster_seen::{PlaylistQuery, PlaylistView};
+pub(crate) use cluster_seen::{PlaylistQuery, PlaylistsView};
 pub(crate) use cluster_view::{
     ClusterView, DecisionQuery, DecisionView, HistoryItem, HistoryQuery, StateQuery, StateView, VoteView,
 };

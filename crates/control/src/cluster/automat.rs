@@ -1,16 +1,18 @@
 //! The loop that lets the automat act, and tells what of verdicts, watchers and openings has changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anabranch_cluster::decide::{Action, View, decide};
-use anabranch_cluster::state::silent;
+use anabranch_cluster::state::{Ground, Opening, silent};
 use anabranch_cluster::store::{StateStore as _, StoreError};
 use anabranch_db::NewEntry;
-use anabranch_model::{ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
+use anabranch_model::{Cluster, ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
 use anabranch_net::Shutdown;
 
-use super::{Live, Remembered};
+use super::meters::Meters;
+use super::turned::turned;
+use super::{FORGET_MS, Live, Remembered};
 use crate::app::{App, chain};
 
 /// Longest time between two looks while there are clusters: time alone decides, too.
@@ -21,9 +23,6 @@ const LOOK_IDLE: Duration = Duration::from_secs(5);
 
 /// Shortest time between two looks.
 const BREATH: Duration = Duration::from_millis(20);
-
-/// Silence after which a watcher is forgotten, in milliseconds.
-const FORGET_MS: i64 = 60 * 60 * 1000;
 
 /// Why a look was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +36,18 @@ enum LookError {
 /// Looks until `shutdown`.
 pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
     let mut moved = app.clusters.moved.subscribe();
-    let mut failing = None;
+    let (mut failing, mut meters) = (None, Meters::default());
     loop {
         moved.mark_unchanged();
         let ids = app.clusters.ids();
-        if app.db.is_leader() {
+        let is_leader = app.db.is_leader();
+        if is_leader {
             for id in &ids {
                 let looked = look(app, id).await;
                 note(app, &mut failing, looked);
             }
         }
+        meters.set(app, is_leader);
         let pause = if ids.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -137,17 +138,23 @@ struct News {
     gone: Vec<(String, String)>,
     told: Remembered,
     openings: bool,
+    turned: Vec<HistoryEntry>,
 }
 
 /// Writes what has changed, and wakes those who act by it.
 async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
     let now_ms = app.clock.now_ms();
     let listening = now_ms.saturating_sub(app.clusters.started_ms);
-    let Some(news) = app.clusters.look(id.as_str(), |live| news(live, listening, now_ms)) else { return Ok(()) };
+    let news = app.clusters.look(id.as_str(), |live| news(live, &app.clusters.node, listening, now_ms));
+    let Some(news) = news else { return Ok(()) };
     if news.openings {
         // Time alone has opened or closed something: peers and edges are told.
         app.clusters.change(id, true, |_| ());
         app.changed();
+    }
+    if !news.turned.is_empty() {
+        app.clusters.store.history_append(id, &news.turned, now_ms).await?;
+        app.log_wake.notify_one();
     }
     if !(news.entries.is_empty() && news.votes.is_empty() && news.gone.is_empty()) {
         app.db.cluster_votes_put(id, &news.votes, &news.gone, &news.entries, now_ms).await?;
@@ -166,12 +173,9 @@ async fn tell(app: &App, id: &ClusterId) -> Result<(), LookError> {
     Ok(())
 }
 
-fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
+fn news(live: &Live, node: &str, listening_ms: i64, now_ms: i64) -> News {
     let cluster = live.cluster();
     let mut news = News::default();
-    let entry = |word: &'static str| {
-        NewEntry::stream(word, "cluster", cluster.id.as_str()).detail("name", cluster.name.as_str())
-    };
     for region in &cluster.regions {
         let judged = live.judge(&region.name, now_ms);
         let before = live.told.verdicts.get(&region.name).copied().unwrap_or_default();
@@ -190,38 +194,11 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
                 .map(|(_, vote)| vote.verdict.reason.as_str())
                 .collect();
             let reason = reasons.first().copied().unwrap_or_default();
-            news.entries.push(entry(word).detail("region", region.name.as_str()).detail("reason", reason));
+            news.entries.push(entry(cluster, word).detail("region", region.name.as_str()).detail("reason", reason));
         }
     }
-    // Who was not heard because nobody listened is not silent yet.
-    let quiet = if listening_ms > i64::from(cluster.watch.silence_ms) {
-        silent(cluster, &live.votes, now_ms)
-    } else {
-        Vec::new()
-    };
-    news.told.silent = quiet.iter().map(|watcher| (*watcher).to_owned()).collect();
-    for watcher in news.told.silent.difference(&live.told.silent) {
-        news.entries.push(entry("cluster.watcher.silent").detail("watcher", watcher.as_str()));
-    }
-    for watcher in live.told.silent.difference(&news.told.silent) {
-        news.entries.push(entry("cluster.watcher.heard").detail("watcher", watcher.as_str()));
-    }
-    let aligned = live.anchors().filter_map(|one| {
-        let problem = one.problem.clone()?;
-        Some(((one.stream.clone(), one.region.clone()), problem))
-    });
-    news.told.problems = aligned.collect();
-    for (of, problem) in &news.told.problems {
-        if live.told.problems.get(of) != Some(problem) {
-            let (stream, region) = (of.0.as_str(), of.1.as_str());
-            let entry = entry("cluster.stream.problem").detail("stream", stream).detail("region", region);
-            news.entries.push(entry.detail("problem", problem.as_str()));
-        }
-    }
-    for of in live.told.problems.keys().filter(|of| !news.told.problems.contains_key(of)) {
-        let (stream, region) = (of.0.as_str(), of.1.as_str());
-        news.entries.push(entry("cluster.stream.aligned").detail("stream", stream).detail("region", region));
-    }
+    watchers(live, listening_ms, now_ms, &mut news);
+    problems(live, &mut news);
     for (region, watcher, vote) in live.votes.iter() {
         if now_ms.saturating_sub(vote.heard_ms) > FORGET_MS && listening_ms > FORGET_MS {
             news.gone.push((region.to_owned(), watcher.to_owned()));
@@ -236,8 +213,59 @@ fn news(live: &Live, listening_ms: i64, now_ms: i64) -> News {
             news.votes.push((of, vote.heard_ms));
         }
     }
-    news.told.openings = live.openings(now_ms).into_iter().map(|(region, one)| (region, one.opening)).collect();
+    news.told.openings =
+        live.openings(now_ms).into_iter().map(|(region, one)| (region, (one.opening, one.ground))).collect();
+    let only = |of: &BTreeMap<String, (Opening, Ground)>| of.values().map(|(opening, _)| *opening).collect::<Vec<_>>();
     // At the first look there is nothing to compare with, and nobody who was told otherwise.
-    news.openings = !live.told.openings.is_empty() && news.told.openings != live.told.openings;
+    news.openings = !live.told.openings.is_empty() && only(&news.told.openings) != only(&live.told.openings);
+    news.turned = turned(live, node, now_ms);
     news
+}
+
+fn entry(cluster: &Cluster, word: &'static str) -> NewEntry {
+    NewEntry::stream(word, "cluster", cluster.id.as_str()).detail("name", cluster.name.as_str())
+}
+
+/// Who has fallen silent, and who is heard again.
+fn watchers(live: &Live, listening_ms: i64, now_ms: i64, news: &mut News) {
+    let cluster = live.cluster();
+    // Who was not heard because nobody listened is not silent yet.
+    let quiet = if listening_ms > i64::from(cluster.watch.silence_ms) {
+        silent(cluster, &live.votes, now_ms)
+    } else {
+        Vec::new()
+    };
+    news.told.silent = quiet.iter().map(|watcher| (*watcher).to_owned()).collect();
+    for watcher in news.told.silent.difference(&live.told.silent) {
+        news.entries.push(entry(cluster, "cluster.watcher.silent").detail("watcher", watcher.as_str()));
+    }
+    // One that was forgotten, or whose region is gone, has not come back.
+    let is_heard = |watcher: &str| {
+        let mut votes = live.votes.iter().filter(|(_, by, _)| *by == watcher);
+        votes.any(|(.., vote)| vote.is_heard(cluster.watch.silence_ms, now_ms))
+    };
+    for watcher in live.told.silent.difference(&news.told.silent).filter(|watcher| is_heard(watcher)) {
+        news.entries.push(entry(cluster, "cluster.watcher.heard").detail("watcher", watcher.as_str()));
+    }
+}
+
+/// What keeps streams from being aligned, and what no longer does.
+fn problems(live: &Live, news: &mut News) {
+    let cluster = live.cluster();
+    let aligned = live.anchors().filter_map(|one| {
+        let problem = one.problem.clone()?;
+        Some(((one.stream.clone(), one.region.clone()), problem))
+    });
+    news.told.problems = aligned.collect();
+    for (of, problem) in &news.told.problems {
+        if live.told.problems.get(of) != Some(problem) {
+            let (stream, region) = (of.0.as_str(), of.1.as_str());
+            let entry = entry(cluster, "cluster.stream.problem").detail("stream", stream).detail("region", region);
+            news.entries.push(entry.detail("problem", problem.as_str()));
+        }
+    }
+    for of in live.told.problems.keys().filter(|of| !news.told.problems.contains_key(of)) {
+        let (stream, region) = (of.0.as_str(), of.1.as_str());
+        news.entries.push(entry(cluster, "cluster.stream.aligned").detail("stream", stream).detail("region", region));
+    }
 }

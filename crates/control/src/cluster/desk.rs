@@ -46,6 +46,14 @@ impl ClusterDesk {
         self.0.cluster_vote(cluster, region, watcher, verdict).map_err(|error| VoteError(error.to_string()))
     }
 
+    /// Takes that a watcher has nothing to watch in any region of a cluster: as often as a vote.
+    ///
+    /// # Errors
+    /// As [`ClusterDesk::report_vote`].
+    pub fn report_abstention(&self, cluster: &str, watcher: &str) -> Result<(), VoteError> {
+        self.0.cluster_abstain(cluster, watcher).map_err(|error| VoteError(error.to_string()))
+    }
+
     /// Which regions of a cluster are open now, by name; none when there is no such cluster.
     #[must_use]
     pub fn openings(&self, cluster: &str) -> Option<BTreeMap<String, Effective>> {

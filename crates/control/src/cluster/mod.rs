@@ -3,17 +3,19 @@
 pub(crate) mod automat;
 mod desk;
 pub(crate) mod feed;
+mod meters;
 pub(crate) mod peers;
 pub(crate) mod second;
 mod seen;
 mod store;
 mod streams;
+mod turned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_cluster::peer::Told;
-use anabranch_cluster::state::{Effective, Judged, Opening, Registers, Vote, Votes, effective, judge};
+use anabranch_cluster::state::{Effective, Ground, Judged, Opening, Registers, Vote, Votes, effective, judge};
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
 use anabranch_model::{
@@ -40,6 +42,13 @@ pub const PEER_FOLDER: &str = "peer";
 
 /// Requests for a state that are held at once.
 const HELD_MAX: usize = 256;
+
+/// Silence after which a watcher is forgotten, in milliseconds.
+const FORGET_MS: i64 = 60 * 60 * 1000;
+
+/// Age from which a vote is not taken over from a peer, in milliseconds: so much less than what is forgotten that no two instances, which
+/// forget a little earlier or later, hand it to and fro.
+const HEARSAY_MAX_MS: u64 = 59 * 60 * 1000;
 
 /// A cluster while it runs.
 #[derive(Clone, Debug)]
@@ -70,7 +79,7 @@ pub(crate) struct Live {
 #[derive(Clone, Debug, Default)]
 struct Remembered {
     verdicts: BTreeMap<String, VerdictState>,
-    openings: BTreeMap<String, Opening>,
+    openings: BTreeMap<String, (Opening, Ground)>,
     silent: BTreeSet<String>,
     withheld: BTreeSet<String>,
     /// By stream and region.
@@ -293,18 +302,19 @@ impl Clusters {
         said.unwrap_or(false)
     }
 
-    /// Takes note of the votes that a peer tells of.
+    /// Takes note of the votes that a peer tells of. Very old ones are not heard: we may have forgotten them already.
     pub(crate) fn hear(&self, id: &ClusterId, told: &Told) {
         let now_ms = self.clock.now_ms();
+        let votes = || told.votes.iter().filter(|of| of.age_ms < HEARSAY_MAX_MS);
         // What nobody else can know otherwise goes on to other peers; repetitions do not.
         let news = self.look(id.as_str(), |live| {
-            told.votes.iter().any(|of| {
+            votes().any(|of| {
                 let known = live.votes.get(&of.region, &of.watcher);
                 known.is_none_or(|known| known.at_ms < of.at_ms && known.verdict.state != of.verdict.state)
             })
         });
         self.change(id, news.unwrap_or(false), |live| {
-            for of in told.votes.iter().filter(|of| live.row.cluster.region(&of.region).is_some()) {
+            for of in votes().filter(|of| live.row.cluster.region(&of.region).is_some()) {
                 if !has_room(&live.votes, &of.watcher) {
                     continue;
                 }
@@ -372,6 +382,7 @@ impl Clusters {
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),
             definition: Some(cluster.into()),
+            in_force: None,
             merged: live.merged.as_ref().map(|id| format!("{}/d/{id}/{PEER_FOLDER}", edge.trim_end_matches('/'))),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anabranch_cluster::peer::{ANSWER_MAX_BYTES, Told, read};
 use anabranch_db::NewEntry;
-use anabranch_model::{ClusterId, Peer};
+use anabranch_model::{ClusterId, InForce, Peer};
 use anabranch_net::Shutdown;
 use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
@@ -58,6 +58,8 @@ pub(crate) struct PeerSeen {
     pub(crate) next_try_ms: Option<i64>,
     /// In what its definition of the cluster differs from ours.
     pub(crate) differs: Option<&'static str>,
+    /// What its edges do for its region, as it said last.
+    pub(crate) in_force: Option<InForce>,
     /// Where its copies of the merged playlists are; what it said last, also while it is not heard.
     pub(crate) merged: Option<Url>,
 }
@@ -239,6 +241,7 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
             version: told.version,
             node: Some(told.node.clone()),
             differs,
+            in_force: told.in_force,
             merged,
             ..PeerSeen::default()
         };

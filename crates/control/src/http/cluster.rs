@@ -14,7 +14,7 @@ use crate::app::people::Caller;
 use crate::app::view::{DistributionWhole, List, PlayUrl};
 use crate::app::{
     App, ClusterCreate, ClusterJoin, ClusterPatch, ClusterPull, ClusterView, DecisionQuery, DecisionView, DrillOrder,
-    HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistView, RegionOrder, StateQuery,
+    HistoryItem, HistoryQuery, Order, PageQuery, PlayUrlCreate, PlaylistQuery, PlaylistsView, RegionOrder, StateQuery,
     StateView, StreamQuery, VoteGiven, VoteView,
 };
 use crate::cluster::feed::ClusterFeed;
@@ -62,17 +62,18 @@ pub(super) async fn cluster_pull(
     Ok(ok(app.cluster_pull(&id, body.value).await?))
 }
 
-/// Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer.
+/// Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer; and what
+/// is wrong with whole streams.
 #[utoipa::path(
     get, path = "/v1/clusters/{id}/playlists", tag = "clusters", security(("bearer" = [])),
     params(("id" = String, Path, description = "Id or name"), PlaylistQuery),
-    responses((status = 200, body = List<PlaylistView>), (status = "default", body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = PlaylistsView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn cluster_playlists(
     State(app): State<Arc<App>>,
     Wanted(id): Wanted,
     Query(query): Query<PlaylistQuery>,
-) -> Result<Answer<List<PlaylistView>>, Problem> {
+) -> Result<Answer<PlaylistsView>, Problem> {
     std::future::ready(Ok(ok(app.cluster_playlists(&id, &query)?))).await
 }
 

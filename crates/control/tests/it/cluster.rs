@@ -37,7 +37,7 @@ pub(crate) fn region<'a>(cluster: &'a Value, name: &str) -> &'a Value {
     cluster["regions"].as_array().unwrap().iter().find(|region| region["name"] == name).unwrap()
 }
 
-fn is(name: &'static str, opening: &'static str) -> impl Fn(&Value) -> bool + Copy {
+pub(crate) fn is(name: &'static str, opening: &'static str) -> impl Fn(&Value) -> bool + Copy {
     move |cluster| region(cluster, name)["opening"] == opening
 }
 
@@ -54,13 +54,13 @@ pub(crate) async fn made(server: &Server, body: Value) -> Value {
     made.body
 }
 
-async fn done(server: &Server, path: &str, body: Value) -> Value {
+pub(crate) async fn done(server: &Server, path: &str, body: Value) -> Value {
     let done = server.post(path, body).await;
     assert!(done.status.is_success(), "{path}: {}", done.body);
     done.body
 }
 
-async fn vote(server: &Server, region: &str, watcher: &str, state: &str) {
+pub(crate) async fn vote(server: &Server, region: &str, watcher: &str, state: &str) {
     let body = json!({ "region": region, "watcher": watcher, "state": state, "reason": format!("it is {state}"),
                        "evidence": { "seen": state } });
     assert_eq!(server.post("/v1/clusters/c/votes", body).await.status, StatusCode::NO_CONTENT);
@@ -208,7 +208,7 @@ async fn what_is_said_is_kept_over_a_restart(engine: Engine) {
     assert_eq!(closed(&snapshot), [("eu", id.as_str())]);
     assert_eq!(server.get("/v1/clusters/c/votes").await.body["items"][0]["state"], "fresh");
     // A drill ends by itself, even if nobody else does anything.
-    done(&server, "/v1/clusters/c/open", json!({ "region": "eu" })).await;
+    done(&server, "/v1/clusters/c/automatic", json!({ "region": "eu" })).await;
     let shown =
         done(&server, "/v1/clusters/c/drill", json!({ "region": "eu", "seconds": 30, "why": "practice" })).await;
     assert_eq!((&region(&shown, "eu")["by"], region(&shown, "eu")["until"].is_string()), (&json!("drill"), true));
@@ -272,6 +272,7 @@ async fn what_is_wrong_is_said() {
     server.post("/v1/clusters/d/close", json!({ "region": "eu" })).await.problem(404, "no cluster");
     done(&server, "/v1/clusters/c/close", json!({ "region": "us" })).await;
     post("drill", json!({ "region": "eu", "seconds": 5 })).await.problem(409, "without any");
+    post("drill", json!({ "region": "asia", "seconds": 5 })).await.problem(422, "no region with this name");
     server.get("/v1/clusters/c/history?limit=0").await.problem(422, "1 to 200");
     for at in 0..32 {
         vote(&server, "eu", &format!("w{at}"), "fresh").await;
@@ -358,7 +359,7 @@ async fn what_peers_are_told_needs_its_scope_and_waits_for_news() {
 }
 
 /// A link between two instances that can be cut.
-struct Link {
+pub(crate) struct Link {
     url: String,
     pipes: Arc<Mutex<Vec<JoinHandle<()>>>>,
     cut: Arc<Mutex<bool>>,
@@ -387,24 +388,24 @@ impl Link {
         Self { url, pipes, cut }
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         *self.cut.lock() = true;
         self.pipes.lock().drain(..).for_each(|pipe| pipe.abort());
     }
 
-    fn mend(&self) {
+    pub(crate) fn mend(&self) {
         *self.cut.lock() = false;
     }
 }
 
 /// Two instances, each a region of the same cluster, and the links by which they pull from each other.
-struct Pair {
-    servers: [Server; 2],
-    links: [Link; 2],
+pub(crate) struct Pair {
+    pub(crate) servers: [Server; 2],
+    pub(crate) links: [Link; 2],
 }
 
 impl Pair {
-    async fn start(automat: Value) -> Self {
+    pub(crate) async fn start(automat: Value) -> Self {
         let servers = [Server::start_on(Engine::Sqlite).await, Server::start_on(Engine::Sqlite).await];
         let links = [Link::to(&servers[1]).await, Link::to(&servers[0]).await];
         for (at, here) in ["eu", "us"].into_iter().enumerate() {
@@ -432,7 +433,7 @@ impl Pair {
         }
     }
 
-    async fn lost(&self) {
+    pub(crate) async fn lost(&self) {
         let lost = |cluster: &Value| {
             cluster["regions"]
                 .as_array()
@@ -459,6 +460,14 @@ async fn what_one_instance_says_the_other_does() {
     done(&pair.servers[1], "/v1/clusters/c/open", json!({ "region": "us", "why": "said in us" })).await;
     let shown = pair.servers[0].until("/v1/clusters/c", is("us", "open")).await;
     assert_eq!(region(&shown, "us")["why"], "said in us");
+    // Whether the other one's edges act by it, it says itself.
+    done(&pair.servers[0], "/v1/clusters/c/close", json!({ "region": "us" })).await;
+    let shown = pair.servers[0].until("/v1/clusters/c", |cluster| region(cluster, "us")["in_force"] == true).await;
+    assert_eq!(
+        (&region(&shown, "us")["opening"], &region(&shown, "us")["waiting_for"]),
+        (&json!("closed"), &Value::Null)
+    );
+    assert_eq!(region(&pair.servers[1].get("/v1/clusters/c").await.body, "us")["opening"], "closed");
     // Both have the same history, and votes of both.
     let histories = [
         pair.servers[0].get("/v1/clusters/c/history").await.body,
@@ -481,6 +490,10 @@ async fn instances_that_are_cut_off_go_on_and_agree_again() {
     let pair = Pair::start(json!({ "mode": "automatic", "hold_ms": 60_000 })).await;
     pair.links.iter().for_each(Link::cut);
     pair.lost().await;
+    let shown = pair.servers[0].get("/v1/clusters/c").await.body;
+    let us = region(&shown, "us");
+    assert_eq!((&us["in_force"], &us["opening"]), (&json!(false), &json!("open")));
+    assert!(text(&us["waiting_for"]).starts_with("the server of us is not heard: "), "{us}");
     // Each sees itself well and the other one badly.
     for step in 1..=8 {
         for (at, server) in pair.servers.iter().enumerate() {

@@ -77,8 +77,16 @@ async fn what_was_measured_is_told() {
         playlist("b.m3u8", PlaylistState::Stale, 30),
         PlaylistReport { age_ms: 90_000, ..playlist("c.m3u8", PlaylistState::Ended, 20) },
     ];
+    let mut cdn = seen(id, "eu", Way::Cdn, of_cdn);
+    cdn.report.findings.push(Finding {
+        kind: FindingKind::Drift,
+        effect: Effect::Warn,
+        playlist: "http://cdn/index.m3u8".to_owned(),
+        evidence: "audio is 9.0 s behind".to_owned(),
+        since_ms: NOW_MS,
+    });
     server.clusters.tell_seen(vec![
-        seen(id, "eu", Way::Cdn, of_cdn),
+        cdn,
         seen(id, "eu", Way::Origin, vec![playlist("a.m3u8", PlaylistState::Fresh, 3)]),
         seen(id, "nowhere", Way::Cdn, vec![playlist("a.m3u8", PlaylistState::Fresh, 3)]),
         seen("another", "eu", Way::Cdn, vec![playlist("a.m3u8", PlaylistState::Fresh, 3)]),
@@ -95,6 +103,10 @@ async fn what_was_measured_is_told() {
     assert_eq!((&first["way"], &first["state"], &first["role"]), (&json!("cdn"), &json!("fresh"), &json!("variant")));
     assert_eq!((&first["statistics"]["p90_seconds"], &first["age_ms"]), (&json!(2.1), &json!(1500)));
     assert_eq!(first["findings"][0]["makes_stale"], false);
+    let found = list["findings"].as_array().unwrap();
+    assert_eq!((found.len(), &found[0]["kind"], &found[0]["way"]), (1, &json!("drift"), &json!("cdn")));
+    assert_eq!((&found[0]["region"], &found[0]["stream"]), (&json!("eu"), &json!("s")));
+    assert_eq!(server.get("/v1/clusters/c/playlists?region=us").await.body["findings"], json!([]));
     assert_eq!(server.get("/v1/clusters/c/playlists?stream=x").await.body["items"], json!([]));
     server.get("/v1/clusters/c/playlists?region=x").await.problem(422, "no region with this name");
     // Watchers that are gone have measured nothing.

@@ -12,6 +12,7 @@ mod clock;
 mod cluster;
 mod cluster_join;
 mod cluster_seen;
+mod cluster_words;
 mod crud;
 mod delivery;
 mod demand;

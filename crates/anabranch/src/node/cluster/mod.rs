@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_cluster::watch::{FetchConfig, Fetcher};
-use anabranch_control::{ClusterDesk, Seen};
-use anabranch_model::{Anchors, VerdictState};
+use anabranch_control::{ClusterDesk, Seen, VoteError};
+use anabranch_model::{Anchors, Cluster, VerdictState};
 use anabranch_net::{SharedClock, Shutdown};
 use anabranch_store::Buckets;
 use anyhow::{Context, Result};
@@ -96,7 +96,7 @@ impl Looking {
             let looked = self.look().await;
             self.failing.note(looked);
             self.tell();
-            let pause = if self.watches.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
+            let pause = if self.desk.definitions().is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = defined.changed() => {}
@@ -119,17 +119,30 @@ impl Looking {
         let votes = vote::votes(&streams, &self.watches);
         self.watches.note_stale(votes.iter().any(|vote| vote.verdict.state == VerdictState::Stale));
         for vote in votes {
-            // A cluster that has just gone has no votes.
-            // Machines of different regions may have the same name.
-            let watcher = vote.here.map_or_else(|| self.node.clone(), |here| format!("{here}/{}", self.node));
+            let watcher = self.watcher(vote.here.as_deref());
             let said = self.desk.report_vote(&vote.cluster, &vote.region, &watcher, vote.verdict);
-            if let Err(error) = said
-                && self.desk.openings(&vote.cluster).is_some()
-            {
-                return Err(format!("a vote is not heard: {error}"));
-            }
+            self.heard(&vote.cluster, said)?;
+        }
+        // Who has nothing to watch says so, since silence is an alarm.
+        let is_on_air = |cluster: &Cluster| streams.iter().any(|stream| stream.cluster.id == cluster.id);
+        for cluster in self.desk.definitions().iter().filter(|cluster| !is_on_air(cluster)) {
+            let said = self.desk.report_abstention(&cluster.name, &self.watcher(cluster.here.as_deref()));
+            self.heard(&cluster.name, said)?;
         }
         Ok(())
+    }
+
+    /// Its name in votes: machines of different regions may have the same name.
+    fn watcher(&self, here: Option<&str>) -> String {
+        here.map_or_else(|| self.node.clone(), |here| format!("{here}/{}", self.node))
+    }
+
+    fn heard(&self, cluster: &str, said: Result<(), VoteError>) -> Result<(), String> {
+        match said {
+            // A cluster that has just gone has no votes.
+            Err(error) if self.desk.openings(cluster).is_some() => Err(format!("a vote is not heard: {error}")),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Has the API told what was measured, when it is time.

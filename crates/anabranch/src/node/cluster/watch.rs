@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Preset, Settings, Verdict, Watch, Watcher};
+use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Place, Preset, Settings, Verdict, Watch, Watcher};
 use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace, Way};
 use anabranch_net::{SharedClock, Shutdown};
 use http::{HeaderMap, HeaderValue, header};
@@ -58,10 +58,6 @@ impl Watches {
         Self { desk, fetcher, clock, running, tasks, news, is_stale, seen }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.running.is_empty()
-    }
-
     /// Ends when a verdict has changed since it ended last.
     pub(super) async fn changed(&mut self) {
         // The sender is in this very struct.
@@ -96,7 +92,7 @@ impl Watches {
                 } else {
                     self.fetcher.clone()
                 };
-                let running = self.begin(settings, signed, fetcher)?;
+                let running = self.begin(settings, key.3, signed, fetcher)?;
                 self.running.insert(key, running);
             }
         }
@@ -104,8 +100,9 @@ impl Watches {
         Ok(())
     }
 
-    fn begin(&mut self, settings: Settings, signed: bool, fetcher: Fetcher) -> Result<Running, String> {
-        let (watcher, watch) = Watcher::new(settings.clone(), fetcher, self.clock.clone())
+    fn begin(&mut self, settings: Settings, way: Way, signed: bool, fetcher: Fetcher) -> Result<Running, String> {
+        let place = Some(Place { region: settings.region.clone(), way: way.as_str() });
+        let (watcher, watch) = Watcher::of_place(settings.clone(), place, fetcher, self.clock.clone())
             .map_err(|error| format!("a stream cannot be watched: {error}"))?;
         let stop = Shutdown::new();
         self.tasks.spawn(watcher.run(stop.clone()));
@@ -200,4 +197,39 @@ fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Set
         start_grace_ms: START_GRACE_MS,
         ..preset
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch_net::SystemClock;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn each_region_and_way_has_numbers_of_its_own() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let fetcher = Fetcher::new(FetchConfig::default()).unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let made = |place: Option<Place>| {
+            let settings = Settings { name: "show/b".to_owned(), ..Settings::new("http://o/x.m3u8", Preset::Default) };
+            Watcher::of_place(settings, place, fetcher.clone(), clock.clone()).unwrap();
+        };
+        metrics::with_local_recorder(&recorder, || {
+            made(None);
+            for region in ["east", "west"] {
+                for way in [Way::Cdn, Way::Origin] {
+                    made(Some(Place { region: region.to_owned(), way: way.as_str() }));
+                }
+            }
+        });
+        let text = recorder.handle().render();
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!(series("anabranch_cluster_watch_requests_total"), 5, "{text}");
+        assert!(
+            text.contains(r#"anabranch_cluster_watch_requests_total{watch="show/b",region="west",way="cdn"}"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"anabranch_cluster_watch_requests_total{watch="show/b"}"#), "of one alone: {text}");
+    }
 }
