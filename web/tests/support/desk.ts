@@ -277,7 +277,7 @@ export class FakeDesk {
       case 'distributions':
         return id ? { ...one(this.distributions), config: { Comment: 'channel', Enabled: true, Origins: { Quantity: 1 } } } : list(this.distributions);
       case 'recordings':
-        return id ? one(this.recordings) : list(this.recordings.filter((item) => !query.get('breakout') || item.breakout === query.get('breakout')));
+        return id ? one(this.recordings) : page(this.recordings.filter((item) => !query.get('breakout') || item.breakout === query.get('breakout')), query);
       case 'accounts':
         return list([{ id: 'acc-1', name: 'Harbour Media', created_at: ago(9e6) } satisfies S['Account']]);
       case 'log': {
@@ -359,7 +359,7 @@ export class FakeDesk {
 }
 
 /** A page of a list, as the cursor says. */
-function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
+export function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
   const from = Number(query.get('after') ?? 0);
   const to = from + Number(query.get('limit') ?? 50);
   return { items: items.slice(from, to), next: to < items.length ? String(to) : null };

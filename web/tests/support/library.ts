@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { components } from '../../src/api/schema.d.ts';
-import { busyDesk, FakeDesk } from './desk.ts';
+import { busyDesk, FakeDesk, page } from './desk.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
@@ -181,6 +181,8 @@ export class FakeLibrary extends FakeDesk {
   /** Milliseconds that an append takes. */
   slow = 0;
   charges = true;
+  /** What the server knows of who watched; null for a busy year. */
+  audience: Partial<S['Analytics']> | null = null;
 
   protected override async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', this.origin);
@@ -254,7 +256,7 @@ export class FakeLibrary extends FakeDesk {
     switch (`${kind}${part ? `/${part}` : ''}`) {
       case 'assets':
         if (id) return byId(this.assets);
-        return list(this.assets.filter((item) => (!query.get('state') || item.state === query.get('state')) && item.name.toLowerCase().includes((query.get('name') ?? '').toLowerCase())));
+        return page(this.assets.filter((item) => (!query.get('state') || item.state === query.get('state')) && item.name.toLowerCase().includes((query.get('name') ?? '').toLowerCase())), query);
       case 'assets/captions':
         return list(this.captions);
       case 'collections':
@@ -304,7 +306,7 @@ export class FakeLibrary extends FakeDesk {
       case 'prices':
         return prices();
       case 'analytics':
-        return analytics(query.get('from') ?? ago(365 * DAY), query.get('to') ?? ago(0));
+        return { ...analytics(query.get('from') ?? ago(365 * DAY), query.get('to') ?? ago(0)), ...this.audience };
       case 'settings':
         return settings();
       case 'jobs':
@@ -438,7 +440,8 @@ function prices(): S['PriceTable'] {
 
 function analytics(from: string, to: string): S['Analytics'] {
   const [start, end] = [Date.parse(from), Date.parse(to)];
-  const step = end - start > 62 * DAY * 1000 ? DAY : end - start > 1.5 * DAY * 1000 ? 3_600 : 120;
+  // As the server chooses: the shortest of which there are 500 at most.
+  const step = [60, 300, 3_600, DAY].find((seconds) => (end - start) / 1000 / seconds <= 500) ?? DAY;
   const points: S['CountAt'][] = [];
   for (let at = Math.ceil(start / (step * 1000)) * step * 1000, n = 0; at < end; at += step * 1000, n += 1) points.push({ at: new Date(at).toISOString(), count: Math.max(0, Math.round(40 * (1 + Math.sin(n / 9)) + 25 * Math.sin(n * 1.7))) });
   const named = (...rows: [string, number][]) => rows.map(([name, count]) => ({ name, count }));
@@ -452,7 +455,7 @@ function analytics(from: string, to: string): S['Analytics'] {
     peak_viewers: 1_402,
     joins: points,
     concurrent: points.map(({ at, count }) => ({ at, count: count * 9 })),
-    platforms: named(['Desktop', 6_200], ['Phone', 4_100], ['Tablet', 900], ['TV', 831]),
+    platforms: named(['desktop', 6_200], ['mobile', 5_000], ['other', 831]),
     browsers: named(['Chrome', 5_900], ['Safari', 3_600], ['Firefox', 1_500], ['Edge', 700], ['Samsung Internet', 331]),
     systems: named(['Windows', 4_800], ['iOS', 3_000], ['Android', 2_100], ['macOS', 1_600], ['Linux', 531]),
     locations: named(['Frankfurt', 801_200], ['Lisbon', 402_000], ['Oslo', 36_912]),
