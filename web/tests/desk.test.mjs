@@ -242,7 +242,7 @@ describe('desk', () => {
     const lab = desk.channels.find(({ id }) => id === 'ch-lab');
     lab.state = 'Running';
     desk.happen('channel.running', { channel: 'ch-lab' });
-    await row.getByText('Running').waitFor({ timeout: 3_000 });
+    await row.getByText('Running', { exact: true }).waitFor({ timeout: 3_000 });
     desk.cut();
     lab.state = 'Stopping';
     desk.happen('channel.stopping', { channel: 'ch-lab' });
@@ -358,8 +358,8 @@ describe('desk', () => {
     await log.getByText('Failed over').waitFor({ state: 'detached' });
     desk.happen('input.lost', { breakout: 'b-final' });
     desk.happen('viewer.expelled', { breakout: 'b-final', details: { user: 'dora' } });
-    await log.getByText('dora').waitFor();
-    assert.equal(await log.getByText('Input lost').count(), 0, 'what comes is asked the same');
+    await log.getByText('user dora').waitFor();
+    assert.equal(await log.getByText('Signal lost').count(), 0, 'what comes is asked the same');
     await page.getByLabel('Order').selectOption('asc');
     await page.waitForFunction(() => /dora/.test(document.querySelector('.scroll .log li:last-child')?.textContent ?? ''));
     assert.equal(seen.at(-1).get('sort'), 'asc');
