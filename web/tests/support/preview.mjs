@@ -19,7 +19,7 @@ export async function makePreview() {
   await promisify(execFile)(
     'ffmpeg',
     [
-      ...['-v', 'error', '-nostdin', '-f', 'lavfi', '-i', `testsrc2=size=1280x720:rate=25:duration=${seconds}`],
+      ...['-v', 'error', '-nostdin', '-f', 'lavfi', '-i', `testsrc2=size=960x540:rate=25:duration=${seconds}`],
       ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-profile:v', 'baseline', '-g', '50', '-sc_threshold', '0'],
       ...['-f', 'hls', '-hls_time', String(SEGMENT_SECONDS), '-hls_playlist_type', 'vod', '-hls_segment_type', 'fmp4'],
       ...['-hls_fmp4_init_filename', 'init.mp4', '-hls_segment_filename', '%d.m4s', 'vod.m3u8'],
@@ -35,7 +35,7 @@ export async function makePreview() {
     const segments = Array.from({ length: WINDOW_SEGMENTS }, (_, n) => `#EXT-X-PROGRAM-DATE-TIME:${at(first + n)}\n#EXTINF:${SEGMENT_SECONDS},\n${first + n}.m4s`);
     return ['#EXTM3U', '#EXT-X-VERSION:7', `#EXT-X-TARGETDURATION:${SEGMENT_SECONDS}`, `#EXT-X-MEDIA-SEQUENCE:${first}`, '#EXT-X-MAP:URI="init.mp4"', ...segments, ''].join('\n');
   };
-  const multivariant = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=3200000,RESOLUTION=1280x720,FRAME-RATE=25,CODECS="avc1.42c01f"\nvideo.m3u8\n';
+  const multivariant = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1800000,RESOLUTION=960x540,FRAME-RATE=25,CODECS="avc1.42c01f"\nvideo.m3u8\n';
   return {
     /** Begins anew: the next playlist is the first. */
     rewind: () => (began = null),
