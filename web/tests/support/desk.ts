@@ -288,7 +288,7 @@ export class FakeDesk {
         return { items: sorted.slice(0, Number(query.get('limit') ?? 50)), newest: this.log[0]?.sequence ?? 0, oldest: 1, next: null } satisfies S['Log'];
       }
       case 'usage':
-        if (id === 'series') return series();
+        if (id === 'series') return series(this.breakouts.length > 0 ? 1 : 0);
         return { from: ago(86_400), to: ago(0), by: 'breakout', items: [{ key: 'b-final', name: 'Spring final', ...counts() }], total: counts() } satisfies S['Usage'];
       case 'operations':
       case 'assets':
@@ -392,10 +392,10 @@ const play = (origin: string): S['PlayUrl'] => ({
   cookies: [],
 });
 
-function series() {
+function series(share: number) {
   const items = Array.from({ length: 60 }, (_, index) => {
     const wave = Math.sin(index / 7) * 0.35 + 0.65 + Math.sin(index * 2.3) * 0.06;
-    const rise = Math.min(1, index / 18);
+    const rise = share * Math.min(1, index / 18);
     return { at: ago((60 - index) * 60), bytes: Math.round(4.1e10 * wave * rise), requests: Math.round(52_000 * wave * rise), viewers: Math.round(1_840 * wave * rise) };
   });
   return { step: 60, from: ago(3_600), to: ago(0), items } satisfies S['UsageSeries'];

@@ -343,7 +343,7 @@ export class FakeLibrary extends FakeDesk {
       ],
     });
     const items = this.charges ? [item('b-final', 'Spring final', '32.020675', '7.45975', '-0.119', '39.361425'), item('b-qual', 'Qualifying day', '0', '18.402', '0', '18.402'), item('b-talks', 'Keynote and talks', '4.12', '0', '0', '4.12'), item('', '', '0', '1.004', '0', '1.004')] : [];
-    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', currency: 'USD', model: 'cloud', alternative: '11.402', total: this.charges ? '62.887425' : '0', items };
+    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', currency: 'USD', model: 'cloud', alternative: this.charges ? '11.402' : '0', total: this.charges ? '62.887425' : '0', items };
   }
 
   protected override write(method: string, path: string, body: Json): unknown {
