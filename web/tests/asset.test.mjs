@@ -46,7 +46,7 @@ describe('pages of assets', () => {
   const picture = async (name) => {
     if (!process.env.SCREENSHOTS) return;
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
-    await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+    await page.screenshot({ path: join(process.env.SCREENSHOTS, `viewer-${name}.png`), fullPage: true });
   };
   /** Light and dark, wide and on a phone: nothing wider than the window, closed to nobody. */
   const inspect = async (name) => {

@@ -242,7 +242,7 @@ describe('desk', () => {
     const lab = desk.channels.find(({ id }) => id === 'ch-lab');
     lab.state = 'Running';
     desk.happen('channel.running', { channel: 'ch-lab' });
-    await row.getByText('Running').waitFor({ timeout: 3_000 });
+    await row.getByText('Running', { exact: true }).waitFor({ timeout: 3_000 });
     desk.cut();
     lab.state = 'Stopping';
     desk.happen('channel.stopping', { channel: 'ch-lab' });
@@ -329,6 +329,58 @@ describe('desk', () => {
     await says('carl is out.');
     assert.deepEqual(asked('POST /v1/breakouts/b-final/revoke')[0].body, { session: 'v-3' });
     await page.getByRole('cell', { name: 'carl' }).waitFor({ state: 'detached' });
+  });
+
+  test('who watched is told with exit and time watched, and kept as a file', async () => {
+    busyDesk(desk);
+    await open('/breakouts/b-final?tab=viewers');
+    const row = page.locator('tr', { hasText: 'bo@example.com' });
+    await row.getByText('48 min 20 s').waitFor();
+    await row.locator('td[data-label=Left] time').waitFor();
+    await page.getByText('3 watch now').waitFor();
+    const [file] = await Promise.all([page.waitForEvent('download'), button('CSV').click()]);
+    assert.equal(file.suggestedFilename(), 'anabranch-viewers-Spring-final.csv');
+    const lines = readFileSync(await file.path(), 'utf8').trim().split('\r\n');
+    assert.equal(lines.length, 5);
+    assert.match(lines[0], /^session,user,entered_at,exited_at,exit_reason,/);
+    assert.match(lines.at(-1), /^v-4,bo@example\.com,.*,timeout,.*,2900,Edge,Windows,/);
+  });
+
+  test('the log of a breakout is narrowed by type, time and order', async () => {
+    busyDesk(desk);
+    const seen = [];
+    page.on('request', (request) => new URL(request.url()).pathname === '/v1/log' && seen.push(new URL(request.url()).searchParams));
+    await open('/breakouts/b-final');
+    const log = page.getByRole('region', { name: 'Entries' });
+    await log.getByText('Failed over').waitFor();
+    await button('Filter', { exact: true }).click();
+    await page.getByLabel('Type').selectOption('viewer');
+    await log.getByText('Failed over').waitFor({ state: 'detached' });
+    desk.happen('input.lost', { breakout: 'b-final' });
+    desk.happen('viewer.expelled', { breakout: 'b-final', details: { user: 'dora' } });
+    await log.getByText('user dora').waitFor();
+    assert.equal(await log.getByText('Signal lost').count(), 0, 'what comes is asked the same');
+    await page.getByLabel('Order').selectOption('asc');
+    await page.waitForFunction(() => /dora/.test(document.querySelector('.scroll .log li:last-child')?.textContent ?? ''));
+    assert.equal(seen.at(-1).get('sort'), 'asc');
+    assert.equal(seen.at(-1).get('type'), 'viewer');
+    await button('Clear', { exact: true }).click();
+    await log.getByText('Failed over').waitFor();
+  });
+
+  test('an idle channel is deleted from the list, by its name', async () => {
+    busyDesk(desk);
+    await open('/channels');
+    await button('More of Main stage').click();
+    assert.match(await page.getByRole('menuitem', { name: /Delete/ }).innerText(), /It is running: stop it first/);
+    await page.keyboard.press('Escape');
+    await button('More of Lab').click();
+    await page.getByRole('menuitem', { name: /Delete/ }).click();
+    await page.getByLabel(/to confirm/).fill('Lab');
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete channel' }).click();
+    await says('Lab is deleted.');
+    await page.locator('tr', { hasText: 'Lab' }).waitFor({ state: 'detached' });
+    assert.equal(asked('DELETE /v1/channels/ch-lab').length, 1);
   });
 
   test('everything is found and done by keyboard', async () => {

@@ -11,6 +11,7 @@ const PAGES = [
   ['asset-failed', '/library/a-failed', 'The file ends in the middle'],
   ['collections', '/collections', 'River evenings'],
   ['collection', '/collections/c-evenings', 'Harbour at dawn.mov'],
+  ['recording', '/recordings/r-1', 'Recording of'],
   ['recordings', '/recordings', 'session 2, no gaps'],
   ['buckets', '/buckets', 'archive'],
   ['bucket', '/buckets/uploads', 'broken.bin'],

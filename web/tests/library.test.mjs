@@ -10,6 +10,9 @@ import { library } from './support/library-page.mjs';
 
 const { busyLibrary } = await import('./support/library.ts');
 
+/** Nobody has told how well it played. */
+const QUIET = { sessions: 0, startup_ms: null, rebuffer_ratio: null, rebuffer_count: 0, bitrate_kbps: null, buffer_starved: 0, buffer_ms: null, throughput_kbps: null };
+
 describe('library', () => {
   const t = library();
   let folder;
@@ -299,11 +302,49 @@ describe('library', () => {
     await t.page.locator('.opens button').last().click();
     await t.says('by day, in UTC');
     await t.page.locator('.opens button').first().click();
-    await t.says('by two minutes, in UTC');
+    await t.says('by 5 minutes, in UTC');
     await t.axe('a day of joins');
     await t.picture('joins-of-a-day');
     await t.page.goBack();
     await t.says('by day, in UTC');
+  });
+
+  test('an asset has no attendance, but how well it played is shown', async () => {
+    busyLibrary(t.desk);
+    t.desk.audience = { sessions: 0, viewers: 0, viewer_minutes: 0, peak_viewers: 0, joins: [], concurrent: [], platforms: [], browsers: [], systems: [] };
+    await t.open('/analytics?asset=a-river');
+    await t.says('Attendance is kept of breakouts.');
+    await t.says('Start-up, half within');
+    await t.says('Frankfurt');
+    assert.equal(await t.page.getByText('Nobody watched in this time').count(), 0);
+    t.desk.audience = { ...t.desk.audience, locations: [], quality: QUIET };
+    await t.open('/analytics');
+    await t.says('Nobody watched in this time');
+  });
+
+  test('the search leads to assets, and finds the newest of many', async () => {
+    busyLibrary(t.desk);
+    const [first] = t.desk.assets;
+    const old = Array.from({ length: 450 }, (_, n) => ({ ...first, id: `a-old-${n}`, name: `Old film ${n}`, created_at: new Date(1.7e12 + n * 1000).toISOString() }));
+    t.desk.assets.unshift(...old);
+    await t.open('/library');
+    await t.says('Trailer.mp4');
+    assert.equal(await t.page.locator('.grid > li').first().getByText('Trailer.mp4').count(), 1, 'the newest is the first');
+    await t.says('200+ assets');
+    await t.page.keyboard.press('Control+k');
+    await t.page.getByRole('combobox', { name: 'Search' }).fill('harbour at dawn');
+    await t.page.getByRole('option', { name: /Harbour at dawn/ }).waitFor();
+    await t.page.keyboard.press('Enter');
+    await t.page.getByRole('heading', { level: 1, name: 'Harbour at dawn.mov' }).waitFor();
+    assert.equal(new URL(t.page.url()).pathname, '/library/a-harbour');
+  });
+
+  test('what was not looked through to its end is said', async () => {
+    busyLibrary(t.desk);
+    const [, last] = t.desk.recordings;
+    t.desk.recordings.unshift(...Array.from({ length: 2_100 }, (_, n) => ({ ...last, id: `r-old-${n}`, state: 'AVAILABLE', started_at: new Date(1.7e12 + n * 1000).toISOString() })));
+    await t.open('/recordings');
+    await t.says('Only the 2,000 oldest recordings were looked through.');
   });
 
   test('charges open into services, and collecting again changes nothing', async () => {

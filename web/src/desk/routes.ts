@@ -6,7 +6,7 @@ import { libraryRoutes } from './routes.library.ts';
 import { liveRoutes } from './routes.live.ts';
 
 export const routes: Route[] = [
-  { path: '/', text: 'Overview', icon: 'home', load: page(() => import('./pages/Overview.svelte')), words: 'start home dashboard' },
+  { path: '/', text: 'Overview', icon: 'home', needs: 'operation:view', load: page(() => import('./pages/Overview.svelte')), words: 'start home dashboard' },
   ...liveRoutes,
   ...libraryRoutes,
 ];

@@ -13,12 +13,15 @@ import { initial, next, pollDelay, view, wantedPlayer, type Action, type Event, 
 const DOUBT_MS = 2_000;
 /** Wait before a renewal that was not answered is asked for again. */
 const RENEW_AGAIN_MS = 10_000;
+/** How long a button says that it has copied. */
+const COPIED_MS = 2_000;
 
 const LABELS: Record<Action, string> = {
   unmute: 'Turn sound on',
   play: 'Play',
   replay: 'Watch the last part',
   recording: 'Watch the recording',
+  'copy-recording': 'Copy recording URL',
   retry: 'Try again',
   'take-over': 'Watch here',
 };
@@ -116,12 +119,26 @@ export class WatchScreen {
         this.tell({ type: 'wanted', what: 'recording' });
         player.play();
         return;
+      case 'copy-recording':
+        void this.copyRecording();
+        return;
       case 'retry':
         player.retry();
         return;
       case 'take-over':
         void this.takeOver();
     }
+  }
+
+  /** The button itself says what came of it, for a moment. */
+  private async copyRecording(): Promise<void> {
+    const { answer } = this.model;
+    const url = answer.kind === 'known' ? answer.recording?.playlistUrl : null;
+    const button = this.buttons.querySelector<HTMLElement>('[data-action=copy-recording]');
+    if (!url || !button) return;
+    const copied = await copyText(new URL(url, window.location.href).href);
+    setText(button, copied ? 'Copied' : 'It could not be copied');
+    window.setTimeout(() => setText(button, LABELS['copy-recording']), COPIED_MS);
   }
 
   private tell(event: Event): void {
@@ -268,10 +285,26 @@ export class WatchScreen {
     if (this.buttons.dataset['shown'] === key) return;
     this.buttons.dataset['shown'] = key;
     const buttons: HTMLElement[] = actions.map((action, index) =>
-      h('button', { type: 'button', class: index === 0 ? 'primary' : '', 'data-action': action, onclick: () => this.run(action) }, LABELS[action]),
+      h('button', { type: 'button', class: index === 0 && action !== 'copy-recording' ? 'primary' : '', 'data-action': action, onclick: () => this.run(action) }, LABELS[action]),
     );
     if (download) buttons.push(h('a', { class: 'download', href: download.url, download: '', rel: 'noreferrer' }, download.label));
     this.buttons.replaceChildren(...buttons);
+  }
+}
+
+/** Whether the text is on the clipboard; browsers have none for pages without TLS, and none for embedded ones. */
+async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = h('textarea', { readonly: true });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand('copy');
+    field.remove();
+    return done;
   }
 }
 

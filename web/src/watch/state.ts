@@ -85,7 +85,7 @@ export interface View extends Words {
 }
 
 /** Buttons of the page. */
-export type Action = 'unmute' | 'play' | 'replay' | 'recording' | 'retry' | 'take-over';
+export type Action = 'unmute' | 'play' | 'replay' | 'recording' | 'copy-recording' | 'retry' | 'take-over';
 
 export const initial: Model = {
   name: '',
@@ -277,7 +277,7 @@ function endedView(model: Model, told: Told, base: Base, muted: boolean): View {
   const comes = recording?.state === 'making';
   const promise = comes ? 'Its recording is being prepared and plays here as soon as it is there.' : '';
   const ended: Words = { tone: 'ended', badge: 'Ended', headline: 'The breakout has ended.', hint: promise || mp4Words(recording) };
-  const offered: Action[] = recording?.state === 'ready' && recording.playlistUrl ? ['recording'] : [];
+  const offered: Action[] = recording?.state === 'ready' && recording.playlistUrl ? ['recording', 'copy-recording'] : [];
   switch (model.playback.at) {
     case 'none':
     case 'gone':
@@ -318,7 +318,7 @@ function recordingView(model: Model, recording: Recording, muted: boolean): Pick
   return {
     ...(model.delivery === 'ok' ? { ...words, headline: ended } : lost),
     player: at === 'gone' ? 'hidden' : 'shown',
-    actions: muted && at === 'playing' ? ['unmute'] : [],
+    actions: [...(muted && at === 'playing' ? (['unmute'] as const) : []), ...(recording.playlistUrl ? (['copy-recording'] as const) : [])],
     big: !begun,
   };
 }

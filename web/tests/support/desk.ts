@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Me, Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
+import { matrix } from '../../src/desk/lib/privileges.ts';
 import { cluster, playlist, writeCluster } from './clusters.ts';
 // @ts-expect-error a module of JavaScript
 import { serveDist } from './dist.mjs';
@@ -13,15 +14,13 @@ import { serveDist } from './dist.mjs';
 type S = components['schemas'];
 type Json = Record<string, unknown>;
 
-const OBJECTS = ['account', 'asset', 'audit', 'breakout', 'bucket', 'channel', 'cluster', 'collection', 'distribution', 'event', 'job', 'key', 'log', 'node', 'operation', 'recording', 'settings', 'token', 'usage', 'user', 'webhook'];
-const ACTIONS = ['view', 'add', 'update', 'delete', 'start', 'stop', 'abort', 'sign'];
 
 /** Privileges of a role, as the server gives them when nothing is added or removed. */
 export function privileges(role: Role): string[] {
-  const all = OBJECTS.flatMap((object) => ACTIONS.map((action) => `${object}:${action}`));
+  const all = matrix().flatMap(({ object, actions }) => actions.map((action) => `${object}:${action}`));
   if (role === 'owner' || role === 'admin') return all;
   const hidden = ['user', 'token', 'audit', 'key'];
-  if (role === 'viewer') return OBJECTS.filter((object) => !hidden.includes(object)).map((object) => `${object}:view`);
+  if (role === 'viewer') return all.filter((privilege) => privilege.endsWith(':view') && !hidden.includes(privilege.split(':')[0] ?? ''));
   const made = ['breakout', 'asset', 'collection', 'event', 'recording'];
   return all.filter((privilege) => {
     const [object = '', action = ''] = privilege.split(':');
@@ -261,7 +260,7 @@ export class FakeDesk {
         if (id) return one(this.breakouts);
         return page(this.breakouts.filter((item) => !query.get('channel') || item.channel === query.get('channel')), query);
       case 'breakouts/viewers':
-        return list(this.viewers);
+        return page(this.viewers, query);
       case 'breakouts/charges':
         return charges();
       case 'clusters':
@@ -277,17 +276,19 @@ export class FakeDesk {
       case 'distributions':
         return id ? { ...one(this.distributions), config: { Comment: 'channel', Enabled: true, Origins: { Quantity: 1 } } } : list(this.distributions);
       case 'recordings':
-        return id ? one(this.recordings) : list(this.recordings.filter((item) => !query.get('breakout') || item.breakout === query.get('breakout')));
+        return id ? one(this.recordings) : page(this.recordings.filter((item) => !query.get('breakout') || item.breakout === query.get('breakout')), query);
       case 'accounts':
         return list([{ id: 'acc-1', name: 'Harbour Media', created_at: ago(9e6) } satisfies S['Account']]);
       case 'log': {
         const after = Number(query.get('after') ?? -1);
-        const items = this.log.filter((entry) => entry.sequence > after && (!query.get('breakout') || entry.breakout === query.get('breakout')) && (!query.get('channel') || entry.channel === query.get('channel')));
+        const is = (name: string, has: string | null | undefined) => !query.get(name) || query.get(name) === has;
+        const type = query.get('type') ?? '';
+        const items = this.log.filter((entry) => entry.sequence > after && is('kind', entry.kind) && (!type || entry.type === type || entry.type.startsWith(`${type}.`)) && (!query.get('breakout') || entry.breakout === query.get('breakout')) && (!query.get('channel') || entry.channel === query.get('channel')));
         const sorted = query.get('sort') === 'asc' ? [...items].reverse() : items;
         return { items: sorted.slice(0, Number(query.get('limit') ?? 50)), newest: this.log[0]?.sequence ?? 0, oldest: 1, next: null } satisfies S['Log'];
       }
       case 'usage':
-        if (id === 'series') return series();
+        if (id === 'series') return series(this.breakouts.length > 0 ? 1 : 0);
         return { from: ago(86_400), to: ago(0), by: 'breakout', items: [{ key: 'b-final', name: 'Spring final', ...counts() }], total: counts() } satisfies S['Usage'];
       case 'operations':
       case 'assets':
@@ -359,7 +360,7 @@ export class FakeDesk {
 }
 
 /** A page of a list, as the cursor says. */
-function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
+export function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
   const from = Number(query.get('after') ?? 0);
   const to = from + Number(query.get('limit') ?? 50);
   return { items: items.slice(from, to), next: to < items.length ? String(to) : null };
@@ -391,10 +392,10 @@ const play = (origin: string): S['PlayUrl'] => ({
   cookies: [],
 });
 
-function series() {
+function series(share: number) {
   const items = Array.from({ length: 60 }, (_, index) => {
     const wave = Math.sin(index / 7) * 0.35 + 0.65 + Math.sin(index * 2.3) * 0.06;
-    const rise = Math.min(1, index / 18);
+    const rise = share * Math.min(1, index / 18);
     return { at: ago((60 - index) * 60), bytes: Math.round(4.1e10 * wave * rise), requests: Math.round(52_000 * wave * rise), viewers: Math.round(1_840 * wave * rise) };
   });
   return { step: 60, from: ago(3_600), to: ago(0), items } satisfies S['UsageSeries'];
@@ -424,8 +425,8 @@ function charges(): S['BreakoutCharges'] {
         corrections: '-0.12',
         total: '14.54',
         services: [
-          row('encoder', 'hours of outputs', '1.75', 'hour', '3.12', '5.46', 'final'),
-          row('packager', 'bytes packaged', '42.1', 'GB', '0.0475', '6.00', 'final'),
+          row('encoder', 'outputs', '1.75', 'hour', '3.12', '5.46', 'final'),
+          row('packager', 'packaged', '42.1', 'GB', '0.0475', '6.00', 'final'),
           row('cdn', 'bytes of PriceClass_100', '61.2', 'GB', '0.0523', '3.20', 'estimate'),
           row('cdn', 'bytes of PriceClass_100', '-1.4', 'GB', '0.085', '-0.12', 'correction'),
         ],
@@ -492,6 +493,7 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     viewer('v-1', 'anna@example.com', 'Firefox', 'Linux', 840_000_000),
     viewer('v-2', null, 'Chrome', 'Android', 120_000_000),
     viewer('v-3', 'carl', 'Safari', 'iOS', 96_000_000),
+    { ...viewer('v-4', 'bo@example.com', 'Edge', 'Windows', 410_000_000), entered_at: ago(4_100), seen_at: ago(1_260), exited_at: ago(1_200), exit_reason: 'timeout' },
   ];
   desk.clusters = [cluster()];
   desk.votes = cluster().regions.flatMap((region) =>

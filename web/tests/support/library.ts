@@ -7,8 +7,9 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
-import { busyDesk, FakeDesk } from './desk.ts';
+import { busyDesk, FakeDesk, page, privileges } from './desk.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
@@ -136,7 +137,9 @@ const statuses = (ok: number): S['Statuses'] => ({ '1xx': 0, '2xx': ok, '3xx': 1
 const counts = (share: number) => ({ requests: Math.round(1_240_112 * share), bytes: Math.round(61.2e9 * share), statuses: statuses(Math.round(1_238_864 * share)), hits: Math.round(1_224_000 * share), misses: Math.round(16_112 * share), hit_ratio: 0.987 });
 
 function user(id: string, name: string, role: User['role'], more: Partial<User> = {}): User {
-  return { id, name, display_name: '', role, privileges_added: [], privileges_removed: [], privileges: [], disabled: false, has_password: true, provider: null, last_login_at: ago(3_000), created_at: ago(9e6), updated_at: ago(9e5), ...more };
+  const { privileges_added = [], privileges_removed = [] } = more;
+  const held = [...new Set([...privileges(role as Role), ...privileges_added])].filter((one) => !privileges_removed.includes(one)).sort();
+  return { id, name, display_name: '', role, privileges_added: [], privileges_removed: [], privileges: held, disabled: false, has_password: true, provider: null, last_login_at: ago(3_000), created_at: ago(9e6), updated_at: ago(9e5), ...more };
 }
 
 const uses = (share: number): S['UsageCounts'] => ({
@@ -181,6 +184,8 @@ export class FakeLibrary extends FakeDesk {
   /** Milliseconds that an append takes. */
   slow = 0;
   charges = true;
+  /** What the server knows of who watched; null for a busy year. */
+  audience: Partial<S['Analytics']> | null = null;
 
   protected override async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', this.origin);
@@ -254,7 +259,7 @@ export class FakeLibrary extends FakeDesk {
     switch (`${kind}${part ? `/${part}` : ''}`) {
       case 'assets':
         if (id) return byId(this.assets);
-        return list(this.assets.filter((item) => (!query.get('state') || item.state === query.get('state')) && item.name.toLowerCase().includes((query.get('name') ?? '').toLowerCase())));
+        return page(this.assets.filter((item) => (!query.get('state') || item.state === query.get('state')) && item.name.toLowerCase().includes((query.get('name') ?? '').toLowerCase())), query);
       case 'assets/captions':
         return list(this.captions);
       case 'collections':
@@ -304,7 +309,7 @@ export class FakeLibrary extends FakeDesk {
       case 'prices':
         return prices();
       case 'analytics':
-        return analytics(query.get('from') ?? ago(365 * DAY), query.get('to') ?? ago(0));
+        return { ...analytics(query.get('from') ?? ago(365 * DAY), query.get('to') ?? ago(0)), ...this.audience };
       case 'settings':
         return settings();
       case 'jobs':
@@ -331,14 +336,14 @@ export class FakeLibrary extends FakeDesk {
       total,
       alternative: '2.11',
       services: [
-        service('encoder', 'hours of outputs', '1.75', 'hour', '3.12', '5.46', 'final'),
-        service('packager', 'bytes packaged', '42.1000', 'GB', '0.0475', '1.99975', 'final'),
+        service('encoder', 'outputs', '1.75', 'hour', '3.12', '5.46', 'final'),
+        service('packager', 'packaged', '42.1000', 'GB', '0.0475', '1.99975', 'final'),
         service('cdn', 'bytes of PriceClass_100', '612.25', 'GB', '0.0523', '32.020675', 'estimate'),
         service('cdn', 'bytes of PriceClass_100', '-1.4', 'GB', '0.085', '-0.119', 'correction'),
       ],
     });
     const items = this.charges ? [item('b-final', 'Spring final', '32.020675', '7.45975', '-0.119', '39.361425'), item('b-qual', 'Qualifying day', '0', '18.402', '0', '18.402'), item('b-talks', 'Keynote and talks', '4.12', '0', '0', '4.12'), item('', '', '0', '1.004', '0', '1.004')] : [];
-    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', currency: 'USD', model: 'cloud', alternative: '11.402', total: this.charges ? '62.887425' : '0', items };
+    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', currency: 'USD', model: 'cloud', alternative: this.charges ? '11.402' : '0', total: this.charges ? '62.887425' : '0', items };
   }
 
   protected override write(method: string, path: string, body: Json): unknown {
@@ -431,14 +436,29 @@ export class FakeLibrary extends FakeDesk {
   }
 }
 
+/** The defaults of the server. */
+const PRICES: [string, string, string, string, string, string][] = [
+  ['cloud.encoder_input', 'encoder', 'live input, HD AVC, 10 to 20 Mbit/s, two pipelines', '0.294', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
+  ['cloud.encoder_output', 'encoder', 'live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines', '0.702', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
+  ['cloud.packager_ingest', 'packager', 'packaged for the live stream', '0.03', 'GB', 'MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it'],
+  ['cloud.cdn_class_100', 'cdn', 'delivered from locations of PriceClass_100', '0.085', 'GB', 'configuration'],
+  ['cloud.cdn_requests', 'cdn', 'requests by HTTPS', '0.01', '10 000 requests', 'CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it'],
+  ['cloud.storage', 'storage', 'kept, standard class', '0.023', 'GB-month', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 1, us-east-1, first 50 TB, undated'],
+  ['cloud.conversion', 'conversion', 'output, basic tier, AVC, HD, to 30 fps, single pass', '0.015', 'minute', 'a default of ours after the published on-demand price; check it against your own bill'],
+  ['own.machine_hour', 'encoder', 'a machine that takes in and packages one channel', '0.08', 'hour', 'assumption: 60 a month for a machine of 8 cores'],
+  ['own.traffic', 'cdn', 'sent to viewers, 1 TB for 2', '0.002', 'GB', 'assumption: a port of 10 Gbit/s, a fifth in use'],
+  ['own.disk', 'storage', 'kept twice on disks, 1 TB-month for 10', '0.01', 'GB-month', 'assumption: disks of 20 TB for 400, five years, kept twice'],
+];
+
 function prices(): S['PriceTable'] {
-  const price = (model: string, name: string, what: string, value: string, unit: string): S['Price'] => ({ model, key: `prices.${model}.${name}`, service: name.split('_')[0] ?? '', what, price: value, unit, source: 'the public price list of 2026-09' });
-  return { currency: 'USD', model: 'cloud', items: [price('cloud', 'encoder_input', 'An input, HD, AVC, up to 10 Mbit/s', '0.2376', 'hour'), price('cloud', 'packager_ingest', 'Bytes packaged', '0.0475', 'GB'), price('cloud', 'cdn_100', 'Bytes of PriceClass_100', '0.085', 'GB'), price('own', 'encoder_core', 'A core that encodes', '0.0112', 'hour'), price('own', 'cdn_traffic', 'Traffic of a rack', '0.0014', 'GB')] };
+  const items = PRICES.map(([key, service, what, price, unit, source]): S['Price'] => ({ model: key.split('.')[0] ?? '', key: `prices.${key}`, service, what, price, unit, source }));
+  return { currency: 'USD', model: 'cloud', items };
 }
 
 function analytics(from: string, to: string): S['Analytics'] {
   const [start, end] = [Date.parse(from), Date.parse(to)];
-  const step = end - start > 62 * DAY * 1000 ? DAY : end - start > 1.5 * DAY * 1000 ? 3_600 : 120;
+  // As the server chooses: the shortest of which there are 500 at most.
+  const step = [60, 300, 3_600, DAY].find((seconds) => (end - start) / 1000 / seconds <= 500) ?? DAY;
   const points: S['CountAt'][] = [];
   for (let at = Math.ceil(start / (step * 1000)) * step * 1000, n = 0; at < end; at += step * 1000, n += 1) points.push({ at: new Date(at).toISOString(), count: Math.max(0, Math.round(40 * (1 + Math.sin(n / 9)) + 25 * Math.sin(n * 1.7))) });
   const named = (...rows: [string, number][]) => rows.map(([name, count]) => ({ name, count }));
@@ -452,7 +472,7 @@ function analytics(from: string, to: string): S['Analytics'] {
     peak_viewers: 1_402,
     joins: points,
     concurrent: points.map(({ at, count }) => ({ at, count: count * 9 })),
-    platforms: named(['Desktop', 6_200], ['Phone', 4_100], ['Tablet', 900], ['TV', 831]),
+    platforms: named(['desktop', 6_200], ['mobile', 5_000], ['other', 831]),
     browsers: named(['Chrome', 5_900], ['Safari', 3_600], ['Firefox', 1_500], ['Edge', 700], ['Samsung Internet', 331]),
     systems: named(['Windows', 4_800], ['iOS', 3_000], ['Android', 2_100], ['macOS', 1_600], ['Linux', 531]),
     locations: named(['Frankfurt', 801_200], ['Lisbon', 402_000], ['Oslo', 36_912]),
@@ -531,7 +551,7 @@ export function busyLibrary(desk: FakeLibrary): FakeLibrary {
   desk.webhooks = [webhook('w1', 'https://hooks.example.com/anabranch'), webhook('w2', 'https://crm.example.net/in', { types: [], problem: 'the receiver answered 502 Bad Gateway', attempts: 6, backlog: 14, failed_total: 31, next_try_at: ago(-90) })];
   desk.users = [
     user('u-ada', 'ada', 'admin', { display_name: 'Ada Hall' }),
-    user('u-olga', 'olga', 'operator', { display_name: 'Olga Reis', privileges_added: ['breakout:delete'], privileges_removed: ['asset:update'], privileges: ['breakout:view', 'breakout:delete'] }),
+    user('u-olga', 'olga', 'operator', { display_name: 'Olga Reis', privileges_added: ['breakout:delete'], privileges_removed: ['asset:update'] }),
     user('u-root', 'root', 'owner', { last_login_at: ago(9e5) }),
     user('u-vic', 'vic@example.com', 'viewer', { provider: 'corp', has_password: false, disabled: true, last_login_at: null }),
   ];

@@ -4,9 +4,11 @@ import { describe, test } from 'node:test';
 import { moneyExact, moneySum, remaining, sumMoney, until } from '../../src/desk/lib/amounts.ts';
 import { behaviorRows, fieldSteps, jsonFault, originRows, placeOf, simpleConfig } from '../../src/desk/lib/dist-config.ts';
 import { csv, exportLink, exportName, fromLocalInput, toLocalInput } from '../../src/desk/lib/export.ts';
-import { around, bars, finer, grainOf } from '../../src/desk/lib/histogram.ts';
+import { around, bars, fineSeconds, finer, grainOf, grainWords } from '../../src/desk/lib/histogram.ts';
 import { assetWord, embedCode, leftWords, mayCancel, mayRetry, rungRows, type Made } from '../../src/desk/lib/making.ts';
 import { isMonth, lastMonths, monthWords, rangeBy, rangeOf, shifted, stepFor } from '../../src/desk/lib/months.ts';
+import type { LogEntry } from '../../src/desk/lib/live.svelte.ts';
+import { fits, joined } from '../../src/desk/lib/logs.ts';
 import { dropIndex, moved } from '../../src/desk/lib/ordering.ts';
 import { carried, grantOf, matrix, roleHas, toggled } from '../../src/desk/lib/privileges.ts';
 
@@ -157,25 +159,35 @@ describe('distribution configurations', () => {
 });
 
 describe('joins', () => {
-  test('year, month, two minutes', () => {
+  test('year, month, day', () => {
     const year = { from: '2026-01-01T00:00:00Z', to: '2027-01-01T00:00:00Z' };
     assert.equal(grainOf(year.from, year.to), 'month');
     assert.equal(grainOf('2026-11-01T00:00:00Z', '2026-12-01T00:00:00Z'), 'day');
-    assert.equal(grainOf('2026-11-01T00:00:00Z', '2026-11-02T00:00:00Z'), 'two-minutes');
+    assert.equal(grainOf('2026-11-01T00:00:00Z', '2026-11-02T00:00:00Z'), 'fine');
     const points = [
       { at: '2026-11-21T10:00:00Z', count: 2 },
       { at: '2026-11-21T10:01:59Z', count: 3 },
       { at: '2026-11-21T10:02:00Z', count: 4 },
       { at: 'never', count: 5 },
     ];
-    const months = bars(points, year.from, year.to, 'month');
+    const months = bars(points, year.from, year.to, 'month', 86_400);
     assert.equal(months.length, 12);
     assert.deepEqual([months[10]?.count, months[10]?.label, months[0]?.count], [9, 'Nov 26', 0]);
-    const minutes = bars(points, '2026-11-21T00:00:00Z', '2026-11-22T00:00:00Z', 'two-minutes');
+    const minutes = bars(points, '2026-11-21T00:00:00Z', '2026-11-22T00:00:00Z', 'fine', 60);
     assert.equal(minutes.length, 720);
     assert.deepEqual(around(minutes, 1).map(({ label, count }) => [label, count]), [['09:58', 0], ['10:00', 5], ['10:02', 4], ['10:04', 0]]);
-    assert.deepEqual([finer('month'), finer('day'), finer('two-minutes')], ['day', 'two-minutes', null]);
-    assert.equal(around(bars([], '2026-11-21T00:00:00Z', '2026-11-21T01:00:00Z', 'two-minutes')).length, 30);
+    assert.deepEqual([finer('month'), finer('day'), finer('fine')], ['day', 'fine', null]);
+    assert.equal(around(bars([], '2026-11-21T00:00:00Z', '2026-11-21T01:00:00Z', 'fine', 60)).length, 30);
+  });
+
+  test('bars are as long as what the server tells stands for, without gaps', () => {
+    const points = Array.from({ length: 12 }, (_, n) => ({ at: new Date(Date.UTC(2026, 10, 21, 10, 5 * n)).toISOString(), count: n + 1 }));
+    const hour = bars(points, '2026-11-21T10:00:00Z', '2026-11-21T11:00:00Z', 'fine', 300);
+    assert.deepEqual(hour.map(({ count }) => count), points.map(({ count }) => count));
+    assert.deepEqual(hour.slice(0, 2).map(({ label }) => label), ['10:00', '10:05']);
+    assert.deepEqual([60, 120, 300, 3_600].map(fineSeconds), [120, 120, 300, 3_600]);
+    assert.deepEqual([60, 300, 3_600].map((step) => grainWords('fine', step)), ['by 2 minutes', 'by 5 minutes', 'by hour']);
+    assert.equal(grainWords('day', 86_400), 'by day');
   });
 });
 
@@ -218,5 +230,24 @@ describe('order', () => {
     assert.equal(dropIndex(0, 2, true), 2);
     assert.equal(dropIndex(0, 2, false), 1);
     assert.equal(dropIndex(2, 0, false), 0);
+  });
+});
+
+describe('entries of the log', () => {
+  const entry = (sequence: number, type: string, at = '2026-11-21T10:00:00.250Z') => ({ sequence, at, kind: 'stream', type, subject: { kind: 'input', id: 'in-1' }, details: {}, account: null, actor: null, breakout: 'b-1', channel: 'ch-1' }) as LogEntry;
+
+  test('one that comes live is asked what the server filters by', () => {
+    assert.ok(fits(entry(1, 'input.lost'), { type: 'input', breakout: 'b-1', sort: 'asc' }));
+    assert.ok(!fits(entry(1, 'inputs.lost'), { type: 'input' }) && !fits(entry(1, 'input.lost'), { channel: 'ch-2' }));
+    assert.ok(fits(entry(1, 'input.lost'), { channel: 'Main stage' }, new Map([['Main stage', 'ch-1']])));
+    assert.ok(fits(entry(1, 'input.lost'), { since: '2026-11-21T10:00:00Z', until: '2026-11-21T11:00:00Z' }));
+    assert.ok(!fits(entry(1, 'input.lost'), { until: '2026-11-21T10:00:00Z' }));
+  });
+
+  test('each is there once, in the order that is wanted', () => {
+    const [one, two, three] = [entry(1, 'a'), entry(2, 'a'), entry(3, 'a')];
+    const order = (entries: LogEntry[]) => entries.map(({ sequence }) => sequence);
+    assert.deepEqual(order(joined([two, one], [three, two], 'desc', 9)), [3, 2, 1]);
+    assert.deepEqual(order(joined([one, two], [three], 'asc', 2)), [1, 2]);
   });
 });

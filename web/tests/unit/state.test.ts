@@ -187,7 +187,7 @@ test('the recording plays in the place of the breakout as soon as it is there', 
 
 test('who sees the end is not torn from it', () => {
   const end = after(told('live'), opened('live'), playback('playing'), told('ended', null, recording('ready')));
-  assert.deepEqual([wantedPlayer(end)?.start, view(end, false).actions], ['replay', ['recording']]);
+  assert.deepEqual([wantedPlayer(end)?.start, view(end, false).actions], ['replay', ['recording', 'copy-recording']]);
   assert.equal(wantedPlayer(next(end, { type: 'wanted', what: 'recording' }))?.start, 'recording');
   assert.equal(wantedPlayer(next(end, playback('finished')))?.start, 'recording');
 });

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // Links to what the server exports, files that the page makes by itself, and local times in forms.
 
+/** The browser has read a file by then. */
+const KEPT_MS = 10_000;
+
 /** A link that downloads a list as a file. It is asked for by the log-in's cookie, so it needs no secret. */
 export function exportLink(path: string, query: Readonly<Record<string, string | number | null | undefined>>, format: 'csv' | 'json'): string {
   const params = new URLSearchParams();
@@ -23,6 +26,15 @@ export function csv(header: readonly string[], rows: readonly (readonly (string 
     return /[",\r\n]/.test(tame) ? `"${tame.replaceAll('"', '""')}"` : tame;
   };
   return [header, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
+}
+
+/** Gives the rows to the operator as a CSV file of this name. */
+export function saveCsv(name: string, header: readonly string[], rows: readonly (readonly (string | number | null)[])[]): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([csv(header, rows)], { type: 'text/csv' }));
+  link.download = name;
+  link.click();
+  window.setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
 }
 
 /** A local `datetime-local` value of an RFC 3339 time, and back. */

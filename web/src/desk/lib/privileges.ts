@@ -7,9 +7,9 @@ export type Role = (typeof ROLES)[number];
 export const ACTIONS = ['view', 'add', 'update', 'delete', 'start', 'stop', 'abort', 'sign'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** Actions that make sense, by object. */
+/** Actions that the server knows, by object. */
 const OBJECTS_ACTIONS: Readonly<Record<string, readonly Action[]>> = {
-  account: ['view', 'add', 'update', 'delete'],
+  account: ['view', 'add', 'delete'],
   asset: ['view', 'add', 'update', 'delete', 'start', 'abort', 'sign'],
   audit: ['view'],
   breakout: ['view', 'add', 'update', 'delete', 'start', 'stop', 'abort', 'sign'],
@@ -17,19 +17,19 @@ const OBJECTS_ACTIONS: Readonly<Record<string, readonly Action[]>> = {
   channel: ['view', 'add', 'update', 'delete', 'start', 'stop'],
   cluster: ['view', 'add', 'update', 'delete', 'start', 'stop', 'sign'],
   collection: ['view', 'add', 'update', 'delete', 'sign'],
-  distribution: ['view', 'add', 'update', 'delete'],
+  distribution: ['view', 'add', 'update', 'delete', 'start'],
   event: ['view', 'add', 'update', 'delete'],
   job: ['view', 'start', 'abort'],
   key: ['view', 'add', 'update', 'delete', 'sign'],
   log: ['view'],
   node: ['view', 'delete'],
   operation: ['view'],
-  recording: ['view', 'add', 'update', 'delete', 'start', 'sign'],
-  settings: ['view', 'update'],
+  recording: ['view', 'update', 'delete', 'sign'],
+  settings: ['view'],
   token: ['view', 'add', 'delete'],
-  usage: ['view', 'update'],
+  usage: ['view', 'start'],
   user: ['view', 'add', 'update', 'delete'],
-  webhook: ['view', 'add', 'update', 'delete'],
+  webhook: ['view', 'add', 'update', 'delete', 'start'],
 };
 
 /** Rows of the matrix: the server's own list where it is known, so that nothing it knows is missing. */
@@ -45,7 +45,7 @@ export function matrix(known: readonly string[] = []): { object: string; actions
     .map(([object, actions]) => ({ object, actions: ACTIONS.filter((action) => actions.has(action)) }));
 }
 
-const CLOSED_TO_VIEWERS = ['user', 'token', 'audit', 'key', 'session'];
+const CLOSED_TO_VIEWERS = ['user', 'token', 'audit', 'key'];
 const OPERATOR_EDITS = ['breakout', 'asset', 'collection', 'event', 'recording'];
 const OPERATOR_RUNS: readonly Action[] = ['start', 'stop', 'abort', 'sign'];
 

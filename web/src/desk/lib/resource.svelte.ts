@@ -2,7 +2,8 @@
 // What a page reads: asked when it opens, asked again when the log says that it changed, and from time to time.
 
 import { untrack } from 'svelte';
-import { asProblem, type Problem } from './api.ts';
+import { newestFirst, through, type Read } from './all.ts';
+import { asProblem, PAGE_ITEMS, type Problem } from './api.ts';
 import { live, type LogEntry } from './live.svelte.ts';
 
 /** Entries within this time are answered by one look. */
@@ -156,6 +157,50 @@ export function paged<T>(
       pages += 1;
       await list.refresh();
       loadingMore = false;
+    },
+  };
+}
+
+export interface Newest<T> extends Paged<T> {
+  /** All that were looked through, of which `data` are the newest. */
+  readonly looked: readonly T[];
+  /** Whether there is more than was looked through. */
+  readonly cut: boolean;
+}
+
+/** A list of the newest first by `at`, a page of it at a time. State that `read` uses is followed, as in `resource`. */
+export function newest<T>(read: Read<T>, at: (item: T) => string, watching: Watching = {}): Newest<T> {
+  let shown = $state(PAGE_ITEMS);
+  const list = paged<T>((after) => through(read, after), watching);
+  const sorted = $derived(list.data && newestFirst(list.data, at));
+  const seen = $derived(sorted?.slice(0, shown));
+  return {
+    get data() {
+      return seen;
+    },
+    get problem() {
+      return list.problem;
+    },
+    get loading() {
+      return list.loading;
+    },
+    refresh: list.refresh,
+    set: list.set,
+    get more() {
+      return list.more || (sorted?.length ?? 0) > shown;
+    },
+    get loadingMore() {
+      return list.loadingMore;
+    },
+    async loadMore() {
+      shown += PAGE_ITEMS;
+      if (list.more && shown > (sorted?.length ?? 0)) await list.loadMore();
+    },
+    get looked() {
+      return sorted ?? [];
+    },
+    get cut() {
+      return list.more;
     },
   };
 }

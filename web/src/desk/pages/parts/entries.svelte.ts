@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // The log of one object: the past once, then what comes.
 
-import { api, ask } from '../../lib/api.ts';
+import { api, ask, PAGE_ITEMS } from '../../lib/api.ts';
 import { live, type LogEntry } from '../../lib/live.svelte.ts';
+import { fits, joined, type LogFilter } from '../../lib/logs.ts';
 import { may } from '../../lib/session.svelte.ts';
 
-const SHOWN = 200;
-
-function entriesOf(ask: () => Promise<LogEntry[]>, mine: (entry: LogEntry) => boolean): { readonly entries: LogEntry[] } {
+/** Call it while a component is made. Entries are read anew when state that `filter` uses changes. */
+export function entriesOf(filter: () => LogFilter): { readonly entries: LogEntry[] } {
   let entries = $state.raw<LogEntry[]>([]);
-  const join = (more: LogEntry[]) => {
-    const known = new Set(entries.map(({ sequence }) => sequence));
-    entries = [...entries, ...more.filter(({ sequence }) => !known.has(sequence))].sort((a, b) => b.sequence - a.sequence).slice(0, SHOWN);
-  };
   $effect(() => {
     if (!may('log:view')) return;
-    const read = () => void ask().then(join, () => {});
+    const wanted = filter();
+    let closed = false;
+    let whole: LogEntry[] = [];
+    const join = (more: LogEntry[]) => void (closed || (entries = whole = joined(whole, more, wanted.sort, PAGE_ITEMS)));
+    const read = () => void ask(api.GET('/v1/log', { params: { query: { ...wanted, limit: PAGE_ITEMS } } })).then(({ items }) => join(items), () => {});
+    entries = [];
     read();
     const timer = window.setInterval(() => live.state !== 'live' && read(), 5_000);
-    const off = live.on((entry) => void (mine(entry) && join([entry])));
+    const off = live.on((entry) => void (fits(entry, wanted) && join([entry])));
     return () => {
+      closed = true;
       window.clearInterval(timer);
       off();
     };
@@ -30,15 +32,3 @@ function entriesOf(ask: () => Promise<LogEntry[]>, mine: (entry: LogEntry) => bo
     },
   };
 }
-
-export const channelEntries = (id: () => string) =>
-  entriesOf(
-    async () => (await ask(api.GET('/v1/log', { params: { query: { channel: id(), limit: 100 } } }))).items,
-    (entry) => entry.channel === id(),
-  );
-
-export const breakoutEntries = (id: () => string) =>
-  entriesOf(
-    async () => (await ask(api.GET('/v1/log', { params: { query: { breakout: id(), limit: 100 } } }))).items,
-    (entry) => entry.breakout === id(),
-  );
