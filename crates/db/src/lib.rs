@@ -82,7 +82,7 @@ pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, LogRete
 pub use login::{LoginRow, NewLogin};
 pub use node::NodeRow;
 pub use operation::{OperationRow, OperationState, Plan, StepRow};
-pub use page::{Cursor, CursorError, Page, PageRequest};
+pub use page::{Cursor, CursorError, Page, PageOrder, PageRequest};
 pub use phase::Retire;
 pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use several::ChannelDistribution;

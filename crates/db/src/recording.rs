@@ -4,6 +4,7 @@ use anabranch_model::{BreakoutId, Recorded, RecordingEvent, RecordingId, Recordi
 
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, JobRow, Page, PageRequest};
@@ -122,16 +123,10 @@ impl Db {
         breakout: Option<&BreakoutId>,
         page: &PageRequest,
     ) -> Result<Page<RecordingRow>, Error> {
-        let query = match breakout {
-            None => sql::query(
-                "SELECT * FROM recordings WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            ),
-            Some(_) => sql::query(
-                "SELECT * FROM recordings WHERE breakout_id = $4 AND (created_at, id) > ($1, $2)
-                 ORDER BY created_at, id LIMIT $3",
-            ),
-        };
-        let query = query.bind(page.after_time()).bind(page.after_id()).bind(page.fetch());
+        let query = page.query(match breakout {
+            None => paged!("SELECT * FROM recordings WHERE ", "created_at", "id"),
+            Some(_) => paged!("SELECT * FROM recordings WHERE breakout_id = $4 AND ", "created_at", "id"),
+        });
         let rows = breakout.map(BreakoutId::as_str).into_iter().fold(query, sql::Query::bind);
         let rows = rows.fetch_all(&self.readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;

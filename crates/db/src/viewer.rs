@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutId, ViewerSeen};
 
+use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
 use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot};
@@ -277,17 +278,11 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn viewer_page(&self, breakout: &BreakoutId, page: &PageRequest) -> Result<Page<ViewerRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM viewers
-             WHERE breakout_id = $4 AND (entered_at, session) > ($1, $2)
-             ORDER BY entered_at, session LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(breakout.as_str())
-        .fetch_all(&self.readers)
-        .await?;
+        let rows = page
+            .query(paged!("SELECT * FROM viewers WHERE breakout_id = $4 AND ", "entered_at", "session"))
+            .bind(breakout.as_str())
+            .fetch_all(&self.readers)
+            .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.entered_at, id: row.session.clone() }))
     }
