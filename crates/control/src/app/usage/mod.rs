@@ -3,7 +3,9 @@
 mod charges;
 mod csv;
 mod overview;
+mod overview_view;
 mod query;
 mod view;
 
+pub(crate) use overview_view::*;
 pub(crate) use view::*;
