@@ -87,7 +87,7 @@ pub use phase::Retire;
 pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
 pub use several::ChannelDistribution;
 pub use snapshot::{COMPLETED_READABLE, Marks, SnapshotDistribution, SnapshotRows};
-pub use standing::{Standing, StandingChange, StandingRow};
+pub use standing::{Standing, StandingAlarm, StandingChange, StandingRow};
 pub use token::{NewToken, TokenHash, TokenRow};
 pub use traffic::Taken;
 pub use upload::UploadRow;

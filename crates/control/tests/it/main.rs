@@ -21,6 +21,7 @@ mod keys;
 mod log;
 mod node;
 mod oidc;
+mod overview;
 mod pages;
 mod people;
 mod play;

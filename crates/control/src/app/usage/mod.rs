@@ -1,5 +1,6 @@
 //! Usage, charges and quality of experience: what the API answers.
 
+mod alarms;
 mod charges;
 mod csv;
 mod overview;
