@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anabranch_db::{UsageFilter, Watched};
 use anabranch_model::Quality as Told;
 
-use super::query::{Span, peaks, step};
+use super::query::{Span, attendance_step, peaks};
 use super::{Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings};
 use crate::app::{App, Error};
 use crate::billing::Audience;
@@ -95,7 +95,7 @@ impl App {
         // Attendance is of live streams.
         let watched =
             if asset.is_empty() { self.db.watched(&breakout, span.ms().0, span.ms().1).await? } else { Vec::new() };
-        let step = step(None, span)?;
+        let step = attendance_step(span)?;
         let span = Span { from: span.from.div_euclid(step) * step, ..span };
         let audience = Audience::of(&watched, span.ms().0, span.ms().1);
         let filter = UsageFilter { from: span.from, to: span.to, breakout, asset, distribution: String::new() };

@@ -207,6 +207,8 @@ pub(crate) struct UsageSeries {
     pub(crate) from: String,
     /// RFC 3339, not included.
     pub(crate) to: String,
+    /// Why stretches have no number of viewers, in words; null where all have.
+    pub(crate) viewers_missing: Option<String>,
     /// The stretches, oldest first, without gaps.
     pub(crate) items: Vec<UsagePoint>,
 }
@@ -220,8 +222,8 @@ pub(crate) struct UsagePoint {
     pub(crate) bytes: u64,
     /// Requests answered.
     pub(crate) requests: u64,
-    /// Most viewers at one moment.
-    pub(crate) viewers: u64,
+    /// Most viewers at one moment; null where that is not known, which `viewers_missing` explains.
+    pub(crate) viewers: Option<u64>,
 }
 
 /// What it costs.
@@ -402,7 +404,7 @@ pub(crate) struct Analytics {
     pub(crate) viewer_minutes: u64,
     /// Most viewers at one moment.
     pub(crate) peak_viewers: u64,
-    /// Seconds of a stretch in `joins` and `concurrent`.
+    /// Seconds of a stretch in `joins` and `concurrent`: 120 for spans up to a day, more for longer ones.
     pub(crate) step: u32,
     /// Sessions that began, by stretch of time.
     pub(crate) joins: Vec<CountAt>,
