@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutId, Recorded, RecordingEvent, RecordingId, RecordingState};
 
+use crate::charge;
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
 use crate::page::paged;
@@ -196,6 +197,7 @@ pub(crate) async fn begin(conn: &mut Conn, breakout: &BreakoutId, session: u32, 
     .bind(now_ms)
     .execute(&mut *conn)
     .await?;
+    charge::begun(&mut *conn, breakout, session).await?;
     log::append(conn, &transition("recording.started", breakout, session), now_ms).await?;
     Ok(())
 }
@@ -235,6 +237,7 @@ pub(crate) async fn remove_all(conn: &mut Conn, breakout: &BreakoutId, now_ms: i
 }
 
 async fn remove(conn: &mut Conn, row: &RecordingRow, now_ms: i64) -> Result<(), Error> {
+    charge::gone(&mut *conn, &row.breakout, row.session, now_ms).await?;
     sql::query("DELETE FROM recordings WHERE id = $1").bind(row.id.as_str()).execute(&mut *conn).await?;
     log::append(&mut *conn, &transition("recording.deleted", &row.breakout, row.session), now_ms).await?;
     let job = NewJob {

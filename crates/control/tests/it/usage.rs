@@ -15,6 +15,7 @@ both!(
     requests_to_storage_are_charged_once,
     players_tell_how_well_it_went,
     attendance_is_known_by_breakout_event_and_account,
+    a_start_that_is_aborted_at_once_is_charged,
 );
 
 const NODE: &str = "edge-1";
@@ -399,4 +400,25 @@ async fn attendance_is_known_by_breakout_event_and_account(engine: Engine) {
     let series = server.get(&format!("/v1/usage/series?{times}")).await.body;
     assert!(series["items"][2]["viewers"].is_null(), "{series}");
     assert!(text(&series["viewers_missing"]).contains("forgotten"), "{series}");
+}
+
+async fn a_start_that_is_aborted_at_once_is_charged(engine: Engine) {
+    let server = Server::start_on(engine).await;
+    server.channel("c").await;
+    let breakout = text(&server.breakout("b", "c").await["id"]).to_owned();
+    let path = format!("/v1/breakouts/{breakout}/charges");
+    for session in [1, 2] {
+        server.act("/v1/breakouts/b/start").await;
+        server.clock.set_ms(NOW_MS + i64::try_from(session).unwrap() * 10_000);
+        assert_eq!(server.act("/v1/breakouts/b/abort").await.body["state"], "IDLE");
+        collect(&server).await;
+        assert_eq!(collect(&server).await["changed"], 0);
+        let charges = server.get(&path).await.body;
+        let sessions = charges["sessions"].as_array().unwrap();
+        assert_eq!(sessions.len(), session, "{charges}");
+        let last = &sessions[session - 1];
+        assert_eq!(last["ended_at"], format!("2026-01-01T00:00:{}0.000Z", session), "{last}");
+        // Ten minutes of input and output, as the shortest session is billed.
+        assert_eq!(micros(&last["final"]), 49_000 + 117_000, "{last}");
+    }
 }
