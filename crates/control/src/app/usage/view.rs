@@ -235,17 +235,33 @@ pub(crate) struct Charges {
     pub(crate) to: String,
     /// What it is summed by.
     pub(crate) by: ChargesBy,
+    /// ISO 4217; the currency in force. What was charged in another stays in that.
+    #[schema(example = "USD")]
+    pub(crate) currency: String,
+    /// Whose prices count now: `cloud` or `own`.
+    pub(crate) model: String,
+    /// The rows, the dearest first. What was charged by several currencies or models has a row for each.
+    pub(crate) items: Vec<ChargesItem>,
+    /// The sum of all that was charged in the currency in force.
+    #[schema(example = "12.345678")]
+    pub(crate) total: String,
+    /// The same by the price model by which it was not charged, for comparison.
+    pub(crate) alternative: String,
+    /// The sum of all, by currency and model; nothing is converted.
+    pub(crate) totals: Vec<ChargesTotal>,
+}
+
+/// The sum of all that was charged in a currency by a model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChargesTotal {
     /// ISO 4217.
     #[schema(example = "USD")]
     pub(crate) currency: String,
-    /// Whose prices count: `cloud` or `own`.
+    /// Whose prices counted: `cloud` or `own`.
     pub(crate) model: String,
-    /// The rows, the dearest first.
-    pub(crate) items: Vec<ChargesItem>,
-    /// The sum of all, in units of the currency.
-    #[schema(example = "12.345678")]
+    /// In units of the currency.
     pub(crate) total: String,
-    /// The same by the other price model, for comparison.
+    /// The same by the other price model.
     pub(crate) alternative: String,
 }
 
@@ -258,6 +274,10 @@ pub(crate) struct ChargesItem {
     pub(crate) name: String,
     /// `breakout`, `asset`, `service`, `event`, `account` or `platform`.
     pub(crate) kind: String,
+    /// ISO 4217; of every amount of this row.
+    pub(crate) currency: String,
+    /// Whose prices counted: `cloud` or `own`.
+    pub(crate) model: String,
     /// What may still change.
     pub(crate) estimate: String,
     /// What is settled.
@@ -306,16 +326,18 @@ pub(crate) struct BreakoutCharges {
     pub(crate) breakout: String,
     /// Its name.
     pub(crate) name: String,
-    /// ISO 4217.
+    /// ISO 4217; the currency in force. What was charged in another stays in that.
     pub(crate) currency: String,
-    /// Whose prices count: `cloud` or `own`.
+    /// Whose prices count now: `cloud` or `own`.
     pub(crate) model: String,
-    /// Its sessions, oldest first.
+    /// Its sessions, oldest first; one that was charged by several currencies or models comes once for each.
     pub(crate) sessions: Vec<SessionCharges>,
-    /// The sum of all.
+    /// The sum of all that was charged in the currency in force.
     pub(crate) total: String,
-    /// The same by the other price model.
+    /// The same by the price model by which it was not charged.
     pub(crate) alternative: String,
+    /// The sum of all, by currency and model; nothing is converted.
+    pub(crate) totals: Vec<ChargesTotal>,
 }
 
 /// What a session of a breakout costs.
@@ -323,6 +345,10 @@ pub(crate) struct BreakoutCharges {
 pub(crate) struct SessionCharges {
     /// From 1.
     pub(crate) session: u32,
+    /// ISO 4217; of every amount of this session here.
+    pub(crate) currency: String,
+    /// Whose prices counted: `cloud` or `own`.
+    pub(crate) model: String,
     /// RFC 3339.
     pub(crate) started_at: Option<String>,
     /// RFC 3339; null while it is on air.
