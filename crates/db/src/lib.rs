@@ -25,6 +25,7 @@ mod distribution;
 mod error;
 mod event;
 mod file;
+mod input;
 mod invalidation;
 mod job;
 mod key;

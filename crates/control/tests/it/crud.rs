@@ -9,6 +9,7 @@ use crate::support::{NOW_MS, Server, TOKEN, answer, own, text};
 
 both!(
     a_channel_comes_with_input_and_distribution,
+    a_stream_key_is_rotated,
     state_survives_a_restart,
     the_first_token_is_made_once,
     lists_come_in_pages,
@@ -50,6 +51,30 @@ async fn a_channel_comes_with_input_and_distribution(engine: Engine) {
     assert_eq!(spec.behaviors[0].path_pattern, "*.m3u8");
     assert_eq!(spec.default_behavior.trusted_key_groups, [snapshot.key_groups[0].id.clone()]);
     assert!(!snapshot.key_groups[0].keys.is_empty());
+}
+
+async fn a_stream_key_is_rotated(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
+    let made = server.post("/v1/channels", json!({ "name": "c", "inputs": 2 })).await.body;
+    let key = |channel: &serde_json::Value, at: usize| text(&channel["inputs"][at]["stream_key"]).to_owned();
+    server.snapshot(|snapshot| !snapshot.channels.is_empty()).await;
+    let rotated = server.act("/v1/channels/c/inputs/1/rotate-key").await;
+    assert_eq!(rotated.status, StatusCode::OK, "{}", rotated.body);
+    assert_eq!(rotated.body["inputs"][0]["id"], made["inputs"][0]["id"]);
+    assert_ne!(key(&rotated.body, 0), key(&made, 0));
+    assert_eq!(key(&rotated.body, 1), key(&made, 1), "the other input keeps its own");
+    let input = text(&made["inputs"][1]["id"]);
+    let both = server.act(&format!("/v1/channels/c/inputs/{input}/rotate-key")).await.body;
+    assert_ne!(key(&both, 1), key(&made, 1));
+    let told = |snapshot: &std::sync::Arc<anabranch_model::Snapshot>| {
+        let inputs = &snapshot.channels[0].inputs;
+        (0..2).all(|at| inputs[at].stream_key == key(&both, at))
+    };
+    server.snapshot(told).await;
+    server.act("/v1/channels/c/inputs/3/rotate-key").await.problem(422, "inputs 1 to 2");
+    let log = server.get("/v1/log?type=channel.key_rotated").await.body;
+    assert_eq!(log["items"][0]["details"]["input"], json!(input));
+    assert!(!log.to_string().contains(&key(&both, 1)), "no key is logged");
 }
 
 async fn state_survives_a_restart(engine: Engine) {
