@@ -417,7 +417,7 @@ async fn a_start_that_is_aborted_at_once_is_charged(engine: Engine) {
         let sessions = charges["sessions"].as_array().unwrap();
         assert_eq!(sessions.len(), session, "{charges}");
         let last = &sessions[session - 1];
-        assert_eq!(last["ended_at"], format!("2026-01-01T00:00:{}0.000Z", session), "{last}");
+        assert_eq!(last["ended_at"], format!("2026-01-01T00:00:{session}0.000Z"), "{last}");
         // Ten minutes of input and output, as the shortest session is billed.
         assert_eq!(micros(&last["final"]), 49_000 + 117_000, "{last}");
     }
