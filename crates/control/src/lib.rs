@@ -84,6 +84,8 @@ pub struct Config {
     pub crash_at: Option<String>,
     /// The log and who is told of it.
     pub events: EventsConfig,
+    /// Viewer sessions that ended longer ago go, with the addresses and user agents that were kept of them.
+    pub viewers_keep: Duration,
     /// What things cost.
     pub prices: Prices,
     /// Where this process's own edge stands.

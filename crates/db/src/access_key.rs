@@ -5,6 +5,7 @@ use std::fmt;
 use anabranch_model::AccessKeyId;
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, flag, id, integer, json, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
@@ -69,13 +70,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn access_key_page(&self, page: &PageRequest) -> Result<Page<AccessKeyRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM access_keys WHERE (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM access_keys WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

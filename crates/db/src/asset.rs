@@ -5,6 +5,7 @@ use anabranch_model::{AssetEvent, AssetId, AssetReport, AssetState, JobEvent};
 use crate::caption::{self, JOB_CAPTIONS};
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, flag, id, integer, json, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
@@ -76,21 +77,19 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn asset_page(&self, filter: &AssetFilter, page: &PageRequest) -> Result<Page<AssetRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM assets
-             WHERE (created_at, id) > ($1, $2)
-               AND (CAST($4 AS TEXT) IS NULL OR state = $4) AND (CAST($5 AS TEXT) IS NULL OR bucket = $5)
-               AND (CAST($6 AS TEXT) IS NULL OR LOWER(name) LIKE $6 ESCAPE '!')
-             ORDER BY created_at, id LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(filter.state.map(AssetState::as_str))
-        .bind(filter.bucket.as_deref())
-        .bind(filter.name.as_deref().map(pattern))
-        .fetch_all(&self.readers)
-        .await?;
+        let rows = page
+            .query(paged!(
+                "SELECT * FROM assets
+                 WHERE (CAST($4 AS TEXT) IS NULL OR state = $4) AND (CAST($5 AS TEXT) IS NULL OR bucket = $5)
+                   AND (CAST($6 AS TEXT) IS NULL OR LOWER(name) LIKE $6 ESCAPE '!') AND ",
+                "created_at",
+                "id"
+            ))
+            .bind(filter.state.map(AssetState::as_str))
+            .bind(filter.bucket.as_deref())
+            .bind(filter.name.as_deref().map(pattern))
+            .fetch_all(&self.readers)
+            .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, flag, integer, optional_text, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
@@ -106,13 +107,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn bucket_page(&self, page: &PageRequest) -> Result<Page<BucketRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM buckets WHERE (created_at, name) > ($1, $2)
-             ORDER BY created_at, name LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.name.clone() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM buckets WHERE ", "created_at", "name"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.name.clone(),
+        })
         .await
     }
 

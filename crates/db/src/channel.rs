@@ -9,6 +9,7 @@ use crate::log::{self, NewEntry};
 use crate::operation::{
     self, CHANNEL_CREATE, CHANNEL_DELETE, CHANNEL_START, CHANNEL_STOP, CHANNEL_SWITCH, CHANNEL_UPDATE,
 };
+use crate::page::paged;
 use crate::row::{self, flag, id, integer, json, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewDistribution, Page, PageRequest, breakout, distribution};
@@ -162,12 +163,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn channel_page(&self, page: &PageRequest) -> Result<Page<ChannelRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM channels WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM channels WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

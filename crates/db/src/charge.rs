@@ -1,7 +1,9 @@
 //! What is billed and what it costs.
 
+use anabranch_model::BreakoutId;
+
 use crate::row::{integer, optional_integer, signed, text, unsigned};
-use crate::sql::{self, Row};
+use crate::sql::{self, Conn, Row};
 use crate::{Db, Error};
 
 /// Rows of an answer at most.
@@ -109,18 +111,11 @@ pub struct Watched {
     pub os: String,
 }
 
-impl Db {
-    /// Takes note of every session of a breakout that is or was on air, and of every asset, as rows tell of them now; and of those that have
-    /// gone. Repeating it changes nothing. Gives how many rows have changed.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn subjects_follow(&self, now_ms: i64) -> Result<u64, Error> {
-        let mut tx = self.begin().await?;
-        let mut changed = 0;
-        // The recording knows when a session was on air, also of sessions before the one that the breakout is in. A session that was settled
-        // before objects were counted stays without: its bill is made.
-        changed += sql::query(
+/// Takes note of sessions on air by recordings that fulfil a condition. The recording knows when a session was on air, also of sessions
+/// before the one that the breakout is in. A session that was settled before objects were counted stays without: its bill is made.
+macro_rules! follow {
+    ($condition:literal) => {
+        concat!(
             "INSERT INTO usage_subjects (kind, subject, session, name, event_id, account_id, started_at, ended_at, inputs, bytes,
                     mp4_bytes, objects, duration_ms, renditions, conversions, converted_at, kept_from)
              SELECT 'breakout', b.id, r.session, b.name, COALESCE(b.event_id, ''), COALESCE(v.account_id, ''), r.started_at,
@@ -128,7 +123,9 @@ impl Db {
                     COALESCE(r.mp4_bytes, 0), r.segments, r.duration_ms, 1, CASE WHEN r.mp4_bytes IS NULL THEN 0 ELSE 1 END,
                     (SELECT MAX(j.ended_at) FROM jobs j WHERE j.subject = r.id AND j.kind = 'mp4'), r.started_at
              FROM recordings r JOIN breakouts b ON b.id = r.breakout_id LEFT JOIN events v ON v.id = b.event_id
-             WHERE 1 = 1
+             WHERE ",
+            $condition,
+            "
              ON CONFLICT (kind, subject, session) DO UPDATE SET
                  name = excluded.name, event_id = excluded.event_id, account_id = excluded.account_id,
                  started_at = excluded.started_at, ended_at = excluded.ended_at,
@@ -148,10 +145,21 @@ impl Db {
                     AND (usage_subjects.settled_at IS NULL OR usage_subjects.objects > 0))
                 OR usage_subjects.conversions < excluded.conversions
                 OR COALESCE(usage_subjects.converted_at, -1)
-                   <> COALESCE(excluded.converted_at, usage_subjects.converted_at, -1)",
+                   <> COALESCE(excluded.converted_at, usage_subjects.converted_at, -1)"
         )
-        .execute(&mut tx)
-        .await?;
+    };
+}
+
+impl Db {
+    /// Takes note of every session of a breakout that is or was on air, and of every asset, as rows tell of them now; and of those that have
+    /// gone. Repeating it changes nothing. Gives how many rows have changed.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn subjects_follow(&self, now_ms: i64) -> Result<u64, Error> {
+        let mut tx = self.begin().await?;
+        let mut changed = 0;
+        changed += sql::query(follow!("1 = 1")).execute(&mut tx).await?;
         for (kind, rows) in [("breakout", "recordings"), ("asset", "assets")] {
             // An asset that came back is kept anew.
             let gone = if rows == "recordings" {
@@ -422,6 +430,31 @@ impl Db {
             .map(|row| Ok((integer(row, "at")?, text(row, "kind")?, text(row, "id")?, text(row, "words")?)))
             .collect()
     }
+}
+
+/// Takes note of a session that goes on air: whatever becomes of it and of its recording, it is billed.
+pub(crate) async fn begun(conn: &mut Conn, breakout: &BreakoutId, session: u32) -> Result<(), Error> {
+    sql::query(follow!("r.breakout_id = $1 AND r.session = $2"))
+        .bind(breakout.as_str())
+        .bind(i64::from(session))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes note of all that a recording tells of its session before it goes, and that the session is over.
+pub(crate) async fn gone(conn: &mut Conn, breakout: &BreakoutId, session: u32, now_ms: i64) -> Result<(), Error> {
+    begun(&mut *conn, breakout, session).await?;
+    sql::query(
+        "UPDATE usage_subjects SET kept_until = COALESCE(kept_until, $1), ended_at = COALESCE(ended_at, $1)
+         WHERE kind = 'breakout' AND subject = $2 AND session = $3",
+    )
+    .bind(now_ms)
+    .bind(breakout.as_str())
+    .bind(i64::from(session))
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 fn read_subject(row: &Row) -> Result<SubjectRow, Error> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anabranch_model::{BreakoutId, Cluster, DistributionId};
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, id, integer, json, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
@@ -106,12 +107,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn cluster_page(&self, page: &PageRequest) -> Result<Page<ClusterRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM clusters WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.cluster.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM clusters WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.cluster.id.to_string(),
+        })
         .await
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anabranch_model::{AssetId, CollectionId};
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, flag, id, integer, text};
 use crate::sql::{self, Conn, Row};
 use crate::{AssetRow, Created, Cursor, Db, Error, Idempotency, Page, PageRequest, asset};
@@ -196,15 +197,8 @@ impl Db {
     /// The query fails.
     pub async fn collection_page(&self, page: &PageRequest) -> Result<Page<CollectionRow>, Error> {
         let mut conn = self.readers.acquire().await?;
-        let rows = sql::query(
-            "SELECT * FROM collections WHERE (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .fetch_all(&mut conn)
-        .await?;
+        let rows =
+            page.query(paged!("SELECT * FROM collections WHERE ", "created_at", "id")).fetch_all(&mut conn).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in &rows {
             items.push(read(&mut conn, row).await?);

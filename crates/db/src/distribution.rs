@@ -6,6 +6,7 @@ use anabranch_model::{ChannelId, DistributionEvent, DistributionId, Distribution
 
 use crate::log::{self, NewEntry};
 use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_UPDATE};
+use crate::page::paged;
 use crate::phase::vacant;
 use crate::row::{self, flag, id, integer, json, list, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
@@ -270,10 +271,7 @@ impl Db {
     pub async fn distributions_stale(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
         page.select(
             &self.readers,
-            select!(
-                "WHERE d.phase = 'stale' AND (d.created_at, d.id) > ($1, $2)
-                 ORDER BY d.created_at, d.id LIMIT $3"
-            ),
+            paged!(select!("WHERE d.phase = 'stale' AND "), "d.created_at", "d.id"),
             read,
             |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
         )
@@ -335,12 +333,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn distribution_page(&self, page: &PageRequest) -> Result<Page<DistributionRow>, Error> {
-        page.select(
-            &self.readers,
-            select!("WHERE (d.created_at, d.id) > ($1, $2) ORDER BY d.created_at, d.id LIMIT $3"),
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!(select!("WHERE "), "d.created_at", "d.id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

@@ -2,6 +2,7 @@
 
 use anabranch_model::{AccountId, EventId};
 
+use crate::page::paged;
 use crate::row::{self, id, integer, optional_integer, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, NewEntry, Page, PageRequest, log};
@@ -143,13 +144,9 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn account_page(&self, page: &PageRequest) -> Result<Page<AccountRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM accounts WHERE (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-            read_account,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM accounts WHERE ", "created_at", "id"), read_account, |row| {
+            Cursor { created_at: row.created_at, id: row.id.to_string() }
+        })
         .await
     }
 
@@ -269,13 +266,9 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn event_page(&self, page: &PageRequest) -> Result<Page<EventRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM events WHERE (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-            read_event,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM events WHERE ", "created_at", "id"), read_event, |row| {
+            Cursor { created_at: row.created_at, id: row.id.to_string() }
+        })
         .await
     }
 

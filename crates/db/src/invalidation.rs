@@ -3,6 +3,7 @@
 use anabranch_model::{DistributionId, InvalidationEvent, InvalidationId, InvalidationState};
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{id, integer, json, optional_id, optional_integer, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Page, PageRequest, distribution};
@@ -129,16 +130,11 @@ impl Db {
     ) -> Result<Page<InvalidationRow>, Error> {
         let mut conn = self.readers.acquire().await?;
         let distribution = distribution::find(&mut conn, distribution).await?.id;
-        let rows = sql::query(
-            "SELECT * FROM invalidations WHERE distribution_id = $4 AND (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(distribution.as_str())
-        .fetch_all(&mut conn)
-        .await?;
+        let rows = page
+            .query(paged!("SELECT * FROM invalidations WHERE distribution_id = $4 AND ", "created_at", "id"))
+            .bind(distribution.as_str())
+            .fetch_all(&mut conn)
+            .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }

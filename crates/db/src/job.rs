@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutId, JobEvent, JobId, JobState};
 
+use crate::page::paged;
 use crate::row::{self, id, integer, optional_integer, optional_text, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, JOB_REMOVE, NewEntry, Page, PageRequest, asset, log};
@@ -116,13 +117,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn job_page(&self, page: &PageRequest) -> Result<Page<JobRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM jobs WHERE (created_at, id) > ($1, $2)
-             ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM jobs WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

@@ -3,6 +3,7 @@
 use anabranch_model::{KeyGroupId, KeyId};
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, id, integer, list, optional_text, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
@@ -159,12 +160,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn key_page(&self, page: &PageRequest) -> Result<Page<KeyRow>, Error> {
-        page.select(
-            &self.readers,
-            select!("WHERE (k.created_at, k.id) > ($1, $2) ORDER BY k.created_at, k.id LIMIT $3"),
-            read,
-            |key| Cursor { created_at: key.created_at, id: key.id.to_string() },
-        )
+        page.select(&self.readers, paged!(select!("WHERE "), "k.created_at", "k.id"), read, |key| Cursor {
+            created_at: key.created_at,
+            id: key.id.to_string(),
+        })
         .await
     }
 }

@@ -3,6 +3,7 @@
 use anabranch_model::{KeyGroupId, KeyId};
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, id, integer, list, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
@@ -159,12 +160,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn key_group_page(&self, page: &PageRequest) -> Result<Page<KeyGroupRow>, Error> {
-        page.select(
-            &self.readers,
-            select!("WHERE (g.created_at, g.id) > ($1, $2) ORDER BY g.created_at, g.id LIMIT $3"),
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!(select!("WHERE "), "g.created_at", "g.id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 }

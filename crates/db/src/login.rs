@@ -2,6 +2,7 @@
 
 use anabranch_model::{LoginId, UserId};
 
+use crate::page::paged;
 use crate::row::{id, integer, text};
 use crate::sql::{self, Conn, Row};
 use crate::user::{self, UserRow};
@@ -121,20 +122,18 @@ impl Db {
         page: &PageRequest,
         now_ms: i64,
     ) -> Result<Page<LoginRow>, Error> {
-        let rows = sql::query(
-            "SELECT l.*, u.name FROM logins l JOIN users u ON u.id = l.user_id
-             WHERE (l.created_at, l.id) > ($1, $2) AND ($4 IS NULL OR l.user_id = $4)
-               AND l.expires_at > $5 AND l.seen_at > $6
-             ORDER BY l.created_at, l.id LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(user.map(UserId::as_str))
-        .bind(now_ms)
-        .bind(seen_since)
-        .fetch_all(&self.readers)
-        .await?;
+        let rows = page
+            .query(paged!(
+                "SELECT l.*, u.name FROM logins l JOIN users u ON u.id = l.user_id
+                 WHERE ($4 IS NULL OR l.user_id = $4) AND l.expires_at > $5 AND l.seen_at > $6 AND ",
+                "l.created_at",
+                "l.id"
+            ))
+            .bind(user.map(UserId::as_str))
+            .bind(now_ms)
+            .bind(seen_since)
+            .fetch_all(&self.readers)
+            .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }

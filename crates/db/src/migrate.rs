@@ -45,6 +45,7 @@ const STEPS: &[Step] = steps![
     14 "usage" "0014_usage.sql",
     16 "viewer" "0016_viewer.sql",
     17 "requests" "0017_requests.sql",
+    18 "since" "0018_since.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

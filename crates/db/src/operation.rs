@@ -1,5 +1,6 @@
 //! The journal: what is being done at the provider, step by step, so that a crash between any two loses nothing.
 
+use crate::page::paged;
 use crate::row::{integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
@@ -178,18 +179,15 @@ impl Db {
         Ok((row, steps.iter().map(read_step).collect::<Result<_, _>>()?))
     }
 
-    /// A page of operations, about one subject or all, oldest first.
+    /// A page of operations, about one subject or all.
     ///
     /// # Errors
     /// The query fails.
     pub async fn operation_page(&self, subject: Option<&str>, page: &PageRequest) -> Result<Page<OperationRow>, Error> {
-        let query = match subject {
-            None => sql::query("SELECT * FROM operations WHERE (number, id) > ($1, $2) ORDER BY number LIMIT $3"),
-            Some(_) => sql::query(
-                "SELECT * FROM operations WHERE subject = $4 AND (number, id) > ($1, $2) ORDER BY number LIMIT $3",
-            ),
-        };
-        let query = query.bind(page.after_time()).bind(page.after_id()).bind(page.fetch());
+        let query = page.query(match subject {
+            None => paged!("SELECT * FROM operations WHERE ", "number", "id"),
+            Some(_) => paged!("SELECT * FROM operations WHERE subject = $4 AND ", "number", "id"),
+        });
         let rows = subject.into_iter().fold(query, sql::Query::bind).fetch_all(&self.readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.number, id: row.id.clone() }))

@@ -1,10 +1,10 @@
-//! Lists in pages, oldest first, by a cursor that survives inserts and deletes.
+//! Lists in pages, the oldest or the newest first, by a cursor that survives inserts and deletes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::Error;
-use crate::sql::{self, Pool, Row};
+use crate::sql::{self, Pool, Query, Row};
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,59 @@ impl FromStr for Cursor {
     }
 }
 
+/// In which order rows come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageOrder {
+    /// As they were made.
+    #[default]
+    OldestFirst,
+    /// The other way.
+    NewestFirst,
+}
+
+/// The statement of a list in either order; made by [`paged`]. A condition with a choice in it is one that no index serves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paged {
+    pub(crate) oldest_first: &'static str,
+    pub(crate) newest_first: &'static str,
+}
+
+/// The statement of a list: up to its conditions, then the columns of the time and of the id that order it, which an index serves in
+/// both directions. The place behind which rows are wanted is at `$1` and `$2`, the number of rows at `$3`; what else the
+/// conditions ask for is from `$4` on.
+macro_rules! paged {
+    ($head:expr, $time:literal, $id:literal) => {
+        $crate::page::Paged {
+            oldest_first: concat!(
+                $head,
+                "(",
+                $time,
+                ", ",
+                $id,
+                ") > ($1, $2) ORDER BY ",
+                $time,
+                ", ",
+                $id,
+                " LIMIT $3"
+            ),
+            newest_first: concat!(
+                $head,
+                "(",
+                $time,
+                ", ",
+                $id,
+                ") < ($1, $2) ORDER BY ",
+                $time,
+                " DESC, ",
+                $id,
+                " DESC LIMIT $3"
+            ),
+        }
+    };
+}
+
+pub(crate) use paged;
+
 /// Which page is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
@@ -43,39 +96,34 @@ pub struct PageRequest {
     pub limit: u32,
     /// Where the page before ended.
     pub after: Option<Cursor>,
+    /// In which order; a page and the next one have the same.
+    pub order: PageOrder,
 }
 
 impl PageRequest {
-    /// Rows to fetch: one more than wanted tells whether there is a next page.
-    pub(crate) fn fetch(&self) -> i64 {
-        i64::from(self.limit) + 1
+    /// The statement in this order, with the place, and the number of rows: one more than wanted tells whether there is a next page.
+    /// The first page has a place, too, before every row.
+    pub(crate) fn query(&self, paged: Paged) -> Query {
+        let (text, first) = match self.order {
+            PageOrder::OldestFirst => (paged.oldest_first, i64::MIN),
+            PageOrder::NewestFirst => (paged.newest_first, i64::MAX),
+        };
+        let (time, id) = match &self.after {
+            Some(cursor) => (cursor.created_at, cursor.id.as_str()),
+            None => (first, ""),
+        };
+        sql::query(text).bind(time).bind(id).bind(i64::from(self.limit) + 1)
     }
 
-    /// Time of the place behind which rows are wanted. The first page has one, too, before every row: a condition with a choice
-    /// in it is one that no index serves.
-    pub(crate) fn after_time(&self) -> i64 {
-        self.after.as_ref().map_or(i64::MIN, |cursor| cursor.created_at)
-    }
-
-    /// Id of that place.
-    pub(crate) fn after_id(&self) -> &str {
-        self.after.as_ref().map_or("", |cursor| cursor.id.as_str())
-    }
-
-    /// The page of `query`, which has the place at `$1` and `$2`, the number of rows at `$3`, and the columns `id` and `created_at`.
+    /// The page of a list that has no conditions of its own.
     pub(crate) async fn select<T>(
         &self,
         readers: &Pool,
-        query: &'static str,
+        paged: Paged,
         read: fn(&Row) -> Result<T, Error>,
         cursor: fn(&T) -> Cursor,
     ) -> Result<Page<T>, Error> {
-        let rows = sql::query(query)
-            .bind(self.after_time())
-            .bind(self.after_id())
-            .bind(self.fetch())
-            .fetch_all(readers)
-            .await?;
+        let rows = self.query(paged).fetch_all(readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(self.cut(items, cursor))
     }
@@ -92,7 +140,7 @@ impl PageRequest {
 /// A page of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// Rows, oldest first.
+    /// Rows in the order that was asked for.
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,

@@ -2,8 +2,10 @@
 
 use anabranch_model::{BreakoutId, Recorded, RecordingEvent, RecordingId, RecordingState};
 
+use crate::charge;
 use crate::job::{self, NewJob};
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, JobRow, Page, PageRequest};
@@ -122,16 +124,10 @@ impl Db {
         breakout: Option<&BreakoutId>,
         page: &PageRequest,
     ) -> Result<Page<RecordingRow>, Error> {
-        let query = match breakout {
-            None => sql::query(
-                "SELECT * FROM recordings WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            ),
-            Some(_) => sql::query(
-                "SELECT * FROM recordings WHERE breakout_id = $4 AND (created_at, id) > ($1, $2)
-                 ORDER BY created_at, id LIMIT $3",
-            ),
-        };
-        let query = query.bind(page.after_time()).bind(page.after_id()).bind(page.fetch());
+        let query = page.query(match breakout {
+            None => paged!("SELECT * FROM recordings WHERE ", "created_at", "id"),
+            Some(_) => paged!("SELECT * FROM recordings WHERE breakout_id = $4 AND ", "created_at", "id"),
+        });
         let rows = breakout.map(BreakoutId::as_str).into_iter().fold(query, sql::Query::bind);
         let rows = rows.fetch_all(&self.readers).await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -201,6 +197,7 @@ pub(crate) async fn begin(conn: &mut Conn, breakout: &BreakoutId, session: u32, 
     .bind(now_ms)
     .execute(&mut *conn)
     .await?;
+    charge::begun(&mut *conn, breakout, session).await?;
     log::append(conn, &transition("recording.started", breakout, session), now_ms).await?;
     Ok(())
 }
@@ -240,6 +237,7 @@ pub(crate) async fn remove_all(conn: &mut Conn, breakout: &BreakoutId, now_ms: i
 }
 
 async fn remove(conn: &mut Conn, row: &RecordingRow, now_ms: i64) -> Result<(), Error> {
+    charge::gone(&mut *conn, &row.breakout, row.session, now_ms).await?;
     sql::query("DELETE FROM recordings WHERE id = $1").bind(row.id.as_str()).execute(&mut *conn).await?;
     log::append(&mut *conn, &transition("recording.deleted", &row.breakout, row.session), now_ms).await?;
     let job = NewJob {

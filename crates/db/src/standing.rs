@@ -2,7 +2,7 @@
 
 use anabranch_model::{AlarmKind, ChannelId, InputId};
 
-use crate::row::{id, word};
+use crate::row::{id, integer, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Db, Error, NewEntry, log};
 
@@ -46,6 +46,19 @@ pub struct StandingRow {
     pub what: Standing,
 }
 
+/// An alarm that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingAlarm {
+    /// Channel of the input.
+    pub channel: ChannelId,
+    /// Input.
+    pub input: InputId,
+    /// What is wrong.
+    pub kind: AlarmKind,
+    /// Since when, Unix milliseconds.
+    pub since: i64,
+}
+
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StandingChange {
@@ -69,7 +82,7 @@ impl Db {
         let mut tx = self.begin().await?;
         for (entry, change) in observed {
             log::append(&mut tx, entry, now_ms).await?;
-            put(&mut tx, change).await?;
+            put(&mut tx, change, now_ms).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -84,20 +97,38 @@ impl Db {
             sql::query("SELECT * FROM standing ORDER BY channel_id, input_id, what").fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
     }
+
+    /// The alarms that hold, by channel and input.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn standing_alarms(&self) -> Result<Vec<StandingAlarm>, Error> {
+        let rows =
+            sql::query("SELECT * FROM standing ORDER BY channel_id, input_id, what").fetch_all(&self.readers).await?;
+        let mut alarms = Vec::new();
+        for row in &rows {
+            let StandingRow { channel, input, what } = read(row)?;
+            if let Standing::Alarm(kind) = what {
+                alarms.push(StandingAlarm { channel, input, kind, since: integer(row, "since")? });
+            }
+        }
+        Ok(alarms)
+    }
 }
 
-async fn put(conn: &mut Conn, change: &StandingChange) -> Result<(), Error> {
+async fn put(conn: &mut Conn, change: &StandingChange, now_ms: i64) -> Result<(), Error> {
     match change {
         StandingChange::Holds(row) => {
             if row.what == Standing::Active {
                 none_active(&mut *conn, &row.channel).await?;
             }
             sql::query(
-                "INSERT INTO standing (input_id, what, channel_id)
-                 SELECT id, $2, channel_id FROM inputs WHERE id = $1 ON CONFLICT DO NOTHING",
+                "INSERT INTO standing (input_id, what, channel_id, since)
+                 SELECT id, $2, channel_id, $3 FROM inputs WHERE id = $1 ON CONFLICT DO NOTHING",
             )
             .bind(row.input.as_str())
             .bind(row.what.as_str())
+            .bind(now_ms)
             .execute(conn)
             .await?;
         }

@@ -3,6 +3,7 @@
 use anabranch_model::TokenId;
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{id, integer, optional_integer, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
@@ -164,12 +165,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn token_page(&self, page: &PageRequest) -> Result<Page<TokenRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM tokens WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM tokens WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

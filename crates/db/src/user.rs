@@ -3,6 +3,7 @@
 use anabranch_model::UserId;
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, text};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
@@ -183,12 +184,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn user_page(&self, page: &PageRequest) -> Result<Page<UserRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM users WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM users WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

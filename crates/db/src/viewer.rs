@@ -2,9 +2,13 @@
 
 use anabranch_model::{BreakoutId, ViewerSeen};
 
+use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
 use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot};
+
+/// Sessions that are forgotten at once at most.
+const FORGET_BATCH: i64 = 5000;
 
 /// A viewer session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,30 +281,49 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn viewer_page(&self, breakout: &BreakoutId, page: &PageRequest) -> Result<Page<ViewerRow>, Error> {
-        let rows = sql::query(
-            "SELECT * FROM viewers
-             WHERE breakout_id = $4 AND (entered_at, session) > ($1, $2)
-             ORDER BY entered_at, session LIMIT $3",
-        )
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.fetch())
-        .bind(breakout.as_str())
-        .fetch_all(&self.readers)
-        .await?;
+        let rows = page
+            .query(paged!("SELECT * FROM viewers WHERE breakout_id = $4 AND ", "entered_at", "session"))
+            .bind(breakout.as_str())
+            .fetch_all(&self.readers)
+            .await?;
         let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(items, |row| Cursor { created_at: row.entered_at, id: row.session.clone() }))
     }
 
-    /// Forgets sessions that exited before `before_ms`.
+    /// Forgets sessions that exited before `before_ms`, a batch of them, and answers how many. Those that are shut out stay so: of
+    /// them goes who they were.
     ///
     /// # Errors
-    /// The query fails.
+    /// The query fails; then none was forgotten.
     pub async fn viewers_forget(&self, before_ms: i64) -> Result<u64, Error> {
+        let old: Option<String> = sql::scalar(
+            "SELECT session FROM viewers
+             WHERE exited_at < $1 AND (expelled = 0 OR user_name <> '' OR address <> '' OR user_agent <> '') LIMIT 1",
+        )
+        .bind(before_ms)
+        .fetch_optional(&self.readers)
+        .await?;
+        if old.is_none() {
+            return Ok(0);
+        }
         let mut tx = self.begin().await?;
-        let gone = sql::query("DELETE FROM viewers WHERE exited_at < $1").bind(before_ms).execute(&mut tx).await?;
+        let shut_out = sql::query(
+            "UPDATE viewers SET user_name = '', address = '', user_agent = '', browser = '', os = ''
+             WHERE exited_at < $1 AND expelled = 1 AND (user_name <> '' OR address <> '' OR user_agent <> '')",
+        )
+        .bind(before_ms)
+        .execute(&mut tx)
+        .await?;
+        let gone = sql::query(
+            "DELETE FROM viewers WHERE (breakout_id, session) IN (
+                 SELECT breakout_id, session FROM viewers WHERE exited_at < $1 AND expelled = 0 ORDER BY exited_at LIMIT $2)",
+        )
+        .bind(before_ms)
+        .bind(FORGET_BATCH)
+        .execute(&mut tx)
+        .await?;
         tx.commit().await?;
-        Ok(gone)
+        Ok(gone + shut_out)
     }
 }
 

@@ -3,6 +3,7 @@
 use anabranch_model::WebhookId;
 
 use crate::log::{self, NewEntry};
+use crate::page::paged;
 use crate::row::{self, flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
 use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
@@ -279,12 +280,10 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn webhook_page(&self, page: &PageRequest) -> Result<Page<WebhookRow>, Error> {
-        page.select(
-            &self.readers,
-            "SELECT * FROM webhooks WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
-            read,
-            |row| Cursor { created_at: row.created_at, id: row.id.to_string() },
-        )
+        page.select(&self.readers, paged!("SELECT * FROM webhooks WHERE ", "created_at", "id"), read, |row| Cursor {
+            created_at: row.created_at,
+            id: row.id.to_string(),
+        })
         .await
     }
 

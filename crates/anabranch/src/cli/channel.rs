@@ -70,6 +70,14 @@ pub(crate) enum ChannelVerb {
         #[arg(long)]
         input: String,
     },
+    /// Give an input another stream key; an encoder with the one before is disconnected
+    RotateKey {
+        #[command(flatten)]
+        one: One,
+        /// Id of the input, or its number from 1
+        #[arg(long)]
+        input: String,
+    },
     /// Start a channel, whether or not a breakout needs it
     Start {
         #[command(flatten)]
@@ -183,6 +191,9 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
         }
         ChannelVerb::Switch { one, input } => {
             post(&one.connection, &path(&["channels", &one.id, "switch"]), json!({ "input": input })).await
+        }
+        ChannelVerb::RotateKey { one, input } => {
+            post(&one.connection, &path(&["channels", &one.id, "inputs", &input, "rotate-key"]), json!({})).await
         }
         ChannelVerb::Start { one, wait } => moved(&one, "start", &wait, channel_runs).await,
         ChannelVerb::Stop { one, wait } => moved(&one, "stop", &wait, channel_rests).await,

@@ -24,6 +24,7 @@ const CHARGES: output::Columns = &[
     ("KIND", "/kind"),
     ("KEY", "/key"),
     ("NAME", "/name"),
+    ("CURRENCY", "/currency"),
     ("ESTIMATE", "/estimate"),
     ("FINAL", "/final"),
     ("CORRECTIONS", "/corrections"),

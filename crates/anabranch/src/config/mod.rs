@@ -22,6 +22,7 @@ mod shown;
 mod store;
 mod texts;
 mod units;
+mod viewers;
 
 use auth::Auth;
 pub(crate) use demand::{Demand, Watched};
@@ -33,6 +34,7 @@ use s3::S3;
 use store::Store;
 pub(crate) use texts::Texts;
 use units::duration;
+use viewers::Viewers;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -134,6 +136,7 @@ const KEYS: &[(&str, &str)] = &[
     ("events.keep_days", "ANABRANCH_EVENTS_KEEP_DAYS"),
     ("events.keep_entries", "ANABRANCH_EVENTS_KEEP_ENTRIES"),
     ("events.private_webhooks", "ANABRANCH_EVENTS_PRIVATE_WEBHOOKS"),
+    ("viewers.keep_days", "ANABRANCH_VIEWERS_KEEP_DAYS"),
     // Nodes of their own.
     ("role", "ANABRANCH_ROLE"),
     ("control.url", "ANABRANCH_CONTROL_URL"),
@@ -213,6 +216,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) log: Log,
     pub(crate) events: Events,
+    pub(crate) viewers: Viewers,
     pub(crate) role: Role,
     pub(crate) control: Control,
     pub(crate) node: Node,
@@ -282,6 +286,7 @@ impl Default for Config {
             store: Store::default(),
             log: Log::default(),
             events: Events::default(),
+            viewers: Viewers::default(),
             role: Role::default(),
             control: Control::default(),
             node: Node::default(),
@@ -410,6 +415,7 @@ impl Config {
         }
         self.check_node()?;
         self.events.check()?;
+        self.viewers.check()?;
         self.prices.check().map_err(|wrong| anyhow!(wrong))?;
         self.auth.check()?;
         self.demand.check()?;

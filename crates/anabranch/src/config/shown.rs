@@ -81,6 +81,7 @@ pub(super) fn tree(
             "workers": config.edge.workers,
         },
         "events": { "keep_days": config.events.keep_days, "keep_entries": config.events.keep_entries },
+        "viewers": { "keep_days": config.viewers.keep_days },
         "demand": { "assets_at_once": config.demand.assets_at_once },
         "drain": format!("{} s", config.drain.as_secs()),
         "prices": { "model": config.prices.model.as_str(), "currency": config.prices.currency },

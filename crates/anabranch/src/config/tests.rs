@@ -42,6 +42,7 @@ fn the_example_file_states_the_defaults() {
     assert_eq!(config.s3.listen, defaults.s3.listen);
     assert_eq!((config.auth.idle, config.auth.lifetime), (defaults.auth.idle, defaults.auth.lifetime));
     assert_eq!((config.auth.password, config.auth.audit_days), (defaults.auth.password, defaults.auth.audit_days));
+    assert_eq!(config.viewers.keep_days, defaults.viewers.keep_days);
     assert_eq!(config.auth.trusted_proxies.0, defaults.auth.trusted_proxies.0);
     assert_eq!(config.prices, defaults.prices);
     for (key, _) in KEYS {
@@ -125,6 +126,7 @@ fn people_log_in_as_the_file_says() {
         ("[auth]\nidle = \"1s\"\n", "auth.idle must be 1 minute"),
         ("[auth]\npassword = false\n", "nobody could log in"),
         ("[auth]\naudit_days = 0\n", "auth.audit_days must be 1"),
+        ("[viewers]\nkeep_days = 2\n", "viewers.keep_days must be 3"),
         ("[auth]\ntrusted_proxies = [\"everybody\"]\n", "auth.trusted_proxies"),
         ("[auth.oidc.corp]\nclient_secret = \"x\"\n", "client_secret"),
     ] {

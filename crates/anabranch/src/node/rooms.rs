@@ -232,6 +232,7 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Result<
         sweep_every: config.provider.sweep,
         crash_at: std::env::var("ANABRANCH_CRASH_AT").ok(),
         events: events_config(&config.events),
+        viewers_keep: Duration::from_secs(u64::from(config.viewers.keep_days) * 24 * 60 * 60),
         prices: config.prices.clone(),
         place: place(config),
         settings: config.shown.clone(),

@@ -93,6 +93,7 @@ impl Plane {
             watch_base_url: "http://127.0.0.1:9997".into(),
             viewer_origins: Vec::new(),
             embed_frame_ancestors: vec!["*".into()],
+            viewers_keep: Duration::from_secs(90 * 24 * 60 * 60),
             node_token: None,
             sweep_every: SWEEP_EVERY,
             crash_at: None,

@@ -120,6 +120,9 @@ pub(crate) struct BreakoutQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
     /// Breakouts of this channel only, by id or name.
     channel: Option<String>,
     /// Breakouts of this event only, by id or name.
@@ -258,7 +261,7 @@ impl App {
             Some(wanted) => Some(self.db.event_find(wanted).await?.id),
             None => None,
         };
-        let page = PageQuery { limit: query.limit, after: query.after }.request()?;
+        let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
         let page = self.db.breakout_page(channel.as_ref(), event.as_ref(), &page).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let mut operations = self.operations_now(&ids).await?;

@@ -215,18 +215,38 @@ impl App {
         request: &InputSwitch,
         keys: StreamKeys,
     ) -> Result<Channel, Error> {
-        let channel = self.db.channel_find(wanted).await?;
-        let inputs = self.db.channel_inputs(&channel.id).await?;
-        let by_number = request.input.parse::<usize>().ok().and_then(|number| inputs.get(number.checked_sub(1)?));
-        let input = by_number.or_else(|| inputs.iter().find(|input| input.id.as_str() == request.input));
-        let Some(input) = input else {
-            let detail = format!("the channel has inputs 1 to {}: {:?}", inputs.len(), request.input);
-            return Err(Error::invalid("input", detail));
-        };
-        let row = self.db.channel_choose(channel.id.as_str(), input.id.as_str(), self.clock.now_ms()).await?;
-        tracing::info!(channel.id = %row.id, input.id = %input.id, "input chosen");
+        let (channel, input) = self.input_find(wanted, &request.input).await?;
+        let row = self.db.channel_choose(channel.as_str(), input.as_str(), self.clock.now_ms()).await?;
+        tracing::info!(channel.id = %row.id, input.id = %input, "input chosen");
         self.changed();
         self.channel_shown(row, keys).await
+    }
+
+    /// Gives an input another stream key. An encoder that pushes with the one before is disconnected.
+    pub(crate) async fn channel_rotate_key(
+        &self,
+        wanted: &str,
+        input: &str,
+        keys: StreamKeys,
+    ) -> Result<Channel, Error> {
+        let (channel, input) = self.input_find(wanted, input).await?;
+        let now_ms = self.clock.now_ms();
+        let row = self.db.input_rotate_key(channel.as_str(), input.as_str(), &stream_key(), now_ms).await?;
+        tracing::info!(channel.id = %row.id, input.id = %input, "stream key rotated");
+        self.changed();
+        self.channel_shown(row, keys).await
+    }
+
+    /// A channel by id or name, and its input by id or number from 1.
+    async fn input_find(&self, wanted: &str, input: &str) -> Result<(ChannelId, InputId), Error> {
+        let channel = self.db.channel_find(wanted).await?;
+        let inputs = self.db.channel_inputs(&channel.id).await?;
+        let by_number = input.parse::<usize>().ok().and_then(|number| inputs.get(number.checked_sub(1)?));
+        let Some(found) = by_number.or_else(|| inputs.iter().find(|one| one.id.as_str() == input)) else {
+            let detail = format!("the channel has inputs 1 to {}: {input:?}", inputs.len());
+            return Err(Error::invalid("input", detail));
+        };
+        Ok((channel.id, found.id.clone()))
     }
 
     pub(crate) async fn channel_start(&self, wanted: &str, keys: StreamKeys) -> Result<Channel, Error> {

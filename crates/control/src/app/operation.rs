@@ -39,13 +39,16 @@ pub(crate) struct OperationQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
     /// Operations about this one only: the id of a channel, distribution or breakout.
     subject: Option<String>,
 }
 
 impl App {
     pub(crate) async fn operation_list(&self, query: OperationQuery) -> Result<List<Operation>, Error> {
-        let page = PageQuery { limit: query.limit, after: query.after }.request()?;
+        let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
         let page = self.db.operation_page(query.subject.as_deref(), &page).await?;
         Ok(list(page, operation))
     }

@@ -1,6 +1,6 @@
 //! Pages of lists.
 
-use anabranch_db::{Page, PageRequest};
+use anabranch_db::{Page, PageOrder, PageRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -22,6 +22,9 @@ pub(crate) struct PageQuery {
     pub(crate) limit: Option<u32>,
     /// `next` of the page before.
     pub(crate) after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    pub(crate) order: Option<String>,
 }
 
 impl PageQuery {
@@ -32,7 +35,15 @@ impl PageQuery {
         }
         let after = self.after.as_deref().map(str::parse).transpose();
         let after = after.map_err(|error: anabranch_db::CursorError| Error::invalid("after", error.to_string()))?;
-        Ok(PageRequest { limit, after })
+        let order = match self.order.as_deref() {
+            None | Some("oldest") => PageOrder::OldestFirst,
+            Some("newest") => PageOrder::NewestFirst,
+            Some(other) => {
+                let shown: String = other.chars().take(100).collect();
+                return Err(Error::invalid("order", format!("order is oldest or newest: {shown:?}")));
+            }
+        };
+        Ok(PageRequest { limit, after, order })
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct RecordingQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
     /// Recordings of this breakout only, by id or name.
     breakout: Option<String>,
 }
@@ -33,7 +36,7 @@ impl App {
             Some(wanted) => Some(self.db.breakout_find(wanted).await?.id),
             None => None,
         };
-        let page = PageQuery { limit: query.limit, after: query.after }.request()?;
+        let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
         let page = self.db.recording_page(breakout.as_ref(), &page).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let mut jobs = self.db.jobs_about(JOB_MP4, &ids).await?;

@@ -154,7 +154,7 @@ async fn assets(app: &App) -> Result<u64, Error> {
     let known = app.db.subjects("", 0, i64::MAX).await?;
     let known: BTreeMap<_, _> =
         known.iter().filter(|row| row.kind == "asset").map(|row| (row.subject.as_str(), row)).collect();
-    let mut page = anabranch_db::PageRequest { limit: 200, after: None };
+    let mut page = anabranch_db::PageRequest { limit: 200, after: None, order: anabranch_db::PageOrder::OldestFirst };
     loop {
         let found = app.db.asset_page(&anabranch_db::AssetFilter::default(), &page).await?;
         for asset in &found.items {

@@ -202,7 +202,7 @@ table! {
             "aws.amazon.com/cloudfront/pricing, the dearer of Australia and South America, first 10 TB, undated copy";
         cdn_requests = 10_000_000, "cdn", "requests by HTTPS", "10 000 requests",
             "CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it";
-        cdn_function = 100_000_000, "cdn", "invocations of the function that signs playlists", "1 000 000 requests",
+        cdn_function = 100_000_000, "cdn", "invocations of functions, counted as one for each request", "1 000 000 requests",
             "a default of ours after the published on-demand price; check it against your own bill";
         storage = 23_000_000, "storage", "kept, standard class", "GB-month",
             "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 1, us-east-1, first 50 TB, undated";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 
-use super::extract::{Answer, Body, Query, Tagged, Wanted, created, deleted, ok};
+use super::extract::{Answer, Body, Query, Tagged, Wanted, WantedOf, created, deleted, ok};
 use super::problem::Problem;
 use crate::app::view::{Channel, DistributionWhole, List, Planned};
 use crate::app::{App, ChannelCreate, ChannelPatch, DeleteQuery, DryRun, InputSwitch, PageQuery, StreamKeys};
@@ -147,4 +147,21 @@ pub(super) async fn channel_switch(
     body: Body<InputSwitch>,
 ) -> Result<Answer<Channel>, Problem> {
     Ok(ok(app.channel_switch(&id, &body.value, keys).await?))
+}
+
+/// Gives an input another stream key. An encoder that pushes with the one before is disconnected, and refused from then on.
+#[utoipa::path(
+    post, path = "/v1/channels/{id}/inputs/{input}/rotate-key", tag = "channels", security(("bearer" = [])),
+    params(
+        ("id" = String, Path, description = "Id or name"),
+        ("input" = String, Path, description = "Id of the input, or its number from 1")
+    ),
+    responses((status = 200, body = Channel), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn channel_rotate_key(
+    State(app): State<Arc<App>>,
+    WantedOf(id, input): WantedOf,
+    keys: StreamKeys,
+) -> Result<Answer<Channel>, Problem> {
+    Ok(ok(app.channel_rotate_key(&id, &input, keys).await?))
 }

@@ -86,6 +86,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(channel::channel_create, channel::channel_list))
         .routes(routes!(channel::channel_show, channel::channel_update, channel::channel_delete))
         .routes(routes!(channel::channel_switch))
+        .routes(routes!(channel::channel_rotate_key))
         .routes(routes!(channel::channel_start))
         .routes(routes!(channel::channel_stop))
         .routes(routes!(channel::channel_distribution_create))

@@ -58,6 +58,7 @@ const NEEDS: &[(&str, Scope, Object, Action)] = &[
     ("channel_delete", Scope::Manage, Channel, Delete),
     ("channel_distribution_create", Scope::Manage, Distribution, Add),
     ("channel_list", Scope::Read, Channel, View),
+    ("channel_rotate_key", Scope::Manage, Channel, Update),
     ("channel_show", Scope::Read, Channel, View),
     ("channel_start", Scope::Operate, Channel, Start),
     ("channel_stop", Scope::Operate, Channel, Stop),

@@ -96,6 +96,7 @@ pub(crate) mod tests {
             rtmp_public: String::new(),
             watch_base_url: String::new(),
             embed_frame_ancestors: vec!["*".into()],
+            viewers_keep: std::time::Duration::from_secs(90 * 24 * 60 * 60),
             node_token: None,
             sweep_every: crate::SWEEP_EVERY,
             crash_at: None,

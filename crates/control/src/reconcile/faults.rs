@@ -127,7 +127,7 @@ async fn a_life_with(fault: Fault) {
     plan(&["pipeline_delete", "distribution_update", "distribution_delete", "distribution_describe"]);
     plane.app.channel_delete("c", DeleteQuery::default()).await.unwrap();
     plane.until("the end", async |_| plane.nothing_left().await).await;
-    let page = anabranch_db::PageRequest { limit: 10, after: None };
+    let page = anabranch_db::PageRequest { limit: 10, after: None, order: anabranch_db::PageOrder::OldestFirst };
     plane
         .until("no row", async |app| {
             app.db

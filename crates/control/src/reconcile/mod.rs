@@ -103,10 +103,10 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Longest time for which a snapshot is trusted to be as its version says; time alone changes some of its contents.
 const RECHECK: Duration = Duration::from_millis(500);
 
-/// Time between two looks at what of the log need not be kept.
+/// Time between two looks at what of the log and of viewers need not be kept.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
-/// Batches of the log deleted in one look.
+/// Batches of each deleted in one look.
 const PRUNES_PER_LOOK: usize = 10;
 
 /// Reports taken before the next look, so that a flood of them does not keep the loop from looking.
@@ -309,6 +309,7 @@ impl Reconciler {
         }
         if self.pruned_at.elapsed() >= PRUNE_EVERY {
             self.prune_log().await?;
+            self.forget_viewers().await?;
             self.pruned_at = Instant::now();
         }
         Ok(())
@@ -318,6 +319,17 @@ impl Reconciler {
         let retention = self.app.config.events.retention();
         for _ in 0..PRUNES_PER_LOOK {
             if self.app.db.log_prune(&retention, self.app.clock.now_ms()).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_viewers(&self) -> Result<(), anabranch_db::Error> {
+        let keep_ms = i64::try_from(self.app.config.viewers_keep.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.app.clock.now_ms().saturating_sub(keep_ms);
+        for _ in 0..PRUNES_PER_LOOK {
+            if self.app.db.viewers_forget(before_ms).await? == 0 {
                 break;
             }
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anabranch_db::operation::{DISTRIBUTION_DELETE, DISTRIBUTION_REPAIR};
-use anabranch_db::{DistributionRow, PageRequest};
+use anabranch_db::{DistributionRow, PageOrder, PageRequest};
 use anabranch_model::{ChannelId, DistributionId};
 use anabranch_net::Shutdown;
 use anabranch_provider::{Listing, ProviderError};
@@ -117,7 +117,7 @@ async fn stale(app: &App, round: Round, swept: &mut Swept) -> Result<(), anabran
     if round == Round::Asked {
         app.db.operations_hurry(DISTRIBUTION_DELETE).await?;
     }
-    let mut page = PageRequest { limit: PAGE, after: None };
+    let mut page = PageRequest { limit: PAGE, after: None, order: PageOrder::OldestFirst };
     loop {
         // By a cursor: rows that go while the round is made move no other one out of it.
         let found = app.db.distributions_stale(&page).await?;

@@ -5,13 +5,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::delivery::config;
-use crate::support::{Server, TOKEN, answer, own, text};
+use crate::support::{NOW_MS, Server, TOKEN, answer, own, text};
 
 both!(
     a_channel_comes_with_input_and_distribution,
+    a_stream_key_is_rotated,
     state_survives_a_restart,
     the_first_token_is_made_once,
     lists_come_in_pages,
+    lists_come_in_either_order,
     a_repeated_request_makes_one_thing,
     a_key_shows_its_private_half_once,
     deleting,
@@ -49,6 +51,30 @@ async fn a_channel_comes_with_input_and_distribution(engine: Engine) {
     assert_eq!(spec.behaviors[0].path_pattern, "*.m3u8");
     assert_eq!(spec.default_behavior.trusted_key_groups, [snapshot.key_groups[0].id.clone()]);
     assert!(!snapshot.key_groups[0].keys.is_empty());
+}
+
+async fn a_stream_key_is_rotated(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
+    let made = server.post("/v1/channels", json!({ "name": "c", "inputs": 2 })).await.body;
+    let key = |channel: &serde_json::Value, at: usize| text(&channel["inputs"][at]["stream_key"]).to_owned();
+    server.snapshot(|snapshot| !snapshot.channels.is_empty()).await;
+    let rotated = server.act("/v1/channels/c/inputs/1/rotate-key").await;
+    assert_eq!(rotated.status, StatusCode::OK, "{}", rotated.body);
+    assert_eq!(rotated.body["inputs"][0]["id"], made["inputs"][0]["id"]);
+    assert_ne!(key(&rotated.body, 0), key(&made, 0));
+    assert_eq!(key(&rotated.body, 1), key(&made, 1), "the other input keeps its own");
+    let input = text(&made["inputs"][1]["id"]);
+    let both = server.act(&format!("/v1/channels/c/inputs/{input}/rotate-key")).await.body;
+    assert_ne!(key(&both, 1), key(&made, 1));
+    let told = |snapshot: &std::sync::Arc<anabranch_model::Snapshot>| {
+        let inputs = &snapshot.channels[0].inputs;
+        (0..2).all(|at| inputs[at].stream_key == key(&both, at))
+    };
+    server.snapshot(told).await;
+    server.act("/v1/channels/c/inputs/3/rotate-key").await.problem(422, "inputs 1 to 2");
+    let log = server.get("/v1/log?type=channel.key_rotated").await.body;
+    assert_eq!(log["items"][0]["details"]["input"], json!(input));
+    assert!(!log.to_string().contains(&key(&both, 1)), "no key is logged");
 }
 
 async fn state_survives_a_restart(engine: Engine) {
@@ -100,13 +126,56 @@ async fn lists_come_in_pages(engine: Engine) {
     server.get("/v1/channels?limit=0").await.problem(422, "1 to 200");
     server.get("/v1/channels?after=x").await.problem(422, "cursor");
     let unknown = server.get("/v1/channels?page=2").await;
-    unknown.problem(422, "`limit` or `after`");
+    unknown.problem(422, "`limit`, `after`, `order`");
     assert_eq!(unknown.body["field"], "page");
     server.breakout("x", "a").await;
     server.breakout("y", "b").await;
     let of_a = server.get("/v1/breakouts?channel=a").await.body;
     assert_eq!(of_a["items"].as_array().unwrap().len(), 1);
     assert_eq!(of_a["items"][0]["name"], "x");
+}
+
+/// Names of what a list has, page by page, each page asked for by what the one before has answered.
+async fn names(server: &Server, path: &str, of: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = server.get(&format!("{path}{after}")).await.body;
+        names.extend(page["items"].as_array().unwrap().iter().map(|item| text(&item[of]).to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return names,
+        }
+    }
+}
+
+async fn lists_come_in_either_order(engine: Engine) {
+    let server = Server::start_on(engine).await;
+    server.channel("c").await;
+    for number in 0..5 {
+        // Two of a moment, so that ids decide between them.
+        server.clock.set_ms(NOW_MS + number / 2 * 1000);
+        server.breakout(&format!("b{number}"), "c").await;
+        server.post("/v1/collections", json!({ "name": format!("l{number}") })).await;
+    }
+    for (path, of) in [("/v1/breakouts?", "name"), ("/v1/breakouts?channel=c&", "name"), ("/v1/collections?", "name")] {
+        let oldest = names(&server, &format!("{path}limit=2"), of).await;
+        assert_eq!(oldest.len(), 5, "{path}");
+        assert_eq!(names(&server, &format!("{path}limit=2&order=oldest"), of).await, oldest);
+        let mut newest = names(&server, &format!("{path}limit=2&order=newest"), of).await;
+        assert!(newest[0].ends_with('4') && oldest[4] == newest[0], "{path}: {newest:?}");
+        newest.reverse();
+        assert_eq!(newest, oldest, "{path}");
+    }
+    for list in
+        ["breakouts", "recordings", "assets", "collections", "channels", "operations", "jobs", "breakouts/b0/viewers"]
+    {
+        let path = format!("/v1/{list}");
+        assert_eq!(server.get(&format!("{path}?order=newest")).await.status, StatusCode::OK, "{list}");
+        let refused = server.get(&format!("{path}?order=size")).await;
+        refused.problem(422, "oldest or newest");
+        assert_eq!(refused.body["field"], "order", "{list}");
+    }
 }
 
 async fn a_repeated_request_makes_one_thing(engine: Engine) {

@@ -22,6 +22,7 @@ mod keys;
 mod log;
 mod node;
 mod oidc;
+mod overview;
 mod pages;
 mod people;
 mod play;

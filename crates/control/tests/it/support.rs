@@ -93,6 +93,7 @@ impl Server {
             watch_base_url: "http://127.0.0.1:9997".into(),
             viewer_origins: vec!["https://app.example.com".into()],
             embed_frame_ancestors: vec!["*".into()],
+            viewers_keep: Duration::from_secs(90 * 24 * 60 * 60),
             node_token: Some(NODE_TOKEN.into()),
             sweep_every: anabranch_control::SWEEP_EVERY,
             crash_at: None,

@@ -14,6 +14,8 @@ both!(
     collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correction,
     requests_to_storage_are_charged_once,
     players_tell_how_well_it_went,
+    attendance_is_known_by_breakout_event_and_account,
+    a_start_that_is_aborted_at_once_is_charged,
 );
 
 const NODE: &str = "edge-1";
@@ -350,4 +352,73 @@ async fn players_tell_how_well_it_went(engine: Engine) {
     let prices = server.get("/v1/prices").await.body;
     assert!(prices["items"].as_array().unwrap().iter().all(|price| !text(&price["source"]).is_empty()));
     assert!(server.get("/v1/settings").await.body["settings"].is_null());
+}
+
+async fn attendance_is_known_by_breakout_event_and_account(engine: Engine) {
+    let mut server = Server::start_on(engine).await;
+    server.post("/v1/accounts", json!({ "name": "acme" })).await;
+    server.post("/v1/events", json!({ "name": "ev", "account": "acme" })).await;
+    let (other, distribution) = on_air(&mut server).await;
+    server.channel("d").await;
+    let made =
+        server.post("/v1/breakouts", json!({ "name": "of the event", "channel": "d", "event": "ev" })).await.body;
+    let breakout = text(&made["id"]).to_owned();
+    server.act(&format!("/v1/breakouts/{breakout}/start")).await;
+    let seen = |breakout: &str, session: &str| ViewerSeen {
+        breakout: breakout.parse().unwrap(),
+        session: session.to_owned(),
+        user: String::new(),
+        address: String::new(),
+        user_agent: String::new(),
+        first_ms: NOW_MS,
+        last_ms: NOW_MS + 90_000,
+        bytes: 1,
+    };
+    server.clock.set_ms(NOW_MS + 90_000);
+    server.reports.send(Report::Viewers(vec![seen(&other, "s1"), seen(&breakout, "s2")])).await.unwrap();
+    server.until("/v1/analytics", |analytics| analytics["sessions"] == 2).await;
+    let times = "step=60&from=2025-12-31T23:58:00Z&to=2026-01-01T00:03:00Z";
+    for (whose, viewers) in [
+        (String::new(), json!([0, 0, 2, 2, 0])),
+        (format!("&breakout={other}"), json!([0, 0, 1, 1, 0])),
+        ("&event=ev".to_owned(), json!([0, 0, 1, 1, 0])),
+        ("&account=acme".to_owned(), json!([0, 0, 1, 1, 0])),
+        (format!("&account=acme&breakout={other}"), json!([0, 0, 0, 0, 0])),
+        (format!("&distribution={distribution}"), json!([null, null, null, null, null])),
+    ] {
+        let series = server.get(&format!("/v1/usage/series?{times}{whose}")).await.body;
+        let found: Vec<_> = series["items"].as_array().unwrap().iter().map(|item| item["viewers"].clone()).collect();
+        assert_eq!(json!(found), viewers, "{whose}");
+        assert_eq!(series["viewers_missing"].is_null(), !whose.contains("distribution"), "{series}");
+    }
+    let analytics = server.get("/v1/analytics?from=2025-12-31T00:02:00Z&to=2026-01-01T00:02:00Z").await.body;
+    let joins = analytics["joins"].as_array().unwrap();
+    assert_eq!((&analytics["step"], joins.len()), (&json!(120), 720));
+    assert_eq!(joins[719], json!({ "at": "2026-01-01T00:00:00Z", "count": 2 }));
+    // What is forgotten is not known to be nobody.
+    server.clock.set_ms(NOW_MS + 91 * 86_400_000);
+    let series = server.get(&format!("/v1/usage/series?{times}")).await.body;
+    assert!(series["items"][2]["viewers"].is_null(), "{series}");
+    assert!(text(&series["viewers_missing"]).contains("forgotten"), "{series}");
+}
+
+async fn a_start_that_is_aborted_at_once_is_charged(engine: Engine) {
+    let server = Server::start_on(engine).await;
+    server.channel("c").await;
+    let breakout = text(&server.breakout("b", "c").await["id"]).to_owned();
+    let path = format!("/v1/breakouts/{breakout}/charges");
+    for session in [1, 2] {
+        server.act("/v1/breakouts/b/start").await;
+        server.clock.set_ms(NOW_MS + i64::try_from(session).unwrap() * 10_000);
+        assert_eq!(server.act("/v1/breakouts/b/abort").await.body["state"], "IDLE");
+        collect(&server).await;
+        assert_eq!(collect(&server).await["changed"], 0);
+        let charges = server.get(&path).await.body;
+        let sessions = charges["sessions"].as_array().unwrap();
+        assert_eq!(sessions.len(), session, "{charges}");
+        let last = &sessions[session - 1];
+        assert_eq!(last["ended_at"], format!("2026-01-01T00:00:{session}0.000Z"), "{last}");
+        // Ten minutes of input and output, as the shortest session is billed.
+        assert_eq!(micros(&last["final"]), 49_000 + 117_000, "{last}");
+    }
 }

@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, NOW_MS, Server, answer, text};
 
-both!(a_page_knows_the_plan_and_who_watches, a_page_says_why_and_takes_over, the_recording_is_where_the_breakout_was,);
+both!(
+    viewers_are_forgotten_in_time,
+    a_page_knows_the_plan_and_who_watches,
+    a_page_says_why_and_takes_over,
+    the_recording_is_where_the_breakout_was,
+);
 
 /// The page of a breakout, as its viewer sees it.
 struct Viewer<'s> {
@@ -159,4 +164,27 @@ async fn the_recording_is_where_the_breakout_was(engine: Engine) {
     assert!(text(&renewed["watch_url"]).contains(&format!("/watch/{id}?recording=1&Policy=")), "{renewed}");
     server.patch("/v1/breakouts/b", json!({"viewer_download": false})).await;
     assert_eq!(viewer.look().await.body["recording"]["mp4"], Value::Null);
+}
+
+async fn viewers_are_forgotten_in_time(engine: Engine) {
+    let server = Server::start_on(engine).await;
+    server.channel("c").await;
+    let made = server.post("/v1/breakouts", json!({"name": "b", "channel": "c", "device_limit": 0})).await.body;
+    let id = text(&made["id"]).to_owned();
+    live(&server, &id).await;
+    let all = ["gone", "shut out", "there"].map(|session| seen(&id, session, NOW_MS)).to_vec();
+    server.reports.send(Report::Viewers(all)).await.unwrap();
+    server.until("/v1/breakouts/b", |breakout| breakout["viewers"] == 3).await;
+    let (db, breakout) = (server.db(), id.parse().unwrap());
+    let revoked = anabranch_db::Exit::Revoked;
+    db.viewer_left(&breakout, "gone", anabranch_db::Exit::SignedOut, NOW_MS + 1).await.unwrap();
+    db.viewers_expel(&breakout, &["shut out".to_owned()], revoked, NOW_MS + 1).await.unwrap();
+    assert_eq!(db.viewers_forget(NOW_MS + 1).await.unwrap(), 0, "they have left just now");
+    assert_eq!(db.viewers_forget(NOW_MS + 2).await.unwrap(), 2);
+    assert_eq!(db.viewers_forget(NOW_MS + 2).await.unwrap(), 0);
+    let kept = server.get("/v1/breakouts/b/viewers").await.body;
+    let kept: Vec<_> =
+        kept["items"].as_array().unwrap().iter().map(|one| (text(&one["session"]), one["address"].as_str())).collect();
+    assert_eq!(kept, [("shut out", None), ("there", Some("192.0.2.7"))]);
+    assert_eq!(db.viewer_expelled(&breakout, "shut out").await.unwrap(), Some(revoked), "who is shut out stays so");
 }

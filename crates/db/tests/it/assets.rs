@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anabranch_db::{
     AccessKeyRow, AssetFilter, Claim, CollectionContent, Db, Entitlement, Error, JOB_ASSET, JOB_INTAKE,
-    JOB_REMOVE_ASSET, JobRow, NewArrival, NewBucket, NewCollection, PageRequest, UploadRow,
+    JOB_REMOVE_ASSET, JobRow, NewArrival, NewBucket, NewCollection, PageOrder, PageRequest, UploadRow,
 };
 use anabranch_model::{
     AccessKeyId, ArrivalState, AssetId, AssetMade, AssetReport, AssetRung, AssetState, CollectionId, JobEvent,
@@ -23,7 +23,7 @@ both!(
     buckets_and_uploads_and_access_keys,
 );
 
-const PAGE: PageRequest = PageRequest { limit: 10, after: None };
+const PAGE: PageRequest = PageRequest { limit: 10, after: None, order: PageOrder::OldestFirst };
 
 async fn uploads(db: &Db, mirror: bool) {
     let new = NewBucket { name: "up".into(), preset: Some("standard".into()), mirror, house: false, idempotency: None };

@@ -1,6 +1,6 @@
 //! Backups of a file in use, and their way back.
 
-use anabranch_db::{Db, Error, LogFilter, LogOrder, LogRange, NewLocalDistribution, PageRequest, Wish};
+use anabranch_db::{Db, Error, LogFilter, LogOrder, LogRange, NewLocalDistribution, PageOrder, PageRequest, Wish};
 use std::collections::BTreeSet;
 
 use anabranch_model::DistributionId;
@@ -54,7 +54,7 @@ async fn a_backup_under_writes_is_of_one_moment_and_comes_back_as_the_newest() {
     assert_eq!(after.version, version);
     assert!(after.version > before.version, "edges take it for the newest");
     // What was there at one moment, and nothing of later.
-    let page = db.channel_page(&PageRequest { limit: 200, after: None }).await.unwrap();
+    let page = db.channel_page(&PageRequest { limit: 200, after: None, order: PageOrder::OldestFirst }).await.unwrap();
     let names: BTreeSet<_> = page.items.into_iter().map(|channel| channel.name).collect();
     assert!(names.contains("first"));
     assert!((0..names.len() - 1).all(|number| names.contains(&format!("c{number}"))), "{names:?}");

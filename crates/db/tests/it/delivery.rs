@@ -2,8 +2,8 @@
 
 use anabranch_db::{
     Change, Created, Db, DistributionContent, Error, Idempotency, LOG_MAX_ORDERS, LOG_MAX_PATTERNS, LogFilter,
-    LogOrder, LogRange, NewInvalidation, NewKey, NewKeyGroup, NewLocalDistribution, NewLocalInvalidation, PageRequest,
-    Retire, acting,
+    LogOrder, LogRange, NewInvalidation, NewKey, NewKeyGroup, NewLocalDistribution, NewLocalInvalidation, PageOrder,
+    PageRequest, Retire, acting,
 };
 use anabranch_model::{
     DistributionId, DistributionPhase, DistributionState, InvalidationId, InvalidationState, KeyGroupId, KeyId,
@@ -223,7 +223,14 @@ async fn a_key_may_be_in_several_groups(engine: Engine) {
     db.key_delete("K2", 9).await.unwrap();
     db.key_group_delete("more", 9).await.unwrap();
     assert_eq!(db.key_find("K1").await.unwrap().groups, [default]);
-    assert_eq!(db.key_group_page(&PageRequest { limit: 5, after: None }).await.unwrap().items.len(), 1);
+    assert_eq!(
+        db.key_group_page(&PageRequest { limit: 5, after: None, order: PageOrder::OldestFirst })
+            .await
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
 }
 
 async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
@@ -250,7 +257,10 @@ async fn invalidations_are_numbered_and_repeatable(engine: Engine) {
     let shown = db.invalidation_find(id.as_str(), first.id.as_str()).await.unwrap();
     assert_eq!((shown.state, shown.completed_at), (InvalidationState::Completed, Some(5)));
     assert_eq!(db.invalidations_in_progress().await.unwrap().len(), 1);
-    let page = db.invalidation_page(id.as_str(), &PageRequest { limit: 1, after: None }).await.unwrap();
+    let page = db
+        .invalidation_page(id.as_str(), &PageRequest { limit: 1, after: None, order: PageOrder::OldestFirst })
+        .await
+        .unwrap();
     assert!(page.items[0].id == first.id && page.next.is_some());
     assert!(matches!(db.invalidation_find("E0", "I0").await, Err(Error::NotFound { subject: "distribution", .. })));
     assert!(matches!(

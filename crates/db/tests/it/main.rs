@@ -15,7 +15,7 @@ mod scratch;
 
 use anabranch_db::{
     BreakoutContent, Created, Db, DistributionContent, Error, Idempotency, NewBreakout, NewChannel, NewDistribution,
-    NewInput, NewKey, PageRequest, Wish,
+    NewInput, NewKey, PageOrder, PageRequest, Wish,
 };
 use anabranch_model::{
     BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelId, ChannelState, DistributionId, DistributionState,
@@ -238,10 +238,11 @@ async fn pages_go_on_where_they_ended_even_after_deletes(engine: Engine) {
     for (time, name) in [(1, "a"), (2, "b"), (3, "c")] {
         db.channel_create(&channel(name, &group), time).await.unwrap();
     }
-    let first = db.channel_page(&PageRequest { limit: 2, after: None }).await.unwrap();
+    let first = db.channel_page(&PageRequest { limit: 2, after: None, order: PageOrder::OldestFirst }).await.unwrap();
     let gone = db.channel_retire("b", 4).await.unwrap();
     db.channel_remove(&gone.id, 5).await.unwrap();
-    let second = db.channel_page(&PageRequest { limit: 2, after: first.next }).await.unwrap();
+    let second =
+        db.channel_page(&PageRequest { limit: 2, after: first.next, order: PageOrder::OldestFirst }).await.unwrap();
     assert_eq!(second.items.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(second.next, None);
 }
@@ -269,6 +270,6 @@ async fn writers_at_once_wait_for_each_other(engine: Engine) {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    let page = db.channel_page(&PageRequest { limit: 50, after: None }).await.unwrap();
+    let page = db.channel_page(&PageRequest { limit: 50, after: None, order: PageOrder::OldestFirst }).await.unwrap();
     assert_eq!(page.items.len(), 20);
 }

@@ -1,6 +1,8 @@
 //! Users, their log-ins, and the audit.
 
-use anabranch_db::{AuditFilter, Db, EndLogins, Error, Identity, NewAudit, NewLogin, NewUser, PageRequest, UserChange};
+use anabranch_db::{
+    AuditFilter, Db, EndLogins, Error, Identity, NewAudit, NewLogin, NewUser, PageOrder, PageRequest, UserChange,
+};
 use anabranch_model::{LoginId, UserId};
 
 use crate::scratch::{Engine, both, open_on};
@@ -62,9 +64,9 @@ async fn users_are_found_by_any_spelling(engine: Engine) {
     let changed = db.user_update("bo", &change, 5).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.updated_at, changed.created_at), ("BO", 5, 2));
     assert!(changed.privileges_added.is_empty() && changed.identity == bo.identity);
-    let page = db.user_page(&PageRequest { limit: 1, after: None }).await.unwrap();
+    let page = db.user_page(&PageRequest { limit: 1, after: None, order: PageOrder::OldestFirst }).await.unwrap();
     assert_eq!(page.items, [asa]);
-    let page = db.user_page(&PageRequest { limit: 1, after: page.next }).await.unwrap();
+    let page = db.user_page(&PageRequest { limit: 1, after: page.next, order: PageOrder::OldestFirst }).await.unwrap();
     assert_eq!((page.items, page.next), (vec![changed], None));
 }
 
@@ -101,12 +103,15 @@ async fn log_ins_end(engine: Engine) {
     db.logins_seen(&[(first.clone(), 50), (other.clone(), 5)]).await.unwrap();
     login(&db, &ann, 4, 60).await;
     assert!(db.login_of(&[1; 32]).await.unwrap().is_some() && db.login_of(&[2; 32]).await.unwrap().is_none());
-    let page = PageRequest { limit: 2, after: None };
+    let page = PageRequest { limit: 2, after: None, order: PageOrder::OldestFirst };
     let found = db.login_page(Some(&ann), 0, &page, 100).await.unwrap();
     assert_eq!(found.items.len(), 2);
-    let rest = db.login_page(Some(&ann), 0, &PageRequest { limit: 2, after: found.next }, 100).await.unwrap();
+    let rest = db
+        .login_page(Some(&ann), 0, &PageRequest { limit: 2, after: found.next, order: PageOrder::OldestFirst }, 100)
+        .await
+        .unwrap();
     assert_eq!((rest.items.len(), rest.next), (1, None));
-    let all = PageRequest { limit: 10, after: None };
+    let all = PageRequest { limit: 10, after: None, order: PageOrder::OldestFirst };
     assert_eq!(db.login_page(None, 0, &all, 100).await.unwrap().items.len(), 4);
     assert_eq!(db.login_page(None, 20, &all, 100).await.unwrap().items.len(), 2, "those that were seen since");
     assert_eq!(db.login_page(None, 0, &all, 1010).await.unwrap().items.len(), 2, "those that have not ended");

@@ -35,6 +35,9 @@ pub(crate) struct AssetQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
     /// Assets in this state only: `QUEUED`, `PROCESSING`, `READY`, `FAILED` or `CANCELLED`.
     state: Option<String>,
     /// Assets of files of this bucket only.
@@ -109,7 +112,8 @@ impl App {
             })
         });
         let filter = AssetFilter { state: state.transpose()?, bucket: query.bucket.clone(), name: query.name.clone() };
-        let page = PageQuery { limit: query.limit, after: query.after.clone() }.request()?;
+        let page =
+            PageQuery { limit: query.limit, after: query.after.clone(), order: query.order.clone() }.request()?;
         let page = list(self.db.asset_page(&filter, &page).await?, |row| row);
         let subjects: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let jobs = self.db.jobs_about(JOB_ASSET, &subjects).await?;

@@ -46,6 +46,9 @@ pub(crate) struct SessionQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
 }
 
 /// A log-in that is in force.
@@ -150,7 +153,7 @@ impl App {
     }
 
     pub(crate) async fn session_list(&self, query: SessionQuery, caller: &Caller) -> Result<List<Session>, Error> {
-        let page = PageQuery { limit: query.limit, after: query.after }.request()?;
+        let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
         // Addresses and browsers of others are for those who can end their sessions.
         let everybody = Privilege(Object::User, Action::Update);
         let user = match (&query.user, caller) {

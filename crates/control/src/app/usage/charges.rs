@@ -6,14 +6,27 @@ use anabranch_db::{ChargeRow, SubjectRow};
 
 use super::query::Span;
 use super::{
-    BreakoutCharges, Charges, ChargesBy, ChargesCollect, ChargesItem, ChargesQuery, Collected, Price, PriceTable,
-    ServiceCharge, SessionCharges,
+    BreakoutCharges, Charges, ChargesBy, ChargesCollect, ChargesItem, ChargesQuery, ChargesTotal, Collected, Price,
+    PriceTable, ServiceCharge, SessionCharges,
 };
 use crate::app::{App, Error};
 use crate::billing::charge::{Part, Parts, decimal};
 use crate::billing::prices::Money;
 use crate::billing::{Scope, collect};
 use crate::time;
+
+/// By what a charge was made: sums are of one currency, and told by the model that was in force.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Terms {
+    currency: String,
+    model: String,
+}
+
+impl Terms {
+    fn of(row: &ChargeRow) -> Self {
+        Self { currency: row.currency.clone(), model: row.model.clone() }
+    }
+}
 
 /// Amounts by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,19 +63,26 @@ impl App {
         let rows = self.db.charges(&wanted, from_ms, to_ms).await?;
         let subjects = self.db.subjects(&wanted, 0, i64::MAX).await?;
         let names = self.db.names().await?;
-        let mut all = Amounts::default();
-        rows.iter().for_each(|row| all.add(row));
+        let terms = self.terms();
+        let all = sum(rows.iter().filter(|row| row.currency == terms.currency));
         let items = group(query.by, &rows, &subjects, &names);
         Ok(Charges {
             from: time::render_seconds(from_ms.div_euclid(1000)),
             to: time::render_seconds(to_ms.div_euclid(1000)),
             by: query.by,
-            currency: self.config.prices.currency.clone(),
-            model: self.config.prices.model.as_str().to_owned(),
+            currency: terms.currency,
+            model: terms.model,
             items,
             total: decimal(all.total()),
             alternative: decimal(all.alternative),
+            totals: totals(&rows),
         })
+    }
+
+    /// By what charges are made now.
+    fn terms(&self) -> Terms {
+        let prices = &self.config.prices;
+        Terms { currency: prices.currency.clone(), model: prices.model.as_str().to_owned() }
     }
 
     fn months(&self, query: &ChargesQuery) -> Result<(i64, i64), Error> {
@@ -82,9 +102,9 @@ impl App {
         let id = self.subject_named(wanted).await?;
         let rows = self.db.charges(&id, 0, i64::MAX).await?;
         let subjects = self.db.subjects(&id, 0, i64::MAX).await?;
-        let mut all = Amounts::default();
-        rows.iter().for_each(|row| all.add(row));
-        let sessions = subjects.iter().map(|subject| session(subject, &rows)).collect();
+        let terms = self.terms();
+        let all = sum(rows.iter().filter(|row| row.currency == terms.currency));
+        let sessions = subjects.iter().flat_map(|subject| of_session(subject, &rows, &terms)).collect();
         let name = match self.db.breakout_find(&id).await {
             Ok(row) => row.content.name,
             Err(_) => subjects.last().map_or_else(|| id.clone(), |row| row.name.clone()),
@@ -92,11 +112,12 @@ impl App {
         Ok(BreakoutCharges {
             breakout: id,
             name,
-            currency: self.config.prices.currency.clone(),
-            model: self.config.prices.model.as_str().to_owned(),
+            currency: terms.currency,
+            model: terms.model,
             sessions,
             total: decimal(all.total()),
             alternative: decimal(all.alternative),
+            totals: totals(&rows),
         })
     }
 
@@ -128,6 +149,26 @@ impl App {
     }
 }
 
+/// The sum of charges of one currency.
+fn sum<'r>(rows: impl IntoIterator<Item = &'r ChargeRow>) -> Amounts {
+    let mut sum = Amounts::default();
+    rows.into_iter().for_each(|row| sum.add(row));
+    sum
+}
+
+/// The sum of all, by what they were charged by.
+fn totals(rows: &[ChargeRow]) -> Vec<ChargesTotal> {
+    let mut sums: BTreeMap<Terms, Amounts> = BTreeMap::new();
+    rows.iter().for_each(|row| sums.entry(Terms::of(row)).or_default().add(row));
+    let total = |(terms, sum): (Terms, Amounts)| ChargesTotal {
+        currency: terms.currency,
+        model: terms.model,
+        total: decimal(sum.total()),
+        alternative: decimal(sum.alternative),
+    };
+    sums.into_iter().map(total).collect()
+}
+
 fn group(
     by: ChargesBy,
     rows: &[ChargeRow],
@@ -136,22 +177,21 @@ fn group(
 ) -> Vec<ChargesItem> {
     let owners: BTreeMap<(&str, u32), &SubjectRow> =
         subjects.iter().map(|row| ((row.subject.as_str(), row.session), row)).collect();
-    let mut groups: BTreeMap<(String, String), Vec<&ChargeRow>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String, Terms), Vec<&ChargeRow>> = BTreeMap::new();
     for row in rows {
         let owner = owners.get(&(row.subject.as_str(), row.session));
-        let key = match by {
+        let (kind, key) = match by {
             ChargesBy::Breakout => (row.kind.clone(), row.subject.clone()),
             ChargesBy::Service => ("service".to_owned(), row.service.clone()),
             ChargesBy::Event => ("event".to_owned(), owner.map_or_else(String::new, |owner| owner.event.clone())),
             ChargesBy::Account => ("account".to_owned(), owner.map_or_else(String::new, |owner| owner.account.clone())),
             ChargesBy::Platform => ("platform".to_owned(), "platform".to_owned()),
         };
-        groups.entry(key).or_default().push(row);
+        groups.entry((kind, key, Terms::of(row))).or_default().push(row);
     }
     let mut items: Vec<(i64, ChargesItem)> = Vec::with_capacity(groups.len());
-    for ((kind, key), rows) in groups {
-        let mut sum = Amounts::default();
-        rows.iter().for_each(|row| sum.add(row));
+    for ((kind, key, terms), rows) in groups {
+        let sum = sum(rows.iter().copied());
         let own = subjects.iter().rev().find(|row| row.subject == key && by == ChargesBy::Breakout);
         let name = own.map(|row| &row.name).or_else(|| names.get(&key)).unwrap_or(&key).clone();
         items.push((
@@ -160,6 +200,8 @@ fn group(
                 key,
                 name,
                 kind,
+                currency: terms.currency,
+                model: terms.model,
                 estimate: decimal(sum.estimate),
                 settled: decimal(sum.settled),
                 corrections: decimal(sum.corrections),
@@ -223,10 +265,20 @@ fn parts(row: &ChargeRow) -> Vec<ServiceCharge> {
     parts.of(&row.model).iter().map(shown).collect()
 }
 
-fn session(subject: &SubjectRow, rows: &[ChargeRow]) -> SessionCharges {
-    let mut sum = Amounts::default();
-    let own: Vec<_> = rows.iter().filter(|row| row.session == subject.session).collect();
-    own.iter().for_each(|row| sum.add(row));
+/// A session, once for each currency and model that it was charged by; by those of now if it has no charge.
+fn of_session(subject: &SubjectRow, rows: &[ChargeRow], now: &Terms) -> Vec<SessionCharges> {
+    let mut own: BTreeMap<Terms, Vec<&ChargeRow>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.session == subject.session) {
+        own.entry(Terms::of(row)).or_default().push(row);
+    }
+    if own.is_empty() {
+        own.insert(now.clone(), Vec::new());
+    }
+    own.into_iter().map(|(terms, rows)| session(subject, terms, &rows)).collect()
+}
+
+fn session(subject: &SubjectRow, terms: Terms, own: &[&ChargeRow]) -> SessionCharges {
+    let sum = sum(own.iter().copied());
     let waiting_for = match (subject.ended_at, subject.settled_at) {
         (None, _) => Some("it is on air".to_owned()),
         (Some(_), None) => Some("every edge to tell of all that it has sent".to_owned()),
@@ -235,6 +287,8 @@ fn session(subject: &SubjectRow, rows: &[ChargeRow]) -> SessionCharges {
     };
     SessionCharges {
         session: subject.session,
+        currency: terms.currency,
+        model: terms.model,
         started_at: Some(time::render_ms(subject.started_at)),
         ended_at: subject.ended_at.map(time::render_ms),
         estimate: decimal(sum.estimate),
@@ -242,7 +296,7 @@ fn session(subject: &SubjectRow, rows: &[ChargeRow]) -> SessionCharges {
         corrections: decimal(sum.corrections),
         total: decimal(sum.total()),
         waiting_for,
-        services: services(&own, true),
+        services: services(own, true),
     }
 }
 
@@ -302,6 +356,31 @@ mod tests {
             peak_viewers: 0,
             settled_at: None,
         }
+    }
+
+    #[test]
+    fn what_was_charged_by_other_terms_is_a_sum_of_its_own() {
+        let franc = |amount, model: &str| ChargeRow {
+            currency: "CHF".to_owned(),
+            model: model.to_owned(),
+            ..row(1, 1, 1, 0, amount)
+        };
+        let rows = [row(1, 1, 1, 0, 5_000_000), franc(7_000_000, "cloud"), franc(2_000_000, "own")];
+        let subjects = [subject(1, 1)];
+        for by in [ChargesBy::Breakout, ChargesBy::Service, ChargesBy::Event, ChargesBy::Account, ChargesBy::Platform] {
+            let items = group(by, &rows, &subjects, &BTreeMap::new());
+            let mut sums: Vec<_> =
+                items.iter().map(|item| (item.currency.as_str(), item.model.as_str(), item.total.as_str())).collect();
+            sums.sort_unstable();
+            assert_eq!(sums, [("CHF", "cloud", "7.00"), ("CHF", "own", "2.00"), ("USD", "cloud", "5.00")]);
+        }
+        let totals = totals(&rows);
+        let totals: Vec<_> = totals.iter().map(|sum| (sum.currency.as_str(), sum.total.as_str())).collect();
+        assert_eq!(totals, [("CHF", "7.00"), ("CHF", "2.00"), ("USD", "5.00")]);
+        let now = Terms { currency: "EUR".to_owned(), model: "cloud".to_owned() };
+        let sessions = of_session(&subjects[0], &rows, &now);
+        assert_eq!(sessions.iter().map(|one| one.total.as_str()).collect::<Vec<_>>(), ["7.00", "2.00", "5.00"]);
+        assert_eq!(of_session(&subject(2, 3), &rows, &now)[0].currency, "EUR");
     }
 
     proptest! {

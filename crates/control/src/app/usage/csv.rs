@@ -117,8 +117,8 @@ impl Charges {
                     &service.unit,
                     &service.unit_price,
                     &service.amount,
-                    &self.currency,
-                    &self.model,
+                    &item.currency,
+                    &item.model,
                     &service.state,
                     &service.at,
                 ]);

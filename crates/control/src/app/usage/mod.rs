@@ -1,9 +1,12 @@
 //! Usage, charges and quality of experience: what the API answers.
 
+mod alarms;
 mod charges;
 mod csv;
 mod overview;
+mod overview_view;
 mod query;
 mod view;
 
+pub(crate) use overview_view::*;
 pub(crate) use view::*;

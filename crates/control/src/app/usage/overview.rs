@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anabranch_db::{UsageFilter, Watched};
 use anabranch_model::Quality as Told;
 
-use super::query::{Span, peaks, step};
-use super::{Alarm, Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings};
+use super::query::{Span, attendance_step, peaks};
+use super::{Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings};
 use crate::app::{App, Error};
 use crate::billing::Audience;
 use crate::time;
@@ -18,10 +18,7 @@ const RATE_MINUTES: i64 = 3;
 const WATCHING_MS: i64 = 60_000;
 
 /// For how long a job that has failed is shown, in milliseconds.
-const FAILED_MS: i64 = 86_400_000;
-
-/// Alarms shown.
-const ALARMS_MAX: i64 = 50;
+pub(super) const FAILED_MS: i64 = 86_400_000;
 
 /// Names shown of each kind; the rest is `other`.
 const NAMES_MAX: usize = 20;
@@ -84,33 +81,6 @@ impl App {
         Ok(())
     }
 
-    async fn alarms(&self, now_ms: i64) -> Result<Vec<Alarm>, Error> {
-        let mut alarms: Vec<Alarm> = Vec::new();
-        for (at, kind, id, words) in self.db.problems(now_ms - FAILED_MS, ALARMS_MAX).await? {
-            alarms.push(Alarm {
-                at: time::render_ms(at),
-                level: "error".to_owned(),
-                subject: format!("{kind}/{id}"),
-                words,
-            });
-        }
-        for row in self.db.standing().await? {
-            if let anabranch_db::Standing::Alarm(kind) = row.what {
-                let words = format!("input {}: {}", row.input, kind.as_str().replace('_', " "));
-                let subject = format!("channel/{}", row.channel);
-                alarms.push(Alarm { at: time::render_ms(now_ms), level: "warning".to_owned(), subject, words });
-            }
-        }
-        for node in self.node_list().items.into_iter().filter(|node| matches!(node.state.as_str(), "silent" | "lost")) {
-            let at = node.seen_at.unwrap_or_else(|| time::render_ms(now_ms));
-            let level = if node.state == "lost" { "error" } else { "warning" };
-            let words = format!("{} {} is {}", node.role, node.name, node.state);
-            alarms.push(Alarm { at, level: level.to_owned(), subject: format!("node/{}", node.name), words });
-        }
-        alarms.sort_by(|a, b| b.at.cmp(&a.at));
-        Ok(alarms)
-    }
-
     pub(crate) async fn analytics(&self, query: &AnalyticsQuery) -> Result<Analytics, Error> {
         let now_ms = self.clock.now_ms();
         let span = Span::of(query.from.as_deref(), query.to.as_deref(), 30 * 86_400, now_ms)?;
@@ -125,7 +95,7 @@ impl App {
         // Attendance is of live streams.
         let watched =
             if asset.is_empty() { self.db.watched(&breakout, span.ms().0, span.ms().1).await? } else { Vec::new() };
-        let step = step(None, span)?;
+        let step = attendance_step(span)?;
         let span = Span { from: span.from.div_euclid(step) * step, ..span };
         let audience = Audience::of(&watched, span.ms().0, span.ms().1);
         let filter = UsageFilter { from: span.from, to: span.to, breakout, asset, distribution: String::new() };

@@ -15,6 +15,12 @@ const MONTH_SECONDS: i64 = 30 * 86_400;
 /// The same of a course.
 const DAY_SECONDS: i64 = 86_400;
 
+/// Length of a stretch of attendance for spans up to a day, in seconds (V125).
+const ATTENDANCE_SECONDS: i64 = 120;
+
+/// Longest span that is shown by those: a day, also one in which clocks are set back.
+const ATTENDANCE_SPAN_SECONDS: i64 = DAY_SECONDS + 3600;
+
 /// Points of a course at most.
 const POINTS_MAX: i64 = 2_000;
 
@@ -146,40 +152,71 @@ impl App {
         let from = span.from.div_euclid(step) * step;
         let mut sums: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
         let aligned = Span { from, to: span.to };
-        let breakouts = self.chosen(&whose, aligned).await?;
-        let breakouts = if whose.is_choosy() { breakouts } else { vec![whose.breakout.clone()] };
+        let chosen = self.chosen(&whose, aligned).await?;
+        let watched = self.watched_by(&whose, &chosen, aligned).await?;
+        let breakouts = if whose.is_choosy() { chosen } else { BTreeSet::from([whose.breakout.clone()]) };
         for breakout in breakouts {
             for at in self.db.usage_course(&UsageFilter { breakout, ..whose.filter(aligned) }, step).await? {
                 let sum = sums.entry(at.at).or_default();
                 *sum = (sum.0.saturating_add(at.counts.bytes), sum.1.saturating_add(at.counts.requests));
             }
         }
-        let watched = if whose.distribution.is_empty() && !whose.is_choosy() {
-            self.db.watched(&whose.breakout, from * 1000, span.to * 1000).await?
-        } else {
-            Vec::new()
-        };
-        let peaks = peaks(&watched, aligned, step);
+        let peaks = watched.as_ref().map(|watched| peaks(watched, aligned, step));
+        let kept_from = self.attendance_kept_from(now_ms);
         let point = |number: i64| {
             let at = from + number * step;
             let (bytes, requests) = sums.get(&at).copied().unwrap_or_default();
-            let viewers = peaks.get(usize::try_from(number).unwrap_or(usize::MAX)).copied().unwrap_or(0);
+            let known = peaks.as_ref().filter(|_| at >= kept_from);
+            let viewers = known.and_then(|peaks| peaks.get(usize::try_from(number).ok()?).copied());
             UsagePoint { at: time::render_seconds(at), bytes, requests, viewers }
         };
-        let items = (0..(span.to - from + step - 1) / step).map(point).collect();
-        let step = u32::try_from(step).unwrap_or(u32::MAX);
-        Ok(UsageSeries { step, from: time::render_seconds(from), to: time::render_seconds(span.to), items })
+        let items: Vec<_> = (0..(span.to - from + step - 1) / step).map(point).collect();
+        let viewers_missing = if watched.is_none() {
+            Some("viewers are known by breakout, and not by distribution".to_owned())
+        } else if items.iter().any(|point| point.viewers.is_none()) {
+            Some(format!("viewer sessions that ended before {} are forgotten", time::render_seconds(kept_from)))
+        } else {
+            None
+        };
+        Ok(UsageSeries {
+            step: u32::try_from(step).unwrap_or(u32::MAX),
+            from: time::render_seconds(from),
+            to: time::render_seconds(span.to),
+            viewers_missing,
+            items,
+        })
+    }
+
+    /// Viewer sessions of what is chosen; none where they cannot be told apart by it.
+    async fn watched_by(
+        &self,
+        whose: &Whose,
+        chosen: &BTreeSet<String>,
+        span: Span,
+    ) -> Result<Option<Vec<Watched>>, Error> {
+        if !whose.distribution.is_empty() {
+            return Ok(None);
+        }
+        let (from_ms, to_ms) = span.ms();
+        let mut watched = self.db.watched(&whose.breakout, from_ms, to_ms).await?;
+        watched.retain(|one| !whose.is_choosy() || chosen.contains(&one.breakout));
+        Ok(Some(watched))
+    }
+
+    /// Unix seconds since when every viewer session is kept.
+    fn attendance_kept_from(&self, now_ms: i64) -> i64 {
+        let keep = i64::try_from(self.config.viewers_keep.as_secs()).unwrap_or(i64::MAX);
+        now_ms.div_euclid(1000).saturating_sub(keep)
     }
 
     /// Breakouts of an event or account.
-    async fn chosen(&self, whose: &Whose, span: Span) -> Result<Vec<String>, Error> {
+    async fn chosen(&self, whose: &Whose, span: Span) -> Result<BTreeSet<String>, Error> {
         if !whose.is_choosy() {
-            return Ok(Vec::new());
+            return Ok(BTreeSet::new());
         }
         let (from_ms, to_ms) = span.ms();
         let rows = self.db.subjects(&whose.breakout, from_ms, to_ms).await?;
-        let ids: BTreeSet<_> = rows.into_iter().filter(|row| whose.takes(row)).map(|row| row.subject).collect();
-        Ok(ids.into_iter().collect())
+        Ok(rows.into_iter().filter(|row| whose.takes(row)).map(|row| row.subject).collect())
     }
 }
 
@@ -200,6 +237,12 @@ pub(super) fn step(wanted: Option<u32>, span: Span) -> Result<i64, Error> {
         ));
     }
     Ok(step)
+}
+
+/// The length of a stretch of attendance: what is known of viewers is known to the second, so it need not be one of those by which
+/// deliveries are kept.
+pub(super) fn attendance_step(span: Span) -> Result<i64, Error> {
+    if span.to - span.from <= ATTENDANCE_SPAN_SECONDS { Ok(ATTENDANCE_SECONDS) } else { step(None, span) }
 }
 
 /// Most viewers at one moment of each stretch.
@@ -382,5 +425,8 @@ mod tests {
         assert!(step(Some(60), Span { from: 0, to: 86_400_000 }).is_err());
         assert_eq!(step(None, Span { from: 0, to: 30 * 86_400 }).unwrap(), 86_400);
         assert_eq!(step(None, Span { from: 0, to: 3600 }).unwrap(), 60);
+        for (length, wanted) in [(60, 120), (86_400, 120), (86_401, 120), (90_001, 300), (30 * 86_400, 86_400)] {
+            assert_eq!(attendance_step(Span { from: 0, to: length }).unwrap(), wanted, "{length}");
+        }
     }
 }

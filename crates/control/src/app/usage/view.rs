@@ -207,6 +207,8 @@ pub(crate) struct UsageSeries {
     pub(crate) from: String,
     /// RFC 3339, not included.
     pub(crate) to: String,
+    /// Why stretches have no number of viewers, in words; null where all have.
+    pub(crate) viewers_missing: Option<String>,
     /// The stretches, oldest first, without gaps.
     pub(crate) items: Vec<UsagePoint>,
 }
@@ -220,8 +222,8 @@ pub(crate) struct UsagePoint {
     pub(crate) bytes: u64,
     /// Requests answered.
     pub(crate) requests: u64,
-    /// Most viewers at one moment.
-    pub(crate) viewers: u64,
+    /// Most viewers at one moment; null where that is not known, which `viewers_missing` explains.
+    pub(crate) viewers: Option<u64>,
 }
 
 /// What it costs.
@@ -233,17 +235,33 @@ pub(crate) struct Charges {
     pub(crate) to: String,
     /// What it is summed by.
     pub(crate) by: ChargesBy,
+    /// ISO 4217; the currency in force. What was charged in another stays in that.
+    #[schema(example = "USD")]
+    pub(crate) currency: String,
+    /// Whose prices count now: `cloud` or `own`.
+    pub(crate) model: String,
+    /// The rows, the dearest first. What was charged by several currencies or models has a row for each.
+    pub(crate) items: Vec<ChargesItem>,
+    /// The sum of all that was charged in the currency in force.
+    #[schema(example = "12.345678")]
+    pub(crate) total: String,
+    /// The same by the price model by which it was not charged, for comparison.
+    pub(crate) alternative: String,
+    /// The sum of all, by currency and model; nothing is converted.
+    pub(crate) totals: Vec<ChargesTotal>,
+}
+
+/// The sum of all that was charged in a currency by a model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChargesTotal {
     /// ISO 4217.
     #[schema(example = "USD")]
     pub(crate) currency: String,
-    /// Whose prices count: `cloud` or `own`.
+    /// Whose prices counted: `cloud` or `own`.
     pub(crate) model: String,
-    /// The rows, the dearest first.
-    pub(crate) items: Vec<ChargesItem>,
-    /// The sum of all, in units of the currency.
-    #[schema(example = "12.345678")]
+    /// In units of the currency.
     pub(crate) total: String,
-    /// The same by the other price model, for comparison.
+    /// The same by the other price model.
     pub(crate) alternative: String,
 }
 
@@ -256,6 +274,10 @@ pub(crate) struct ChargesItem {
     pub(crate) name: String,
     /// `breakout`, `asset`, `service`, `event`, `account` or `platform`.
     pub(crate) kind: String,
+    /// ISO 4217; of every amount of this row.
+    pub(crate) currency: String,
+    /// Whose prices counted: `cloud` or `own`.
+    pub(crate) model: String,
     /// What may still change.
     pub(crate) estimate: String,
     /// What is settled.
@@ -304,16 +326,18 @@ pub(crate) struct BreakoutCharges {
     pub(crate) breakout: String,
     /// Its name.
     pub(crate) name: String,
-    /// ISO 4217.
+    /// ISO 4217; the currency in force. What was charged in another stays in that.
     pub(crate) currency: String,
-    /// Whose prices count: `cloud` or `own`.
+    /// Whose prices count now: `cloud` or `own`.
     pub(crate) model: String,
-    /// Its sessions, oldest first.
+    /// Its sessions, oldest first; one that was charged by several currencies or models comes once for each.
     pub(crate) sessions: Vec<SessionCharges>,
-    /// The sum of all.
+    /// The sum of all that was charged in the currency in force.
     pub(crate) total: String,
-    /// The same by the other price model.
+    /// The same by the price model by which it was not charged.
     pub(crate) alternative: String,
+    /// The sum of all, by currency and model; nothing is converted.
+    pub(crate) totals: Vec<ChargesTotal>,
 }
 
 /// What a session of a breakout costs.
@@ -321,6 +345,10 @@ pub(crate) struct BreakoutCharges {
 pub(crate) struct SessionCharges {
     /// From 1.
     pub(crate) session: u32,
+    /// ISO 4217; of every amount of this session here.
+    pub(crate) currency: String,
+    /// Whose prices counted: `cloud` or `own`.
+    pub(crate) model: String,
     /// RFC 3339.
     pub(crate) started_at: Option<String>,
     /// RFC 3339; null while it is on air.
@@ -402,7 +430,7 @@ pub(crate) struct Analytics {
     pub(crate) viewer_minutes: u64,
     /// Most viewers at one moment.
     pub(crate) peak_viewers: u64,
-    /// Seconds of a stretch in `joins` and `concurrent`.
+    /// Seconds of a stretch in `joins` and `concurrent`: 120 for spans up to a day, more for longer ones.
     pub(crate) step: u32,
     /// Sessions that began, by stretch of time.
     pub(crate) joins: Vec<CountAt>,
@@ -475,104 +503,4 @@ pub(crate) struct Bitrate {
     pub(crate) mean: u64,
     /// Half are at most this.
     pub(crate) p50: u64,
-}
-
-/// What is going on, at one look.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Overview {
-    /// Channels by state.
-    pub(crate) channels: ChannelCounts,
-    /// Breakouts by state.
-    pub(crate) breakouts: BreakoutCounts,
-    /// Viewer sessions that watch now.
-    pub(crate) viewers_now: u64,
-    /// Bytes sent to viewers a second, over the last minutes.
-    pub(crate) bytes_per_second: u64,
-    /// Requests answered a second, over the last minutes.
-    pub(crate) requests_per_second: f64,
-    /// Share of hits in hits and misses, 0 to 1; null where there is neither.
-    pub(crate) cache_hit_ratio: Option<f64>,
-    /// Answers with status 5xx a second, over the last minutes.
-    pub(crate) errors_per_second: f64,
-    /// Nodes of the data plane.
-    pub(crate) nodes: NodeCounts,
-    /// Jobs by state.
-    pub(crate) jobs: JobCounts,
-    /// Bytes of recordings and of what was made of assets.
-    pub(crate) storage_bytes: u64,
-    /// What needs a look, the newest first.
-    pub(crate) alarms: Vec<Alarm>,
-    /// Version of the server.
-    pub(crate) version: String,
-    /// Since the server began to act.
-    pub(crate) uptime_seconds: u64,
-}
-
-/// Channels by state.
-#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct ChannelCounts {
-    /// Running.
-    pub(crate) running: u64,
-    /// Neither running nor with a problem.
-    pub(crate) idle: u64,
-    /// With a problem.
-    pub(crate) failed: u64,
-}
-
-/// Breakouts by state.
-#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct BreakoutCounts {
-    /// On air.
-    pub(crate) live: u64,
-    /// Starting.
-    pub(crate) starting: u64,
-    /// Starting or on air, with a problem.
-    pub(crate) failed: u64,
-}
-
-/// Nodes of the data plane.
-#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct NodeCounts {
-    /// That are heard.
-    pub(crate) connected: u64,
-    /// That are silent or lost.
-    pub(crate) lost: u64,
-}
-
-/// Jobs by state.
-#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct JobCounts {
-    /// That wait.
-    pub(crate) queued: u64,
-    /// Under way.
-    pub(crate) running: u64,
-    /// That have failed within a day.
-    pub(crate) failed: u64,
-}
-
-/// Something that needs a look.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Alarm {
-    /// RFC 3339.
-    pub(crate) at: String,
-    /// `warning` or `error`.
-    #[schema(pattern = "^(warning|error)$")]
-    pub(crate) level: String,
-    /// What it is about, as `kind/id`, such as `channel/c0123`.
-    pub(crate) subject: String,
-    /// In words.
-    pub(crate) words: String,
-}
-
-/// The configuration in force, without secrets.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Settings {
-    /// The keys, as a tree. A secret is shown as `(secret)`.
-    #[schema(value_type = Object)]
-    pub(crate) settings: serde_json::Value,
-    /// Where keys come from that are not defaults, by dotted key: `file`, `environment` or `flag`.
-    #[schema(value_type = Object)]
-    pub(crate) sources: serde_json::Value,
-    /// The file that was read, if one was.
-    pub(crate) file: Option<String>,
 }
