@@ -3,7 +3,9 @@
 use super::*;
 
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config> {
-    let dir = std::env::temp_dir().join(format!("anabranch-config-{}-{}", std::process::id(), file.len()));
+    static LOADS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let load = LOADS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("anabranch-config-{}-{load}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("anabranch.toml");
     std::fs::write(&path, file).unwrap();
