@@ -26,7 +26,8 @@ fn main() {
     let input = &channel["inputs"][0];
     let push =
         format!("{}/{}", input["push_url"].as_str().expect("a URL"), input["stream_key"].as_str().expect("a key"));
-    let _encoder = Encoder::push(&push, Picture { size: (1920, 1080), rate: 30, gop: 60, kbps: 6000, ..Picture::default() });
+    let _encoder =
+        Encoder::push(&push, Picture { size: (1920, 1080), rate: 30, gop: 60, kbps: 6000, ..Picture::default() });
     let url = server.cli(&["breakout", "play-url", &id(&breakout)])["url"].as_str().expect("a URL").to_owned();
     wait_for("the first segment", Duration::from_secs(30), || Viewer::new().try_get(&url).filter(|a| a.status == 200));
     let media = Viewer::new().playlist(&url).uris().remove(0);

@@ -8,8 +8,9 @@ mod fan;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use anabranch_net::{Clock, SystemClock};
 use anabranch_testkit::{Viewer, wait_for};
 use serde_json::Value;
 
@@ -206,8 +207,7 @@ impl Drill {
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    i64::try_from(since.as_millis()).expect("a date of this era")
+    SystemClock.now_ms()
 }
 
 fn seconds(ms: i64) -> f64 {

@@ -11,7 +11,10 @@ use crate::{media_playlist, play_url, push_url, text, wait_playing};
 fn a_push_plays_through_the_edge_under_one_signed_url() {
     let server = Server::start();
     let (channel, breakout) = server.on_air("main");
-    let _encoder = Encoder::push(&push_url(&channel), Picture { size: (1280, 720), rate: 30, gop: 60, kbps: 2000, ..Picture::default() });
+    let _encoder = Encoder::push(
+        &push_url(&channel),
+        Picture { size: (1280, 720), rate: 30, gop: 60, kbps: 2000, ..Picture::default() },
+    );
     let url = play_url(&server, &breakout);
     let multivariant = wait_playing(&url);
 

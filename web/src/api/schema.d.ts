@@ -691,6 +691,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/channels/{id}/inputs/{input}/rotate-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives an input another stream key. An encoder that pushes with the one before is disconnected, and refused from then on. */
+        post: operations["channel_rotate_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/channels/{id}/start": {
         parameters: {
             query?: never;
@@ -943,7 +960,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer. */
+        /**
+         * Lists the playlists that this server watches, with what it has measured: ages, intervals between changes, how fast they answer; and what
+         *     is wrong with whole streams.
+         */
         get: operations["cluster_playlists"];
         put?: never;
         post?: never;
@@ -2283,7 +2303,7 @@ export interface components {
             sessions: number;
             /**
              * Format: int32
-             * @description Seconds of a stretch in `joins` and `concurrent`.
+             * @description Seconds of a stretch in `joins` and `concurrent`: 120 for spans up to a day, more for longer ones.
              */
             step: number;
             /** @description Sessions by operating system. */
@@ -2690,20 +2710,22 @@ export interface components {
         };
         /** @description What a breakout costs, session by session. */
         BreakoutCharges: {
-            /** @description The same by the other price model. */
+            /** @description The same by the price model by which it was not charged. */
             alternative: string;
             /** @description The breakout. */
             breakout: string;
-            /** @description ISO 4217. */
+            /** @description ISO 4217; the currency in force. What was charged in another stays in that. */
             currency: string;
-            /** @description Whose prices count: `cloud` or `own`. */
+            /** @description Whose prices count now: `cloud` or `own`. */
             model: string;
             /** @description Its name. */
             name: string;
-            /** @description Its sessions, oldest first. */
+            /** @description Its sessions, oldest first; one that was charged by several currencies or models comes once for each. */
             sessions: components["schemas"]["SessionCharges"][];
-            /** @description The sum of all. */
+            /** @description The sum of all that was charged in the currency in force. */
             total: string;
+            /** @description The sum of all, by currency and model; nothing is converted. */
+            totals: components["schemas"]["ChargesTotal"][];
         };
         /** @description Breakouts by state. */
         BreakoutCounts: {
@@ -2960,28 +2982,30 @@ export interface components {
         };
         /** @description What it costs. */
         Charges: {
-            /** @description The same by the other price model, for comparison. */
+            /** @description The same by the price model by which it was not charged, for comparison. */
             alternative: string;
             /** @description What it is summed by. */
             by: components["schemas"]["ChargesBy"];
             /**
-             * @description ISO 4217.
+             * @description ISO 4217; the currency in force. What was charged in another stays in that.
              * @example USD
              */
             currency: string;
             /** @description RFC 3339; what began to count from then on. */
             from: string;
-            /** @description The rows, the dearest first. */
+            /** @description The rows, the dearest first. What was charged by several currencies or models has a row for each. */
             items: components["schemas"]["ChargesItem"][];
-            /** @description Whose prices count: `cloud` or `own`. */
+            /** @description Whose prices count now: `cloud` or `own`. */
             model: string;
             /** @description RFC 3339, not included. */
             to: string;
             /**
-             * @description The sum of all, in units of the currency.
+             * @description The sum of all that was charged in the currency in force.
              * @example 12.345678
              */
             total: string;
+            /** @description The sum of all, by currency and model; nothing is converted. */
+            totals: components["schemas"]["ChargesTotal"][];
         };
         /**
          * @description What charges are summed by.
@@ -3002,6 +3026,8 @@ export interface components {
             alternative: string;
             /** @description What came to light after it was settled. */
             corrections: string;
+            /** @description ISO 4217; of every amount of this row. */
+            currency: string;
             /** @description What may still change. */
             estimate: string;
             /** @description What is settled. */
@@ -3010,11 +3036,27 @@ export interface components {
             key: string;
             /** @description `breakout`, `asset`, `service`, `event`, `account` or `platform`. */
             kind: string;
+            /** @description Whose prices counted: `cloud` or `own`. */
+            model: string;
             /** @description Name for people. */
             name: string;
             /** @description By service and kind of amount. */
             services: components["schemas"]["ServiceCharge"][];
             /** @description All three together. */
+            total: string;
+        };
+        /** @description The sum of all that was charged in a currency by a model. */
+        ChargesTotal: {
+            /** @description The same by the other price model. */
+            alternative: string;
+            /**
+             * @description ISO 4217.
+             * @example USD
+             */
+            currency: string;
+            /** @description Whose prices counted: `cloud` or `own`. */
+            model: string;
+            /** @description In units of the currency. */
             total: string;
         };
         /** @description A cluster to make. */
@@ -3422,7 +3464,8 @@ export interface components {
             /** @description When it ends by itself; RFC 3339. */
             until?: string | null;
             /**
-             * @description What; `withheld` for what was not done and would have been.
+             * @description What; `withheld` for what was not done and would have been, `fail_open` for a closing that does not count since no region would be
+             *     open.
              * @example closed
              */
             what: string;
@@ -4115,7 +4158,8 @@ export interface components {
                 /** @description When it ends by itself; RFC 3339. */
                 until?: string | null;
                 /**
-                 * @description What; `withheld` for what was not done and would have been.
+                 * @description What; `withheld` for what was not done and would have been, `fail_open` for a closing that does not count since no region would be
+                 *     open.
                  * @example closed
                  */
                 what: string;
@@ -4299,81 +4343,6 @@ export interface components {
                 /** @description RFC 3339. */
                 updated_at: string;
             })[];
-            /** @description Value of `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /** @description A page of a list. */
-        List_PlaylistView: {
-            /** @description Items, oldest first. */
-            items: {
-                /**
-                 * Format: int64
-                 * @description How long that is ago, or how long it has been asked for in vain, in milliseconds.
-                 */
-                age_ms: number;
-                /**
-                 * Format: int64
-                 * @description How long its answers take, the middle one of the last 25, in milliseconds.
-                 */
-                answer_ms?: number | null;
-                /**
-                 * Format: int64
-                 * @description How far the end of its newest segment lies behind the clock, in milliseconds.
-                 */
-                behind_ms?: number | null;
-                /** @description When it was last seen to change, or first seen; RFC 3339. */
-                changed_at?: string | null;
-                /**
-                 * Format: double
-                 * @description Duration that it is judged by: the longer of target duration and longest segment, in seconds.
-                 */
-                duration_seconds?: number | null;
-                /** @description What is wrong with it. */
-                findings: components["schemas"]["FindingView"][];
-                /** @description What tells it from others, for people; may be empty. */
-                label: string;
-                /**
-                 * Format: int64
-                 * @description Age at which it is stale, in milliseconds.
-                 */
-                limit_ms: number;
-                /**
-                 * Format: int64
-                 * @description Media sequence number of its first segment.
-                 */
-                media_sequence?: number | null;
-                /**
-                 * Format: int64
-                 * @description Media sequence number of its newest segment that is no gap.
-                 */
-                newest_sequence?: number | null;
-                /** @description Name of the region. */
-                region: string;
-                /**
-                 * @description What it is for.
-                 * @example variant
-                 */
-                role: string;
-                /** @description Since when; RFC 3339. */
-                since: string;
-                /**
-                 * @description Whether it changes.
-                 * @example fresh
-                 */
-                state: string;
-                statistics?: components["schemas"]["StatisticsView"] | null;
-                /** @description Name of the stream: the id of a breakout, or the cluster's where its URLs name no breakout. */
-                stream: string;
-                /** @description Why the last answer was no playlist. */
-                trouble?: string | null;
-                /** @description URL, without what signs it. */
-                url: string;
-                /**
-                 * @description Through the CDN, or past it.
-                 * @example cdn
-                 */
-                way: string;
-            }[];
             /** @description Value of `after` for the next page; null on the last. */
             next?: string | null;
         };
@@ -4563,7 +4532,7 @@ export interface components {
         List_VoteView: {
             /** @description Items, oldest first. */
             items: {
-                /** @description Whether it counts: it was heard within the silence limit. */
+                /** @description Whether it counts: it was heard within the silence limit, and does not abstain since nothing is on air. */
                 counts: boolean;
                 /** @description What it has measured. */
                 evidence: Record<string, never>;
@@ -5101,6 +5070,15 @@ export interface components {
              */
             way: string;
         };
+        /** @description Playlists of a cluster, and what is wrong with whole streams of it. */
+        PlaylistsView: {
+            /** @description What is wrong with a stream as a whole in a region by a way, such as renditions that drift apart. */
+            findings: components["schemas"]["StreamFindingView"][];
+            /** @description The playlists. */
+            items: components["schemas"]["PlaylistView"][];
+            /** @description Null: there is one page. */
+            next?: string | null;
+        };
         /** @description A price. */
         Price: {
             /** @description Key of the configuration, such as `prices.cloud.encoder_input`. */
@@ -5272,7 +5250,7 @@ export interface components {
             cdn_url: string;
             /** @description Distribution of this server that serves it. */
             distribution?: string | null;
-            /** @description Whether every edge of this server acts by that. */
+            /** @description Whether every edge acts by that: those of this server, and of the one that is the region, as it says itself. */
             in_force: boolean;
             /**
              * Format: int64
@@ -5315,7 +5293,9 @@ export interface components {
             verdict_reason?: string | null;
             /** @description Since when they do; RFC 3339; null where none is heard. */
             verdict_since?: string | null;
-            /** @description Watchers that are heard. */
+            /** @description For what that waits; null when it is in force. */
+            waiting_for?: string | null;
+            /** @description Watchers that are heard and do not abstain, as they do while nothing is on air. */
             watchers: number;
             /** @description Those of them that say stale. */
             watchers_stale: number;
@@ -5412,12 +5392,16 @@ export interface components {
         SessionCharges: {
             /** @description What came to light after it was settled. */
             corrections: string;
+            /** @description ISO 4217; of every amount of this session here. */
+            currency: string;
             /** @description RFC 3339; null while it is on air. */
             ended_at?: string | null;
             /** @description What may still change. */
             estimate: string;
             /** @description What is settled. */
             final: string;
+            /** @description Whose prices counted: `cloud` or `own`. */
+            model: string;
             /** @description By service and kind of amount. */
             services: components["schemas"]["ServiceCharge"][];
             /**
@@ -5555,6 +5539,29 @@ export interface components {
              * @example done
              */
             state: string;
+        };
+        /** @description Something that is wrong with a stream as a whole. */
+        StreamFindingView: {
+            /** @description What was seen. */
+            evidence: string;
+            /**
+             * @description What.
+             * @example drift
+             */
+            kind: string;
+            /** @description Whether it makes the stream stale, or only warns. */
+            makes_stale: boolean;
+            /** @description Name of the region. */
+            region: string;
+            /** @description Since when; RFC 3339. */
+            since: string;
+            /** @description Name of the stream. */
+            stream: string;
+            /**
+             * @description Through the CDN, or past it.
+             * @example cdn
+             */
+            way: string;
         };
         /** @description What a round through rows and provider found and did. */
         Sweep: {
@@ -5736,9 +5743,9 @@ export interface components {
             requests: number;
             /**
              * Format: int64
-             * @description Most viewers at one moment.
+             * @description Most viewers at one moment; null where that is not known, which `viewers_missing` explains.
              */
-            viewers: number;
+            viewers?: number | null;
         };
         /** @description The course of usage. */
         UsageSeries: {
@@ -5753,6 +5760,8 @@ export interface components {
             step: number;
             /** @description RFC 3339, not included. */
             to: string;
+            /** @description Why stretches have no number of viewers, in words; null where all have. */
+            viewers_missing?: string | null;
         };
         /** @description Somebody who logs in. */
         User: {
@@ -5899,7 +5908,7 @@ export interface components {
         };
         /** @description What a watcher says of a region. */
         VoteView: {
-            /** @description Whether it counts: it was heard within the silence limit. */
+            /** @description Whether it counts: it was heard within the silence limit, and does not abstain since nothing is on air. */
             counts: boolean;
             /** @description What it has measured. */
             evidence: Record<string, never>;
@@ -6470,6 +6479,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -6561,6 +6572,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -6721,6 +6734,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
                 /** @description Assets in this state only: `QUEUED`, `PROCESSING`, `READY`, `FAILED` or `CANCELLED`. */
                 state?: string;
                 /** @description Assets of files of this bucket only. */
@@ -7125,6 +7140,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
                 /** @description Breakouts of this channel only, by id or name. */
                 channel?: string;
                 /** @description Breakouts of this event only, by id or name. */
@@ -7539,6 +7556,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path: {
@@ -7574,6 +7593,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -7866,6 +7887,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -8080,6 +8103,38 @@ export interface operations {
             };
         };
     };
+    channel_rotate_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+                /** @description Id of the input, or its number from 1 */
+                input: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     channel_start: {
         parameters: {
             query?: never;
@@ -8252,6 +8307,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -8664,7 +8721,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_PlaylistView"];
+                    "application/json": components["schemas"]["PlaylistsView"];
                 };
             };
             default: {
@@ -8882,6 +8939,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -9074,6 +9133,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -9365,6 +9426,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path: {
@@ -9529,6 +9592,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -9687,6 +9752,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -9809,6 +9876,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -9967,6 +10036,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -10459,6 +10530,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
                 /** @description Operations about this one only: the id of a channel, distribution or breakout. */
                 subject?: string;
             };
@@ -10577,6 +10650,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
                 /** @description Recordings of this breakout only, by id or name. */
                 breakout?: string;
             };
@@ -10735,6 +10810,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -10886,6 +10963,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -11291,6 +11370,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -11765,6 +11846,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;

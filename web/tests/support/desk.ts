@@ -414,9 +414,12 @@ function charges(): S['BreakoutCharges'] {
     model: 'cloud',
     total: '14.54',
     alternative: '2.11',
+    totals: [{ currency: 'USD', model: 'cloud', total: '14.54', alternative: '2.11' }],
     sessions: [
       {
         session: 1,
+        currency: 'USD',
+        model: 'cloud',
         started_at: ago(4_210),
         ended_at: null,
         waiting_for: 'the end of the session',

@@ -6,8 +6,8 @@ import { count } from './format.ts';
 
 /** Pages of a list at most that are read at once. */
 const MAX_PAGES = 10;
-/** How lists are asked for their newest first. Lists begin with the oldest: while this is empty, they are looked through and sorted here. */
-const ORDER: { order?: 'newest' } = {};
+/** How lists are asked for their newest first: they begin with the oldest by themselves. */
+const ORDER: { order?: 'newest' } = { order: 'newest' };
 
 export interface Query {
   limit: number;
