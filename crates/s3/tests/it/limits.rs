@@ -101,12 +101,13 @@ async fn who_sends_nothing_is_given_up_and_who_is_too_many_comes_later() {
     let owner = crate::house::OWNER;
     let url = presigned(&house, "put_object", "slow", 60, owner).await;
     let path = url.strip_prefix(&house.url()).expect("a path").to_owned();
-    let mut stream = TcpStream::connect(house.address).await.expect("a connection");
-    let head = format!("PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 10\r\n\r\nhalf", house.address);
-    stream.write_all(head.as_bytes()).await.expect("a head");
+    // Made before the time runs: a signer takes a second to start.
     let other = presigned(&house, "put_object", "other", 60, owner).await;
     let body = house.file("body", b"x");
     let body = body.to_str().expect("a path of text");
+    let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+    let head = format!("PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 10\r\n\r\nhalf", house.address);
+    stream.write_all(head.as_bytes()).await.expect("a head");
     // Until the first is given up, the second is one too many; then it is not.
     let (mut is_refused, mut is_taken) = (false, false);
     while !is_taken {
