@@ -359,8 +359,15 @@ export class FakeDesk {
   }
 }
 
-/** A page of a list, as the cursor says. */
-export function page<T>(items: T[], query: URLSearchParams): { items: T[]; next: string | null } {
+/** When something came to be. */
+const born = (item: object): string => {
+  const { created_at, entered_at, started_at } = item as Record<'created_at' | 'entered_at' | 'started_at', string | undefined>;
+  return created_at ?? entered_at ?? started_at ?? '';
+};
+
+/** A page of a list, as order and cursor say. */
+export function page<T extends object>(all: T[], query: URLSearchParams): { items: T[]; next: string | null } {
+  const items = query.get('order') === 'newest' ? [...all].sort((a, b) => born(b).localeCompare(born(a))) : all;
   const from = Number(query.get('after') ?? 0);
   const to = from + Number(query.get('limit') ?? 50);
   return { items: items.slice(from, to), next: to < items.length ? String(to) : null };

@@ -63,7 +63,7 @@ function asset(id: string, name: string, more: Partial<S['Asset']> = {}): S['Ass
     captions: [],
     mp4_bytes: 1_278_481_800,
     thumbnails: 1_084,
-    freshbytes: 4_331_837_210,
+    made_bytes: 4_331_837_210,
     notices: [],
     problem: null,
     path: `assets/${id}/HLS/${id}.m3u8`,
@@ -239,7 +239,7 @@ export class FakeLibrary extends FakeDesk {
   }
 
   private arrive({ name, bucket, size }: { name: string; bucket: string; size: number }): void {
-    const made = asset(`a-${this.assets.length + 1}`, name, { bucket, size, state: 'PROCESSING', partial: true, progress_percent: 12, expected_at: ago(-90), rungs: [], playable: false, thumbnails: 0, mp4_bytes: null, freshbytes: 0, ready_at: null, created_at: ago(0) });
+    const made = asset(`a-${this.assets.length + 1}`, name, { bucket, size, state: 'PROCESSING', partial: true, progress_percent: 12, expected_at: ago(-90), rungs: [], playable: false, thumbnails: 0, mp4_bytes: null, made_bytes: 0, ready_at: null, created_at: ago(0) });
     this.assets.push(made);
     const list = this.objects.get(bucket) ?? [];
     list.push({ key: name, size, etag: 'e', modified_at: ago(0), arrival: 'KNOWN', asset: made.id, problem: null });
@@ -330,6 +330,8 @@ export class FakeLibrary extends FakeDesk {
       key,
       name,
       kind: 'breakout',
+      currency: 'USD',
+      model: 'cloud',
       estimate,
       final,
       corrections,
@@ -343,7 +345,8 @@ export class FakeLibrary extends FakeDesk {
       ],
     });
     const items = this.charges ? [item('b-final', 'Spring final', '32.020675', '7.45975', '-0.119', '39.361425'), item('b-qual', 'Qualifying day', '0', '18.402', '0', '18.402'), item('b-talks', 'Keynote and talks', '4.12', '0', '0', '4.12'), item('', '', '0', '1.004', '0', '1.004')] : [];
-    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', currency: 'USD', model: 'cloud', alternative: this.charges ? '11.402' : '0', total: this.charges ? '62.887425' : '0', items };
+    const total = { currency: 'USD', model: 'cloud', alternative: this.charges ? '11.402' : '0', total: this.charges ? '62.887425' : '0' };
+    return { from: ago(20 * DAY), to: ago(-DAY), by: by ?? 'breakout', ...total, totals: [total], items };
   }
 
   protected override write(method: string, path: string, body: Json): unknown {
@@ -496,8 +499,8 @@ export function busyLibrary(desk: FakeLibrary): FakeLibrary {
     asset('a-harbour', 'Harbour at dawn.mov', { created_at: ago(50_000), duration_seconds: 312 }),
     asset('a-lecture', 'Lecture 7: from segments to parts, and what a blocking playlist reload is good for', { created_at: ago(40_000) }),
     asset('a-making', 'Festival film.mxf', { state: 'PROCESSING', partial: true, progress_percent: 38, expected_at: ago(-340), created_at: ago(400), rungs: [{ name: 'source', width: 1920, height: 1080, frame_rate: 25, codecs: 'avc1.640028,mp4a.40.2', bandwidth: 8e6, average_bandwidth: 7.4e6 }], thumbnails: 0, mp4_bytes: null, ready_at: null }),
-    asset('a-queued', 'Trailer.mp4', { state: 'QUEUED', playable: false, partial: true, progress_percent: 0, created_at: ago(100), rungs: [], thumbnails: 0, duration_seconds: null, source: null, mp4_bytes: null, freshbytes: 0, ready_at: null }),
-    asset('a-failed', 'Interview take 2.avi', { state: 'FAILED', playable: false, partial: true, problem: 'the file ends in the middle of a picture at 00:41:07; send it again', created_at: ago(30_000), rungs: [], thumbnails: 0, mp4_bytes: null, freshbytes: 0, ready_at: null }),
+    asset('a-queued', 'Trailer.mp4', { state: 'QUEUED', playable: false, partial: true, progress_percent: 0, created_at: ago(100), rungs: [], thumbnails: 0, duration_seconds: null, source: null, mp4_bytes: null, made_bytes: 0, ready_at: null }),
+    asset('a-failed', 'Interview take 2.avi', { state: 'FAILED', playable: false, partial: true, problem: 'the file ends in the middle of a picture at 00:41:07; send it again', created_at: ago(30_000), rungs: [], thumbnails: 0, mp4_bytes: null, made_bytes: 0, ready_at: null }),
     asset('a-sound', 'Podcast 12.wav', { created_at: ago(70_000), duration_seconds: 2_520, source: { container: 'wav', duration_seconds: 2_520, video_codec: null, width: 0, height: 0, frame_rate: 0, range: 'SDR', audio_codecs: ['pcm_s16le'], subtitles: 0 }, playable: true, thumbnails: 0 }),
   ];
   desk.captions = [{ language: 'en', label: 'English', cues: 812, is_default: true, is_forced: false, key: null, created_at: ago(50_000), updated_at: ago(50_000) }];

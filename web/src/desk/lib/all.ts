@@ -4,10 +4,10 @@
 import { ask, PAGE_ITEMS } from './api.ts';
 import { count } from './format.ts';
 
-/** Pages of a list at most that are read at once. */
-const MAX_PAGES = 10;
+/** Pages of a list at most that are read at once. Where a page of the desk looks for something among them, it reads so many. */
+export const MAX_PAGES = 10;
 /** How lists are asked for their newest first: they begin with the oldest by themselves. */
-const ORDER: { order?: 'newest' } = { order: 'newest' };
+const ORDER = { order: 'newest' } as const;
 
 export interface Query {
   limit: number;
@@ -37,8 +37,8 @@ async function pages<T>(read: Read<T>, start: Omit<Query, 'limit'>, most: number
 /** All items of a list, as far as a page of the desk can show them. */
 export const all = async <T>(read: Read<T>): Promise<T[]> => (await pages(read, {}, MAX_PAGES)).items;
 
-/** As much of a list as the newest are found in, from the cursor `after` on. The server may have more behind `next`. */
-export const through = <T>(read: Read<T>, after?: string): Promise<Pages<T>> => pages(read, { ...ORDER, ...(after && { after }) }, ORDER.order ? 1 : MAX_PAGES);
+/** So many pages of a list, the newest first, from the cursor `after` on. The server may have more behind `next`. */
+export const through = <T>(read: Read<T>, after?: string, most = 1): Promise<Pages<T>> => pages(read, { ...ORDER, ...(after && { after }) }, most);
 
 /** What was found in a list, the newest first; `cut` is whether there is more than was looked through. */
 export interface Found<T> {
@@ -55,5 +55,5 @@ export async function newestOf<T>(read: Read<T>, at: (item: T) => string): Promi
 /** Sorted by time, the newest first. */
 export const newestFirst = <T>(items: readonly T[], at: (item: T) => string): T[] => [...items].sort((a, b) => at(b).localeCompare(at(a)));
 
-/** Says that there is more than was looked through: “Only the 2,000 oldest assets were looked through.” */
-export const cutWords = (looked: number, noun: string) => `Only the ${count(looked)} ${ORDER.order ?? 'oldest'} ${noun} were looked through.`;
+/** Says that there is more than was looked through: “Only the 2,000 newest assets were looked through.” */
+export const cutWords = (looked: number, noun: string) => `Only the ${count(looked)} newest ${noun} were looked through.`;

@@ -168,10 +168,10 @@ export interface Newest<T> extends Paged<T> {
   readonly cut: boolean;
 }
 
-/** A list of the newest first by `at`, a page of it at a time. State that `read` uses is followed, as in `resource`. */
-export function newest<T>(read: Read<T>, at: (item: T) => string, watching: Watching = {}): Newest<T> {
+/** A list of the newest first by `at`, a page of it at a time, of which `most` are read at once. State that `read` uses is followed, as in `resource`. */
+export function newest<T>(read: Read<T>, at: (item: T) => string, watching: Watching = {}, most = 1): Newest<T> {
   let shown = $state(PAGE_ITEMS);
-  const list = paged<T>((after) => through(read, after), watching);
+  const list = paged<T>((after) => through(read, after, most), watching);
   const sorted = $derived(list.data && newestFirst(list.data, at));
   const seen = $derived(sorted?.slice(0, shown));
   return {
