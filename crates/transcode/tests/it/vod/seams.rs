@@ -103,27 +103,66 @@ async fn compare(bench: &Bench, source: &Path, least_chunks: usize) {
     assert_same(&pictures(&one), &pictures(&many), &name);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chunks_are_those_of_one_piece() {
-    let bench = Bench::new();
+const X264: &str = "-c:v libx264 -preset veryfast -bf 3";
+
+/// Makes a file of test pictures; `arguments` begin with what belongs to their source.
+fn source(bench: &Bench, arguments: &str, name: &str) -> PathBuf {
+    bench.make(&format!("-f lavfi -i testsrc2=s=320x180:{arguments}"), name)
+}
+
+/// 13 s at 30000/1001 pictures a second with open groups, as MP4.
+fn ntsc(bench: &Bench) -> PathBuf {
     let sound = "-f lavfi -i sine=d=13 -c:a aac";
-    let x264 = "-c:v libx264 -preset veryfast -bf 3";
-    let source = |arguments: &str, name: &str| bench.make(&format!("-f lavfi -i testsrc2=s=320x180:{arguments}"), name);
-    let ntsc = source(&format!("r=30000/1001:d=13 {sound} {x264} -g 24 -x264-params open-gop=1 -f mp4"), "ntsc.mp4");
-    compare(&bench, &ntsc, 3).await;
-    // Whole milliseconds; then no index, a start that is not 0, and B-frames.
+    source(bench, &format!("r=30000/1001:d=13 {sound} {X264} -g 24 -x264-params open-gop=1 -f mp4"), "ntsc.mp4")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_an_mp4_are_those_of_one_piece() {
+    let bench = Bench::new();
+    compare(&bench, &ntsc(&bench), 3).await;
+}
+
+/// Whole milliseconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_a_matroska_file_are_those_of_one_piece() {
+    let bench = Bench::new();
+    ntsc(&bench);
     let mkv = bench.make("-i ntsc.mp4 -c copy -f matroska", "ntsc.mkv");
     compare(&bench, &mkv, 3).await;
+}
+
+/// No index, a start that is not 0, and B-frames.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_a_transport_stream_are_those_of_one_piece() {
+    let bench = Bench::new();
+    ntsc(&bench);
     let ts = bench.make("-i ntsc.mp4 -c copy -output_ts_offset 3600 -f mpegts", "ntsc.ts");
     compare(&bench, &ts, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_uneven_pictures_are_those_of_one_piece() {
+    let bench = Bench::new();
+    ntsc(&bench);
     let uneven = bench.make(
-        &format!("-i ntsc.mp4 -an -vf select=not(eq(mod(n\\,7)\\,3)) -fps_mode vfr {x264} -g 24 -f matroska"),
+        &format!("-i ntsc.mp4 -an -vf select=not(eq(mod(n\\,7)\\,3)) -fps_mode vfr {X264} -g 24 -f matroska"),
         "uneven.mkv",
     );
     compare(&bench, &uneven, 3).await;
-    let fields = source(&format!("r=25:d=13 -vf interlace -flags +ildct+ilme {x264} -g 12 -f mp4"), "fields.mp4");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_interlaced_pictures_are_those_of_one_piece() {
+    let bench = Bench::new();
+    let fields =
+        source(&bench, &format!("r=25:d=13 -vf interlace -flags +ildct+ilme {X264} -g 12 -f mp4"), "fields.mp4");
     compare(&bench, &fields, 3).await;
-    // Pictures that end long before the sound does: the last one stands.
+}
+
+/// Pictures that end long before the sound does: the last one stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_behind_the_last_picture_are_those_of_one_piece() {
+    let bench = Bench::new();
     let short = bench.make(
         "-f lavfi -i testsrc2=s=320x180:r=25:d=3 -f lavfi -i sine=d=13 -c:v libx264 -preset ultrafast -g 25 -c:a aac -f mp4",
         "short.mp4",
