@@ -1,6 +1,7 @@
 //! Real Chromium on the watch page.
 
 mod inputs;
+mod regions;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -269,6 +269,8 @@ fn a_region_that_dies_is_closed_and_opened_again_by_itself() {
     let history = pair.regions[0].server.cli(&["cluster", "history", "show"]);
     let closing = history["items"].as_array().expect("a history").iter().find(|entry| entry["what"] == "closed");
     assert!(closing.is_some_and(|entry| !entry["evidence"].is_null()), "{history}");
+    let viewers = pair.regions[0].server.cli(&["breakout", "viewers", "show"]);
+    assert_eq!(viewers["items"].as_array().map(Vec::len), Some(0), "watchers are no viewers: {viewers}");
 }
 
 /// Longer than an edge keeps a multivariant playlist.

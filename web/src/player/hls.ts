@@ -6,7 +6,7 @@ import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type MediaPlayli
 import { asGiven, CMCD_KEYS, Told, withTold } from './cmcd.ts';
 import { Recoveries, Restarts, type Delivery, type Engine, type Playback, type Source, type Surroundings } from './engine.ts';
 import { audioMenu, captionsMenu, qualityMenu, type Menu } from './menus.ts';
-import { playerConfig, restartDelay } from './policy.ts';
+import { mediaPolicies, playerConfig, restartDelay } from './policy.ts';
 import { Carried } from './signature.ts';
 
 /** What a reader of the playlist anew takes along. */
@@ -40,7 +40,7 @@ export class HlsEngine implements Engine {
     [this.url, this.carried] = [source.url, new Carried(source.url)];
     this.told = new Told(around.recorder);
     const hls = new Hls({
-      ...playerConfig(() => !source.live || around.ended()),
+      ...playerConfig(this.ended),
       subtitlePreference: { lang: '' },
       startPosition: !source.live && source.at > 0 ? source.at : -1,
       cmcd: { sessionId: session, contentId: around.content, includeKeys: [...CMCD_KEYS] },
@@ -54,6 +54,13 @@ export class HlsEngine implements Engine {
     this.listen(hls);
     hls.attachMedia(around.video);
     hls.loadSource(source.url);
+  }
+
+  private readonly ended = () => !this.source.live || this.around.ended();
+
+  /** Whether another region has the same. */
+  private get elsewhere(): boolean {
+    return this.hls.pathways.length > 1;
   }
 
   /** Playlists of media that were read so far. */
@@ -186,6 +193,7 @@ export class HlsEngine implements Engine {
   private parsed(): void {
     const { kept, hls } = this;
     const { listener, video } = this.around;
+    Object.assign(hls.config, mediaPolicies(this.ended, this.elsewhere));
     listener.menus();
     if (this.again) {
       this.again = false;
@@ -231,7 +239,8 @@ export class HlsEngine implements Engine {
     // One missing segment is no lost connection: the next playlist names others.
     if (data.fatal || (source.live && !missing)) this.delivery(refused ? 'refused' : 'lost');
     if (!data.fatal) return;
-    const anew = hls.levels.length === 0 || (missing && !source.live);
+    // Where every region has failed, each is tried again.
+    const anew = hls.levels.length === 0 || (missing && !source.live) || (source.live && this.elsewhere);
     this.restarts.later(() => {
       if (!anew) hls.startLoad();
       else if (source.live) {

@@ -13,6 +13,9 @@ const MISSING_SEGMENT_RETRIES = 2;
 const FIRST_BYTE_MS = 10_000;
 const PLAYLIST_MS = 15_000;
 const SEGMENT_MS = 60_000;
+/** Where another region has the same, one more question tells a hiccup from an outage, and what does not begin to come soon is not waited for. */
+const ELSEWHERE_RETRIES = 1;
+const ELSEWHERE_FIRST_BYTE_MS = 4_000;
 /** Longest wait before loading is started again after a fatal error. */
 const RESTART_MAX_MS = 8_000;
 const RESTART_FIRST_MS = 1_000;
@@ -20,10 +23,12 @@ const RESTART_FIRST_MS = 1_000;
 /** What a request is for; an ended breakout's playlist that is missing stays missing. */
 export type Asked = 'live-playlist' | 'ended-playlist' | 'segment';
 
-/** Whether a request that got `status` (0: no answer at all) is asked again. */
-export function asksAgain(asked: Asked, status: number, count: number): boolean {
-  if (count >= RETRIES) return false;
+/** Whether a request that got `status` (0: no answer at all) is asked again; `elsewhere` where another region has the same. */
+export function asksAgain(asked: Asked, status: number, count: number, elsewhere = false): boolean {
+  if (count >= (elsewhere ? ELSEWHERE_RETRIES : RETRIES)) return false;
   if (status === 401 || status === 403) return false;
+  // A region that is closed answers that nothing is there.
+  if (elsewhere && (status === 404 || status === 410)) return false;
   if (status === 404 || status === 410) {
     if (asked === 'ended-playlist') return false;
     return asked === 'live-playlist' || count < MISSING_SEGMENT_RETRIES;
@@ -38,7 +43,7 @@ export function restartDelay(count: number): number {
 
 /** Configuration of hls.js for every page. */
 export function playerConfig(ended: () => boolean): Partial<HlsConfig> {
-  const playlist = () => (ended() ? 'ended-playlist' : 'live-playlist');
+  const { fragLoadPolicy, playlistLoadPolicy } = mediaPolicies(ended, false);
   return {
     lowLatencyMode: false,
     liveDurationInfinity: true,
@@ -46,19 +51,28 @@ export function playerConfig(ended: () => boolean): Partial<HlsConfig> {
     // Captions come as playlists of their own; looking for them in every frame would be work for nothing.
     enableIMSC1: false,
     enableCEA708Captions: false,
-    manifestLoadPolicy: policy(playlist, PLAYLIST_MS),
-    playlistLoadPolicy: policy(playlist, PLAYLIST_MS),
-    fragLoadPolicy: policy(() => 'segment', SEGMENT_MS),
+    manifestLoadPolicy: playlistLoadPolicy,
+    playlistLoadPolicy,
+    fragLoadPolicy,
   };
 }
 
-function policy(asked: () => Asked, maxLoadTimeMs: number): LoadPolicy {
-  const delays = { maxNumRetry: RETRIES, retryDelayMs: FIRST_DELAY_MS, maxRetryDelayMs: MAX_DELAY_MS };
+/** How media and its playlists are asked for; `elsewhere` where the multivariant playlist names another region that has the same. */
+export function mediaPolicies(ended: () => boolean, elsewhere: boolean): Pick<HlsConfig, 'playlistLoadPolicy' | 'fragLoadPolicy'> {
+  return {
+    playlistLoadPolicy: policy(() => (ended() ? 'ended-playlist' : 'live-playlist'), PLAYLIST_MS, elsewhere),
+    fragLoadPolicy: policy(() => 'segment', SEGMENT_MS, elsewhere),
+  };
+}
+
+function policy(asked: () => Asked, maxLoadTimeMs: number, elsewhere: boolean): LoadPolicy {
+  const maxNumRetry = elsewhere ? ELSEWHERE_RETRIES : RETRIES;
+  const delays = { maxNumRetry, retryDelayMs: FIRST_DELAY_MS, maxRetryDelayMs: MAX_DELAY_MS };
   return {
     default: {
-      maxTimeToFirstByteMs: FIRST_BYTE_MS,
+      maxTimeToFirstByteMs: elsewhere ? ELSEWHERE_FIRST_BYTE_MS : FIRST_BYTE_MS,
       maxLoadTimeMs,
-      timeoutRetry: { ...delays, retryDelayMs: 0 },
+      timeoutRetry: { ...delays, maxNumRetry: elsewhere ? 0 : maxNumRetry, retryDelayMs: 0 },
       errorRetry: {
         ...delays,
         shouldRetry: (
@@ -67,7 +81,7 @@ function policy(asked: () => Asked, maxLoadTimeMs: number): LoadPolicy {
           _timeout: boolean,
           response: LoaderResponse | undefined,
           retry: boolean,
-        ) => (response ? asksAgain(asked(), response.code ?? 0, count) : retry),
+        ) => (response ? asksAgain(asked(), response.code ?? 0, count, elsewhere) : retry),
       },
     },
   };

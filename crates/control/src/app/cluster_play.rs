@@ -3,23 +3,31 @@
 use std::collections::BTreeMap;
 
 use anabranch_cloudfront::DistributionConfig;
+use anabranch_db::{BreakoutRow, DistributionRow};
 use anabranch_model::Cluster;
 use anabranch_signing::{Policy, SignSpec};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::play::PlayUrlCreate;
+use super::play::{Bound, PlayUrlCreate};
 use super::view::{DistributionWhole, PlayUrl};
 use super::{App, Error};
-use crate::cluster::is_of_breakouts;
+use crate::cluster::{Live, is_of_breakouts};
 use crate::time;
-
-/// Session of watchers in logs.
-const WATCHER_SESSION: &str = "watcher";
 
 /// Session of edges of peers in logs.
 const PEER_SESSION: &str = "peer";
+
+/// Where a stream is played in every region.
+pub(super) struct Merged<'b> {
+    /// Of the cluster's merged playlists.
+    pub(super) distribution: DistributionRow,
+    /// Name of the stream: its directory.
+    pub(super) stream: String,
+    /// What the stream is here; none where it is no breakout.
+    pub(super) breakout: Option<&'b BreakoutRow>,
+}
 
 /// Which stream of a cluster.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -64,16 +72,39 @@ impl App {
                 cluster.name
             )));
         };
+        let breakout = if is_of_breakouts(&cluster) { Some(self.db.breakout_find(&name).await?) } else { None };
+        self.merged_play(&Merged { distribution, stream: name, breakout: breakout.as_ref() }, &bound).await
+    }
+
+    /// Where a breakout is played in every region; none where it is in no cluster, or its cluster has no distribution of its own.
+    pub(super) async fn merged_of<'b>(&self, breakout: &'b BreakoutRow) -> Result<Option<Merged<'b>>, Error> {
+        let Some(name) = &breakout.cluster else { return Ok(None) };
+        let reference = |live: &Live| is_of_breakouts(live.cluster()).then(|| Self::reference(live.cluster()));
+        let Some(reference) = self.clusters.look(name, reference).flatten() else { return Ok(None) };
+        let distribution = self.db.distribution_by_reference(&reference).await?;
+        Ok(distribution.map(|distribution| Merged {
+            distribution,
+            stream: breakout.id.to_string(),
+            breakout: Some(breakout),
+        }))
+    }
+
+    pub(super) async fn merged_play(&self, merged: &Merged<'_>, bound: &Bound) -> Result<PlayUrl, Error> {
+        let Merged { distribution, stream, breakout } = merged;
         let key = self.signing_key(&distribution.key_groups).await?;
-        let policy = bound.policy(covering(&name), ("breakout", &name), self.clock.now_seconds());
-        let spec = SignSpec::Custom(policy);
-        let url = key.sign(&self.play_address(&distribution.id, &name), &spec)?;
-        let playlist = format!("http://{}:{}/{name}/index.m3u8", distribution.domain_name, self.config.edge_port);
+        let now = self.clock.now_seconds().max(breakout.map_or(0, |breakout| breakout.revoked_before));
+        let spec = SignSpec::Custom(bound.policy(covering(stream), ("breakout", stream), now));
+        let url = key.sign(&self.play_address(&distribution.id, stream), &spec)?;
+        let playlist = format!("http://{}:{}/{stream}/index.m3u8", distribution.domain_name, self.config.edge_port);
         let host_url = key.sign(&playlist, &spec)?;
         let cookies = key.cookies(&playlist, &spec)?.into_iter();
         let cookies = cookies.map(|(name, value)| self.cookie(name, value)).collect();
+        let watch_url = match (breakout, url.split_once('?')) {
+            (Some(breakout), Some((_, query))) => self.watch_address(&breakout.id, query),
+            _ => url.clone(),
+        };
         Ok(PlayUrl {
-            watch_url: url.clone(),
+            watch_url,
             url,
             mp4_url: None,
             host_url,
@@ -88,11 +119,9 @@ impl App {
     pub(crate) async fn watcher_cookie(&self, stream: &str, seconds: i64) -> Result<String, Error> {
         let key = self.signing_key(std::slice::from_ref(&self.key_group)).await?;
         let now = self.clock.now_seconds();
-        // With the claim `preview` it opens what is closed, too.
-        let policy = Policy::new(covering(stream), now + seconds)
-            .claim("iat", json!(now))
-            .claim("preview", json!(true))
-            .claim("session", json!(WATCHER_SESSION));
+        // With the claim `preview` it opens what is closed, too; without a session it is no viewer.
+        let policy =
+            Policy::new(covering(stream), now + seconds).claim("iat", json!(now)).claim("preview", json!(true));
         let cookies = key.cookies(&format!("http://watcher/{stream}/"), &SignSpec::Custom(policy))?;
         let pairs: Vec<String> = cookies.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         Ok(pairs.join("; "))

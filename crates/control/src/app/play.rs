@@ -115,9 +115,13 @@ impl App {
             revoked_before: breakout.revoked_before,
         };
         let signed = self.sign_place(&place, &breakout.id, &key, bound)?;
-        let watch = self.config.watch_base_url.trim_end_matches('/');
+        // The page outlives a region where another one has the same.
+        let watch_url = match self.merged_of(breakout).await? {
+            Some(merged) => self.merged_play(&merged, bound).await?.watch_url,
+            None => self.watch_address(&breakout.id, &signed.query),
+        };
         Ok(PlayUrl {
-            watch_url: format!("{watch}/watch/{}?{}", breakout.id, signed.query),
+            watch_url,
             url: signed.url,
             mp4_url: None,
             host_url: signed.host_url,
@@ -176,6 +180,11 @@ impl App {
     pub(super) fn play_address(&self, distribution: &DistributionId, directory: &str) -> String {
         let edge = self.config.edge_base_url.trim_end_matches('/');
         format!("{edge}/d/{distribution}/{directory}/index.m3u8")
+    }
+
+    /// The page of a breakout, with the parameters of its signature.
+    pub(super) fn watch_address(&self, breakout: &BreakoutId, query: &str) -> String {
+        format!("{}/watch/{breakout}?{query}", self.config.watch_base_url.trim_end_matches('/'))
     }
 
     /// A cookie for every host below the domain of the distributions (V56).

@@ -30,6 +30,8 @@ struct Opened {
     breakout: BreakoutRow,
     /// Session of the breakout whose recording was asked for.
     recording: Option<u32>,
+    /// It opens the stream in every region of its cluster.
+    everywhere: bool,
     /// Unsigned playlist.
     address: String,
     credentials: Credentials,
@@ -74,7 +76,8 @@ impl App {
             None => self.watch_state(found),
         };
         let problem =
-            if recording.is_some() { None } else { self.breakout_problem(found, "the sender is not connected") };
+            // Of a stream in several regions, this one's troubles are not the viewer's.
+            if recording.is_some() || opened.everywhere { None } else { self.breakout_problem(found, "the sender is not connected") };
         let starts_at = if state == WatchState::Waiting { self.planned_start(found).await? } else { None };
         let now_seconds = self.clock.now_seconds();
         Ok(Watch {
@@ -130,7 +133,10 @@ impl App {
     /// What opens the same once more.
     async fn play_again(&self, opened: &Opened, bound: &Bound) -> Result<PlayUrl, Error> {
         match opened.recording {
-            None => self.play(&opened.breakout, bound).await,
+            None => match self.merged_of(&opened.breakout).await?.filter(|_| opened.everywhere) {
+                Some(merged) => self.merged_play(&merged, bound).await,
+                None => self.play(&opened.breakout, bound).await,
+            },
             Some(session) => match self.db.recording_of(&opened.breakout.id, session).await? {
                 Some(row) => self.recording_play(&row, bound).await,
                 None => Err(forbidden(Denied::WrongResource, "breakout")),
@@ -177,6 +183,18 @@ impl App {
             Err(anabranch_db::Error::NotFound { .. }) => return Err(forbidden(Denied::WrongResource)),
             found => found?,
         };
+        let now_seconds = self.clock.now_seconds();
+        if let Some(merged) = self.merged_of(&breakout).await?.filter(|_| recording.is_none()) {
+            let address = self.play_address(&merged.distribution.id, &merged.stream);
+            let keys = self.key_set(&merged.distribution).await?;
+            // What opens this region alone plays from it alone.
+            if let Some(Ok(verified)) =
+                request_url(&address, query).map(|url| verify(&credentials, &keys, &url, client, now_seconds))
+            {
+                let policy = verified.policy;
+                return Ok(Opened { breakout, recording, everywhere: true, address, credentials, policy });
+            }
+        }
         let (distribution, address) = match recording {
             None => {
                 let distribution = self.distribution_serving(channel_of(&breakout)?).await?;
@@ -191,8 +209,8 @@ impl App {
         };
         let keys = self.key_set(&distribution).await?;
         let url = request_url(&address, query).ok_or_else(|| Error::Forbidden("the edge has no address".to_owned()))?;
-        let verified = verify(&credentials, &keys, &url, client, self.clock.now_seconds()).map_err(forbidden)?;
-        Ok(Opened { breakout, recording, address, credentials, policy: verified.policy })
+        let verified = verify(&credentials, &keys, &url, client, now_seconds).map_err(forbidden)?;
+        Ok(Opened { breakout, recording, everywhere: false, address, credentials, policy: verified.policy })
     }
 
     /// Judges as edges do, so that the page has words for what they refuse.
