@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_cluster::state::{Opening, silent, warning};
+use anabranch_cluster::state::{Judged, Opening, silent, warning};
 use anabranch_cluster::store::Kept;
 use anabranch_model::{
-    AutomatSettings, ClosedSpec, ClusterRegion, ClusterState, InForce as Acts, Snapshot, Voice, WatchSettings,
+    AutomatSettings, ClosedSpec, ClusterRegion, ClusterState, InForce as Acts, Snapshot, VerdictState, Voice,
+    WatchSettings,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -368,16 +369,25 @@ impl ClusterView {
     }
 }
 
+/// Why a verdict is what it is, by one of those who say so. Where watchers do not agree, what one of them finds wrong.
+fn reason(live: &Live, region: &str, judged: &Judged, now_ms: i64) -> Option<String> {
+    let silence_ms = live.cluster().watch.silence_ms;
+    let of = |state: VerdictState| {
+        let mut votes = live.votes.of(region).filter(|(_, vote)| vote.is_heard(silence_ms, now_ms));
+        votes.find(|(_, vote)| vote.verdict.state == state).map(|(who, vote)| (who, vote.verdict.reason.as_str()))
+    };
+    let said = match of(VerdictState::Stale).filter(|_| judged.state == VerdictState::Unknown) {
+        Some((who, why)) => format!("{} of {} watchers say stale; {who}: {why}", judged.stale, judged.heard),
+        None => of(judged.state)?.1.to_owned(),
+    };
+    Some(said).filter(|said| !said.is_empty())
+}
+
 impl RegionView {
     fn of(live: &Live, region: &ClusterRegion, in_force: &InForce, now_ms: i64) -> Self {
         let openings: BTreeMap<_, _> = live.openings(now_ms);
         let judged = live.judge(&region.name, now_ms);
-        let silence_ms = live.cluster().watch.silence_ms;
-        let reason = live
-            .votes
-            .of(&region.name)
-            .find(|(_, vote)| vote.verdict.state == judged.state && vote.is_heard(silence_ms, now_ms))
-            .map(|(_, vote)| vote.verdict.reason.clone());
+        let reason = reason(live, &region.name, &judged, now_ms);
         let word = |voice| live.registers.get(&region.name, voice).map(|register| register.word.as_str());
         let glance = Glance::of(&live.seen, &region.name);
         // Every region of the definition has an opening.
@@ -414,7 +424,7 @@ impl RegionView {
             automat: word(Voice::Automat),
             verdict: judged.state.as_str(),
             verdict_since: (judged.heard > 0).then(|| time::render_ms(judged.since_ms)),
-            verdict_reason: reason.filter(|reason| !reason.is_empty()),
+            verdict_reason: reason,
             watchers: judged.heard,
             watchers_stale: judged.stale,
             latency_ms: glance.latency_ms,

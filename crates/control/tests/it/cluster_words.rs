@@ -117,6 +117,14 @@ async fn who_has_nothing_to_watch_alarms_nobody() {
     assert_eq!(region(&shown, "eu")["watchers"], 0, "it has no vote");
     let votes = server.get("/v1/clusters/c/votes").await.body;
     assert_eq!((&votes["items"][0]["counts"], &votes["items"][0]["state"]), (&json!(false), &json!("unknown")));
+    // Who does not agree is told with what is wrong.
+    vote(&server, "eu", "eu/n", "fresh").await;
+    vote(&server, "eu", "us/n", "stale").await;
+    let split = |cluster: &Value| {
+        text(&region(cluster, "eu")["verdict_reason"]).starts_with("1 of 2 watchers say stale; us/n: ")
+    };
+    server.until("/v1/clusters/c", split).await;
+    server.clusters.report_abstention("c", "eu/n").unwrap();
     // It takes nothing from the word of another one.
     for name in ["eu", "us"] {
         vote(&server, name, "us/n", "stale").await;

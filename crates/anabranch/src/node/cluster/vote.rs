@@ -14,6 +14,10 @@ use super::watch::Watches;
 /// be kept at all.
 const NAMED_MAX: usize = 8;
 
+/// What is most often wrong where a region refuses its watchers.
+const KEY_HINT: &str =
+    " (that region must trust the public key of this server, see `anabranch key list` and `key create --public-key`)";
+
 /// What one watcher saw of one stream by one way.
 struct Saw {
     stream: String,
@@ -119,7 +123,8 @@ fn joined(seen: &[Saw], nowhere: &BTreeSet<String>) -> Verdict {
     let speak: Vec<&Saw> = counts.iter().copied().filter(|saw| saw.verdict.state == worst).collect();
     let reason = speak.first().map_or_else(String::new, |saw| {
         let seen = saw.verdict.evidence.first().cloned().unwrap_or_else(|| saw.verdict.state.as_str().to_owned());
-        format!("{}: {seen}", saw.of())
+        let hint = if seen.ends_with("status 403") { KEY_HINT } else { "" };
+        format!("{}: {seen}{hint}", saw.of())
     });
     // Stale since the first of them is; well since the last of them is.
     let times = speak.iter().map(|saw| saw.verdict.since_ms);
@@ -190,6 +195,14 @@ mod tests {
         assert_eq!(of(&[seen(Sees::Ended, 1), seen(Sees::Fresh, 4)]), (VerdictState::Fresh, 4));
         assert_eq!(of(&[]), (VerdictState::Unknown, 0));
         assert_eq!(joined(&all).last, Some(LastChange { at_ms: 10, next_ms: 16 }), "what has ended waits for nothing");
+    }
+
+    #[test]
+    fn a_region_that_refuses_signatures_is_told_by_what_to_do() {
+        let mut refused = absent("a", Sees::Stale, 3);
+        refused.verdict.evidence = vec!["https://us.example.com/a/index.m3u8: status 403".to_owned()];
+        let reason = joined(&[refused], &BTreeSet::new()).reason;
+        assert!(reason.contains("status 403 (that region must trust the public key"), "{reason}");
     }
 
     #[test]
