@@ -51,8 +51,8 @@ pub use node::{
 };
 pub use quality::{HISTOGRAM_BUCKETS, Histogram, QUALITY_MAX, Quality};
 pub use report::{
-    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, RENDITION_MAX_BYTES, Recorded, Report, Traffic, TrafficKey,
-    USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
+    AlarmKind, CLAIM_MAX_CHARS, InputAudio, InputMedia, InputState, InputVideo, PackagingState, RENDITION_MAX_BYTES,
+    Recorded, Report, Traffic, TrafficKey, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 pub use snapshot::{
     AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, ClosedSpec, EXPELLED_MAX, FailoverSpec, InputPreference,

@@ -212,9 +212,52 @@ pub enum InputState {
 }
 
 /// What became of a breakout's packaging.
+        /// What it sends; none before that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media: Option<Box<InputMedia>>,
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum PackagingState {
+/// What an encoder sends, as its own headers and times of samples tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InputMedia {
+    /// Its pictures; none if it sends no picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<InputVideo>,
+    /// Its sound; none if it sends no sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<InputAudio>,
+}
+
+/// Pictures that an encoder sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputVideo {
+    /// Coding format: `h264`, `h265` or `av1`.
+    pub codec: String,
+    /// RFC 6381 `codecs` value.
+    pub codecs: String,
+    /// Displayed width in pixels.
+    pub width: u32,
+    /// Displayed height in pixels.
+    pub height: u32,
+    /// Pictures a second by their own times over the last interval; none before there are two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<f64>,
+}
+
+/// Sound that an encoder sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputAudio {
+    /// Coding format: `aac`, `opus`, `ac3` or `eac3`.
+    pub codec: String,
+    /// RFC 6381 `codecs` value.
+    pub codecs: String,
+    /// Channel count.
+    pub channels: u32,
+    /// Samples a second.
+    pub sample_rate: u32,
+}
+
     /// No media has been published yet.
     Waiting,
     /// Segments are being published.
