@@ -1,7 +1,8 @@
 //! Breakouts and the URLs that open them.
 
 use anabranch_db::{
-    Attendance, BreakoutContent, BreakoutRow, DistributionRow, Exit, Idempotency, NewBreakout, ViewerRow,
+    Attendance, BreakoutContent, BreakoutFilter, BreakoutRow, DistributionRow, Exit, Idempotency, NewBreakout,
+    ViewerRow,
 };
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, PackagingState};
 use serde::Deserialize;
@@ -127,6 +128,24 @@ pub(crate) struct BreakoutQuery {
     channel: Option<String>,
     /// Breakouts of this event only, by id or name.
     event: Option<String>,
+    /// Breakouts in one of these states only, with commas between: `IDLE`, `STARTING`, `RUNNING` or `COMPLETED`.
+    state: Option<String>,
+    /// Breakouts whose name holds this text only, whatever its case.
+    name: Option<String>,
+}
+
+impl BreakoutQuery {
+    fn states(&self) -> Result<Vec<BreakoutState>, Error> {
+        let Some(states) = &self.state else { return Ok(Vec::new()) };
+        let state = |word: &str| {
+            BreakoutState::parse(word).ok_or_else(|| {
+                let shown: String = word.chars().take(100).collect();
+                let detail = format!("IDLE, STARTING, RUNNING or COMPLETED, with commas between: {shown:?}");
+                Error::invalid("state", detail)
+            })
+        };
+        states.split(',').map(|word| state(word.trim())).collect()
+    }
 }
 
 impl App {
@@ -262,12 +281,13 @@ impl App {
             None => None,
         };
         let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
-        let page = self.db.breakout_page(channel.as_ref(), event.as_ref(), &page).await?;
+        let page = self.db.breakout_page(&filter, &page).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
             let operation = operations.remove(row.id.as_str());
             self.breakout_seen(row, None, operation)
+        let filter = BreakoutFilter { channel, event, states: query.states()?, name: query.name };
         }))
     }
 

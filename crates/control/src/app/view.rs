@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 pub(crate) use delivery::{
     Distribution, DistributionWhole, Invalidation, Key, KeyCreated, KeyGroup, Operation, OperationNow, OperationWhole,
-    Planned, SignedUrl, Step, Sweep, SweepOrphan, SweepRow,
+    Planned, RecordCount, RecordCounts, SignedUrl, Step, Sweep, SweepOrphan, SweepRow,
 };
 
 /// A page of a list.

@@ -102,6 +102,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(distribution::distribution_sync))
         .routes(routes!(operation::operation_list))
         .routes(routes!(operation::operation_show))
+        .routes(routes!(operation::counts_show))
         .routes(routes!(invalidation::invalidation_create, invalidation::invalidation_list))
         .routes(routes!(invalidation::invalidation_show))
         .routes(routes!(node::distribution_traffic))

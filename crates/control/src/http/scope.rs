@@ -92,6 +92,7 @@ const NEEDS: &[(&str, Scope, Object, Action)] = &[
     ("collection_show", Scope::Read, Collection, View),
     ("collection_update", Scope::Manage, Collection, Update),
     ("distribution_attach", Scope::Manage, Distribution, Update),
+    ("counts_show", Scope::Read, Operation, View),
     ("distribution_create", Scope::Manage, Distribution, Add),
     ("distribution_delete", Scope::Manage, Distribution, Delete),
     ("distribution_detach", Scope::Manage, Distribution, Update),

@@ -19,6 +19,7 @@ mod demand;
 mod faults;
 mod flow;
 mod keys;
+mod lists;
 mod log;
 mod node;
 mod oidc;
