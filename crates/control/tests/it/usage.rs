@@ -199,6 +199,22 @@ async fn collecting_ten_times_changes_nothing_and_what_comes_late_is_a_correctio
     assert_eq!(micros(&settled["total"]), 98_000 + 234_000 + 60_000 + 100_000 + 340_000 + 2 + 50);
 
     for _ in 0..10 {
+    let lines = settled["sessions"][0]["services"].as_array().unwrap();
+    let explains =
+        |line: &Value| ["rule", "price_key", "price_source", "arithmetic"].iter().all(|of| line[of].is_string());
+    assert!(lines.iter().all(explains), "{settled}");
+    let components: Vec<_> = lines.iter().map(|line| (text(&line["service"]), text(&line["component"]))).collect();
+    for apart in
+        [("encoder", "inputs"), ("packager", "packaged"), ("cdn", "bytes of PriceClass_100"), ("cdn", "requests")]
+    {
+        assert!(components.contains(&apart), "{components:?}");
+    }
+    let input = lines.iter().find(|line| line["component"] == "inputs").unwrap();
+    assert_eq!(input["arithmetic"], "20 / 60 hour \u{d7} 0.294 = 0.098");
+    assert_eq!(input["price_key"], "prices.cloud.encoder_input_single");
+    let csv = format!("{}/v1/charges?format=csv&month=2026-01", server.base);
+    let csv = answer(server.client.get(csv).bearer_auth(TOKEN)).await.body;
+    assert!(text(&csv).contains(",arithmetic,rule,price_source\r\n") && text(&csv).contains("begun minutes"), "{csv}");
         assert_eq!(collect(&server).await["changed"], 0);
     }
     assert_eq!(server.get(&path).await.body, settled);

@@ -317,6 +317,17 @@ pub(crate) struct ServiceCharge {
     pub(crate) state: String,
     /// When it was written or changed last, RFC 3339.
     pub(crate) at: String,
+    /// How it comes about: quantity in its smallest unit, by how many of those a unit has, times the price, rounded half up to a millionth. Null
+    /// for sums of several charges.
+    #[schema(example = "20 / 60 hour \u{d7} 0.294 = 0.098")]
+    pub(crate) arithmetic: Option<String>,
+    /// What the quantity is, and what was rounded or is the least that is billed, in words. Null for sums, and for what was charged before this was
+    /// kept.
+    pub(crate) rule: Option<String>,
+    /// Key of the price in the configuration, such as `prices.cloud.encoder_input`; null as `rule`.
+    pub(crate) price_key: Option<String>,
+    /// Where the price came from when it was charged: the public page with its region and date, or the configuration; null as `rule`.
+    pub(crate) price_source: Option<String>,
 }
 
 /// What a breakout costs, session by session.
