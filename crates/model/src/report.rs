@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, BreakoutId, ChannelId, DistributionId, InputId, Quality, SpoolId};
+use crate::{AssetId, BreakoutId, ChannelId, DistributionId, InputId, Quality, SpoolId, Stay};
 
 /// One fact from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,6 +178,9 @@ pub struct ViewerSeen {
     /// Bytes sent in that stretch.
     #[serde(default)]
     pub bytes: u64,
+    /// What it watched; told every few seconds, and not in every row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<Stay>,
 }
 
 impl ViewerSeen {
@@ -191,6 +194,7 @@ impl ViewerSeen {
         self.first_ms = self.first_ms.min(other.first_ms);
         self.last_ms = self.last_ms.max(other.last_ms);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        other.stays.iter().for_each(|stay| stay.clone().put(&mut self.stays));
     }
 }
 
@@ -208,16 +212,12 @@ pub enum InputState {
         encoder: String,
         /// Bits per second over the last interval; 0 at first.
         bitrate: u64,
-    },
-}
-
-/// What became of a breakout's packaging.
         /// What it sends; none before that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         media: Option<Box<InputMedia>>,
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum PackagingState {
+    },
+}
+
 /// What an encoder sends, as its own headers and times of samples tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InputMedia {
@@ -258,6 +258,10 @@ pub struct InputAudio {
     pub sample_rate: u32,
 }
 
+/// What became of a breakout's packaging.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PackagingState {
     /// No media has been published yet.
     Waiting,
     /// Segments are being published.

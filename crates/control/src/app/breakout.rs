@@ -280,6 +280,7 @@ impl App {
             Some(wanted) => Some(self.db.event_find(wanted).await?.id),
             None => None,
         };
+        let filter = BreakoutFilter { channel, event, states: query.states()?, name: query.name };
         let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
         let page = self.db.breakout_page(&filter, &page).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
@@ -287,7 +288,6 @@ impl App {
         Ok(list(page, |row| {
             let operation = operations.remove(row.id.as_str());
             self.breakout_seen(row, None, operation)
-        let filter = BreakoutFilter { channel, event, states: query.states()?, name: query.name };
         }))
     }
 

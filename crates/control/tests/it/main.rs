@@ -27,6 +27,7 @@ mod overview;
 mod pages;
 mod people;
 mod play;
+mod presence;
 mod provider;
 mod scale;
 mod support;

@@ -65,6 +65,7 @@ fn seen(breakout: &str, session: &str, at: i64) -> ViewerSeen {
         first_ms: at,
         last_ms: at,
         bytes: 1,
+        stays: Vec::new(),
     }
 }
 
