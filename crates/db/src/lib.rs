@@ -45,6 +45,7 @@ mod page;
 mod phase;
 mod plan;
 mod recording;
+mod refresh;
 mod row;
 mod several;
 mod snapshot;

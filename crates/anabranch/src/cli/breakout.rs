@@ -232,6 +232,7 @@ pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
         BreakoutVerb::Viewers(one) => {
             list(&one.connection, &path(&["breakouts", &one.id, "viewers"]), output::VIEWERS).await
         }
+        BreakoutVerb::Refresh(one) => act(&one, "breakouts", "refresh").await,
         BreakoutVerb::Revoke { one, session } => {
             let mut body = json!({});
             set(&mut body, "session", session.map(Value::from));

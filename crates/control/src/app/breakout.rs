@@ -189,6 +189,13 @@ impl App {
         self.breakout_view(row).await
     }
 
+    /// Has the pages of all viewers begin anew (V122).
+    pub(crate) async fn breakout_refresh(&self, wanted: &str) -> Result<Breakout, Error> {
+        let row = self.db.breakout_refresh(wanted, self.clock.now_ms()).await?;
+        tracing::info!(breakout.id = %row.id, breakout.refreshes = row.refreshes, "pages of viewers begin anew");
+        self.breakout_view(row).await
+    }
+
     /// Refuses what has been signed so far: of one session, or of everybody.
     pub(crate) async fn breakout_revoke(&self, wanted: &str, request: &Revoke) -> Result<Breakout, Error> {
         let (now, row) = (self.clock.now_ms(), self.db.breakout_find(wanted).await?);
@@ -337,6 +344,7 @@ impl App {
             tags: content.tags.clone(),
             session: row.session,
             curtain: if content.curtain_up { "up" } else { "down" },
+            refresh: row.refreshes,
             device_limit: content.device_limit,
             attendance: content.attendance.as_str(),
             mp4: content.mp4,

@@ -188,6 +188,8 @@ pub(crate) struct Breakout {
     /// Whether the audience may see it while it is on air.
     #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
     pub(crate) curtain: &'static str,
+    /// Goes up by one each time that the pages of all viewers are told to begin anew; 0 at first.
+    pub(crate) refresh: u64,
     /// Sessions that watch it now; null in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) viewers: Option<u64>,

@@ -112,6 +112,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(breakout::breakout_show, breakout::breakout_update, breakout::breakout_delete))
         .routes(routes!(breakout::breakout_reset))
         .routes(routes!(breakout::breakout_curtain))
+        .routes(routes!(breakout::breakout_refresh))
         .routes(routes!(breakout::breakout_revoke))
         .routes(routes!(breakout::viewer_list))
         .routes(routes!(breakout::breakout_start))

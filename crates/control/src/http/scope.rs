@@ -39,6 +39,7 @@ const NEEDS: &[(&str, Scope, Object, Action)] = &[
     ("breakout_delete", Scope::Manage, Breakout, Delete),
     ("breakout_list", Scope::Read, Breakout, View),
     ("breakout_play_url", Scope::Operate, Breakout, Sign),
+    ("breakout_refresh", Scope::Operate, Breakout, Update),
     ("breakout_reset", Scope::Operate, Breakout, Update),
     ("breakout_revoke", Scope::Operate, Breakout, Update),
     ("breakout_show", Scope::Read, Breakout, View),
