@@ -1,8 +1,9 @@
 //! The audit: one row for each request that wanted to change something, done or refused.
 
+use crate::page::Paged;
 use crate::row::{integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Row};
-use crate::{Db, Error};
+use crate::{Db, Error, PageOrder};
 
 /// Rows deleted in one pass.
 const PRUNE_BATCH: i64 = 5000;
@@ -54,15 +55,25 @@ pub struct AuditFilter {
     pub until: Option<i64>,
 }
 
-/// Rows by a condition that an index serves, and every other.
+/// Rows by a condition that an index serves, and every other, in either order.
 macro_rules! select {
     ($index:literal) => {
+        Paged {
+            oldest_first: select!($index, "sequence > $1", "sequence"),
+            newest_first: select!($index, "sequence < $1", "sequence DESC"),
+        }
+    };
+    ($index:literal, $place:literal, $order:literal) => {
         concat!(
             "SELECT * FROM audit WHERE ",
             $index,
-            " AND sequence < $1 AND ($2 IS NULL OR actor = $2) AND ($3 IS NULL OR object = $3)
+            " AND ",
+            $place,
+            " AND ($2 IS NULL OR actor = $2) AND ($3 IS NULL OR object = $3)
                AND ($4 IS NULL OR subject = $4) AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6)
-             ORDER BY sequence DESC LIMIT $7"
+             ORDER BY ",
+            $order,
+            " LIMIT $7"
         )
     };
 }
@@ -104,14 +115,15 @@ impl Db {
         Ok(())
     }
 
-    /// The newest rows before a sequence, newest first, and whether there are more.
+    /// Rows behind a sequence in that order, and whether there are more.
     ///
     /// # Errors
     /// The query fails.
     pub async fn audit_page(
         &self,
         filter: &AuditFilter,
-        before: Option<u64>,
+        order: PageOrder,
+        behind: Option<u64>,
         limit: u32,
     ) -> Result<(Vec<AuditRow>, bool), Error> {
         let statement = match (&filter.subject, &filter.actor) {
@@ -119,8 +131,12 @@ impl Db {
             (None, Some(_)) => select!("actor = $2"),
             (None, None) => select!("1 = 1"),
         };
+        let (statement, first) = match order {
+            PageOrder::OldestFirst => (statement.oldest_first, i64::MIN),
+            PageOrder::NewestFirst => (statement.newest_first, i64::MAX),
+        };
         let rows = sql::query(statement)
-            .bind(before.map_or(i64::MAX, signed))
+            .bind(behind.map_or(first, signed))
             .bind(&filter.actor)
             .bind(&filter.object)
             .bind(&filter.subject)

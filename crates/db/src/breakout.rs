@@ -116,6 +116,8 @@ pub struct BreakoutRow {
     pub session: u32,
     /// Signatures made before are refused, Unix seconds.
     pub revoked_before: i64,
+    /// How often the pages of all viewers were told to begin anew.
+    pub refreshes: u64,
     /// Goes up with every wish, so that a late confirmation is known as one.
     pub changed_version: u64,
     /// What is wrong, in words.
@@ -461,7 +463,7 @@ pub(crate) async fn log_deletes(tx: &mut Conn, channel: &ChannelId, now_ms: i64)
     Ok(())
 }
 
-fn activity(word: &'static str, row: &BreakoutRow) -> NewEntry {
+pub(crate) fn activity(word: &'static str, row: &BreakoutRow) -> NewEntry {
     about(NewEntry::activity(word, "breakout", row.id.as_str()), row)
 }
 
@@ -596,6 +598,7 @@ pub(crate) fn read(row: &Row) -> Result<BreakoutRow, Error> {
         state: word(row, "state", BreakoutState::parse)?,
         session: unsigned(row, "session")?,
         revoked_before: integer(row, "revoked_before")?,
+        refreshes: unsigned(row, "refreshes")?,
         changed_version: unsigned(row, "changed_version")?,
         problem: optional_text(row, "problem")?,
         notice: optional_text(row, "notice")?,

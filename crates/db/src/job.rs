@@ -112,16 +112,31 @@ impl Db {
         find(&mut self.readers.acquire().await?, wanted).await
     }
 
-    /// A page of jobs.
+    /// A page of jobs, in one state or all, and of one kind or all.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn job_page(&self, page: &PageRequest) -> Result<Page<JobRow>, Error> {
-        page.select(&self.readers, paged!("SELECT * FROM jobs WHERE ", "created_at", "id"), read, |row| Cursor {
-            created_at: row.created_at,
-            id: row.id.to_string(),
-        })
-        .await
+    pub async fn job_page(
+        &self,
+        state: Option<JobState>,
+        kind: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<JobRow>, Error> {
+        let query = match (state, kind) {
+            (None, None) => page.query(paged!("SELECT * FROM jobs WHERE ", "created_at", "id")),
+            (state, kind) => page
+                .query(paged!(
+                    "SELECT * FROM jobs
+                     WHERE (CAST($4 AS TEXT) IS NULL OR state = $4) AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND ",
+                    "created_at",
+                    "id"
+                ))
+                .bind(state.map(JobState::as_str))
+                .bind(kind),
+        };
+        let rows = query.fetch_all(&self.readers).await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(items, |row| Cursor { created_at: row.created_at, id: row.id.to_string() }))
     }
 
     /// Gives the most urgent job that is due, or whose worker has died, to whoever claims. A time that is further away than any

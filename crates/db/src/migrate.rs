@@ -46,6 +46,7 @@ const STEPS: &[Step] = steps![
     16 "viewer" "0016_viewer.sql",
     17 "requests" "0017_requests.sql",
     18 "since" "0018_since.sql",
+    20 "stays" "0020_stays.sql",
 ];
 
 /// Version of the newest schema that this binary knows.

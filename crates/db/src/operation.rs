@@ -1,9 +1,8 @@
 //! The journal: what is being done at the provider, step by step, so that a crash between any two loses nothing.
 
-use crate::page::paged;
 use crate::row::{integer, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Cursor, Db, Error, Page, PageRequest};
+use crate::{Db, Error};
 
 pub use crate::plan::*;
 
@@ -50,7 +49,9 @@ impl OperationState {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    /// The state that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
@@ -177,20 +178,6 @@ impl Db {
             .fetch_all(&mut *tx)
             .await?;
         Ok((row, steps.iter().map(read_step).collect::<Result<_, _>>()?))
-    }
-
-    /// A page of operations, about one subject or all.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn operation_page(&self, subject: Option<&str>, page: &PageRequest) -> Result<Page<OperationRow>, Error> {
-        let query = page.query(match subject {
-            None => paged!("SELECT * FROM operations WHERE ", "number", "id"),
-            Some(_) => paged!("SELECT * FROM operations WHERE subject = $4 AND ", "number", "id"),
-        });
-        let rows = subject.into_iter().fold(query, sql::Query::bind).fetch_all(&self.readers).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(items, |row| Cursor { created_at: row.number, id: row.id.clone() }))
     }
 
     /// Notes that the step at hand is begun; false when the operation is over meanwhile.

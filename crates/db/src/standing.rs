@@ -1,5 +1,7 @@
 //! What ingest has said of inputs and not taken back. It ends with the ingest that said it.
 
+use std::collections::HashMap;
+
 use anabranch_model::{AlarmKind, ChannelId, InputId};
 
 use crate::row::{id, integer, word};
@@ -96,6 +98,19 @@ impl Db {
         let rows =
             sql::query("SELECT * FROM standing ORDER BY channel_id, input_id, what").fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Since when inputs have had an encoder, of one channel or all, in Unix milliseconds; those of which it is not known are left out.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn connected_since(&self, channel: Option<&ChannelId>) -> Result<HashMap<InputId, i64>, Error> {
+        let rows = sql::query("SELECT * FROM standing WHERE what = $1 AND since > 0 AND ($2 = '' OR channel_id = $2)")
+            .bind(Standing::Connected.as_str())
+            .bind(channel.map_or("", ChannelId::as_str))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| Ok((id(row, "input_id")?, integer(row, "since")?))).collect()
     }
 
     /// The alarms that hold, by channel and input.

@@ -5,7 +5,7 @@ use anabranch_model::{BreakoutId, ViewerSeen};
 use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
-use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot};
+use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot, stay};
 
 /// Sessions that are forgotten at once at most.
 const FORGET_BATCH: i64 = 5000;
@@ -84,14 +84,14 @@ impl Exit {
 }
 
 impl Db {
-    /// Notes sightings. Sessions of breakouts that are gone are passed over; one that had exited, and was not expelled, watches again.
+    /// Notes sightings, and what was watched. Sessions of breakouts that are gone are passed over; one that had exited, and was not expelled, watches again.
     ///
     /// # Errors
     /// The query fails.
     pub async fn viewers_seen(&self, sightings: &[Sighting]) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         for Sighting { seen, browser, os } in sightings {
-            sql::query(
+            let known = sql::query(
                 "INSERT INTO viewers (breakout_id, session, user_name, kind, address, user_agent, browser, os, entered_at,
                                       seen_at, bytes)
                  SELECT b.id, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10 FROM breakouts b WHERE b.id = $1
@@ -118,6 +118,11 @@ impl Db {
             .bind(signed(seen.bytes))
             .execute(&mut tx)
             .await?;
+            if known > 0 {
+                for one in &seen.stays {
+                    stay::put(&mut tx, &seen.breakout, &seen.session, one).await?;
+                }
+            }
         }
         tx.commit().await?;
         Ok(())

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use anabranch_model::{BreakoutId, Report, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen};
+use anabranch_model::{BreakoutId, DistributionId, Report, Stay, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen};
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
 use quick_cache::DefaultHashBuilder;
@@ -41,6 +41,10 @@ const TURN_REPORTS: usize = 16;
 /// Reports that wait in the queue at most, before more is kept back here.
 const QUEUED_MAX: usize = 32;
 
+/// Time between two reports of what a session watches, in milliseconds: who stays a while is one row that grows, and need not be written at
+/// every report.
+pub(crate) const STAYS_EVERY_MS: i64 = 10_000;
+
 /// Stands for no request since the last report.
 const NONE_YET: i64 = i64::MAX;
 
@@ -58,6 +62,15 @@ pub(crate) struct Attendee {
     open: AtomicBool,
     /// Of the first request since the last report.
     device: Mutex<Device>,
+    stays: Mutex<Stays>,
+}
+
+/// What a session watches, as far as that is not reported.
+#[derive(Debug)]
+struct Stays {
+    untold: Vec<Stay>,
+    /// When it was reported last, Unix milliseconds.
+    told_ms: i64,
 }
 
 #[derive(Debug)]
@@ -100,11 +113,44 @@ impl Attendee {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Notes that something of a distribution and rendition was sent in answer to a request of that time.
+    pub(crate) fn stays(&self, distribution: &DistributionId, rendition: &str, now_ms: i64) {
+        let untold = &mut self.stays.lock().untold;
+        let known = untold.iter_mut().rev().find(|stay| {
+            stay.rendition == rendition && stay.distribution == *distribution && stay.continues_at(now_ms)
+        });
+        match known {
+            Some(known) => known.last_ms = known.last_ms.max(now_ms),
+            None => {
+                let (distribution, rendition) = (distribution.clone(), rendition.to_owned());
+                let one = Stay { distribution, rendition, location: String::new(), first_ms: now_ms, last_ms: now_ms };
+                one.put(untold);
+            }
+        }
+    }
+
+    /// Whether it is time to report what it watches.
+    fn stays_due(&self, now_ms: i64) -> bool {
+        let stays = self.stays.lock();
+        !stays.untold.is_empty()
+            && (!self.open.load(Ordering::Relaxed) || now_ms.saturating_sub(stays.told_ms) >= STAYS_EVERY_MS)
+    }
+
+    fn take_stays(&self, now_ms: i64) -> Vec<Stay> {
+        if !self.stays_due(now_ms) {
+            return Vec::new();
+        }
+        let mut stays = self.stays.lock();
+        stays.told_ms = now_ms;
+        std::mem::take(&mut stays.untold)
+    }
+
     fn is_due(&self) -> bool {
         self.first_ms.load(Ordering::Relaxed) != NONE_YET || self.bytes.load(Ordering::Relaxed) > 0
     }
 
-    fn take(&self) -> ViewerSeen {
+    fn take(&self, now_ms: i64) -> ViewerSeen {
+        let stays = self.take_stays(now_ms);
         let first_ms = self.first_ms.swap(NONE_YET, Ordering::Relaxed);
         let last_ms = self.last_ms.load(Ordering::Relaxed);
         let device = self.device.lock();
@@ -118,12 +164,15 @@ impl Attendee {
             first_ms: first_ms.min(last_ms),
             last_ms,
             bytes: self.bytes.swap(0, Ordering::Relaxed),
+            stays,
         }
     }
 
     fn give_back(&self, seen: &ViewerSeen) {
         self.first_ms.fetch_min(seen.first_ms, Ordering::Relaxed);
         self.bytes.fetch_add(seen.bytes, Ordering::Relaxed);
+        let untold = &mut self.stays.lock().untold;
+        seen.stays.iter().for_each(|stay| stay.clone().put(untold));
     }
 }
 
@@ -206,6 +255,7 @@ impl Attendance {
                     bytes: AtomicU64::new(0),
                     open: AtomicBool::new(true),
                     device: Mutex::new(Device::of(request)),
+                    stays: Mutex::new(Stays { untold: Vec::new(), told_ms: now_ms }),
                 });
                 free.insert(attendee.clone());
                 drop(shard);
@@ -239,7 +289,7 @@ impl Attendance {
             }
             ties -= usize::from(last == newest);
             one.open.store(false, Ordering::Relaxed);
-            if one.is_due() && !self.urge(one.clone()) {
+            if (one.is_due() || one.stays_due(i64::MAX)) && !self.urge(one.clone()) {
                 self.dropped.increment(1);
             }
             false
@@ -251,7 +301,8 @@ impl Attendance {
         let mut urgent = std::mem::take(&mut *self.urgent.lock());
         while !urgent.is_empty() {
             let next = urgent.split_off(urgent.len().saturating_sub(VIEWERS_MAX));
-            if let Err(kept) = send(next, reports) {
+            // What they watch has its turn, unless they are gone.
+            if let Err(kept) = send(next, reports, i64::MIN) {
                 urgent.extend(kept);
                 let mut newer = self.urgent.lock();
                 let room = URGENT_MAX.saturating_sub(newer.len());
@@ -276,18 +327,20 @@ impl Attendance {
                 break;
             }
             self.shards[at].lock().retain(|_, one| {
-                let is_due = one.is_due();
+                let is_due = one.is_due() || one.stays_due(now_ms);
                 if is_due {
                     due.push(one.clone());
                 }
-                let stays = is_due || now_ms.saturating_sub(one.last_ms.load(Ordering::Relaxed)) < IDLE_MS;
+                let stays = is_due
+                    || one.stays_due(i64::MAX)
+                    || now_ms.saturating_sub(one.last_ms.load(Ordering::Relaxed)) < IDLE_MS;
                 if !stays {
                     one.open.store(false, Ordering::Relaxed);
                 }
                 stays
             });
             while due.len() >= VIEWERS_MAX {
-                if send(due.split_off(due.len() - VIEWERS_MAX), reports).is_err() {
+                if send(due.split_off(due.len() - VIEWERS_MAX), reports, now_ms).is_err() {
                     return;
                 }
                 sent += 1;
@@ -295,7 +348,7 @@ impl Attendance {
         }
         if !due.is_empty() {
             // What does not go is in the entries still.
-            let _ = send(due, reports);
+            let _ = send(due, reports, now_ms);
         }
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
         self.open.set(self.shards.iter().map(|shard| shard.lock().len()).sum::<usize>() as f64);
@@ -306,12 +359,15 @@ impl Attendance {
 ///
 /// # Errors
 /// The queue takes no more; nothing is lost.
-fn send(due: Vec<Arc<Attendee>>, reports: &mpsc::Sender<Report>) -> Result<(), Vec<Arc<Attendee>>> {
+fn send(due: Vec<Arc<Attendee>>, reports: &mpsc::Sender<Report>, now_ms: i64) -> Result<(), Vec<Arc<Attendee>>> {
     if reports.max_capacity() - reports.capacity() >= QUEUED_MAX {
         return Err(due);
     }
-    let (due, rows): (Vec<_>, Vec<_>) =
-        due.into_iter().filter(|one| one.is_due()).map(|one| (one.clone(), one.take())).unzip();
+    let (due, rows): (Vec<_>, Vec<_>) = due
+        .into_iter()
+        .filter(|one| one.is_due() || one.stays_due(now_ms))
+        .map(|one| (one.clone(), one.take(now_ms)))
+        .unzip();
     if rows.is_empty() {
         return Ok(());
     }
@@ -424,5 +480,37 @@ mod tests {
         assert_eq!((rows[0].first_ms, rows[0].last_ms, rows[0].bytes), (30, 30, 3));
         attendance.report(&reports, 50);
         assert!(drained(&mut inbox).is_empty());
+    }
+
+    #[test]
+    fn what_is_watched_is_told_every_few_seconds_and_to_the_end() {
+        let (attendance, audience, claims) = (Attendance::new(), audience(), Claims::default());
+        let request = request(b"");
+        let (reports, mut inbox) = mpsc::channel(8);
+        let site: DistributionId = "E1".parse().unwrap();
+        let one = attendance.open(&audience, "s1", &claims, &request, 0);
+        let mut told = |now_ms| {
+            attendance.report(&reports, now_ms);
+            let rows = drained(&mut inbox);
+            let stays = rows.into_iter().flat_map(|row| row.stays);
+            stays.map(|stay| (stay.rendition, stay.first_ms, stay.last_ms)).collect::<Vec<_>>()
+        };
+        one.stays(&site, "", 0);
+        for at in [0, 2000, 4000] {
+            one.stays(&site, "v", at);
+            assert!(told(at + 1).is_empty());
+        }
+        assert_eq!(told(STAYS_EVERY_MS), [(String::new(), 0, 0), ("v".to_owned(), 0, 4000)]);
+        one.stays(&site, "v", STAYS_EVERY_MS + 1);
+        one.stays(&site, "w", STAYS_EVERY_MS + 2);
+        assert!(told(STAYS_EVERY_MS + 3).is_empty(), "not yet again");
+        // Nobody asks any more, and the rest is told nevertheless.
+        let rest = [("v".to_owned(), STAYS_EVERY_MS + 1, STAYS_EVERY_MS + 1), ("w".to_owned(), 10_002, 10_002)];
+        assert_eq!(told(2 * STAYS_EVERY_MS), rest);
+        assert!(told(3 * STAYS_EVERY_MS).is_empty());
+        one.stays(&site, "w", 40_000);
+        assert_eq!(told(40_001 + IDLE_MS), [("w".to_owned(), 40_000, 40_000)], "also of who is gone");
+        assert!(told(40_002 + IDLE_MS).is_empty());
+        assert!(attendance.shards.iter().all(|shard| shard.lock().is_empty()));
     }
 }

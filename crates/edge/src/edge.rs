@@ -15,7 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::accept::accept;
 use crate::access_log::{AccessLog, AccessLogError};
-use crate::attendance::Attendance;
+use crate::attendance::{Attendance, STAYS_EVERY_MS};
 use crate::authorise::Memo;
 use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
@@ -222,7 +222,8 @@ impl Edge {
         if tokio::task::spawn_blocking(|| books.join()).await.is_err() {
             tracing::error!("the thread that keeps the books panicked");
         }
-        shared.attendance.report(&reports, shared.clock.now_ms());
+        // As if it were later, so that everything is told.
+        shared.attendance.report(&reports, shared.clock.now_ms().saturating_add(STAYS_EVERY_MS));
         if let Some(log) = &shared.access_log {
             log.stop().await;
         }

@@ -149,7 +149,13 @@ async fn flow(
         notes.session.clone_from(&pass.claims.session);
     }
     let attendee = attend(worker.attendance(), &authorised, context.now_ms());
+    let site = authorised.routed.site;
     let mut answer = serve(context, table, authorised, request, body, scratch).await;
+    if let (Some(attendee), Some(part)) =
+        (&attendee, answer.record.part.as_ref().filter(|_| answer.record.status < 400))
+    {
+        attendee.stays(&site.id, &part.detail.rendition, context.now_ms());
+    }
     answer.record.attendee = attendee;
     if let (Some(part), Some(told)) = (&answer.record.part, Told::read(request)) {
         worker.ledger().qualities.note(&part.detail, &told, context.now_ms());

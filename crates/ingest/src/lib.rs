@@ -16,6 +16,7 @@ mod push_url;
 mod refusals;
 mod registry;
 pub mod rtmp;
+mod sent;
 mod server;
 mod standby;
 mod wire;

@@ -16,6 +16,7 @@ use crate::push_url::{Standing, Target};
 use crate::registry::Claim;
 use crate::rtmp::amf0::Value;
 use crate::rtmp::session::{Connect, Event, MediaKind};
+use crate::sent::Sent;
 use crate::wire::{Fault, Read, Wire};
 
 /// How often a live input is reported.
@@ -100,6 +101,7 @@ pub(crate) struct Publish<'a> {
     remote: SocketAddr,
     encoder: String,
     totals: Totals,
+    sent: Sent,
     begun: Instant,
     last_media: Instant,
     last_report: Instant,
@@ -128,6 +130,7 @@ impl<'a> Publish<'a> {
             remote,
             encoder: label(&connect.flash_ver),
             totals: Totals::default(),
+            sent: Sent::default(),
             begun: now,
             last_media: now,
             last_report: now,
@@ -230,6 +233,7 @@ impl<'a> Publish<'a> {
                     let read = self.demuxer.push(kind, timestamp, body, &mut samples);
                     self.totals.samples +=
                         samples.iter().filter(|e| matches!(e, media::Event::Sample(_))).count() as u64;
+                    samples.iter().for_each(|event| self.sent.see(event));
                     self.pending.extend(samples.drain(..));
                     read?;
                 }
@@ -290,7 +294,12 @@ impl<'a> Publish<'a> {
         self.totals.reported_bytes = self.totals.bytes;
         self.last_report = Instant::now();
         let bitrate = bits.saturating_mul(1000).checked_div(milliseconds).unwrap_or(0);
-        let state = InputState::Connected { remote: self.remote.to_string(), encoder: self.encoder.clone(), bitrate };
+        let state = InputState::Connected {
+            remote: self.remote.to_string(),
+            encoder: self.encoder.clone(),
+            bitrate,
+            media: self.sent.take().map(Box::new),
+        };
         let _ = self.shared.reports.try_send(self.report_of(state));
     }
 

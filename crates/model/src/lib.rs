@@ -16,6 +16,7 @@ mod node;
 mod quality;
 mod report;
 mod snapshot;
+mod stay;
 mod work;
 
 pub use aligned::{ANCHORS_MAX, AlignedSpec, Anchor, Anchors, SoundMark};
@@ -51,13 +52,14 @@ pub use node::{
 };
 pub use quality::{HISTOGRAM_BUCKETS, Histogram, QUALITY_MAX, Quality};
 pub use report::{
-    AlarmKind, CLAIM_MAX_CHARS, InputState, PackagingState, RENDITION_MAX_BYTES, Recorded, Report, Traffic, TrafficKey,
-    USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
+    AlarmKind, CLAIM_MAX_CHARS, InputAudio, InputMedia, InputState, InputVideo, PackagingState, RENDITION_MAX_BYTES,
+    Recorded, Report, Traffic, TrafficKey, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
 };
 pub use snapshot::{
     AudienceSpec, BreakoutSpec, ChannelSpec, ChosenInput, ClosedSpec, EXPELLED_MAX, FailoverSpec, InputPreference,
     InputSpec, KeyGroupSpec, KeySpec, Snapshot,
 };
+pub use stay::{STAY_GAP_MS, STAYS_MAX, Stay};
 pub use work::{
     AssetWork, CaptionTrack, CaptionsWork, Claimed, Done, Failure, JOB_BEAT_PATH, JOB_CLAIM_PATH, JOB_END_PATH,
     JOB_LEFT_MAX, JOB_LEFT_PATH, JobBeat, JobClaim, JobEnd, JobLeft, JobOutcome, LeftWork, Work,

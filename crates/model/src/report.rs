@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, BreakoutId, ChannelId, DistributionId, InputId, Quality, SpoolId};
+use crate::{AssetId, BreakoutId, ChannelId, DistributionId, InputId, Quality, SpoolId, Stay};
 
 /// One fact from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,6 +178,9 @@ pub struct ViewerSeen {
     /// Bytes sent in that stretch.
     #[serde(default)]
     pub bytes: u64,
+    /// What it watched; told every few seconds, and not in every row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<Stay>,
 }
 
 impl ViewerSeen {
@@ -191,6 +194,7 @@ impl ViewerSeen {
         self.first_ms = self.first_ms.min(other.first_ms);
         self.last_ms = self.last_ms.max(other.last_ms);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        other.stays.iter().for_each(|stay| stay.clone().put(&mut self.stays));
     }
 }
 
@@ -208,7 +212,50 @@ pub enum InputState {
         encoder: String,
         /// Bits per second over the last interval; 0 at first.
         bitrate: u64,
+        /// What it sends; none before that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media: Option<Box<InputMedia>>,
     },
+}
+
+/// What an encoder sends, as its own headers and times of samples tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InputMedia {
+    /// Its pictures; none if it sends no picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<InputVideo>,
+    /// Its sound; none if it sends no sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<InputAudio>,
+}
+
+/// Pictures that an encoder sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputVideo {
+    /// Coding format: `h264`, `h265` or `av1`.
+    pub codec: String,
+    /// RFC 6381 `codecs` value.
+    pub codecs: String,
+    /// Displayed width in pixels.
+    pub width: u32,
+    /// Displayed height in pixels.
+    pub height: u32,
+    /// Pictures a second by their own times over the last interval; none before there are two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<f64>,
+}
+
+/// Sound that an encoder sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputAudio {
+    /// Coding format: `aac`, `opus`, `ac3` or `eac3`.
+    pub codec: String,
+    /// RFC 6381 `codecs` value.
+    pub codecs: String,
+    /// Channel count.
+    pub channels: u32,
+    /// Samples a second.
+    pub sample_rate: u32,
 }
 
 /// What became of a breakout's packaging.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::breakout::Viewer;
 use super::client::Client;
 use super::wait::{Wait, job_done};
-use super::{Connection, One, act, delete, list, output, path, post, set, show, text};
+use super::{Connection, One, act, address, delete, list, output, path, post, set, show, text};
 
 /// Longest wait for a job when the operator names none, in seconds.
 const JOB_TIMEOUT: u64 = 3600;
@@ -46,7 +46,16 @@ pub(crate) enum RecordingVerb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobVerb {
     /// List jobs
-    List(Connection),
+    List {
+        /// Only those in this state: QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of this kind, such as mp4
+        #[arg(long)]
+        kind: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Show a job
     Show(One),
     /// Cancel a job
@@ -149,7 +158,9 @@ async fn mp4(one: &One, wait: Wait) -> Result<()> {
 
 pub(super) async fn job(verb: JobVerb) -> Result<()> {
     match verb {
-        JobVerb::List(connection) => list(&connection, "/v1/jobs", output::JOBS).await,
+        JobVerb::List { state, kind, connection } => {
+            list(&connection, &address("/v1/jobs", [("state", state), ("kind", kind)]), output::JOBS).await
+        }
         JobVerb::Show(one) => show(&one, "jobs").await,
         JobVerb::Cancel(one) => act(&one, "jobs", "cancel").await,
         JobVerb::Retry(one) => act(&one, "jobs", "retry").await,

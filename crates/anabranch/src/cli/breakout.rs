@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::wait::{Wait, breakout_ended, breakout_runs, channel_rests};
-use super::{Connection, One, act, delete, list, output, patch, path, post, set, show, text};
+use super::{Connection, One, act, address, delete, list, output, patch, path, post, set, show, text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakoutVerb {
@@ -26,7 +26,16 @@ pub(crate) enum BreakoutVerb {
         connection: Connection,
     },
     /// List breakouts
-    List(Connection),
+    List {
+        /// Only those in this state: IDLE, STARTING, RUNNING or COMPLETED; may be repeated
+        #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+        states: Vec<String>,
+        /// Only those whose name holds this text
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Show a breakout
     Show(One),
     /// Change a breakout; what is not given stays as it is
@@ -66,6 +75,8 @@ pub(crate) enum BreakoutVerb {
     },
     /// List who watches and has watched
     Viewers(One),
+    /// Have the pages of all viewers begin anew
+    Refresh(One),
     /// Refuse every signature that was made so far, or one viewer session
     Revoke {
         #[command(flatten)]
@@ -197,7 +208,11 @@ pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
             content.add_to(&mut body);
             post(&connection, "/v1/breakouts", body).await
         }
-        BreakoutVerb::List(connection) => list(&connection, "/v1/breakouts", output::BREAKOUTS).await,
+        BreakoutVerb::List { states, name, connection } => {
+            let states = (!states.is_empty()).then(|| states.join(","));
+            let address = address("/v1/breakouts", [("state", states), ("name", name)]);
+            list(&connection, &address, output::BREAKOUTS).await
+        }
         BreakoutVerb::Show(one) => show(&one, "breakouts").await,
         BreakoutVerb::Update { one, name, content } => {
             let mut body = json!({});
@@ -217,6 +232,7 @@ pub(super) async fn breakout(verb: BreakoutVerb) -> Result<()> {
         BreakoutVerb::Viewers(one) => {
             list(&one.connection, &path(&["breakouts", &one.id, "viewers"]), output::VIEWERS).await
         }
+        BreakoutVerb::Refresh(one) => act(&one, "breakouts", "refresh").await,
         BreakoutVerb::Revoke { one, session } => {
             let mut body = json!({});
             set(&mut body, "session", session.map(Value::from));

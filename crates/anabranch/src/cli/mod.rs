@@ -166,6 +166,8 @@ pub(crate) enum ClientCommand {
     Analytics(usage::AnalyticsArguments),
     /// What is going on, at one look
     Overview(Connection),
+    /// How many records of each kind there are
+    Counts(Connection),
     /// The configuration that the server acts by, without secrets
     Settings(Connection),
     /// Programs that may use the API
@@ -194,6 +196,9 @@ pub(crate) enum OperationVerb {
         /// Only those about this one: id of a channel, distribution or breakout
         #[arg(long, value_name = "ID")]
         subject: Option<String>,
+        /// Only those in this state: running, undoing, done, failed, rolled_back or superseded
+        #[arg(long)]
+        state: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -261,6 +266,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
             ClientCommand::Prices(connection) => usage::prices(connection).await,
             ClientCommand::Analytics(arguments) => usage::analytics(arguments).await,
             ClientCommand::Overview(connection) => usage::show(connection, "/v1/overview").await,
+            ClientCommand::Counts(connection) => usage::counts(connection).await,
             ClientCommand::Settings(connection) => usage::show(connection, "/v1/settings").await,
             ClientCommand::Token { verb } => events::token(verb).await,
             ClientCommand::User { verb } => people::user(verb).await,
@@ -272,14 +278,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
 
 async fn operation(verb: OperationVerb) -> Result<()> {
     match verb {
-        OperationVerb::List { subject, connection } => {
-            let Some(subject) = subject else {
-                return list(&connection, "/v1/operations", output::OPERATIONS).await;
-            };
-            // One subject has few: a page of the largest size holds them.
-            let address = format!("/v1/operations?limit=200&subject={subject}");
-            let answer = Client::new(&connection)?.get(&address).await?;
-            output::list(&connection, &answer, output::OPERATIONS)
+        OperationVerb::List { subject, state, connection } => {
+            let address = address("/v1/operations", [("subject", subject), ("state", state)]);
+            list(&connection, &address, output::OPERATIONS).await
         }
         OperationVerb::Show(one) => show(&one, "operations").await,
     }
@@ -339,6 +340,13 @@ fn path(parts: &[&str]) -> String {
         path.push_str(&escape(part));
     }
     path
+}
+
+/// An address with those parameters that are given.
+fn address<const N: usize>(of: &str, parameters: [(&str, Option<String>); N]) -> String {
+    let given = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escape(&value?))));
+    let query = given.collect::<Vec<_>>().join("&");
+    if query.is_empty() { of.to_owned() } else { format!("{of}?{query}") }
 }
 
 /// Everything but unreserved characters percent-encoded (RFC 3986 §2.3).

@@ -37,6 +37,7 @@ pub(super) const OPERATIONS: Columns = &[
     ("STATE", "/state"),
     ("STEP", "/step"),
     ("WAITING FOR", "/waiting_for"),
+    ("NEXT TRY", "/next_try_at"),
     ("PROBLEM", "/problem"),
 ];
 pub(super) const INVALIDATIONS: Columns = &[
@@ -83,6 +84,7 @@ pub(super) const JOBS: Columns = &[
     ("STATE", "/state"),
     ("PERCENT", "/progress_percent"),
     ("TRIES", "/attempts"),
+    ("NEXT TRY", "/next_try_at"),
     ("PROBLEM", "/problem"),
 ];
 pub(super) const ASSETS: Columns = &[

@@ -136,7 +136,10 @@ pub(crate) struct AuditArguments {
     /// Before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// The newest shown, newest first
+    /// The oldest first, and not the newest
+    #[arg(long)]
+    oldest: bool,
+    /// How many are shown
     #[arg(long, value_name = "NUMBER", default_value_t = SHOWN)]
     limit: u32,
     #[command(flatten)]
@@ -232,9 +235,17 @@ pub(super) async fn session(verb: SessionVerb) -> Result<()> {
 }
 
 pub(super) async fn audit(arguments: AuditArguments) -> Result<()> {
-    let AuditArguments { actor, object, subject, since, until, limit, connection } = arguments;
+    let AuditArguments { actor, object, subject, since, until, oldest, limit, connection } = arguments;
     let client = Client::new(&connection)?;
-    let filter = [("actor", actor), ("object", object), ("subject", subject), ("since", since), ("until", until)];
+    let order = oldest.then(|| "oldest".to_owned());
+    let filter = [
+        ("actor", actor),
+        ("object", object),
+        ("subject", subject),
+        ("since", since),
+        ("until", until),
+        ("order", order),
+    ];
     let filter: String =
         filter.iter().filter_map(|(name, value)| Some(format!("&{name}={}", escape(value.as_ref()?)))).collect();
     let mut items: Vec<Value> = Vec::new();

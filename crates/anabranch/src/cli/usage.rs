@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Connection, escape, output, path};
+use super::{Connection, address, output, path};
 
 const USAGE: output::Columns = &[
     ("KEY", "/key"),
@@ -18,6 +18,7 @@ const USAGE: output::Columns = &[
     ("ON AIR S", "/stream_seconds"),
     ("CONVERTED S", "/conversion_seconds"),
 ];
+const COUNTS: output::Columns = &[("OBJECT", "/object"), ("COUNT", "/count")];
 const SERIES: output::Columns =
     &[("AT", "/at"), ("BYTES", "/bytes"), ("REQUESTS", "/requests"), ("VIEWERS", "/viewers")];
 const CHARGES: output::Columns = &[
@@ -159,12 +160,6 @@ fn word(value: impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
-fn address<const N: usize>(of: &str, parameters: [(&str, Option<String>); N]) -> String {
-    let given = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escape(&value?))));
-    let query = given.collect::<Vec<_>>().join("&");
-    if query.is_empty() { of.to_owned() } else { format!("{of}?{query}") }
-}
-
 /// A table of the answer's items, or all of it as it is.
 async fn table(connection: &Connection, address: String, columns: output::Columns) -> Result<()> {
     let client = Client::new(connection)?;
@@ -193,7 +188,7 @@ pub(super) async fn usage(arguments: UsageArguments) -> Result<()> {
             ("event", event),
             ("account", account),
         ];
-        self::address(address, all)
+        super::address(address, all)
     };
     match step {
         Some(step) => {
@@ -241,6 +236,15 @@ pub(super) async fn analytics(arguments: AnalyticsArguments) -> Result<()> {
     let parameters = [("breakout", breakout), ("asset", asset), ("from", from), ("to", to)];
     let answer = Client::new(&connection)?.get(&address("/v1/analytics", parameters)).await?;
     output::object(&connection, &answer)
+}
+
+pub(super) async fn counts(connection: Connection) -> Result<()> {
+    let answer = Client::new(&connection)?.get("/v1/counts").await?;
+    if output::is_json(&connection) {
+        output::object(&connection, &answer)
+    } else {
+        output::list(&connection, &json!({ "items": answer["counts"] }), COUNTS)
+    }
 }
 
 pub(super) async fn show(connection: Connection, address: &str) -> Result<()> {

@@ -112,6 +112,7 @@ async fn air(plane: &Plane, name: &str) -> String {
         first_ms: now_ms,
         last_ms: now_ms + 10,
         bytes: 100_000_000,
+        stays: Vec::new(),
     };
     let seen = (0..VIEWERS).map(viewer).collect();
     plane.report(Report::Viewers(seen)).await;

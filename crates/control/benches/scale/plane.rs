@@ -185,6 +185,7 @@ impl Plane {
                 remote: "192.0.2.1:5000".into(),
                 encoder: "encoder".into(),
                 bitrate: 6_000_000,
+                media: None,
             };
             self.report(Report::Input { channel: channel.id.clone(), input: input.id.clone(), state }).await;
         }

@@ -1,7 +1,8 @@
 //! Breakouts and the URLs that open them.
 
 use anabranch_db::{
-    Attendance, BreakoutContent, BreakoutRow, DistributionRow, Exit, Idempotency, NewBreakout, ViewerRow,
+    Attendance, BreakoutContent, BreakoutFilter, BreakoutRow, DistributionRow, Exit, Idempotency, NewBreakout,
+    ViewerRow,
 };
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelId, PackagingState};
 use serde::Deserialize;
@@ -127,6 +128,24 @@ pub(crate) struct BreakoutQuery {
     channel: Option<String>,
     /// Breakouts of this event only, by id or name.
     event: Option<String>,
+    /// Breakouts in one of these states only, with commas between: `IDLE`, `STARTING`, `RUNNING` or `COMPLETED`.
+    state: Option<String>,
+    /// Breakouts whose name holds this text only, whatever its case.
+    name: Option<String>,
+}
+
+impl BreakoutQuery {
+    fn states(&self) -> Result<Vec<BreakoutState>, Error> {
+        let Some(states) = &self.state else { return Ok(Vec::new()) };
+        let state = |word: &str| {
+            BreakoutState::parse(word).ok_or_else(|| {
+                let shown: String = word.chars().take(100).collect();
+                let detail = format!("IDLE, STARTING, RUNNING or COMPLETED, with commas between: {shown:?}");
+                Error::invalid("state", detail)
+            })
+        };
+        states.split(',').map(|word| state(word.trim())).collect()
+    }
 }
 
 impl App {
@@ -167,6 +186,13 @@ impl App {
         let row = self.db.breakout_curtain(wanted, up, self.clock.now_ms()).await?;
         tracing::info!(breakout.id = %row.id, curtain.up = up, "curtain moved");
         self.changed();
+        self.breakout_view(row).await
+    }
+
+    /// Has the pages of all viewers begin anew (V122).
+    pub(crate) async fn breakout_refresh(&self, wanted: &str) -> Result<Breakout, Error> {
+        let row = self.db.breakout_refresh(wanted, self.clock.now_ms()).await?;
+        tracing::info!(breakout.id = %row.id, breakout.refreshes = row.refreshes, "pages of viewers begin anew");
         self.breakout_view(row).await
     }
 
@@ -261,8 +287,9 @@ impl App {
             Some(wanted) => Some(self.db.event_find(wanted).await?.id),
             None => None,
         };
+        let filter = BreakoutFilter { channel, event, states: query.states()?, name: query.name };
         let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
-        let page = self.db.breakout_page(channel.as_ref(), event.as_ref(), &page).await?;
+        let page = self.db.breakout_page(&filter, &page).await?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
         let mut operations = self.operations_now(&ids).await?;
         Ok(list(page, |row| {
@@ -317,6 +344,7 @@ impl App {
             tags: content.tags.clone(),
             session: row.session,
             curtain: if content.curtain_up { "up" } else { "down" },
+            refresh: row.refreshes,
             device_limit: content.device_limit,
             attendance: content.attendance.as_str(),
             mp4: content.mp4,

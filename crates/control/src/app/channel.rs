@@ -1,14 +1,18 @@
 //! Channels.
 
+use std::collections::HashMap;
+
 use anabranch_db::operation::{CHANNEL_CREATE, CHANNEL_DELETE, DISTRIBUTION_DELETE};
 use anabranch_db::{ChannelChange, ChannelRow, Idempotency, InputRow, NewChannel, NewInput, Wish};
-use anabranch_model::{ChannelId, FailoverSpec, InputId, InputPreference, InputState};
+use anabranch_model::{ChannelId, FailoverSpec, InputAudio, InputId, InputPreference, InputState, InputVideo};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::operation::planned;
 use super::page::{PageQuery, list};
-use super::view::{Channel, ChannelDistribution, Failover, Input, InputNow, List, OperationNow, Planned};
+use super::view::{
+    AudioNow, Channel, ChannelDistribution, Failover, Input, InputNow, List, OperationNow, Planned, VideoNow,
+};
 use super::{App, Deleted, Error, names};
 use crate::time;
 
@@ -180,11 +184,13 @@ impl App {
         let mut operations = self.operations_now(&ids).await?;
         let mut inputs = self.db.inputs_of(&ids).await?;
         let mut distributions = self.db.distributions_of(&ids).await?;
+        let since = self.db.connected_since(None).await?;
         Ok(list(page, |row| {
             let operation = operations.remove(row.id.as_str());
             let inputs = inputs.remove(&row.id).unwrap_or_default();
             let distribution = distributions.remove(&row.id);
-            self.channel_view(row, operation, inputs, distribution, keys)
+            let inputs = inputs.into_iter().map(|input| self.input_view(input, &since, keys)).collect();
+            self.channel_view(row, operation, inputs, distribution)
         }))
     }
 
@@ -288,16 +294,17 @@ impl App {
         let operation = self.operation_now(row.id.as_str()).await?;
         let inputs = self.db.channel_inputs(&row.id).await?;
         let distribution = self.db.distributions_of(&[row.id.as_str()]).await?.remove(&row.id);
-        Ok(self.channel_view(row, operation, inputs, distribution, keys))
+        let since = self.db.connected_since(Some(&row.id)).await?;
+        let inputs = inputs.into_iter().map(|input| self.input_view(input, &since, keys)).collect();
+        Ok(self.channel_view(row, operation, inputs, distribution))
     }
 
     fn channel_view(
         &self,
         row: ChannelRow,
         operation: Option<OperationNow>,
-        inputs: Vec<InputRow>,
+        inputs: Vec<Input>,
         distribution: Option<anabranch_db::ChannelDistribution>,
-        keys: StreamKeys,
     ) -> Channel {
         let active = self.observed.active_input(&row.id);
         Channel {
@@ -310,7 +317,7 @@ impl App {
                 reason: active.map(|(_, reason)| reason),
             },
             ingest_allow: row.ingest_allow,
-            inputs: inputs.into_iter().map(|input| self.input_view(input, keys)).collect(),
+            inputs,
             distribution: distribution.map(|distribution| ChannelDistribution {
                 id: distribution.id.into(),
                 domain_name: distribution.domain_name,
@@ -332,12 +339,21 @@ impl App {
         }
     }
 
-    fn input_view(&self, row: InputRow, keys: StreamKeys) -> Input {
+    fn input_view(&self, row: InputRow, since: &HashMap<InputId, i64>, keys: StreamKeys) -> Input {
         let push_url = self.config.rtmp_public.trim_end_matches('/');
         let state = match self.observed.input(&row.id) {
-            InputState::Disconnected => InputNow { connected: false, remote: None, encoder: None, bitrate_bps: None },
-            InputState::Connected { remote, encoder, bitrate } => {
-                InputNow { connected: true, remote: Some(remote), encoder: Some(encoder), bitrate_bps: Some(bitrate) }
+            InputState::Disconnected => InputNow::default(),
+            InputState::Connected { remote, encoder, bitrate, media } => {
+                let media = media.map(|media| *media).unwrap_or_default();
+                InputNow {
+                    connected: true,
+                    remote: Some(remote),
+                    encoder: Some(encoder),
+                    bitrate_bps: Some(bitrate),
+                    connected_since: since.get(&row.id).map(|since| time::render_ms(*since)),
+                    video: media.video.map(video),
+                    audio: media.audio.map(audio),
+                }
             }
         };
         let stream_key = (keys == StreamKeys::Shown).then_some(row.stream_key);
@@ -349,6 +365,16 @@ impl App {
             state,
         }
     }
+}
+
+fn video(sent: InputVideo) -> VideoNow {
+    let InputVideo { codec, codecs, width, height, frame_rate } = sent;
+    VideoNow { codec, codecs, width, height, frame_rate }
+}
+
+fn audio(sent: InputAudio) -> AudioNow {
+    let InputAudio { codec, codecs, channels, sample_rate } = sent;
+    AudioNow { codec, codecs, channels, sample_rate }
 }
 
 /// 128 random bits in hexadecimal: no character that an encoder's form or a shell could change.

@@ -78,7 +78,7 @@ pub(crate) use operation::{Deleted, OperationQuery};
 pub(crate) use page::PageQuery;
 use people::People;
 pub(crate) use play::PlayUrlCreate;
-pub(crate) use recording::RecordingQuery;
+pub(crate) use recording::{JobQuery, RecordingQuery};
 pub(crate) use sign::SignCreate;
 pub(crate) use token::{
     Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, secret, sha256,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anabranch_db::Taken;
 use anabranch_model::{
     Acknowledged, CLAIM_MAX_CHARS, InstanceId, NodeName, POLL_SECONDS, QUALITY_MAX, Quality, RENDITION_MAX_BYTES,
-    REPORT_ROWS_MAX, Report, ReportBatch, SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX, ViewerSeen,
+    REPORT_ROWS_MAX, Report, ReportBatch, STAYS_MAX, SnapshotQuery, Traffic, USER_AGENT_MAX_CHARS, VIEWERS_MAX,
+    ViewerSeen,
 };
 use axum::body::Bytes;
 use serde::Serialize;
@@ -198,7 +199,7 @@ impl App {
 
     /// Counts a batch, unless it was counted before.
     pub(crate) async fn node_reports(&self, batch: &ReportBatch) -> Result<Acknowledged, Error> {
-        let Batch { traffic, viewers, quality } = check_batch(batch)?;
+        let Batch { traffic, mut viewers, quality } = check_batch(batch)?;
         self.nodes.heard(&batch.node);
         let now_ms = self.clock.now_ms();
         let (counted, place) = ((&traffic[..], &quality[..]), self.nodes.place(&batch.node));
@@ -208,6 +209,9 @@ impl App {
             Taken::Repeated => "repeated",
         };
         if taken == Taken::Counted && !viewers.is_empty() {
+            for stay in viewers.iter_mut().flat_map(|seen| &mut seen.stays) {
+                stay.location.clone_from(&place.location);
+            }
             // They wait for the next look, within a second: a look for each batch of each node would be too many.
             self.observed.take(Report::Viewers(viewers));
         }
@@ -417,6 +421,18 @@ fn check_viewer(seen: &ViewerSeen) -> Result<(), Error> {
     let times = 0..=i64::try_from(COUNT_MAX).unwrap_or(i64::MAX);
     if !times.contains(&seen.first_ms) || !times.contains(&seen.last_ms) || seen.first_ms > seen.last_ms {
         return Err(Error::invalid("reports", "a viewer is seen first and then last"));
+    }
+    if seen.stays.len() > 2 * STAYS_MAX {
+        return Err(Error::invalid("reports", format!("a viewer has at most {} stays", 2 * STAYS_MAX)));
+    }
+    for stay in &seen.stays {
+        if stay.rendition.len() > RENDITION_MAX_BYTES || stay.rendition.chars().any(char::is_control) {
+            let detail = format!("a rendition has at most {RENDITION_MAX_BYTES} printable bytes");
+            return Err(Error::invalid("reports", detail));
+        }
+        if !times.contains(&stay.first_ms) || !times.contains(&stay.last_ms) || stay.first_ms > stay.last_ms {
+            return Err(Error::invalid("reports", "a stay begins first and then ends"));
+        }
     }
     if seen.bytes > COUNT_MAX {
         return Err(Error::invalid("reports", format!("a count is at most {COUNT_MAX}")));

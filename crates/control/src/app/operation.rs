@@ -10,7 +10,10 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::page::{PageQuery, list};
-use super::view::{List, Operation, OperationNow, OperationWhole, Planned, Step, Sweep, SweepOrphan, SweepRow};
+use super::view::{
+    List, Operation, OperationNow, OperationWhole, Planned, RecordCount, RecordCounts, Step, Sweep, SweepOrphan,
+    SweepRow,
+};
 use super::{App, Error};
 use crate::reconcile::{Round, Swept, sweep};
 use crate::time;
@@ -44,18 +47,34 @@ pub(crate) struct OperationQuery {
     order: Option<String>,
     /// Operations about this one only: the id of a channel, distribution or breakout.
     subject: Option<String>,
+    /// Operations in this state only: `running`, `undoing`, `done`, `failed`, `rolled_back` or `superseded`. Those of the first two are not over.
+    state: Option<String>,
 }
 
 impl App {
     pub(crate) async fn operation_list(&self, query: OperationQuery) -> Result<List<Operation>, Error> {
         let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
-        let page = self.db.operation_page(query.subject.as_deref(), &page).await?;
+        let state = match query.state.as_deref() {
+            None => None,
+            Some(word) => Some(OperationState::parse(word).ok_or_else(|| {
+                let shown: String = word.chars().take(100).collect();
+                let detail = format!("running, undoing, done, failed, rolled_back or superseded: {shown:?}");
+                Error::invalid("state", detail)
+            })?),
+        };
+        let page = self.db.operation_page(query.subject.as_deref(), state, &page).await?;
         Ok(list(page, operation))
     }
 
     pub(crate) async fn operation_show(&self, wanted: &str) -> Result<OperationWhole, Error> {
         let (row, steps) = self.db.operation_find(wanted).await?;
         Ok(OperationWhole { operation: operation(row), steps: steps.into_iter().map(step).collect() })
+    }
+
+    /// How many records of each kind there are (V125).
+    pub(crate) async fn counts(&self) -> Result<RecordCounts, Error> {
+        let count = |(object, count): (&str, u64)| RecordCount { object: object.to_owned(), count };
+        Ok(RecordCounts { counts: self.db.counts().await?.into_iter().map(count).collect() })
     }
 
     /// Makes a round now; see `reconcile::sweep`.

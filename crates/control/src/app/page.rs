@@ -35,15 +35,23 @@ impl PageQuery {
         }
         let after = self.after.as_deref().map(str::parse).transpose();
         let after = after.map_err(|error: anabranch_db::CursorError| Error::invalid("after", error.to_string()))?;
-        let order = match self.order.as_deref() {
-            None | Some("oldest") => PageOrder::OldestFirst,
-            Some("newest") => PageOrder::NewestFirst,
-            Some(other) => {
-                let shown: String = other.chars().take(100).collect();
-                return Err(Error::invalid("order", format!("order is oldest or newest: {shown:?}")));
-            }
-        };
+        let order = self.order.as_deref().map_or(Ok(PageOrder::OldestFirst), order)?;
         Ok(PageRequest { limit, after, order })
+    }
+}
+
+/// The order that a word asks for.
+///
+/// # Errors
+/// There is none of that word.
+pub(super) fn order(word: &str) -> Result<PageOrder, Error> {
+    match word {
+        "oldest" => Ok(PageOrder::OldestFirst),
+        "newest" => Ok(PageOrder::NewestFirst),
+        other => {
+            let shown: String = other.chars().take(100).collect();
+            Err(Error::invalid("order", format!("order is oldest or newest: {shown:?}")))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recordings, and the jobs about them.
 
 use anabranch_db::{JOB_MP4, JobRow, RecordingRow};
-use anabranch_model::{JobEvent, RecordingState};
+use anabranch_model::{JobEvent, JobState, RecordingState};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -28,6 +28,24 @@ pub(crate) struct RecordingQuery {
     order: Option<String>,
     /// Recordings of this breakout only, by id or name.
     breakout: Option<String>,
+}
+
+/// Which page of the jobs.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobQuery {
+    /// Items at most, 1 to 200; 50 if it is missing.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
+    /// Jobs in this state only: `QUEUED`, `RUNNING`, `COMPLETED`, `FAILED` or `CANCELLED`.
+    state: Option<String>,
+    /// Jobs of this kind only, such as `mp4`.
+    kind: Option<String>,
 }
 
 impl App {
@@ -101,8 +119,17 @@ impl App {
         })
     }
 
-    pub(crate) async fn job_list(&self, query: &PageQuery) -> Result<List<Job>, Error> {
-        Ok(list(self.db.job_page(&query.request()?).await?, job))
+    pub(crate) async fn job_list(&self, query: JobQuery) -> Result<List<Job>, Error> {
+        let state = match query.state.as_deref() {
+            None => None,
+            Some(word) => Some(JobState::parse(word).ok_or_else(|| {
+                let shown: String = word.chars().take(100).collect();
+                let detail = format!("QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED: {shown:?}");
+                Error::invalid("state", detail)
+            })?),
+        };
+        let page = PageQuery { limit: query.limit, after: query.after, order: query.order }.request()?;
+        Ok(list(self.db.job_page(state, query.kind.as_deref(), &page).await?, job))
     }
 
     pub(crate) async fn job_show(&self, wanted: &str) -> Result<Job, Error> {

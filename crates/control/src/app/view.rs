@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 pub(crate) use delivery::{
     Distribution, DistributionWhole, Invalidation, Key, KeyCreated, KeyGroup, Operation, OperationNow, OperationWhole,
-    Planned, SignedUrl, Step, Sweep, SweepOrphan, SweepRow,
+    Planned, RecordCount, RecordCounts, SignedUrl, Step, Sweep, SweepOrphan, SweepRow,
 };
 
 /// A page of a list.
@@ -95,7 +95,7 @@ pub(crate) struct Input {
 }
 
 /// What an input receives now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct InputNow {
     /// Whether an encoder sends.
     pub(crate) connected: bool,
@@ -105,6 +105,44 @@ pub(crate) struct InputNow {
     pub(crate) encoder: Option<String>,
     /// Bits per second over the last interval.
     pub(crate) bitrate_bps: Option<u64>,
+    /// RFC 3339; since when the encoder is connected.
+    pub(crate) connected_since: Option<String>,
+    /// The pictures that it sends; null before they are known, and when it sends none.
+    pub(crate) video: Option<VideoNow>,
+    /// The sound that it sends; null before it is known, and when it sends none.
+    pub(crate) audio: Option<AudioNow>,
+}
+
+/// Pictures that an encoder sends.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VideoNow {
+    /// Coding format.
+    #[schema(example = "h264", pattern = "^(h264|h265|av1)$")]
+    pub(crate) codec: String,
+    /// RFC 6381 `codecs` value.
+    #[schema(example = "avc1.64001f")]
+    pub(crate) codecs: String,
+    /// Displayed width in pixels.
+    pub(crate) width: u32,
+    /// Displayed height in pixels.
+    pub(crate) height: u32,
+    /// Pictures a second by their own times, over the last interval; null before that is known.
+    pub(crate) frame_rate: Option<f64>,
+}
+
+/// Sound that an encoder sends.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AudioNow {
+    /// Coding format.
+    #[schema(example = "aac", pattern = "^(aac|opus|ac3|eac3)$")]
+    pub(crate) codec: String,
+    /// RFC 6381 `codecs` value.
+    #[schema(example = "mp4a.40.2")]
+    pub(crate) codecs: String,
+    /// Channel count.
+    pub(crate) channels: u32,
+    /// Samples a second.
+    pub(crate) sample_rate: u32,
 }
 
 /// The distribution of a channel, in short.
@@ -150,6 +188,8 @@ pub(crate) struct Breakout {
     /// Whether the audience may see it while it is on air.
     #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
     pub(crate) curtain: &'static str,
+    /// Goes up by one each time that the pages of all viewers are told to begin anew; 0 at first.
+    pub(crate) refresh: u64,
     /// Sessions that watch it now; null in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) viewers: Option<u64>,

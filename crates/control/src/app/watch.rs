@@ -85,6 +85,7 @@ impl App {
             name: content.name.clone(),
             state,
             curtain: if content.curtain_up { "up" } else { "down" },
+            refresh: found.refreshes,
             preview,
             starts_at: starts_at.map(time::render_ms),
             starts_in_seconds: starts_at.map(|at| at.div_euclid(1000) - now_seconds),

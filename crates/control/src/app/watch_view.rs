@@ -15,6 +15,8 @@ pub(crate) struct Watch {
     /// Whether the audience may see it; while it is down only a preview is shown.
     #[schema(value_type = String, example = "up", pattern = "^(up|down)$")]
     pub(crate) curtain: &'static str,
+    /// A page that is open begins anew, player and all, when this is another number than it was told first; 0 at first.
+    pub(crate) refresh: u64,
     /// Whether the link is an operator's, which opens while the curtain is down.
     pub(crate) preview: bool,
     /// RFC 3339; when it is meant to begin, by its own plan or that of its event.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::prices::{Model, Money, Prices};
+use super::prices::{Item, Model, Money, Prices};
 
 /// Bytes of a GB, as bills count them.
 const GB: u64 = 1_000_000_000;
@@ -32,11 +32,36 @@ pub(crate) struct Part {
     pub(crate) unit: String,
     /// Billionths of the currency for a unit.
     pub(crate) price: i64,
+    /// Key of the price in the configuration; empty in charges of before that was kept, as the two that follow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) key: String,
+    /// Where the price came from when it was charged.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) source: String,
+    /// What the quantity is and by which rule it became so much, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) rule: String,
 }
 
 impl Part {
-    fn new(what: impl Into<String>, quantity: u64, per: u64, unit: &str, price: Money) -> Self {
-        Self { what: what.into(), quantity, per, unit: unit.to_owned(), price: price.0 }
+    fn new(what: impl Into<String>, quantity: u64, per: u64, by: &Item, rule: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            quantity,
+            per,
+            unit: by.unit.to_owned(),
+            price: by.price.0,
+            key: by.key.to_owned(),
+            source: by.source.to_owned(),
+            rule: rule.into(),
+        }
+    }
+
+    /// How the amount comes about, exactly.
+    pub(crate) fn arithmetic(&self) -> String {
+        let (quantity, unit, price) = (self.quantity, &self.unit, Money(self.price));
+        let units = if self.per > 1 { format!("{quantity} / {}", self.per) } else { quantity.to_string() };
+        format!("{units} {unit} \u{d7} {price} = {}", decimal(self.amount()))
     }
 
     /// Millionths of the currency, rounded half up.
@@ -80,6 +105,8 @@ impl Parts {
             for part in mine {
                 if let Some(known) = theirs.iter().find(|known| known.what == part.what && known.per == part.per) {
                     part.price = known.price;
+                    part.key.clone_from(&known.key);
+                    part.source.clone_from(&known.source);
                 }
             }
         }
@@ -97,27 +124,39 @@ pub(crate) fn decimal(millionths: i64) -> String {
     format!("{sign}{cut}{}", "0".repeat(2_usize.saturating_sub(digits)))
 }
 
-/// Encoder (V102): minutes, rounded up, ten at least, for each input and each output.
+/// Encoder (V102): minutes, rounded up, ten at least, for each input and each output; by the class of the channel, which has two pipelines if it
+/// has two inputs.
 pub(crate) fn encoder(prices: &Prices, on_air_ms: u64, inputs: u64, outputs: u64) -> Parts {
-    let minutes = on_air_ms.div_ceil(60_000).max(ENCODER_MIN_MINUTES);
-    let part = |what: &str, lines: u64, price| Part::new(what, minutes * lines, 60, "hour", price);
+    let begun = on_air_ms.div_ceil(60_000);
+    let minutes = begun.max(ENCODER_MIN_MINUTES);
+    let cloud = &prices.cloud;
+    let (input, output, class) = if inputs > 1 {
+        (cloud.encoder_input(), cloud.encoder_output(), "two pipelines")
+    } else {
+        (cloud.encoder_input_single(), cloud.encoder_output_single(), "one pipeline")
+    };
+    let least =
+        if begun < minutes { format!(", which count as {minutes}, the least that is billed") } else { String::new() };
+    let rule = |of: &str, lines: u64| format!("{of}: {lines}; {begun} begun minutes on air{least}");
+    let part = |what: &str, lines: u64, by: &Item| {
+        Part::new(what, minutes * lines, 60, by, rule(&format!("{what} of a channel with {class}"), lines))
+    };
     Parts {
-        cloud: vec![
-            part("inputs", inputs, prices.cloud.encoder_input),
-            part("outputs", outputs, prices.cloud.encoder_output),
-        ],
-        own: vec![part("machine", 1, prices.own.machine_hour)],
+        cloud: vec![part("inputs", inputs, &input), part("outputs", outputs, &output)],
+        own: vec![Part::new("machine", minutes, 60, &prices.own.machine_hour(), rule("machines", 1))],
     }
 }
 
 /// Packager (V103): what was packaged, and what edges asked of the origin.
 pub(crate) fn packager(prices: &Prices, packaged: u64, fetched: u64) -> Parts {
+    const FETCHED: &str = "bytes that edges got from the origin for requests of the live stream which they asked alone";
+    let (ingest, egress) = (prices.cloud.packager_ingest(), prices.cloud.packager_egress());
     Parts {
         cloud: vec![
-            Part::new("packaged", packaged, GB, "GB", prices.cloud.packager_ingest),
-            Part::new("asked of the origin", fetched, GB, "GB", prices.cloud.packager_egress),
+            Part::new("packaged", packaged, GB, &ingest, "bytes of the segments that were packaged"),
+            Part::new("asked of the origin", fetched, GB, &egress, FETCHED),
         ],
-        own: vec![Part::new("asked of the origin", fetched, GB, "GB", prices.own.origin_traffic)],
+        own: vec![Part::new("asked of the origin", fetched, GB, &prices.own.origin_traffic(), FETCHED)],
     }
 }
 
@@ -135,27 +174,33 @@ pub(crate) fn cdn(prices: &Prices, sent: &[Sent]) -> Parts {
     let mut parts = Parts::default();
     let (mut bytes, mut requests) = (0_u64, 0_u64);
     for one in sent {
-        let price = match one.class.as_str() {
-            "PriceClass_100" => cloud.cdn_class_100,
-            "PriceClass_200" => cloud.cdn_class_200,
-            _ => cloud.cdn_class_all,
+        let by = match one.class.as_str() {
+            "PriceClass_100" => cloud.cdn_class_100(),
+            "PriceClass_200" => cloud.cdn_class_200(),
+            _ => cloud.cdn_class_all(),
         };
-        parts.cloud.push(Part::new(format!("bytes of {}", one.class), one.bytes, GB, "GB", price));
+        let rule = format!("bytes that edges at places of {} have sent, each by the price of its own place", one.class);
+        parts.cloud.push(Part::new(format!("bytes of {}", one.class), one.bytes, GB, &by, rule));
         bytes = bytes.saturating_add(one.bytes);
         requests = requests.saturating_add(one.requests);
     }
-    parts.cloud.push(Part::new("requests", requests, 10_000, "10 000 requests", cloud.cdn_requests));
-    parts.cloud.push(Part::new("function", requests, 1_000_000, "1 000 000 requests", cloud.cdn_function));
-    parts.own.push(Part::new("bytes", bytes, GB, "GB", prices.own.traffic));
+    let asked = "requests that edges at all places have answered";
+    let invoked = "one invocation for each request that edges have answered";
+    parts.cloud.push(Part::new("requests", requests, 10_000, &cloud.cdn_requests(), asked));
+    parts.cloud.push(Part::new("function", requests, 1_000_000, &cloud.cdn_function(), invoked));
+    parts.own.push(Part::new("bytes", bytes, GB, &prices.own.traffic(), "bytes that edges at all places have sent"));
     parts
 }
 
 /// Conversion (V106): playing time of each output, ten seconds at least.
 pub(crate) fn conversion(prices: &Prices, duration_ms: u64, outputs: u64) -> Parts {
-    let output_ms = duration_ms.max(CONVERSION_MIN_MS).saturating_mul(outputs);
+    let billed_ms = duration_ms.max(CONVERSION_MIN_MS);
+    let output_ms = billed_ms.saturating_mul(outputs);
+    let least = if duration_ms < billed_ms { ", which count as 10 seconds, the least that is billed" } else { "" };
+    let rule = format!("outputs: {outputs}; {duration_ms} ms of playing time{least}");
     Parts {
-        cloud: vec![Part::new("output", output_ms, 60_000, "minute", prices.cloud.conversion)],
-        own: vec![Part::new("machine", output_ms, HOUR_MS, "hour", prices.own.conversion_hour)],
+        cloud: vec![Part::new("output", output_ms, 60_000, &prices.cloud.conversion(), rule.clone())],
+        own: vec![Part::new("machine", output_ms, HOUR_MS, &prices.own.conversion_hour(), rule)],
     }
 }
 
@@ -168,23 +213,26 @@ pub(crate) struct Asked {
 
 /// Storage of a month (V105): bytes, each for the hours that it was kept; and what edges asked for and read.
 pub(crate) fn storage(prices: &Prices, byte_hours: u64, asked: Asked) -> Parts {
+    const KEPT: &str = "bytes, each for the whole hours that it was kept; a month has 730";
+    const READ: &str = "bytes of those requests";
     let (per, cloud) = (GB * MONTH_HOURS, &prices.cloud);
     let mut parts = Parts {
-        cloud: vec![Part::new("kept", byte_hours, per, "GB-month", cloud.storage)],
-        own: vec![Part::new("kept", byte_hours, per, "GB-month", prices.own.disk)],
+        cloud: vec![Part::new("kept", byte_hours, per, &cloud.storage(), KEPT)],
+        own: vec![Part::new("kept", byte_hours, per, &prices.own.disk(), KEPT)],
     };
     if asked.requests > 0 {
-        parts.cloud.push(Part::new("asked for", asked.requests, 1000, "1 000 requests", cloud.storage_get));
-        parts.cloud.push(Part::new("read", asked.bytes, GB, "GB", cloud.storage_download));
-        parts.own.push(Part::new("read", asked.bytes, GB, "GB", prices.own.origin_traffic));
+        let rule = "requests for recordings and assets for which edges asked storage alone";
+        parts.cloud.push(Part::new("asked for", asked.requests, 1000, &cloud.storage_get(), rule));
+        parts.cloud.push(Part::new("read", asked.bytes, GB, &cloud.storage_download(), READ));
+        parts.own.push(Part::new("read", asked.bytes, GB, &prices.own.origin_traffic(), READ));
     }
     parts
 }
 
 /// Storage, once for a session (V105): the objects of its recording that were written.
 pub(crate) fn written(prices: &Prices, objects: u64) -> Parts {
-    let put = prices.cloud.storage_put;
-    Parts { cloud: vec![Part::new("written", objects, 1000, "1 000 requests", put)], own: Vec::new() }
+    let rule = "segments and files that were written, each once";
+    Parts { cloud: vec![Part::new("written", objects, 1000, &prices.cloud.storage_put(), rule)], own: Vec::new() }
 }
 
 #[cfg(test)]
@@ -201,11 +249,39 @@ mod tests {
     fn sessions_are_billed_by_the_begun_minute_and_ten_at_least() {
         let prices = Prices::default();
         let ten = encoder(&prices, 1, 2, 1);
-        assert_eq!(ten, encoder(&prices, 600_000, 2, 1));
+        assert_eq!(ten.amounts("cloud"), encoder(&prices, 600_000, 2, 1).amounts("cloud"));
         // 20 minutes of inputs at 0.294, 10 of an output at 0.702, an hour each.
         assert_eq!(micros(&ten), 98_000 + 117_000);
         assert_eq!(encoder(&prices, 600_001, 1, 0).cloud[0].quantity, 11);
         assert_eq!(encoder(&prices, 0, 1, 1).own[0].units(), "0.166667");
+    }
+
+    #[test]
+    fn each_part_explains_itself() {
+        let mut prices = Prices::default();
+        prices.cloud.encoder_input_single = Money(100_000_000);
+        let parts = encoder(&prices, 432_000, 2, 1);
+        let of = |part: &Part| (part.arithmetic(), part.rule.clone(), part.key.clone());
+        let (arithmetic, rule, key) = of(&parts.cloud[0]);
+        assert_eq!(arithmetic, "20 / 60 hour \u{d7} 0.294 = 0.098");
+        let least = "8 begun minutes on air, which count as 10, the least that is billed";
+        assert_eq!(rule, format!("inputs of a channel with two pipelines: 2; {least}"));
+        assert_eq!(key, "prices.cloud.encoder_input");
+        assert!(parts.cloud[0].source.contains("us-east-1"));
+        // Another class has another price.
+        let single = encoder(&prices, 3_600_000, 1, 1);
+        assert_eq!(of(&single.cloud[0]).0, "60 / 60 hour \u{d7} 0.10 = 0.10");
+        assert_eq!(single.cloud[0].rule, "inputs of a channel with one pipeline: 1; 60 begun minutes on air");
+        assert_eq!(single.cloud[0].source, "configuration");
+        let sent = [Sent { class: "PriceClass_200".to_owned(), bytes: GB, requests: 5000 }];
+        let all = [cdn(&prices, &sent), packager(&prices, 1, 1), conversion(&prices, 1, 2), written(&prices, 1)];
+        let stored = storage(&prices, 1, Asked { requests: 1, bytes: 1 });
+        for part in all.iter().chain([&stored]).flat_map(|parts| parts.cloud.iter().chain(&parts.own)) {
+            assert!(!part.rule.is_empty() && !part.source.is_empty() && part.key.starts_with("prices."), "{part:?}");
+        }
+        // What was charged before this was kept is still read.
+        let old = r#"{"cloud":[{"what":"x","quantity":1,"per":1,"unit":"GB","price":1}],"own":[]}"#;
+        assert_eq!(serde_json::from_str::<Parts>(old).unwrap().cloud[0].rule, "");
     }
 
     #[test]
@@ -221,7 +297,7 @@ mod tests {
     fn short_outputs_count_ten_seconds_and_not_ten_milliseconds() {
         let prices = Prices::default();
         assert_eq!(micros(&conversion(&prices, 9_999, 1)), 2_500);
-        assert_eq!(conversion(&prices, 9_999, 1), conversion(&prices, 10_000, 1));
+        assert_eq!(micros(&conversion(&prices, 9_999, 1)), micros(&conversion(&prices, 10_000, 1)));
         assert_eq!(micros(&conversion(&prices, 60_000, 4)), 60_000);
         assert_eq!(micros(&storage(&prices, GB * 730, Asked::default())), 23_000);
         assert_eq!(micros(&packager(&prices, GB, 2 * GB)), 130_000);
@@ -253,7 +329,8 @@ mod tests {
     proptest! {
         #[test]
         fn amounts_never_overflow_and_grow_with_quantities(quantity in any::<u64>(), more in any::<u64>(), price in 0_i64..=1_000_000_000_000_000) {
-            let of = |quantity| Part::new("x", quantity, GB, "GB", Money(price)).amount();
+            let by = Item { price: Money(price), ..Prices::default().cloud.storage() };
+            let of = |quantity| Part::new("x", quantity, GB, &by, "").amount();
             prop_assert!(of(quantity) >= 0);
             prop_assert!(of(quantity.saturating_add(more)) >= of(quantity));
         }

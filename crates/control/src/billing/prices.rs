@@ -167,17 +167,22 @@ macro_rules! table {
         }
 
         impl $name {
+            $(
+                pub(crate) fn $key(&self) -> Item {
+                    Item {
+                        model: $model,
+                        service: $service,
+                        key: concat!("prices.", $section, ".", stringify!($key)),
+                        what: $what,
+                        unit: $unit,
+                        price: self.$key,
+                        source: if self.$key == Money($default) { $source } else { "configuration" },
+                    }
+                }
+            )+
+
             fn items(&self) -> Vec<Item> {
-                let default = Self::default();
-                vec![$(Item {
-                    model: $model,
-                    service: $service,
-                    key: concat!("prices.", $section, ".", stringify!($key)),
-                    what: $what,
-                    unit: $unit,
-                    price: self.$key,
-                    source: if self.$key == default.$key { $source } else { "configuration" },
-                },)+]
+                vec![$(self.$key(),)+]
             }
         }
     };
@@ -186,10 +191,14 @@ macro_rules! table {
 table! {
     /// Prices of services.
     Cloud, Model::Cloud, "cloud", {
-        encoder_input = 294_000_000, "encoder", "live input, HD AVC, 10 to 20 Mbit/s, two pipelines", "hour",
+        encoder_input = 294_000_000, "encoder", "live input, HD AVC, 10 to 20 Mbit/s, two pipelines: channels with two inputs", "hour",
             "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 2, us-east-1, undated";
-        encoder_output = 702_000_000, "encoder", "live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines", "hour",
+        encoder_output = 702_000_000, "encoder", "live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines: channels with two inputs", "hour",
             "AWS guide \"Live Streaming on AWS with Amazon S3\", cost example 2, us-east-1, undated";
+        encoder_input_single = 294_000_000, "encoder", "live input, HD AVC, 10 to 20 Mbit/s, one pipeline: channels with one input", "hour",
+            "that of two pipelines, which is dearer: the price of one could not be confirmed; set it by your own bill";
+        encoder_output_single = 702_000_000, "encoder", "live output, HD AVC, below 10 Mbit/s, to 30 fps, one pipeline: channels with one input", "hour",
+            "that of two pipelines, which is dearer: the price of one could not be confirmed; set it by your own bill";
         packager_ingest = 30_000_000, "packager", "packaged for the live stream", "GB",
             "MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it";
         packager_egress = 50_000_000, "packager", "asked of the origin by edges for the live stream", "GB",

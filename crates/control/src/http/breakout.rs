@@ -154,6 +154,19 @@ pub(super) async fn breakout_curtain(
     Ok(ok(app.breakout_curtain(&id, &body.value).await?))
 }
 
+/// Has the pages of all viewers begin anew, player and all: each hears of it within seconds, by `refresh` of what it is told.
+#[utoipa::path(
+    post, path = "/v1/breakouts/{id}/refresh", tag = "breakouts", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 200, body = Breakout), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn breakout_refresh(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+) -> Result<Answer<Breakout>, Problem> {
+    Ok(ok(app.breakout_refresh(&id).await?))
+}
+
 /// Shuts one viewer session out, or refuses every signature that was made so far. A missing body means all of them.
 #[utoipa::path(
     post, path = "/v1/breakouts/{id}/revoke", tag = "breakouts", security(("bearer" = [])), request_body = Option<Revoke>,

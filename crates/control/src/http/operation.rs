@@ -6,7 +6,7 @@ use axum::extract::State;
 
 use super::extract::{Answer, Query, Wanted, ok};
 use super::problem::Problem;
-use crate::app::view::{List, Operation, OperationWhole};
+use crate::app::view::{List, Operation, OperationWhole, RecordCounts};
 use crate::app::{App, OperationQuery};
 
 /// Lists what is and was done at the provider, oldest first.
@@ -32,4 +32,13 @@ pub(super) async fn operation_show(
     Wanted(id): Wanted,
 ) -> Result<Answer<OperationWhole>, Problem> {
     Ok(ok(app.operation_show(&id).await?))
+}
+
+/// Shows how many records of each kind there are.
+#[utoipa::path(
+    get, path = "/v1/counts", tag = "operations", security(("bearer" = [])),
+    responses((status = 200, body = RecordCounts), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn counts_show(State(app): State<Arc<App>>) -> Result<Answer<RecordCounts>, Problem> {
+    Ok(ok(app.counts().await?))
 }

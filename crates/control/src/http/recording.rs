@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use super::extract::{Answer, OptionalBody, Query, Wanted, ok};
 use super::problem::Problem;
 use crate::app::view::{Job, List, PlayUrl, Recording};
-use crate::app::{App, PageQuery, PlayUrlCreate, RecordingQuery};
+use crate::app::{App, JobQuery, PlayUrlCreate, RecordingQuery};
 
 /// Lists recordings.
 #[utoipa::path(
@@ -73,14 +73,14 @@ pub(super) async fn recording_play_url(
 
 /// Lists jobs.
 #[utoipa::path(
-    get, path = "/v1/jobs", tag = "jobs", security(("bearer" = [])), params(PageQuery),
+    get, path = "/v1/jobs", tag = "jobs", security(("bearer" = [])), params(JobQuery),
     responses((status = 200, body = List<Job>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn job_list(
     State(app): State<Arc<App>>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<JobQuery>,
 ) -> Result<Answer<List<Job>>, Problem> {
-    Ok(ok(app.job_list(&query).await?))
+    Ok(ok(app.job_list(query).await?))
 }
 
 /// Shows a job.

@@ -22,6 +22,9 @@ const KNOWN_MAX: usize = 100_000;
 /// Sightings written in one transaction.
 const BATCH: usize = 500;
 
+/// Stays are forgotten by the hour, in milliseconds.
+const HOUR_MS: i64 = 3_600_000;
+
 /// What the loop remembers of audiences.
 #[derive(Default)]
 pub(crate) struct Audiences {
@@ -41,6 +44,7 @@ impl Audiences {
             // By an edge whose clock is ahead: who enters after it is right again must not count as the older one.
             one.last_ms = one.last_ms.min(now + AHEAD_MS);
             one.first_ms = one.first_ms.min(one.last_ms);
+            place(&mut one, app, now);
             if !rules.contains_key(&one.breakout) {
                 let rule = match app.db.breakout_find(one.breakout.as_str()).await {
                     Ok(row) => Some((row.content.attendance, row.content.device_limit)),
@@ -96,6 +100,20 @@ impl Audiences {
     }
 }
 
+/// Says where the stays were that this process's own edge tells of. Of a time that is forgotten already, nothing is counted again.
+fn place(seen: &mut ViewerSeen, app: &App, now: i64) {
+    let keep_ms = i64::try_from(app.config.viewers_keep.as_millis()).unwrap_or(i64::MAX);
+    let kept_from = now.saturating_sub(keep_ms).div_euclid(HOUR_MS) * HOUR_MS;
+    seen.stays.retain(|stay| stay.last_ms >= kept_from);
+    for stay in &mut seen.stays {
+        stay.last_ms = stay.last_ms.min(now + AHEAD_MS);
+        stay.first_ms = stay.first_ms.min(stay.last_ms).max(kept_from);
+        if stay.location.is_empty() {
+            stay.location.clone_from(&app.config.place.location);
+        }
+    }
+}
+
 /// What is kept of a sighting; nothing where attendance is off and no limit needs it.
 fn sighting(mut seen: ViewerSeen, attendance: Attendance, limit: u32) -> Option<Sighting> {
     let agent = agent::read(&seen.user_agent);
@@ -107,6 +125,7 @@ fn sighting(mut seen: ViewerSeen, attendance: Attendance, limit: u32) -> Option<
         }
         Attendance::Off if limit == 0 || seen.user.is_empty() => return None,
         Attendance::Off => {
+            seen.stays.clear();
             seen.address.clear();
             seen.user_agent.clear();
             return Some(Sighting { seen, browser: String::new(), os: String::new() });

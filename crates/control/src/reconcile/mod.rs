@@ -333,6 +333,11 @@ impl Reconciler {
                 break;
             }
         }
+        for _ in 0..PRUNES_PER_LOOK {
+            if !self.app.db.stays_forget(before_ms).await? {
+                break;
+            }
+        }
         Ok(())
     }
 

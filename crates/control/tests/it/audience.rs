@@ -23,6 +23,7 @@ fn seen(breakout: &str, user: &str, session: &str, first_ms: i64) -> ViewerSeen 
         first_ms,
         last_ms: first_ms + 10,
         bytes: 100,
+        stays: Vec::new(),
     }
 }
 

@@ -65,6 +65,13 @@ async fn what_was_done_and_refused_is_kept(engine: Engine) {
     let second = server.get(&format!("/v1/audit?limit=200&cursor={}", text(&first["next"]))).await.body;
     assert_eq!((first["items"].as_array().unwrap().len(), second["items"].as_array().unwrap().len()), (2, 7));
     assert!(second["next"].is_null());
+    let first = server.get("/v1/audit?order=oldest&limit=4").await.body;
+    let second = server.get(&format!("/v1/audit?order=oldest&cursor={}", text(&first["next"]))).await.body;
+    let all: Vec<_> = [first, second].iter().flat_map(|page| page["items"].as_array().unwrap().clone()).collect();
+    assert!(all.iter().rev().eq(rows.iter()), "the same rows, the other way");
+    let newest = server.get("/v1/audit?order=newest&limit=9").await.body;
+    assert_eq!(newest["items"], json!(rows));
+    server.get("/v1/audit?order=any").await.problem(422, "oldest or newest");
     for (query, words) in
         [("limit=0", "1 to 200"), ("cursor=x", "next"), ("since=soon", "RFC"), ("actor=", "1 to 256"), ("who=x", "who")]
     {

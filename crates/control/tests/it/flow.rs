@@ -1,8 +1,8 @@
 //! Wishes, reports and the states between them.
 
-use anabranch_model::{InputState, PackagingState, Report, Traffic};
+use anabranch_model::{InputMedia, InputState, InputVideo, PackagingState, Report, Traffic};
 use anabranch_testkit::{Engine, both};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, Server, text};
 
@@ -94,13 +94,33 @@ async fn what_nodes_report_is_shown(engine: Engine) {
     let report = Report::Input {
         channel: channel_id.parse().unwrap(),
         input: text(&channel["inputs"][0]["id"]).parse().unwrap(),
-        state: InputState::Connected { remote: "192.0.2.7:5000".into(), encoder: "cam".into(), bitrate: 6_000_000 },
+        state: InputState::Connected {
+            remote: "192.0.2.7:5000".into(),
+            encoder: "cam".into(),
+            bitrate: 6_000_000,
+            media: Some(Box::new(InputMedia {
+                video: Some(InputVideo {
+                    codec: "h264".into(),
+                    codecs: "avc1.64001f".into(),
+                    width: 1280,
+                    height: 720,
+                    frame_rate: Some(29.97),
+                }),
+                audio: None,
+            })),
+        },
     };
     server.reports.send(report).await.unwrap();
     let shown = server.until("/v1/channels/c", |channel| channel["inputs"][0]["state"]["connected"] == true).await;
     let input = &shown["inputs"][0]["state"];
     assert_eq!((text(&input["remote"]), text(&input["encoder"])), ("192.0.2.7:5000", "cam"));
     assert_eq!(input["bitrate_bps"], 6_000_000);
+    let video = json!({"codec": "h264", "codecs": "avc1.64001f", "width": 1280, "height": 720, "frame_rate": 29.97});
+    assert_eq!((&input["video"], &input["audio"]), (&video, &json!(null)));
+    let is_known = |channel: &Value| !channel["inputs"][0]["state"]["connected_since"].is_null();
+    server.until("/v1/channels", |list| is_known(&list["items"][0])).await;
+    let shown = server.until("/v1/channels/c", is_known).await;
+    assert!(text(&shown["inputs"][0]["state"]["connected_since"]).starts_with("2026-01-01T00:0"), "{shown}");
 
     let packaging = |state| server.reports.send(Report::Packaging { breakout: breakout_id.parse().unwrap(), state });
     packaging(PackagingState::Live).await.unwrap();

@@ -142,7 +142,8 @@ async fn what_nodes_observe_of_streams_is_logged(engine: Engine) {
     let channel: ChannelId = text(&channel["id"]).parse().unwrap();
     let one: InputId = text(&server.get("/v1/channels/c").await.body["inputs"][0]["id"]).parse().unwrap();
     let two = InputId::random();
-    let connected = |bitrate| InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate };
+    let connected =
+        |bitrate| InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate, media: None };
     let input = |state| Report::Input { channel: channel.clone(), input: one.clone(), state };
     let active = |input: Option<&InputId>| Report::ActiveInput {
         channel: channel.clone(),
@@ -235,7 +236,7 @@ async fn what_an_ingest_has_said_ends_with_it() {
     let connected = |input: &InputId| Report::Input {
         channel: id.clone(),
         input: input.clone(),
-        state: InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate: 0 },
+        state: InputState::Connected { remote: "192.0.2.7:5".into(), encoder: "cam".into(), bitrate: 0, media: None },
     };
     let active = |input: &InputId| Report::ActiveInput {
         channel: id.clone(),

@@ -373,6 +373,7 @@ async fn batches_of_viewers_are_taken_within_their_limits(engine: Engine) {
         first_ms: NOW_MS,
         last_ms: NOW_MS,
         bytes: 1,
+        stays: Vec::new(),
     };
     let with = |change: fn(&mut ViewerSeen)| {
         let mut changed = seen.clone();

@@ -5,11 +5,13 @@ use anabranch_testkit::{Engine, both};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, NOW_MS, Server, answer, text};
+use crate::visitor::audit;
 
 both!(
     viewers_are_forgotten_in_time,
     a_page_knows_the_plan_and_who_watches,
     a_page_says_why_and_takes_over,
+    all_pages_are_told_to_begin_anew,
     the_recording_is_where_the_breakout_was,
 );
 
@@ -65,6 +67,7 @@ fn seen(breakout: &str, session: &str, at: i64) -> ViewerSeen {
         first_ms: at,
         last_ms: at,
         bytes: 1,
+        stays: Vec::new(),
     }
 }
 
@@ -98,6 +101,33 @@ async fn a_page_knows_the_plan_and_who_watches(engine: Engine) {
     );
     let operator = Viewer::of(&server, &id, json!({"preview": true})).await.look().await.body;
     assert_eq!((&operator["state"], &operator["preview"]), (&json!("live"), &json!(true)));
+}
+
+async fn all_pages_are_told_to_begin_anew(engine: Engine) {
+    let server = Server::start_on(engine).await;
+    server.channel("c").await;
+    let made = server.breakout("b", "c").await;
+    let id = text(&made["id"]).to_owned();
+    assert_eq!(made["refresh"], 0);
+    live(&server, &id).await;
+    let viewer = Viewer::of(&server, &id, json!({"user": "ann"})).await;
+    assert_eq!(viewer.look().await.body["refresh"], 0);
+    for times in 1..=2 {
+        let told = server.post("/v1/breakouts/b/refresh", json!({})).await;
+        assert_eq!((told.status.as_u16(), &told.body["refresh"]), (200, &json!(times)));
+        let shown = viewer.look().await.body;
+        assert_eq!((&shown["refresh"], &shown["state"]), (&json!(times), &json!("live")), "nobody loses access");
+    }
+    let log = server.get(&format!("/v1/log?type=breakout.refreshed&breakout={id}")).await.body;
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
+    let rows = audit(&server, "&object=breakout", 5).await;
+    assert!(rows.iter().any(|row| row["operation"] == "breakout_refresh" && row["subject"] == "b"), "{rows:?}");
+    server.act("/v1/breakouts/b/stop").await;
+    server.act("/v1/breakouts/b/reset").await;
+    assert_eq!(server.get("/v1/breakouts/b").await.body["refresh"], 2, "it never goes back");
+    let other = server.breakout("other", "c").await;
+    assert_eq!(other["refresh"], 0);
+    server.post("/v1/breakouts/none/refresh", json!({})).await.problem(404, "no breakout");
 }
 
 async fn a_page_says_why_and_takes_over(engine: Engine) {

@@ -137,6 +137,7 @@ async fn what_is_looked_after_by_time_is_looked_after_again(engine: Engine) {
             first_ms: ms,
             last_ms: ms,
             bytes: 1,
+            stays: Vec::new(),
         },
         browser: String::new(),
         os: String::new(),

@@ -232,6 +232,7 @@ async fn sessions_that_are_shut_out_are_written_as_far_as_they_may_be(engine: En
                 first_ms: 1,
                 last_ms: 2,
                 bytes: 3,
+                stays: Vec::new(),
             },
             browser: String::new(),
             os: String::new(),

@@ -162,7 +162,7 @@ async fn the_audit_is_read_newest_first(engine: Engine) {
     db.audit_add(&[]).await.unwrap();
     db.audit_add(&[entry(3, Some("bob"), None), entry(4, Some("ann"), Some("c2"))]).await.unwrap();
     let read = async |filter: &AuditFilter, before| {
-        let (rows, more) = db.audit_page(filter, before, 2).await.unwrap();
+        let (rows, more) = db.audit_page(filter, PageOrder::NewestFirst, before, 2).await.unwrap();
         (rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), more)
     };
     let all = AuditFilter::default();
@@ -170,12 +170,17 @@ async fn the_audit_is_read_newest_first(engine: Engine) {
     assert_eq!(read(&all, Some(3)).await, (vec![2, 1], false));
     let ann = AuditFilter { actor: Some("ann".into()), ..AuditFilter::default() };
     assert_eq!(read(&ann, None).await, (vec![4, 1], false));
+    let ann_only = ann.clone();
     let both = AuditFilter { subject: Some("c2".into()), object: Some("channel".into()), ..ann };
     assert_eq!(read(&both, None).await, (vec![4], false));
     let between = AuditFilter { since: Some(2), until: Some(4), ..AuditFilter::default() };
     assert_eq!(read(&between, None).await, (vec![3, 2], false));
-    let (rows, _) = db.audit_page(&all, Some(2), 2).await.unwrap();
+    let (rows, _) = db.audit_page(&all, PageOrder::NewestFirst, Some(2), 2).await.unwrap();
     assert_eq!(rows[0].entry, entry(1, Some("ann"), Some("c1")));
+    let (rows, more) = db.audit_page(&all, PageOrder::OldestFirst, Some(1), 2).await.unwrap();
+    assert_eq!((rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), more), (vec![2, 3], true));
+    let (rows, more) = db.audit_page(&ann_only, PageOrder::OldestFirst, None, 2).await.unwrap();
+    assert_eq!((rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), more), (vec![1, 4], false));
     assert_eq!(db.audit_prune(3).await.unwrap(), 2);
     assert_eq!(db.audit_prune(3).await.unwrap(), 0);
     assert_eq!(read(&all, None).await, (vec![4, 3], false));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anabranch_model::{AudienceSpec, Report, VIEWERS_MAX, ViewerSeen};
+use anabranch_model::{AudienceSpec, Report, Stay, VIEWERS_MAX, ViewerSeen};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -72,9 +72,23 @@ async fn sessions_are_reported_soon_and_merged() {
     assert!(all.first_ms == NOW_MS || all.first_ms == NOW_MS + 6_000, "{all:?}");
     theatre.edge.shutdown.cancel();
     theatre.edge.running.await.unwrap().unwrap();
+    // Nothing is told twice, and what it watched with the end at the latest.
+    let mut stays = all.stays;
     while let Some(report) = theatre.edge.reports.recv().await {
-        assert!(!matches!(report, Report::Viewers(_)), "nothing is told twice: {report:?}");
+        let Report::Viewers(rows) = report else { continue };
+        for row in rows {
+            assert_eq!((row.session.as_str(), row.bytes, row.last_ms), ("s1", 0, NOW_MS + 8_000));
+            row.stays.into_iter().for_each(|stay| stay.put(&mut stays));
+        }
     }
+    let whole = Stay {
+        distribution: "E1".parse().unwrap(),
+        rendition: String::new(),
+        location: String::new(),
+        first_ms: NOW_MS,
+        last_ms: NOW_MS + 8_000,
+    };
+    assert_eq!(stays, [whole]);
 }
 
 #[tokio::test]

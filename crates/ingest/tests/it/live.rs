@@ -28,7 +28,9 @@ async fn ffmpeg_publishes_and_everything_arrives() {
     check_3_s(&count(&mut session).await);
     let output = push.await.unwrap();
     assert!(output.status.success(), "{output:?}");
-    let InputState::Connected { remote, encoder, bitrate: 0 } = server.input_state().await else { panic!("connected") };
+    let InputState::Connected { remote, encoder, bitrate: 0, media: None } = server.input_state().await else {
+        panic!("connected")
+    };
     assert_eq!(remote, session.remote.to_string());
     assert!(!encoder.is_empty());
     assert_eq!(server.input_state().await, InputState::Disconnected);

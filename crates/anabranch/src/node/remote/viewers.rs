@@ -93,6 +93,7 @@ pub(super) mod tests {
             first_ms: at,
             last_ms: at,
             bytes: 1,
+            stays: Vec::new(),
         }
     }
 

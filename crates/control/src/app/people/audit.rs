@@ -1,12 +1,12 @@
 //! The audit: who asked for which change, when and from where, and what became of it.
 
-use anabranch_db::{AuditFilter, AuditRow, NewAudit};
+use anabranch_db::{AuditFilter, AuditRow, NewAudit, PageOrder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Via;
-use crate::app::{App, Error};
+use crate::app::{App, Error, page};
 use crate::time;
 
 /// Rows that wait to be written; more are lost, and counted.
@@ -24,7 +24,7 @@ const LIMIT_MAX: u32 = 200;
 /// Longest word of a filter, in bytes.
 const WORD_MAX: usize = 256;
 
-/// Which rows of the audit, newest first. Conditions stack.
+/// Which rows of the audit. Conditions stack.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -43,6 +43,9 @@ pub(crate) struct AuditQuery {
     limit: Option<u32>,
     /// `next` of the page before.
     cursor: Option<String>,
+    /// `newest` or `oldest`: what comes first; `newest` if it is missing. The next page is asked for in the same order.
+    #[param(pattern = "^(oldest|newest)$")]
+    order: Option<String>,
 }
 
 /// A request that wanted to change something, done or refused.
@@ -76,7 +79,7 @@ pub(crate) struct Audit {
 /// A page of the audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditPage {
-    /// Items, newest first.
+    /// Items in the order that was asked for.
     items: Vec<Audit>,
     /// Value of `cursor` for the next page; null on the last.
     next: Option<String>,
@@ -126,8 +129,8 @@ impl App {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Error::invalid("limit", format!("a page has 1 to {LIMIT_MAX} items: {limit}")));
         }
-        let before = query.cursor.as_deref().map(str::parse::<u64>).transpose();
-        let before = before.map_err(|_| Error::invalid("cursor", "not what a list has answered as \"next\""))?;
+        let behind = query.cursor.as_deref().map(str::parse::<u64>).transpose();
+        let behind = behind.map_err(|_| Error::invalid("cursor", "not what a list has answered as \"next\""))?;
         let filter = AuditFilter {
             actor: word("actor", query.actor)?,
             object: word("object", query.object)?,
@@ -135,7 +138,8 @@ impl App {
             since: crate::app::names::time("since", query.since.as_deref())?,
             until: crate::app::names::time("until", query.until.as_deref())?,
         };
-        let (rows, more) = self.db.audit_page(&filter, before, limit).await?;
+        let order = query.order.as_deref().map_or(Ok(PageOrder::NewestFirst), page::order)?;
+        let (rows, more) = self.db.audit_page(&filter, order, behind, limit).await?;
         let next = rows.last().filter(|_| more).map(|row| row.sequence.to_string());
         Ok(AuditPage { items: rows.into_iter().map(view).collect(), next })
     }

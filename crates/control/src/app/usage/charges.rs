@@ -236,6 +236,10 @@ fn services(rows: &[&ChargeRow], each: bool) -> Vec<ServiceCharge> {
             unit: "sum".to_owned(),
             unit_price: decimal(amount),
             amount: decimal(amount),
+            arithmetic: None,
+            rule: None,
+            price_key: None,
+            price_source: None,
             state: state.to_owned(),
             at: time::render_ms(at),
         })
@@ -245,23 +249,38 @@ fn services(rows: &[&ChargeRow], each: bool) -> Vec<ServiceCharge> {
 /// A charge by its parts. A correction is shown as what it makes of the whole.
 fn parts(row: &ChargeRow) -> Vec<ServiceCharge> {
     let parts: Parts = serde_json::from_str(&row.parts).unwrap_or_default();
-    let charge = |component: &str, quantity: String, unit: &str, unit_price: String, amount: i64| ServiceCharge {
+    let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let charge = ServiceCharge {
         service: row.service.clone(),
-        component: component.to_owned(),
+        component: "correction".to_owned(),
         session: row.session,
-        month: (!row.month.is_empty()).then(|| row.month.clone()),
-        quantity,
-        unit: unit.to_owned(),
-        unit_price,
-        amount: decimal(amount),
+        month: told(&row.month),
+        quantity: "1".to_owned(),
+        unit: "sum".to_owned(),
+        unit_price: decimal(row.amount),
+        amount: decimal(row.amount),
+        arithmetic: None,
+        rule: Some("what all of it comes to, less what was charged before, by the prices of then".to_owned()),
+        price_key: None,
+        price_source: None,
         state: row.state.clone(),
         at: time::render_ms(row.written_at),
     };
     if row.state == "correction" {
-        return vec![charge("correction", "1".to_owned(), "sum", decimal(row.amount), row.amount)];
+        return vec![charge];
     }
-    let shown =
-        |part: &Part| charge(&part.what, part.units(), &part.unit, Money(part.price).to_string(), part.amount());
+    let shown = |part: &Part| ServiceCharge {
+        component: part.what.clone(),
+        quantity: part.units(),
+        unit: part.unit.clone(),
+        unit_price: Money(part.price).to_string(),
+        amount: decimal(part.amount()),
+        arithmetic: Some(part.arithmetic()),
+        rule: told(&part.rule),
+        price_key: told(&part.key),
+        price_source: told(&part.source),
+        ..charge.clone()
+    };
     parts.of(&row.model).iter().map(shown).collect()
 }
 

@@ -101,7 +101,11 @@ impl Charges {
             "model",
             "state",
             "at",
+            "arithmetic",
+            "rule",
+            "price_source",
         ]);
+        let none = String::new();
         for item in &self.items {
             for service in &item.services {
                 let session = if service.session == 0 { String::new() } else { service.session.to_string() };
@@ -110,7 +114,7 @@ impl Charges {
                     &item.key,
                     &item.name,
                     &session,
-                    service.month.as_ref().unwrap_or(&String::new()),
+                    service.month.as_ref().unwrap_or(&none),
                     &service.service,
                     &service.component,
                     &service.quantity,
@@ -121,6 +125,9 @@ impl Charges {
                     &item.model,
                     &service.state,
                     &service.at,
+                    service.arithmetic.as_ref().unwrap_or(&none),
+                    service.rule.as_ref().unwrap_or(&none),
+                    service.price_source.as_ref().unwrap_or(&none),
                 ]);
             }
         }

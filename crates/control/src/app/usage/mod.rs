@@ -5,6 +5,7 @@ mod charges;
 mod csv;
 mod overview;
 mod overview_view;
+mod presence;
 mod query;
 mod view;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anabranch_db::{Delivered, SubjectRow, USAGE_STEPS, UsageFilter, Watched};
 
+use super::presence::Attended;
 use super::{SeriesQuery, Usage, UsageBy, UsageCounts, UsageItem, UsagePoint, UsageQuery, UsageSeries};
 use crate::app::{App, Error};
 use crate::billing::{Audience, byte_hours};
@@ -67,19 +68,19 @@ impl Span {
 /// Whose usage is wanted.
 #[derive(Debug, Default)]
 pub(super) struct Whose {
-    breakout: String,
-    distribution: String,
+    pub(super) breakout: String,
+    pub(super) distribution: String,
     event: String,
     account: String,
 }
 
 impl Whose {
-    fn takes(&self, row: &SubjectRow) -> bool {
+    pub(super) fn takes(&self, row: &SubjectRow) -> bool {
         let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
         fits(&self.breakout, &row.subject) && fits(&self.event, &row.event) && fits(&self.account, &row.account)
     }
 
-    fn filter(&self, span: Span) -> UsageFilter {
+    pub(super) fn filter(&self, span: Span) -> UsageFilter {
         UsageFilter {
             from: span.from,
             to: span.to,
@@ -90,7 +91,7 @@ impl Whose {
     }
 
     /// Whether rows of single breakouts are chosen by what those belong to.
-    fn is_choosy(&self) -> bool {
+    pub(super) fn is_choosy(&self) -> bool {
         !(self.event.is_empty() && self.account.is_empty())
     }
 }
@@ -138,7 +139,8 @@ impl App {
         let delivered = self.db.usage_delivered(&whose.filter(span)).await?;
         let names = self.db.names().await?;
         let sums = Sums { by: query.by, span, now_ms, whose: &whose, names: &names };
-        let (items, total) = sums.of(&delivered, &subjects, &watched);
+        let attended = self.attended(query.by, &whose, span, &subjects).await?;
+        let (items, total) = sums.of(&delivered, &subjects, &watched, attended);
         let rendered = |seconds| time::render_seconds(seconds);
         Ok(Usage { from: rendered(span.from), to: rendered(span.to), by: query.by, items, total })
     }
@@ -161,19 +163,17 @@ impl App {
                 *sum = (sum.0.saturating_add(at.counts.bytes), sum.1.saturating_add(at.counts.requests));
             }
         }
-        let peaks = watched.as_ref().map(|watched| peaks(watched, aligned, step));
+        let peaks = peaks(&watched, aligned, step);
         let kept_from = self.attendance_kept_from(now_ms);
         let point = |number: i64| {
             let at = from + number * step;
             let (bytes, requests) = sums.get(&at).copied().unwrap_or_default();
-            let known = peaks.as_ref().filter(|_| at >= kept_from);
-            let viewers = known.and_then(|peaks| peaks.get(usize::try_from(number).ok()?).copied());
+            let viewers = usize::try_from(number).ok().and_then(|number| peaks.get(number).copied());
+            let viewers = viewers.filter(|_| at >= kept_from);
             UsagePoint { at: time::render_seconds(at), bytes, requests, viewers }
         };
         let items: Vec<_> = (0..(span.to - from + step - 1) / step).map(point).collect();
-        let viewers_missing = if watched.is_none() {
-            Some("viewers are known by breakout, and not by distribution".to_owned())
-        } else if items.iter().any(|point| point.viewers.is_none()) {
+        let viewers_missing = if items.iter().any(|point| point.viewers.is_none()) {
             Some(format!("viewer sessions that ended before {} are forgotten", time::render_seconds(kept_from)))
         } else {
             None
@@ -187,20 +187,16 @@ impl App {
         })
     }
 
-    /// Viewer sessions of what is chosen; none where they cannot be told apart by it.
-    async fn watched_by(
-        &self,
-        whose: &Whose,
-        chosen: &BTreeSet<String>,
-        span: Span,
-    ) -> Result<Option<Vec<Watched>>, Error> {
+    /// Viewer sessions of what is chosen.
+    async fn watched_by(&self, whose: &Whose, chosen: &BTreeSet<String>, span: Span) -> Result<Vec<Watched>, Error> {
+        let is_chosen = |breakout: &String| !whose.is_choosy() || chosen.contains(breakout);
         if !whose.distribution.is_empty() {
-            return Ok(None);
+            return self.watched_there(&whose.filter(span), is_chosen).await;
         }
         let (from_ms, to_ms) = span.ms();
         let mut watched = self.db.watched(&whose.breakout, from_ms, to_ms).await?;
-        watched.retain(|one| !whose.is_choosy() || chosen.contains(&one.breakout));
-        Ok(Some(watched))
+        watched.retain(|one| is_chosen(&one.breakout));
+        Ok(watched)
     }
 
     /// Unix seconds since when every viewer session is kept.
@@ -286,6 +282,7 @@ impl Sums<'_> {
         delivered: &[Delivered],
         subjects: &[SubjectRow],
         watched: &[Watched],
+        attended: Option<Attended>,
     ) -> (Vec<UsageItem>, UsageCounts) {
         let mut items: BTreeMap<String, UsageItem> = BTreeMap::new();
         let mut total = UsageCounts::default();
@@ -306,11 +303,17 @@ impl Sums<'_> {
                 counts.errors += row.counts.statuses[3] + row.counts.statuses[4];
             }
         }
-        // What is known of breakouts and assets alone belongs to no distribution, rendition or place.
-        if self.whose.distribution.is_empty()
-            && !matches!(self.by, UsageBy::Distribution | UsageBy::Rendition | UsageBy::Location)
-        {
-            self.subjects(subjects, watched, &mut items, &mut total);
+        // What else is known of breakouts and assets belongs to no distribution, rendition or place.
+        match attended {
+            Some(attended) => {
+                total.attended(attended.total);
+                for (key, presence) in attended.items {
+                    let owner = owners.get(key.as_str()).copied();
+                    self.item(&mut items, key, owner).counts.attended(presence);
+                }
+            }
+            None if self.whose.distribution.is_empty() => self.subjects(subjects, watched, &mut items, &mut total),
+            None => {}
         }
         let mut items: Vec<_> = items.into_values().collect();
         items.sort_by(|a, b| b.counts.bytes.cmp(&a.counts.bytes).then_with(|| a.key.cmp(&b.key)));

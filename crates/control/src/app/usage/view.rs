@@ -153,7 +153,8 @@ pub(crate) struct Usage {
     pub(crate) by: UsageBy,
     /// The rows, those with the most bytes first.
     pub(crate) items: Vec<UsageItem>,
-    /// The sum of all rows. Peaks are not summed: the highest one.
+    /// The sum of all rows. Peaks are not summed: the highest one. By distribution, rendition and location, and of one distribution, each viewer
+    /// counts once in minutes and peak here, also one whom several rows have.
     pub(crate) total: UsageCounts,
 }
 
@@ -182,11 +183,15 @@ pub(crate) struct UsageCounts {
     pub(crate) misses: u64,
     /// Answers with status 4xx and 5xx.
     pub(crate) errors: u64,
-    /// Minutes that all viewers together have watched; by breakout, event, account and platform.
+    /// Minutes of live streams that all viewers together have watched, rounded up. A viewer is a viewer session that a signature names. By
+    /// breakout, event, account and platform it watches from its first request to its last one. By distribution, rendition and location, and
+    /// of one distribution, it watches what it asks for, until it has not asked for 30 seconds: pictures and sound are two renditions which it
+    /// watches at once, and of a change it may be in both, so that rows may come to more than the total.
     pub(crate) viewer_minutes: u64,
-    /// Most viewers at one moment of one breakout.
+    /// Most viewers at one moment: of one breakout, by breakout, event, account and platform; of all breakouts together, by distribution,
+    /// rendition and location, unless only those of an event or account are asked for and have been forgotten.
     pub(crate) peak_viewers: u64,
-    /// Viewer sessions.
+    /// Viewer sessions; by breakout, event, account and platform.
     pub(crate) viewers: u64,
     /// Time on air.
     pub(crate) stream_seconds: u64,
@@ -294,7 +299,7 @@ pub(crate) struct ChargesItem {
 }
 
 /// What a service costs.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ServiceCharge {
     /// `encoder`, `packager`, `cdn`, `conversion`, `storage`.
     pub(crate) service: String,
@@ -312,6 +317,17 @@ pub(crate) struct ServiceCharge {
     pub(crate) unit_price: String,
     /// The charge.
     pub(crate) amount: String,
+    /// How it comes about: quantity in its smallest unit, by how many of those a unit has, times the price, rounded half up to a millionth. Null
+    /// for sums of several charges.
+    #[schema(example = "20 / 60 hour \u{d7} 0.294 = 0.098")]
+    pub(crate) arithmetic: Option<String>,
+    /// What the quantity is, and what was rounded or is the least that is billed, in words. Null for sums, and for what was charged before this was
+    /// kept.
+    pub(crate) rule: Option<String>,
+    /// Key of the price in the configuration, such as `prices.cloud.encoder_input`; null as `rule`.
+    pub(crate) price_key: Option<String>,
+    /// Where the price came from when it was charged: the public page with its region and date, or the configuration; null as `rule`.
+    pub(crate) price_source: Option<String>,
     /// `estimate`, `final` or `correction`.
     #[schema(pattern = "^(estimate|final|correction)$")]
     pub(crate) state: String,

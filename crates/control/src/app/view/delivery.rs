@@ -252,3 +252,20 @@ pub(crate) struct KeyCreated {
     /// PKCS#8 in PEM. No other answer shows it. Null when the caller gave the public half.
     pub(crate) private_key: Option<String>,
 }
+
+/// How many records there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordCounts {
+    /// By kind, in the order of their words.
+    pub(crate) counts: Vec<RecordCount>,
+}
+
+/// How many records of a kind there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordCount {
+    /// Kind, such as `channel`.
+    #[schema(example = "channel")]
+    pub(crate) object: String,
+    /// How many.
+    pub(crate) count: u64,
+}
