@@ -198,6 +198,7 @@ mod tests {
             distribution: None,
             paths: Vec::new(),
             peer: None,
+            headers: Default::default(),
         };
         Cluster {
             id: ClusterId::random(),

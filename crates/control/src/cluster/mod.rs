@@ -1,5 +1,6 @@
 //! Clusters of this instance while it runs: their definitions and newest words as the rows have them, the votes, and the peers.
 
+pub(crate) mod asked;
 pub(crate) mod automat;
 mod desk;
 pub(crate) mod feed;

@@ -10,6 +10,7 @@ mod audit;
 mod caption;
 mod clock;
 mod cluster;
+mod cluster_given;
 mod cluster_join;
 mod cluster_once;
 mod cluster_seen;
