@@ -6,6 +6,7 @@ mod channel;
 mod cluster;
 mod cluster_given;
 mod cluster_join;
+mod cluster_note;
 mod cluster_order;
 mod cluster_play;
 mod cluster_seen;
