@@ -20,6 +20,7 @@ mod kill_edge;
 mod live_to_viewer;
 mod merged;
 mod on_demand;
+mod outside;
 mod people;
 mod players;
 mod process;

@@ -21,4 +21,5 @@ mod render;
 pub use config::{CLUSTER_BUCKET, DistributionConfig};
 pub use error::ConfigError;
 pub use managed::{ManagedPolicy, PolicyKind, managed_policies};
+pub use origin::origin_header;
 pub use policy::response_headers::ViewerOrigins;

@@ -339,7 +339,7 @@ fn headers(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, ConfigEr
         if !host::is_field_name(text) {
             return Err(name.invalid("not a header name"));
         }
-        if NEVER_CUSTOM.contains(&lower.as_str()) || NEVER_CUSTOM_PREFIXES.iter().any(|p| lower.starts_with(p)) {
+        if is_never_custom(&lower) {
             return Err(name.invalid("a header that no origin can be given").fix("take it out"));
         }
         header.finish()?;
@@ -348,6 +348,27 @@ fn headers(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, ConfigEr
         }
     }
     Ok(headers)
+}
+
+fn is_never_custom(lower: &str) -> bool {
+    NEVER_CUSTOM.contains(&lower) || NEVER_CUSTOM_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+}
+
+/// The name in lower case of a header that an origin may be given, as `CustomHeaders` of an origin are.
+///
+/// # Errors
+/// What is wrong with it, in words that have neither the name nor the value, which may be a secret.
+pub fn origin_header(name: &str, value: &str) -> Result<String, &'static str> {
+    let lower = name.to_ascii_lowercase();
+    if !host::is_field_name(name) {
+        Err("not a header name")
+    } else if is_never_custom(&lower) {
+        Err("a header that no origin can be given")
+    } else if !host::is_field_value(value) {
+        Err("not a header value")
+    } else {
+        Ok(lower)
+    }
 }
 
 fn shield(fields: &mut Fields<'_>) -> Result<Option<String>, ConfigError> {

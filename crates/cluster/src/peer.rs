@@ -69,6 +69,8 @@ pub struct Told {
     pub version: u64,
     /// Whether its automat is on and can act.
     pub acts: bool,
+    /// Whether it can write.
+    pub writes: bool,
     /// Words on regions that are known here.
     pub words: Vec<RegisterOf>,
     /// Votes on regions that are known here.
@@ -120,8 +122,8 @@ pub fn read(cluster: &Cluster, node: &str, answer: &[u8]) -> Result<Told, Refuse
     }
     let anchors = anchors(cluster, state.region.as_deref(), state.anchors);
     let merged = state.merged.filter(|url| url.len() <= URL_MAX);
-    let ClusterState { node, version, acts, definition, in_force, .. } = state;
-    Ok(Told { node, version, acts, words, votes, anchors, definition, in_force, merged })
+    let ClusterState { node, version, acts, writes, definition, in_force, .. } = state;
+    Ok(Told { node, version, acts, writes, words, votes, anchors, definition, in_force, merged })
 }
 
 /// Reads the definition that a peer has of a cluster of this name, for an instance that takes it over. Its texts are not checked.
@@ -196,6 +198,7 @@ mod tests {
             distribution: None,
             paths: Vec::new(),
             peer: None,
+            headers: Default::default(),
         };
         Cluster {
             id: ClusterId::random(),
@@ -230,6 +233,7 @@ mod tests {
         assert_eq!((told.node.as_str(), told.version, told.acts), ("p2", 7, true));
         assert_eq!((told.words.len(), told.votes.len()), (1, 1));
         assert_eq!(told.definition, None);
+        assert!(!told.writes, "one that does not tell it is waited for by nobody");
     }
 
     #[test]

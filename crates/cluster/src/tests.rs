@@ -32,6 +32,7 @@ fn cluster(regions: &[&str]) -> Cluster {
         distribution: None,
         paths: Vec::new(),
         peer: None,
+        headers: Default::default(),
     };
     Cluster {
         id: ClusterId::random(),

@@ -7,6 +7,7 @@ use anabranch_db::{SnapshotDistribution, SnapshotRows};
 use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
+use crate::cluster::asked::AskedSpec;
 use crate::cluster::second::SecondSpec;
 
 /// Turns rows into snapshots. Keeps what it has compiled, since most configurations stay as they are.
@@ -18,6 +19,8 @@ pub(crate) struct Assembler {
 /// What is no row: regions that are closed, and peers' copies behind those of distributions of clusters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfClusters {
+    /// Headers of regions' origins.
+    pub(crate) asked: Vec<AskedSpec>,
     pub(crate) closed: Vec<ClosedSpec>,
     pub(crate) seconds: Vec<SecondSpec>,
 }
@@ -37,7 +40,7 @@ impl Assembler {
     /// The snapshot of these rows and of what clusters add. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
     pub(crate) fn snapshot(&mut self, rows: SnapshotRows, of_clusters: OfClusters) -> Snapshot {
-        let OfClusters { closed, seconds } = of_clusters;
+        let OfClusters { asked, closed, seconds } = of_clusters;
         let SnapshotRows { version, channels, breakouts, distributions: rows, mut invalidations, key_groups } = rows;
         if self.compiled.len() > rows.len() {
             let alive: HashSet<&DistributionId> = rows.iter().map(|row| &row.id).collect();
@@ -48,6 +51,9 @@ impl Assembler {
             if let Some(mut spec) = self.spec(row) {
                 if let Some(second) = seconds.iter().find(|second| second.distribution == row.id) {
                     second.add_to(&mut spec);
+                }
+                for asked in asked.iter().filter(|asked| asked.distribution == row.id) {
+                    asked.add_to(&mut spec);
                 }
                 spec.invalidations = invalidations.remove(&row.id).unwrap_or_default();
                 distributions.push(spec);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, DistributionId};
+use crate::{ClusterId, DistributionId, SecretHeaders};
 
 /// Fewest regions of a cluster.
 pub const REGIONS_MIN: usize = 2;
@@ -15,6 +15,9 @@ pub const REGION_NAME_MAX: usize = 32;
 
 /// Path patterns of a region at most.
 const PATHS_MAX: usize = 16;
+
+/// Headers of a region's origin at most.
+pub const HEADERS_MAX: usize = 10;
 
 /// Longest path pattern and longest URL, in bytes.
 const TEXT_MAX: usize = 2048;
@@ -60,6 +63,9 @@ pub struct ClusterRegion {
     /// The instance that is this region; none where there is none, or it is this one.
     #[serde(default)]
     pub peer: Option<Peer>,
+    /// Headers with which its origin is asked, and no other host. Never shown.
+    #[serde(default, skip_serializing_if = "SecretHeaders::is_empty")]
+    pub headers: SecretHeaders,
 }
 
 /// Where the state of another instance is pulled.
@@ -109,6 +115,34 @@ impl VoteRule {
     }
 }
 
+/// What counts as a change of a playlist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeDetect {
+    /// There is a segment or part that was not there before.
+    #[default]
+    MediaSequence,
+    /// The text differs from the texts before.
+    ContentHash,
+}
+
+impl ChangeDetect {
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MediaSequence => "media-sequence",
+            Self::ContentHash => "content-hash",
+        }
+    }
+
+    /// The value that is spelled so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::MediaSequence, Self::ContentHash].into_iter().find(|way| way.as_str() == word)
+    }
+}
+
 /// How verdicts come about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WatchSettings {
@@ -122,6 +156,19 @@ pub struct WatchSettings {
     pub vote: VoteRule,
     /// Silence after which a watcher has no vote and is an alarm, in milliseconds.
     pub silence_ms: u32,
+    /// What counts as a change; none: as the preset says (C14). Instances of earlier versions tell neither this nor what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_detect: Option<ChangeDetect>,
+    /// While a change is due, a playlist is looked at each time that its duration divided by this has passed; none: as the preset says
+    /// (C16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_divisor: Option<u32>,
+    /// Longest wait for one answer with its body, in milliseconds; none: as the preset says (C31).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+    /// Whether a changed multivariant playlist changes what is watched; none: as the preset says (C17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<bool>,
 }
 
 impl Default for WatchSettings {
@@ -132,6 +179,10 @@ impl Default for WatchSettings {
             tolerance: None,
             vote: VoteRule::default(),
             silence_ms: 5_000,
+            change_detect: None,
+            poll_divisor: None,
+            timeout_ms: None,
+            reload: None,
         }
     }
 }
@@ -196,6 +247,17 @@ pub struct ClusterError {
     pub detail: String,
 }
 
+impl ClusterError {
+    /// The same with the place in the list of regions and the name of the one that is to blame before it, as in
+    /// `regions[1].origin_url of region "us": …`.
+    #[must_use]
+    pub fn of_region(self, at: usize, name: &str) -> Self {
+        let name: String = name.chars().take(REGION_NAME_MAX).collect();
+        let place = if self.field == "regions" { String::new() } else { format!(".{}", self.field) };
+        Self { detail: format!("regions[{at}]{place} of region {name:?}: {}", self.detail), field: self.field }
+    }
+}
+
 fn refuse(field: &'static str, detail: String) -> Result<(), ClusterError> {
     Err(ClusterError { field, detail })
 }
@@ -217,10 +279,13 @@ impl Cluster {
             return refuse("regions", format!("a cluster has {REGIONS_MIN} to {REGIONS_MAX} regions: {count}"));
         }
         for (at, region) in self.regions.iter().enumerate() {
-            region.check()?;
+            region.check().map_err(|error| error.of_region(at, &region.name))?;
             let earlier = &self.regions[..at];
             if earlier.iter().any(|other| other.name == region.name) {
-                return refuse("regions", format!("two regions have the same name: {:?}", region.name));
+                return refuse(
+                    "regions",
+                    format!("regions[{at}].name: two regions have the same name: {:?}", region.name),
+                );
             }
             let same = |other: &ClusterRegion| {
                 let whole = other.paths.is_empty() || region.paths.is_empty() || other.paths == region.paths;
@@ -228,7 +293,7 @@ impl Cluster {
             };
             if earlier.iter().any(same) {
                 let detail = "two regions have the same distribution: give each region its own, or paths of its own";
-                return refuse("regions", format!("{detail}: {:?}", region.name));
+                return refuse("regions", format!("regions[{at}].distribution: {detail}: {:?}", region.name));
             }
         }
         if let Some(here) = &self.here {
@@ -266,6 +331,9 @@ impl ClusterRegion {
         if self.paths.len() > PATHS_MAX {
             return refuse("regions", format!("a region has at most {PATHS_MAX} paths: {}", self.paths.len()));
         }
+        if self.headers.len() > HEADERS_MAX {
+            return refuse("headers", format!("a region has at most {HEADERS_MAX} headers: {}", self.headers.len()));
+        }
         if !self.paths.is_empty() && self.distribution.is_none() {
             return refuse("regions", "paths are of a distribution: name the distribution".to_owned());
         }
@@ -295,10 +363,16 @@ impl WatchSettings {
             return refuse("preset", format!("a preset is one of {}: {preset:?}", PRESETS.join(", ")));
         }
         if let Some(multiplier) = self.multiplier.filter(|value| !(1.0..=20.0).contains(value)) {
-            return refuse("multiplier", format!("a multiplier is 1 to 20: {multiplier}"));
+            return refuse("multiplier", format!("multiplier is 1 to 20: {multiplier}"));
         }
         if let Some(tolerance) = self.tolerance.filter(|value| !(0.01..=1.0).contains(value)) {
-            return refuse("tolerance", format!("a tolerance is 0.01 to 1: {tolerance}"));
+            return refuse("tolerance", format!("tolerance is 0.01 to 1: {tolerance}"));
+        }
+        if let Some(divisor) = self.poll_divisor {
+            within("poll_divisor", divisor, 1, 50)?;
+        }
+        if let Some(timeout_ms) = self.timeout_ms {
+            within("timeout_ms", timeout_ms, 100, 30_000)?;
         }
         within("silence_ms", self.silence_ms, 1_000, 600_000)
     }
@@ -325,6 +399,7 @@ mod tests {
             distribution: None,
             paths: Vec::new(),
             peer: None,
+            headers: SecretHeaders::default(),
         }
     }
 
@@ -348,7 +423,7 @@ mod tests {
             wrong.check().unwrap_err()
         };
         type Change = fn(&mut Cluster);
-        let cases: [(Change, &str); 14] = [
+        let cases: [(Change, &str); 18] = [
             (|c| drop(c.regions.pop()), "2 to 8 regions: 1"),
             (|c| c.regions.extend((0..7).map(|at| region(&at.to_string()))), "2 to 8 regions: 9"),
             (|c| c.regions[1].name = "one".into(), "same name"),
@@ -363,6 +438,13 @@ mod tests {
             (|c| c.watch.preset = "A".into(), "one of default, relaxed"),
             (|c| c.watch.silence_ms = 10, "silence_ms is 1000"),
             (|c| c.automat.hold_ms = 0, "hold_ms is 1000"),
+            (|c| c.watch.poll_divisor = Some(0), "poll_divisor is 1 to 50: 0"),
+            (|c| c.watch.timeout_ms = Some(50), "timeout_ms is 100 to 30000: 50"),
+            (|c| c.regions[1].paths = vec!["/x".into()], "regions[1] of region \"two\": paths are of"),
+            (
+                |c| c.regions[1].headers = (0..11).map(|at| (format!("x-{at}"), "v".to_owned())).collect(),
+                "regions[1].headers of region \"two\": a region has at most 10",
+            ),
         ];
         for (change, words) in cases {
             let error = wrong(change).to_string();
@@ -374,6 +456,21 @@ mod tests {
             region.paths = vec![path.to_owned()];
         }
         shared.check().unwrap();
+    }
+
+    #[test]
+    fn what_earlier_versions_keep_and_tell_means_what_it_meant() {
+        let mut stored = serde_json::to_value(cluster()).unwrap();
+        let watch = stored["watch"].as_object_mut().unwrap();
+        assert!(!watch.contains_key("poll_divisor") && !watch.contains_key("reload"), "{watch:?}");
+        assert!(stored["regions"][0].as_object().unwrap().get("headers").is_none());
+        let read: Cluster = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.watch, WatchSettings::default());
+        let changed = WatchSettings { change_detect: Some(ChangeDetect::ContentHash), ..WatchSettings::default() };
+        let told = serde_json::to_value(&changed).unwrap();
+        assert_eq!(told["change_detect"], "content-hash");
+        assert_eq!(serde_json::from_value::<WatchSettings>(told).unwrap(), changed);
+        assert!(ChangeDetect::parse("content-hash").is_some() && ChangeDetect::parse("hash").is_none());
     }
 
     #[test]

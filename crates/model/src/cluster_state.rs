@@ -21,6 +21,14 @@ pub struct Stamp {
     pub node: String,
 }
 
+impl Stamp {
+    /// The stamp of what follows of a word by itself, on whichever instance: newer than that word, and older than what anybody says after it.
+    #[must_use]
+    pub fn following(&self) -> Self {
+        Self { counter: self.counter.saturating_add(1).min(COUNTER_MAX), ..self.clone() }
+    }
+}
+
 /// Who speaks in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -253,6 +261,10 @@ pub struct ClusterState {
     pub now_ms: i64,
     /// Whether its automat is on and can act.
     pub acts: bool,
+    /// Whether it can write, whatever its automat does: who ends drills and says what is not done where every automat is off. False of
+    /// instances that do not tell it.
+    #[serde(default)]
+    pub writes: bool,
     /// Newest words.
     pub registers: Vec<RegisterOf>,
     /// Votes that it has heard, and those that its peers have told it of.

@@ -8,6 +8,7 @@
 mod aligned;
 mod asset;
 mod cluster;
+mod cluster_headers;
 mod cluster_state;
 mod distribution;
 mod id;
@@ -22,9 +23,10 @@ mod work;
 pub use aligned::{ANCHORS_MAX, AlignedSpec, Anchor, Anchors, SoundMark};
 pub use asset::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack};
 pub use cluster::{
-    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterRegion, PRESETS, Peer, REGION_NAME_MAX,
-    REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
+    AutomatMode, AutomatSettings, BREAKOUT_MARK, ChangeDetect, Cluster, ClusterError, ClusterRegion, HEADERS_MAX,
+    PRESETS, Peer, REGION_NAME_MAX, REGIONS_MAX, REGIONS_MIN, VoteRule, WatchSettings,
 };
+pub use cluster_headers::SecretHeaders;
 pub use cluster_state::{
     COUNTER_MAX, ClusterDefinition, ClusterState, FAIL_OPEN, HISTORY_MAX, HistoryEntry, InForce, LastChange,
     NOTHING_ON_AIR, RegionDefinition, Register, RegisterOf, Stamp, Verdict, VerdictState, Voice, VoteOf, WITHHELD,

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::breakout::Viewer;
 use super::client::Client;
-use super::cluster_update::Change;
+use super::cluster_settings::Settings;
+use super::cluster_update::{Change, with_headers};
 use super::wait::{Stage, Wait};
 use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
 
@@ -26,10 +27,13 @@ pub(crate) enum ClusterVerb {
         /// The region that this server is [default: none, it only watches]
         #[arg(long, value_name = "NAME")]
         here: Option<String>,
+        /// Header with which the origin of a region is asked, as 'REGION=Name: value'
+        #[arg(long = "region-header", value_name = "REGION=NAME: VALUE")]
+        headers: Vec<String>,
         #[command(flatten)]
         settings: Settings,
-        /// The whole definition as JSON, which keeps tokens of peers from the list of processes
-        #[arg(long, value_name = "FILE", conflicts_with = "regions")]
+        /// The whole definition as JSON, which keeps tokens of peers and headers from the list of processes
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["regions", "headers"])]
         file: Option<PathBuf>,
         #[command(flatten)]
         connection: Connection,
@@ -146,100 +150,16 @@ pub(crate) struct Order {
     wait: Wait,
 }
 
-/// How verdicts come about, and when the automat acts.
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// Who closes
-    #[arg(long, value_enum)]
-    mode: Option<Mode>,
-    /// How many watchers must say so
-    #[arg(long, value_enum)]
-    vote: Option<Vote>,
-    /// Name of the watcher's preset: default, relaxed or design
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// A playlist is stale after its duration times this
-    #[arg(long, value_name = "NUMBER")]
-    multiplier: Option<f64>,
-    /// Share of a region's playlists that must be stale
-    #[arg(long, value_name = "NUMBER")]
-    tolerance: Option<f64>,
-    /// Silence after which a watcher has no vote, in milliseconds
-    #[arg(long, value_name = "MS")]
-    silence: Option<u32>,
-    /// A region must be stale for so long before it is closed, in milliseconds
-    #[arg(long, value_name = "MS")]
-    confirm: Option<u32>,
-    /// Shortest time between two switches of a region, in milliseconds
-    #[arg(long, value_name = "MS")]
-    hold: Option<u32>,
-    /// Time after a closing in which no other region is closed, in milliseconds
-    #[arg(long, value_name = "MS")]
-    cool_down: Option<u32>,
-    /// Time between a closing and its effect, in milliseconds
-    #[arg(long, value_name = "MS")]
-    drain: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
-    /// The operator only
-    Manual,
-    /// The automat as well
-    Automatic,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Vote {
-    /// One of them
-    Any,
-    /// More than half of those that are heard
-    Majority,
-    /// Each that is heard
-    All,
-}
-
-impl Settings {
-    fn add_to(self, body: &mut Value) {
-        let (mut watch, mut automat) = (json!({}), json!({}));
-        let mode = |mode| if matches!(mode, Mode::Manual) { "manual" } else { "automatic" };
-        let vote = |vote| match vote {
-            Vote::Any => "any",
-            Vote::Majority => "majority",
-            Vote::All => "all",
-        };
-        set(&mut watch, "vote", self.vote.map(|given| vote(given).into()));
-        set(&mut watch, "preset", self.preset.map(Value::from));
-        set(&mut watch, "multiplier", self.multiplier.map(Value::from));
-        set(&mut watch, "tolerance", self.tolerance.map(Value::from));
-        set(&mut watch, "silence_ms", self.silence.map(Value::from));
-        set(&mut automat, "mode", self.mode.map(|given| mode(given).into()));
-        set(&mut automat, "confirm_ms", self.confirm.map(Value::from));
-        set(&mut automat, "hold_ms", self.hold.map(Value::from));
-        set(&mut automat, "cool_down_ms", self.cool_down.map(Value::from));
-        set(&mut automat, "drain_ms", self.drain.map(Value::from));
-        for (key, given) in [("watch", watch), ("automat", automat)] {
-            let Some(given) = given.as_object().filter(|given| !given.is_empty()) else { continue };
-            if !body[key].is_object() {
-                body[key] = json!({});
-            }
-            for (name, value) in given {
-                body[key][name] = value.clone();
-            }
-        }
-    }
-}
-
 pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
     match verb {
-        ClusterVerb::Create { name, regions, here, settings, file, connection } => {
+        ClusterVerb::Create { name, regions, here, headers, settings, file, connection } => {
             let mut body = match file {
                 Some(file) => definition(&file)?,
-                None => json!({ "regions": regions.iter().map(|text| region(text)).collect::<Result<Vec<_>>>()? }),
+                None => json!({ "regions": created(&regions, &headers)? }),
             };
             body["name"] = name.into();
             set(&mut body, "here", here.map(Value::from));
-            settings.add_to(&mut body);
+            settings.add_to(&mut body)?;
             post(&connection, "/v1/clusters", body).await
         }
         ClusterVerb::Join { name, from, peer_token, here, distribution, tokens, connection } => {
@@ -301,7 +221,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Update { one, change, settings } => {
             let client = Client::new(&one.connection)?;
             let mut body = change.body(|| async { client.get(&path(&["clusters", &one.id])).await }).await?;
-            settings.add_to(&mut body);
+            settings.add_to(&mut body)?;
             patch(&one.connection, &path(&["clusters", &one.id]), body).await
         }
         ClusterVerb::Close(order) => said(order, "close", None).await,
@@ -420,6 +340,13 @@ pub(super) fn definition(file: &std::path::Path) -> Result<Value> {
     Ok(value)
 }
 
+/// Regions in one text each, with headers of some of them.
+fn created(regions: &[String], headers: &[String]) -> Result<Vec<Value>> {
+    let mut regions = regions.iter().map(|text| region(text)).collect::<Result<Vec<_>>>()?;
+    with_headers(&mut regions, headers)?;
+    Ok(regions)
+}
+
 /// A region in one text.
 fn region(text: &str) -> Result<Value> {
     let (name, mut given) = parts(text)?;
@@ -483,28 +410,6 @@ mod tests {
             let error = region(bad).unwrap_err().to_string();
             assert!(error.contains(words), "{bad}: {error}");
         }
-    }
-
-    #[test]
-    fn settings_go_over_a_file() {
-        let mut body = json!({ "automat": { "hold_ms": 1, "drain_ms": 2 } });
-        let settings = Settings {
-            mode: Some(Mode::Automatic),
-            vote: Some(Vote::All),
-            preset: None,
-            multiplier: None,
-            tolerance: None,
-            silence: None,
-            confirm: None,
-            hold: Some(5_000),
-            cool_down: None,
-            drain: None,
-        };
-        settings.add_to(&mut body);
-        let expected = json!({
-            "automat": { "mode": "automatic", "hold_ms": 5_000, "drain_ms": 2 }, "watch": { "vote": "all" },
-        });
-        assert_eq!(body, expected);
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub(crate) struct Change {
     /// Another token for the server of a region, as REGION=TOKEN
     #[arg(long = "peer-token", value_name = "REGION=TOKEN")]
     tokens: Vec<String>,
+    /// Header with which the origin of a region is asked, as 'REGION=Name: value'; without a value it goes, and those that are not given stay
+    #[arg(long = "region-header", value_name = "REGION=NAME: VALUE")]
+    headers: Vec<String>,
     /// What changes as JSON, with all regions if there are some in it, which keeps tokens of peers from the list of processes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["regions", "removed", "order", "tokens"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["regions", "removed", "order", "tokens", "headers"])]
     file: Option<PathBuf>,
 }
 
@@ -44,9 +47,8 @@ impl Change {
             None => json!({}),
         };
         set(&mut body, "here", self.here.clone().map(Value::from));
-        let stays =
-            self.regions.is_empty() && self.removed.is_empty() && self.order.is_empty() && self.tokens.is_empty();
-        if !stays {
+        let lists = [&self.regions, &self.removed, &self.order, &self.tokens, &self.headers];
+        if lists.iter().any(|list| !list.is_empty()) {
             body["regions"] = self.regions(&now().await?)?.into();
         }
         Ok(body)
@@ -64,6 +66,18 @@ impl Change {
         for (name, token) in by_region(&self.tokens)?.as_object().into_iter().flatten() {
             change(find(&mut regions, name)?, Map::from_iter([("token".to_owned(), token.clone())]))?;
         }
+        for text in &self.headers {
+            // All headers are given at once. Those that it has keep their values, which nobody tells.
+            let name = text.split('=').next().unwrap_or_default();
+            let shown = cluster["regions"].as_array().into_iter().flatten().find(|shown| shown["name"] == name);
+            let region = find(&mut regions, name)?;
+            if region["headers"].is_null() {
+                let known = shown.and_then(|shown| shown["headers"].as_array()).into_iter().flatten();
+                let known = known.filter_map(|header| Some((header.as_str()?.to_owned(), Value::Null)));
+                region["headers"] = known.collect::<Map<_, _>>().into();
+            }
+        }
+        with_headers(&mut regions, &self.headers)?;
         for name in &self.removed {
             find(&mut regions, name)?;
             regions.retain(|region| region["name"] != *name);
@@ -93,6 +107,34 @@ fn given(shown: &Value) -> Value {
         region["peer"] = json!({ "url": url });
     }
     region
+}
+
+/// Puts headers on regions that are to be given. One without a value is taken away.
+///
+/// # Errors
+/// There is no such region, or a text is no header.
+pub(super) fn with_headers(regions: &mut [Value], headers: &[String]) -> Result<()> {
+    for text in headers {
+        let parsed = text.split_once('=').and_then(|(region, rest)| Some((region, rest.split_once(':')?)));
+        // The text has a secret, so that it is not repeated.
+        let Some((region, (name, value))) = parsed else { bail!("a header of a region is 'REGION=Name: value'") };
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        let region = find(regions, region)?;
+        if !region["headers"].is_object() {
+            region["headers"] = json!({});
+        }
+        if let Some(given) = region["headers"].as_object_mut() {
+            let known =
+                given.iter().filter(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|(known, _)| known.clone());
+            for known in known.collect::<Vec<_>>() {
+                given.remove(&known);
+            }
+            if !value.is_empty() {
+                given.insert(name, value.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn find<'r>(regions: &'r mut [Value], name: &str) -> Result<&'r mut Value> {
@@ -163,6 +205,24 @@ mod tests {
         let change = Change { regions: texts(&["us,peer="]), removed: texts(&["eu"]), ..Change::default() };
         let regions = body(change).await.unwrap()["regions"].take();
         assert_eq!((regions.as_array().map(Vec::len), &regions[0]["peer"]), (Some(1), &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn headers_stay_and_go() {
+        let mut was = shown();
+        was["regions"][0]["headers"] = json!(["x-key", "x-old"]);
+        let change = Change { headers: texts(&["eu=X-New: a:b=c", "eu=X-Old:", "us=X-Key: v"]), ..Change::default() };
+        let regions = change.body(|| async { Ok(was.clone()) }).await.unwrap()["regions"].take();
+        assert_eq!(regions[0]["headers"], json!({ "x-key": null, "x-new": "a:b=c" }));
+        assert_eq!(regions[1]["headers"], json!({ "x-key": "v" }));
+        let change = Change { regions: texts(&["eu,cdn=http://new/c"]), ..Change::default() };
+        let regions = change.body(|| async { Ok(was) }).await.unwrap()["regions"].take();
+        assert!(regions[0]["headers"].is_null(), "all stay");
+        for (wrong, words) in [("eu=secret-word", "REGION=Name: value"), ("ap=X-Key: secret-word", "no such region")] {
+            let change = Change { headers: texts(&[wrong]), ..Change::default() };
+            let error = change.body(|| async { Ok(shown()) }).await.unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("secret-word"), "{error}");
+        }
     }
 
     #[tokio::test]

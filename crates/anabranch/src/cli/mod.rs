@@ -7,6 +7,7 @@ mod bucket;
 mod channel;
 mod client;
 mod cluster;
+mod cluster_settings;
 mod cluster_update;
 mod cluster_watch;
 mod delivery;

@@ -78,6 +78,17 @@ async fn a_webhook_gets_the_json_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_wants_a_token_is_shown_one() {
+    let notification = notification().await;
+    let site = Site::start(|asked| Reply::status(if asked.header("authorization") == "Bearer t" { 204 } else { 401 }));
+    let webhook = Sink::webhook(&site.url("/hook")).unwrap();
+    assert_eq!(tell(webhook.clone(), &notification).await.as_deref(), Some("status 401"));
+    let webhook = webhook.with_authorization("Bearer t".parse().unwrap());
+    assert!(!format!("{webhook:?}").contains("Bearer"), "it is a secret: {webhook:?}");
+    assert_eq!(tell(webhook, &notification).await, None);
+}
+
+#[tokio::test]
 async fn what_cannot_be_delivered_is_shown() {
     let notification = notification().await;
     let site = Site::start(|_| Reply::status(500));

@@ -6,15 +6,15 @@ use anabranch_cluster::peer::{is_named, tidy};
 use anabranch_cluster::state::{Opening, effective};
 use anabranch_db::Idempotency;
 use anabranch_model::{
-    AutomatMode, AutomatSettings, BREAKOUT_MARK, Cluster, ClusterError, ClusterId, ClusterRegion, ClusterState, Peer,
-    Verdict, VerdictState, VoteRule, WatchSettings,
+    AutomatSettings, Cluster, ClusterError, ClusterId, ClusterRegion, ClusterState, Verdict, VerdictState,
+    WatchSettings,
 };
-use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::cluster_given::{AutomatGiven, RegionGiven, WatchGiven, read_url, spelled};
 use super::cluster_view::{ClusterView, DecisionView, HistoryItem, HistoryQuery, VoteView};
 use super::page::PageQuery;
 use super::view::List;
@@ -32,8 +32,8 @@ const HOLD: Duration = Duration::from_secs(1);
 const HISTORY_DEFAULT: u32 = 50;
 const HISTORY_PAGE_MAX: u32 = 200;
 
-/// Longest token of a peer, in bytes.
-const TOKEN_MAX: usize = 512;
+/// What watchers may say.
+pub(super) const STATES: &[&str] = &["fresh", "stale", "ended", "unknown"];
 
 /// A cluster to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -53,13 +53,13 @@ pub(crate) struct ClusterCreate {
     pub(super) automat: AutomatGiven,
 }
 
-/// What is to become different; what is missing stays.
+/// What is to become different; what is missing stays, and a setting that is null is the default again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterPatch {
     /// Name of the region that this instance is; empty where it only watches.
     pub(super) here: Option<String>,
-    /// All regions. A peer without a token keeps the one that it has.
+    /// All regions. A peer without a token keeps the one that it has, and a region without headers those that it has.
     pub(super) regions: Option<Vec<RegionGiven>>,
     /// How verdicts come about.
     #[serde(default)]
@@ -67,74 +67,6 @@ pub(crate) struct ClusterPatch {
     /// When the automat closes and opens.
     #[serde(default)]
     pub(super) automat: AutomatGiven,
-}
-
-/// A region.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RegionGiven {
-    /// Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway.
-    pub(super) name: String,
-    /// Multivariant playlist at the origin; may contain `{breakout}`.
-    pub(super) origin_url: String,
-    /// The same through the CDN; may contain `{breakout}`. The origin's if it is missing.
-    pub(super) cdn_url: Option<String>,
-    /// Id of the distribution of this server that serves the region; missing where somebody else's does.
-    pub(super) distribution: Option<String>,
-    /// Path patterns of that distribution that are the region's; missing for all of it.
-    #[serde(default)]
-    pub(super) paths: Vec<String>,
-    /// The instance that is this region.
-    pub(super) peer: Option<PeerGiven>,
-}
-
-/// Another instance.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PeerGiven {
-    /// Address of its API.
-    pub(super) url: String,
-    /// An API token there with scope `cluster`. No answer has it.
-    pub(super) token: Option<String>,
-}
-
-impl std::fmt::Debug for PeerGiven {
-    // Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PeerGiven").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// How verdicts come about; what is missing stays, or is the default.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WatchGiven {
-    /// Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default.
-    preset: Option<String>,
-    /// A playlist is stale after its duration times this; by default as the preset says.
-    multiplier: Option<f64>,
-    /// Share of a region's playlists that must be stale; by default as the preset says.
-    tolerance: Option<f64>,
-    /// How many watchers must say so: `any`, `majority` or `all`; `majority` by default.
-    vote: Option<String>,
-    /// Silence after which a watcher has no vote and is an alarm, in milliseconds; 5000 by default.
-    silence_ms: Option<u32>,
-}
-
-/// When the automat closes and opens; what is missing stays, or is the default.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AutomatGiven {
-    /// `manual` or `automatic`; `manual` by default.
-    mode: Option<String>,
-    /// A region must be stale for so long before it is closed, in milliseconds; 500 by default.
-    confirm_ms: Option<u32>,
-    /// Shortest time between two switches of a region, and for which it must be fresh before it is opened again; 60000 by default.
-    hold_ms: Option<u32>,
-    /// Time after a closing in which no other region is closed, in milliseconds; 10000 by default.
-    cool_down_ms: Option<u32>,
-    /// Time between a closing and its effect, in which players are steered away, in milliseconds; 0 by default.
-    drain_ms: Option<u32>,
 }
 
 /// What a watcher sees.
@@ -160,54 +92,6 @@ pub(crate) struct VoteGiven {
 
 fn of_definition(error: ClusterError) -> Error {
     Error::Invalid { field: error.field, detail: error.detail }
-}
-
-fn word<T>(field: &'static str, text: Option<&str>, known: T, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
-    let Some(text) = text else { return Ok(known) };
-    let short: String = text.chars().take(100).collect();
-    parse(text).ok_or_else(|| Error::invalid(field, format!("not a word that stands for {field}: {short:?}")))
-}
-
-impl WatchGiven {
-    /// Everything is given.
-    pub(super) fn all(of: WatchSettings) -> Self {
-        let WatchSettings { preset, multiplier, tolerance, vote, silence_ms } = of;
-        let (preset, silence_ms, vote) = (Some(preset), Some(silence_ms), Some(vote.as_str().to_owned()));
-        Self { preset, multiplier, tolerance, vote, silence_ms }
-    }
-
-    fn over(self, known: WatchSettings) -> Result<WatchSettings, Error> {
-        Ok(WatchSettings {
-            vote: word("vote", self.vote.as_deref(), known.vote, VoteRule::parse)?,
-            preset: self.preset.unwrap_or(known.preset),
-            multiplier: self.multiplier.or(known.multiplier),
-            tolerance: self.tolerance.or(known.tolerance),
-            silence_ms: self.silence_ms.unwrap_or(known.silence_ms),
-        })
-    }
-}
-
-impl AutomatGiven {
-    /// Everything is given.
-    pub(super) fn all(of: &AutomatSettings) -> Self {
-        Self {
-            mode: Some(of.mode.as_str().to_owned()),
-            confirm_ms: Some(of.confirm_ms),
-            hold_ms: Some(of.hold_ms),
-            cool_down_ms: Some(of.cool_down_ms),
-            drain_ms: Some(of.drain_ms),
-        }
-    }
-
-    fn over(self, known: &AutomatSettings) -> Result<AutomatSettings, Error> {
-        Ok(AutomatSettings {
-            mode: word("mode", self.mode.as_deref(), known.mode, AutomatMode::parse)?,
-            confirm_ms: self.confirm_ms.unwrap_or(known.confirm_ms),
-            hold_ms: self.hold_ms.unwrap_or(known.hold_ms),
-            cool_down_ms: self.cool_down_ms.unwrap_or(known.cool_down_ms),
-            drain_ms: self.drain_ms.unwrap_or(known.drain_ms),
-        })
-    }
 }
 
 impl App {
@@ -356,17 +240,17 @@ impl App {
 
     /// The same of a watcher elsewhere.
     pub(crate) fn cluster_vote_given(&self, wanted: &str, vote: VoteGiven) -> Result<(), Error> {
-        let state = word("state", Some(&vote.state), VerdictState::Unknown, VerdictState::parse)?;
-        let since_ms = vote.since_ms.unwrap_or_else(|| self.since_of(wanted, &vote, state));
+        let state = spelled("state", STATES, &vote.state, VerdictState::parse)?;
+        let since_ms = vote.since_ms.unwrap_or_else(|| self.since_of(wanted, (&vote.region, &vote.watcher), state));
         let verdict = Verdict { state, since_ms, reason: vote.reason, evidence: vote.evidence, last: None };
         self.cluster_vote(wanted, &vote.region, &vote.watcher, verdict)
     }
 
     /// Since when a watcher says so that does not tell.
-    fn since_of(&self, wanted: &str, vote: &VoteGiven, state: VerdictState) -> i64 {
+    pub(super) fn since_of(&self, wanted: &str, (region, watcher): (&str, &str), state: VerdictState) -> i64 {
         let now_ms = self.clock.now_ms();
         let before = |live: &Live| {
-            let known = live.votes.get(&vote.region, &vote.watcher)?;
+            let known = live.votes.get(region, watcher)?;
             (known.verdict.state == state).then_some(known.verdict.since_ms)
         };
         self.clusters.look(wanted, before).flatten().unwrap_or(now_ms)
@@ -416,59 +300,6 @@ impl App {
         });
         found.unwrap_or(DecisionView { open: true, region: None, cluster: None })
     }
-
-    fn regions(&self, given: Vec<RegionGiven>, before: &[ClusterRegion]) -> Result<Vec<ClusterRegion>, Error> {
-        given.into_iter().map(|region| self.region(region, before)).collect()
-    }
-
-    fn region(&self, given: RegionGiven, before: &[ClusterRegion]) -> Result<ClusterRegion, Error> {
-        let origin_url = playlist_url("origin_url", &given.origin_url)?;
-        let cdn_url = match &given.cdn_url {
-            Some(url) => playlist_url("cdn_url", url)?,
-            None => origin_url.clone(),
-        };
-        let distribution = match given.distribution {
-            Some(id) => Some(id.parse().map_err(|error| Error::invalid("distribution", format!("{error}")))?),
-            None => None,
-        };
-        let known = before.iter().find(|region| region.name == given.name).and_then(|region| region.peer.as_ref());
-        let peer = match given.peer {
-            Some(peer) => Some(self.peer(peer, known)?),
-            None => None,
-        };
-        Ok(ClusterRegion { name: given.name, origin_url, cdn_url, distribution, paths: given.paths, peer })
-    }
-
-    pub(super) fn peer(&self, given: PeerGiven, known: Option<&Peer>) -> Result<Peer, Error> {
-        self.clusters.pull.check(&given.url).map_err(|detail| Error::invalid("peer", detail))?;
-        // A token is for one place: another address gets none that was meant for the one before.
-        let kept = known.filter(|known| known.url == given.url).map(|known| known.token.clone());
-        let Some(token) = given.token.or(kept) else {
-            return Err(Error::invalid("peer", "a peer needs an API token there with scope cluster"));
-        };
-        if token.is_empty() || token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::invalid("peer", format!("a token has 1 to {TOKEN_MAX} visible characters")));
-        }
-        Ok(Peer { url: given.url, token })
-    }
-}
-
-/// A URL of a playlist as it is kept.
-fn playlist_url(field: &'static str, text: &str) -> Result<String, Error> {
-    let short: String = text.chars().take(200).collect();
-    let refuse = |why: &str| Error::invalid(field, format!("{why}: {short:?}"));
-    let url = Url::parse(&text.replace(BREAKOUT_MARK, "breakout")).map_err(|_| refuse("not a URL of a playlist"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(refuse("the URL of a playlist begins with http:// or https://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err(refuse("the URL of a playlist has no user name, no password and no fragment"));
-    }
-    let authority = text.split("//").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
-    if authority.contains(BREAKOUT_MARK) {
-        return Err(refuse("the host of a playlist is the same for every breakout"));
-    }
-    Ok(text.to_owned())
 }
 
 /// Whether a host, with or without a port, or a distribution's id stands for this region.
@@ -476,7 +307,7 @@ fn is_behind(region: &ClusterRegion, host: &str) -> bool {
     if region.distribution.as_ref().is_some_and(|id| id.as_str().eq_ignore_ascii_case(host)) {
         return true;
     }
-    let Ok(url) = Url::parse(&region.cdn_url.replace(BREAKOUT_MARK, "breakout")) else { return false };
+    let Some(url) = read_url(&region.cdn_url) else { return false };
     let Some(name) = url.host_str() else { return false };
     let with_port = url.port_or_known_default().map(|port| format!("{name}:{port}"));
     host.eq_ignore_ascii_case(name) || with_port.is_some_and(|with_port| with_port.eq_ignore_ascii_case(host))

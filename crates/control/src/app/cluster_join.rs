@@ -7,7 +7,8 @@ use anabranch_model::{ClusterDefinition, Peer};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::cluster::{AutomatGiven, ClusterCreate, ClusterPatch, PeerGiven, RegionGiven, WatchGiven};
+use super::cluster::{ClusterCreate, ClusterPatch};
+use super::cluster_given::{AutomatGiven, PeerGiven, RegionGiven, WatchGiven};
 use super::cluster_view::ClusterView;
 use super::{App, Error};
 
@@ -82,6 +83,8 @@ impl App {
                 distribution: request.distribution.clone().filter(|_| is_here),
                 paths: if is_here { request.paths.clone() } else { Vec::new() },
                 peer,
+                // What an origin asks for is known to whoever was given it.
+                headers: None,
             });
         }
         let create = ClusterCreate {
@@ -121,6 +124,8 @@ impl App {
                 distribution: ours.and_then(|ours| ours.distribution.as_ref().map(ToString::to_string)),
                 paths: ours.map(|ours| ours.paths.clone()).unwrap_or_default(),
                 peer,
+                // What an origin asks for is known to whoever was given it.
+                headers: None,
             });
         }
         let patch = ClusterPatch {

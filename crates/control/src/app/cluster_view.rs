@@ -153,6 +153,8 @@ pub(crate) struct RegionView {
     pub(crate) playlists_stale: usize,
     /// The instance that is this region.
     pub(crate) peer: Option<PeerView>,
+    /// Names of the headers with which its origin is asked; their values are never shown.
+    pub(crate) headers: Vec<String>,
 }
 
 /// Another instance, without its token.
@@ -188,6 +190,15 @@ pub(crate) struct WatchView {
     pub(crate) vote: &'static str,
     /// Silence after which a watcher has no vote and is an alarm, in milliseconds.
     pub(crate) silence_ms: u32,
+    /// What counts as a change of a playlist; null as the preset says.
+    #[schema(example = "media-sequence", pattern = "^(media-sequence|content-hash)$")]
+    pub(crate) change_detect: Option<&'static str>,
+    /// While a change is due, a playlist is looked at each time that its duration divided by this has passed; null as the preset says.
+    pub(crate) poll_divisor: Option<u32>,
+    /// Longest wait for one answer, in milliseconds; null as the preset says.
+    pub(crate) timeout_ms: Option<u32>,
+    /// Whether a changed multivariant playlist changes what is watched; null as the preset says.
+    pub(crate) reload: Option<bool>,
 }
 
 /// When the automat closes and opens.
@@ -329,6 +340,10 @@ impl From<&WatchSettings> for WatchView {
             tolerance: watch.tolerance,
             vote: watch.vote.as_str(),
             silence_ms: watch.silence_ms,
+            change_detect: watch.change_detect.map(anabranch_model::ChangeDetect::as_str),
+            poll_divisor: watch.poll_divisor,
+            timeout_ms: watch.timeout_ms,
+            reload: watch.reload,
         }
     }
 }
@@ -434,6 +449,7 @@ impl RegionView {
             playlists: glance.playlists,
             playlists_stale: glance.playlists_stale,
             peer,
+            headers: region.headers.names().map(str::to_owned).collect(),
         }
     }
 }

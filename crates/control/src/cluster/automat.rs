@@ -1,13 +1,13 @@
 //! The loop that lets the automat act, and tells what of verdicts, watchers and openings has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anabranch_cluster::decide::{Action, View, decide};
-use anabranch_cluster::state::{Ground, Opening, silent};
+use anabranch_cluster::decide::{Action, Decision, View, decide};
+use anabranch_cluster::state::{Ground, Opening, Registers, silent};
 use anabranch_cluster::store::{StateStore as _, StoreError};
 use anabranch_db::NewEntry;
-use anabranch_model::{Cluster, ClusterId, HistoryEntry, RegisterOf, VerdictState, VoteOf};
+use anabranch_model::{Cluster, ClusterId, HistoryEntry, RegisterOf, Stamp, VerdictState, Voice, VoteOf};
 use anabranch_net::Shutdown;
 
 use super::meters::Meters;
@@ -88,7 +88,11 @@ async fn act(app: &App, id: &ClusterId) -> Result<(), LookError> {
     let writing = app.clusters.writing.lock().await;
     let now_ms = app.clock.now_ms();
     let planned = app.clusters.look(id.as_str(), |live| live.leads().then(|| plan(live, &app.clusters.node, now_ms)));
-    let Some((words, withheld)) = planned.flatten() else { return Ok(()) };
+    let Some((words, withheld)) = planned.flatten() else {
+        // Another one says it now. Who leads again later says it anew.
+        app.clusters.change(id, false, |live| live.told.withheld.clear());
+        return Ok(());
+    };
     let taken = app.clusters.write(id, &words).await?;
     drop(writing);
     for word in &taken {
@@ -99,27 +103,37 @@ async fn act(app: &App, id: &ClusterId) -> Result<(), LookError> {
     if !taken.is_empty() {
         app.changed();
     }
-    let marks: BTreeSet<String> = withheld.iter().map(|entry| entry.mark.clone()).collect();
-    let known = app.clusters.change(id, false, |live| std::mem::replace(&mut live.told.withheld, marks));
+    // As long as the same rule holds it is one decision, even if other watchers are counted meanwhile and it dates from another moment.
+    let rules = withheld.iter().map(|(rule, entry)| (entry.region.clone(), *rule)).collect();
+    let known = app.clusters.change(id, false, |live| std::mem::replace(&mut live.told.withheld, rules));
     let known = known.unwrap_or_default();
-    let new: Vec<HistoryEntry> = withheld.into_iter().filter(|entry| !known.contains(&entry.mark)).collect();
+    let is_new = |(rule, entry): &Withheld| !known.contains(&(entry.region.clone(), *rule));
+    let new: Vec<HistoryEntry> = withheld.into_iter().filter(is_new).map(|(_, entry)| entry).collect();
     if !new.is_empty() {
-        app.clusters.store.history_append(id, &new, now_ms).await?;
+        if let Err(error) = app.clusters.store.history_append(id, &new, now_ms).await {
+            // It is said at the next look.
+            app.clusters.change(id, false, |live| live.told.withheld.clear());
+            return Err(error.into());
+        }
         app.log_wake.notify_one();
     }
     Ok(())
 }
 
-fn plan(live: &Live, node: &str, now_ms: i64) -> (Vec<RegisterOf>, Vec<HistoryEntry>) {
+/// A decision that is not carried out, with the rule that forbids it.
+type Withheld = (&'static str, HistoryEntry);
+
+fn plan(live: &Live, node: &str, now_ms: i64) -> (Vec<RegisterOf>, Vec<Withheld>) {
     let view = View { cluster: live.cluster(), registers: &live.registers, votes: &live.votes, now_ms };
     let decisions = decide(&view);
     let mut registers = live.registers.clone();
     let (mut words, mut withheld) = (Vec::new(), Vec::new());
     for decision in decisions {
         match decision.action {
-            Action::Withhold(_) => withheld.extend(decision.withheld(node, now_ms)),
+            Action::Withhold(rule) => withheld.extend(decision.withheld(node, now_ms).map(|entry| (rule, entry))),
             Action::Close | Action::Reopen | Action::EndDrill => {
-                let word = decision.word(live.cluster(), registers.next_stamp(node, now_ms), now_ms);
+                let stamp = over(&registers, &decision, now_ms).unwrap_or_else(|| registers.next_stamp(node, now_ms));
+                let word = decision.word(live.cluster(), stamp, now_ms);
                 if let Some(word) = word {
                     registers.merge(word.clone());
                     words.push(word);
@@ -128,6 +142,13 @@ fn plan(live: &Live, node: &str, now_ms: i64) -> (Vec<RegisterOf>, Vec<HistoryEn
         }
     }
     (words, withheld)
+}
+
+/// The stamp of the word that ends a drill at its time, which was said with the drill: it is the same on every instance, so that those which
+/// do not hear each other end it once.
+fn over(registers: &Registers, decision: &Decision, now_ms: i64) -> Option<Stamp> {
+    let drill = registers.get(&decision.region, Voice::Operator).filter(|_| decision.action == Action::EndDrill)?;
+    drill.until_ms.filter(|until_ms| now_ms >= *until_ms).map(|_| drill.stamp.following())
 }
 
 /// What a look has found to be told.

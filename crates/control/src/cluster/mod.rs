@@ -1,5 +1,6 @@
 //! Clusters of this instance while it runs: their definitions and newest words as the rows have them, the votes, and the peers.
 
+pub(crate) mod asked;
 pub(crate) mod automat;
 mod desk;
 pub(crate) mod feed;
@@ -19,8 +20,8 @@ use anabranch_cluster::state::{Effective, Ground, Judged, Opening, Registers, Vo
 use anabranch_cluster::store::StateStore;
 use anabranch_db::{ClusterRow, Db, Error};
 use anabranch_model::{
-    AlignedSpec, Anchors, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, DistributionId, RegisterOf,
-    Verdict, VerdictState,
+    AlignedSpec, Anchors, AutomatMode, BreakoutId, ClosedSpec, Cluster, ClusterId, ClusterState, DistributionId,
+    RegisterOf, Verdict, VerdictState,
 };
 use anabranch_net::SharedClock;
 use parking_lot::RwLock;
@@ -81,7 +82,8 @@ struct Remembered {
     verdicts: BTreeMap<String, VerdictState>,
     openings: BTreeMap<String, (Opening, Ground)>,
     silent: BTreeSet<String>,
-    withheld: BTreeSet<String>,
+    /// Region and rule.
+    withheld: BTreeSet<(String, &'static str)>,
     /// By stream and region.
     problems: BTreeMap<(String, String), String>,
 }
@@ -122,11 +124,14 @@ impl Live {
     }
 
     /// Whether the automat of this instance is the one that decides: no instance before it in the order of regions is heard that
-    /// could. One that is cut off decides for itself.
+    /// could. One that is cut off decides for itself. Where the automat is off it is the same, so that drills are ended and what is not done
+    /// is said once for the cluster.
     pub(crate) fn leads(&self) -> bool {
-        let before =
-            self.cluster().regions.iter().take_while(|region| Some(&region.name) != self.cluster().here.as_ref());
-        !before.filter_map(|region| self.peers.get(&region.name)).any(PeerSeen::acts)
+        let cluster = self.cluster();
+        let is_off = cluster.automat.mode == AutomatMode::Manual;
+        let mut before = cluster.regions.iter().take_while(|region| Some(&region.name) != cluster.here.as_ref());
+        let decides = |peer: &PeerSeen| peer.acts() || (is_off && peer.writes());
+        !before.any(|region| self.peers.get(&region.name).is_some_and(decides))
     }
 }
 
@@ -377,7 +382,8 @@ impl Clusters {
             region: cluster.here.clone(),
             version: live.version,
             now_ms,
-            acts: can_write && cluster.automat.mode == anabranch_model::AutomatMode::Automatic,
+            writes: can_write,
+            acts: can_write && cluster.automat.mode == AutomatMode::Automatic,
             registers: live.registers.to_wire(),
             votes: live.votes.to_wire(now_ms),
             anchors: live.anchors.clone(),

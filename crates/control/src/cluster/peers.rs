@@ -46,6 +46,7 @@ pub(crate) struct PeerSeen {
     /// The same by the clock, Unix milliseconds.
     pub(crate) answered_ms: Option<i64>,
     acts: bool,
+    writes: bool,
     /// What is to be handed in.
     version: u64,
     /// Its id.
@@ -67,7 +68,16 @@ pub(crate) struct PeerSeen {
 impl PeerSeen {
     /// Whether it is heard and decides.
     pub(crate) fn acts(&self) -> bool {
-        self.acts && self.answered.is_some_and(|at| at.elapsed() <= DECIDES)
+        self.acts && self.is_near()
+    }
+
+    /// Whether it is heard and can write words, whatever its automat does.
+    pub(crate) fn writes(&self) -> bool {
+        self.writes && self.is_near()
+    }
+
+    fn is_near(&self) -> bool {
+        self.answered.is_some_and(|at| at.elapsed() <= DECIDES)
     }
 }
 
@@ -238,6 +248,7 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
             answered: Some(Instant::now()),
             answered_ms: Some(now_ms),
             acts: told.acts,
+            writes: told.writes,
             version: told.version,
             node: Some(told.node.clone()),
             differs,

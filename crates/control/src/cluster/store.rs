@@ -67,6 +67,7 @@ mod tests {
             distribution: None,
             paths: Vec::new(),
             peer: None,
+            headers: Default::default(),
         };
         let mut ids = Vec::new();
         for name in ["a", "b"] {

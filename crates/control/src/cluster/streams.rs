@@ -1,7 +1,7 @@
 //! Streams of clusters: what is watched in each region, merged and played.
 
 use anabranch_cluster::state::Opening;
-use anabranch_model::{BREAKOUT_MARK, Cluster, ClusterRegion};
+use anabranch_model::{BREAKOUT_MARK, Cluster, ClusterRegion, SecretHeaders};
 
 use super::desk::ClusterDesk;
 use crate::app::{App, Error, chain};
@@ -30,6 +30,8 @@ pub struct StreamPlace {
     pub is_ours: bool,
     /// Whether players are sent there.
     pub opening: Opening,
+    /// Headers with which the server of `origin_url` is asked, and no other.
+    pub headers: SecretHeaders,
 }
 
 impl ClusterDesk {
@@ -69,6 +71,7 @@ impl App {
                         || region.peer.is_some()
                         || cluster.here.as_deref() == Some(region.name.as_str()),
                     opening: openings.get(&region.name).map_or(Opening::Open, |one| one.opening),
+                    headers: region.headers.clone(),
                 };
                 let places = cluster.regions.iter().map(place).collect();
                 streams.push(ClusterStream { cluster: cluster.clone(), name, places });

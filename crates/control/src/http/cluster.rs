@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{Answer, Body, OptionalBody, Query, Tagged, Wanted, created, ok};
+use super::extract::{Answer, AnyBody, Body, OptionalBody, Query, Tagged, Wanted, created, ok};
 use super::log::{busy, event_stream};
 use super::problem::Problem;
 use crate::app::people::Caller;
@@ -281,6 +281,26 @@ pub(super) async fn cluster_vote(
     body: Body<VoteGiven>,
 ) -> Result<StatusCode, Problem> {
     app.cluster_vote_given(&id, body.value)?;
+    std::future::ready(Ok(StatusCode::NO_CONTENT)).await
+}
+
+/// Takes the notification of a detector of stale playlists as its vote.
+///
+/// It is what such detectors tell webhooks and topics: `options`, `playlists` and `detector`. The host of `options.cdn_url` says which region
+/// is meant, `options.name` is the name of the watcher. It may come in an envelope of SNS, as its text `Message`, also as the records of an event.
+/// Like every vote it counts for the silence limit.
+#[utoipa::path(
+    post, path = "/v1/clusters/{id}/notifications", tag = "clusters", security(("bearer" = [])),
+    request_body(content = Object, content_type = "application/json"),
+    params(("id" = String, Path, description = "Id or name")),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn cluster_notification(
+    State(app): State<Arc<App>>,
+    Wanted(id): Wanted,
+    AnyBody(body): AnyBody,
+) -> Result<StatusCode, Problem> {
+    app.cluster_notification(&id, &body)?;
     std::future::ready(Ok(StatusCode::NO_CONTENT)).await
 }
 

@@ -35,6 +35,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body of whatever type it says that it is: Amazon SNS calls its own `text/plain`.
+pub(super) struct AnyBody(pub(super) serde_json::Value);
+
+impl<S: Send + Sync> FromRequest<S> for AnyBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = body(request, state).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| unreadable(&error))
+    }
+}
+
 /// A JSON body that may be missing, which means the default.
 pub(super) struct OptionalBody<T>(pub(super) T);
 

@@ -168,6 +168,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cluster::cluster_play_url))
         .routes(routes!(cluster::cluster_state))
         .routes(routes!(cluster::cluster_vote, cluster::cluster_vote_list))
+        .routes(routes!(cluster::cluster_notification))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_stream))
         .routes(routes!(webhook::webhook_create, webhook::webhook_list))

@@ -75,6 +75,7 @@ const NEEDS: &[(&str, Scope, Object, Action)] = &[
     ("cluster_history", Scope::Read, Cluster, View),
     ("cluster_join", Scope::Manage, Cluster, Add),
     ("cluster_list", Scope::Read, Cluster, View),
+    ("cluster_notification", Scope::Cluster, Cluster, Update),
     ("cluster_open", Scope::Operate, Cluster, Start),
     ("cluster_play_url", Scope::Operate, Cluster, Sign),
     ("cluster_playlists", Scope::Read, Cluster, View),
@@ -182,7 +183,7 @@ const OWN: &[(&str, Scope, &str)] = &[
 const OPEN: &[(&str, &str)] = &[("login_create", "session"), ("oidc_end", "session")];
 
 /// Operations of machines that are repeated all the time; the audit keeps only what is refused of them.
-const REPEATED: &[&str] = &["cluster_vote", "upload_append"];
+const REPEATED: &[&str] = &["cluster_notification", "cluster_vote", "upload_append"];
 
 /// What an operation needs. One that the tables do not name is for administrators and owners only.
 pub(super) fn needed(operation: &str) -> Need {

@@ -12,6 +12,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 use super::screen::Screen;
+use super::vote::Voter;
 use super::{Output, Plan};
 use crate::cli::output;
 use crate::node::MetricsPage;
@@ -47,7 +48,28 @@ async fn drive(plan: Plan) -> Result<Health> {
         aside.spawn(page.run(shutdown.clone()));
     }
     let sinks = Sinks::new(plan.sinks, Retry::default(), &clock)?;
-    let problems = sinks.problems();
+    let mut problems = sinks.problems();
+    let (teller, telling) = sinks.start(Shutdown::new());
+    let telling = tokio::spawn(telling);
+
+    let (push, events) = mpsc::channel(EVENTS_MAX);
+    let mut running = JoinSet::new();
+    let mut watches = Vec::new();
+    let mut verdicts = Vec::new();
+    let fetcher = Fetcher::new(plan.watches.first().context("a watch")?.1.clone())?;
+    for (settings, fetch) in plan.watches {
+        let name = settings.name.clone();
+        let (watcher, watch) = Watcher::new(settings, fetcher.with(fetch), clock.clone())?;
+        running.spawn(watcher.with_events(push.clone()).run(shutdown.clone()));
+        verdicts.push((name, watch.verdict()));
+        watches.push(watch);
+    }
+    drop(push);
+    if let Some(ballot) = plan.ballot {
+        let (voter, problem) = Voter::new(ballot, verdicts)?;
+        problems.push(problem);
+        running.spawn(voter.run(shutdown.clone()));
+    }
     let mut remarks = JoinSet::new();
     if plan.output == Output::Json {
         // A table shows them itself.
@@ -55,19 +77,6 @@ async fn drive(plan: Plan) -> Result<Health> {
             remarks.spawn(remark(name, problem));
         }
     }
-    let (teller, telling) = sinks.start(Shutdown::new());
-    let telling = tokio::spawn(telling);
-
-    let (push, events) = mpsc::channel(EVENTS_MAX);
-    let mut running = JoinSet::new();
-    let mut watches = Vec::new();
-    let fetcher = Fetcher::new(plan.watches.first().context("a watch")?.1.clone())?;
-    for (settings, fetch) in plan.watches {
-        let (watcher, watch) = Watcher::new(settings, fetcher.with(fetch), clock.clone())?;
-        running.spawn(watcher.with_events(push.clone()).run(shutdown.clone()));
-        watches.push(watch);
-    }
-    drop(push);
 
     let mut show = Show { watches, teller, once: plan.once, screen: None };
     if plan.output == Output::Table {

@@ -2,17 +2,20 @@
 
 mod drive;
 mod screen;
+mod vote;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anabranch_cluster::watch::sink::{Credentials, Queue, Sink, SinkError, Topic};
 use anabranch_cluster::watch::{AfterEnd, ChangeDetect, FetchConfig, Preset, Settings};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use self::vote::{Ballot, bearer};
 use super::{Output, complain};
 
 /// Exit code of a stream that is stale.
@@ -20,6 +23,9 @@ const STALE: u8 = 1;
 
 /// Exit code of wrong use.
 const WRONG_USE: u8 = 2;
+
+/// How long the stream may not be there from the start before the vote is stale, in milliseconds: as clusters' own watchers have it.
+const VOTER_GRACE_MS: u64 = 9000;
 
 /// Arguments of `watch`.
 #[derive(Debug, Args)]
@@ -59,12 +65,25 @@ pub(crate) struct WatchArguments {
     /// Name of the watch in notifications and metrics
     #[arg(long)]
     name: Option<String>,
-    /// Region that notifications tell
+    /// Region that notifications tell, and that is voted for
     #[arg(long, env = "AWS_REGION")]
     region: Option<String>,
+    /// Vote for the region --region of the cluster --cluster in the name --name, again and again: API of an instance of the cluster. The watch
+    /// goes on when the stream has ended
+    #[arg(long, value_name = "URL", requires_all = ["cluster", "name", "region"], conflicts_with = "once")]
+    vote_to: Option<String>,
+    /// Cluster whose region is voted for
+    #[arg(long, value_name = "NAME", requires = "vote_to")]
+    cluster: Option<String>,
+    /// Token for votes, with scope cluster [default: `ANABRANCH_TOKEN`]
+    #[arg(long, value_name = "FILE", requires = "vote_to")]
+    token_file: Option<PathBuf>,
     /// POST notifications there
     #[arg(long = "webhook", value_name = "URL")]
     webhooks: Vec<String>,
+    /// Token that the webhook is shown, as Authorization: Bearer
+    #[arg(long, value_name = "FILE", requires = "webhooks")]
+    webhook_token_file: Option<PathBuf>,
     /// Publish notifications in an SNS topic; signed by `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`
     #[arg(long, value_name = "ARN")]
     sns: Option<String>,
@@ -90,6 +109,8 @@ struct Plan {
     /// One for the origin, and perhaps one for the CDN.
     watches: Vec<(Settings, FetchConfig)>,
     sinks: Vec<Sink>,
+    /// Where votes go.
+    ballot: Option<Ballot>,
     metrics: Option<SocketAddr>,
     once: bool,
     output: Output,
@@ -136,6 +157,7 @@ fn plan(arguments: &WatchArguments, variable: impl Fn(&str) -> Option<String>) -
     let terminal = super::output::is_terminal();
     Ok(Plan {
         watches,
+        ballot: ballot(arguments, &settings, &variable)?,
         sinks: sinks(arguments, &settings, variable)?,
         metrics: arguments.metrics,
         once: arguments.once,
@@ -160,9 +182,38 @@ fn settings(arguments: &WatchArguments) -> Result<Settings> {
         region: arguments.region.clone().unwrap_or_else(|| base.region.clone()),
         sns_topic: arguments.sns.clone(),
         sqs_url: arguments.sqs.clone(),
-        after_end: if arguments.keep { AfterEnd::Keep } else { AfterEnd::Stop },
+        // Who votes is missed when he goes, and one refused connection at the start is to close nothing.
+        after_end: if arguments.keep || arguments.vote_to.is_some() { AfterEnd::Keep } else { AfterEnd::Stop },
+        start_grace_ms: if arguments.vote_to.is_some() { VOTER_GRACE_MS } else { base.start_grace_ms },
         ..base
     })
+}
+
+/// Where votes go; nothing where there are none.
+fn ballot(
+    arguments: &WatchArguments,
+    settings: &Settings,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Option<Ballot>> {
+    let (Some(server), Some(cluster)) = (&arguments.vote_to, &arguments.cluster) else { return Ok(None) };
+    let token = match &arguments.token_file {
+        Some(file) => token_in(file).context("--token-file")?,
+        None => variable("ANABRANCH_TOKEN")
+            .filter(|token| !token.is_empty())
+            .context("votes need a token with scope cluster: give --token-file, or set ANABRANCH_TOKEN")?,
+    };
+    Ok(Some(Ballot {
+        server: Ballot::server(server)?,
+        cluster: cluster.clone(),
+        region: settings.region.clone(),
+        watcher: settings.name.clone(),
+        authorization: bearer(&token)?,
+    }))
+}
+
+/// The token that a file holds.
+fn token_in(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 fn headers(lines: &[String]) -> Result<HeaderMap> {
@@ -188,8 +239,21 @@ fn sinks(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<Sink>> {
     let mut sinks = Vec::new();
+    if arguments.webhook_token_file.is_some() && arguments.webhooks.len() > 1 {
+        bail!(
+            "--webhook-token-file is for one --webhook, since a token is for one place: {} are given",
+            arguments.webhooks.len()
+        );
+    }
     for url in &arguments.webhooks {
-        sinks.push(Sink::webhook(url)?);
+        let webhook = Sink::webhook(url)?;
+        sinks.push(match &arguments.webhook_token_file {
+            Some(file) => {
+                let shown = token_in(file).and_then(|token| bearer(&token)).context("--webhook-token-file")?;
+                webhook.with_authorization(shown)
+            }
+            None => webhook,
+        });
     }
     let endpoint = |name| variable(name).or_else(|| variable("AWS_ENDPOINT_URL")).filter(|url| !url.is_empty());
     let signer = || -> Result<Credentials, SinkError> { Credentials::read(&variable) };
@@ -256,6 +320,29 @@ mod tests {
     }
 
     #[test]
+    fn votes_have_a_token_and_a_name() {
+        let words =
+            ["http://a/x", "--vote-to", "https://c/", "--cluster", "show", "--name", "outside", "--region", "eu"];
+        let command = Command::try_parse_from(["watch"].iter().chain(&words)).unwrap();
+        let of = |token: Option<&str>| {
+            plan(&command.watch, |name| token.filter(|_| name == "ANABRANCH_TOKEN").map(str::to_owned))
+        };
+        let plan = of(Some("t")).unwrap();
+        let ballot = plan.ballot.unwrap();
+        assert_eq!(
+            (ballot.region.as_str(), ballot.watcher.as_str(), ballot.cluster.as_str()),
+            ("eu", "outside", "show")
+        );
+        assert_eq!(ballot.authorization.to_str().unwrap(), "Bearer t");
+        let settings = &plan.watches[0].0;
+        assert_eq!((settings.after_end, settings.start_grace_ms), (AfterEnd::Keep, VOTER_GRACE_MS));
+        let Err(error) = of(None) else { panic!("without a token") };
+        assert!(error.to_string().contains("set ANABRANCH_TOKEN"), "{error:#}");
+        let nameless: Vec<&str> = words.iter().copied().filter(|word| !["--name", "outside"].contains(word)).collect();
+        assert!(Command::try_parse_from(["watch"].iter().chain(&nameless)).is_err());
+    }
+
+    #[test]
     fn wrong_use_says_what_to_do() {
         for (words, said) in [
             (&["ftp://a/x"][..], "origin_url must be a URL"),
@@ -264,6 +351,11 @@ mod tests {
             (&["http://a/x", "--multiplier", "0.5"], "between 1 and 100: 0.5"),
             (&["http://a/x", "--header", "secret value"], "--header must be"),
             (&["http://a/x", "--webhook", "h"], "a webhook must be a URL"),
+            (&["http://a/x", "--webhook", "http://h/", "--webhook-token-file", "/nowhere"], "cannot read /nowhere"),
+            (
+                &["http://a/x", "--webhook", "http://h/", "--webhook", "http://i/", "--webhook-token-file", "/nowhere"],
+                "a token is for one place",
+            ),
             (&["http://a/x", "--sns", "alarms"], "an SNS topic must be an ARN"),
         ] {
             let Err(error) = planned(words) else { panic!("{words:?}") };

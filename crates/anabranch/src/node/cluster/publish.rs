@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::failing::Failing;
-use super::watch::{signature, signed};
+use super::watch::{signature, viewer};
 
 /// Time between two looks at the regions' multivariant playlists.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -265,7 +265,7 @@ impl Merged {
             if !self.asked.insert(place.region.clone()) {
                 continue;
             }
-            let fetcher = if place.is_ours { signed(plain, &self.signature, &place.cdn_url) } else { plain.clone() };
+            let fetcher = viewer(plain, stream, place, &self.signature);
             let (key, region) = (key.clone(), place.region.clone());
             asks.spawn(async move {
                 let playlist = match fetcher.playlist(&url, None).await {

@@ -1,14 +1,18 @@
 //! Watchers of all streams: one for each region's way through its CDN and one for its origin.
 
 use std::collections::BTreeMap;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anabranch_cluster::watch::{AfterEnd, FetchConfig, Fetcher, Place, Preset, Settings, Verdict, Watch, Watcher};
+use anabranch_cluster::watch::{
+    AfterEnd, ChangeDetect, FetchConfig, Fetcher, Place, Preset, Settings, Verdict, Watch, Watcher,
+};
 use anabranch_control::{ClusterDesk, ClusterStream, StreamPlace, Way};
+use anabranch_model::{ChangeDetect as ModelDetect, SecretHeaders};
 use anabranch_net::{SharedClock, Shutdown};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,11 +31,19 @@ const SIGNED: Duration = Duration::from_secs(48 * 60 * 60);
 /// After so long a watcher of signed playlists is begun anew, with another signature.
 const SIGN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A watcher that runs.
-struct Running {
+/// What is watched, and how it is asked for: what has another of these is another watch.
+#[derive(Clone, PartialEq)]
+struct Wanted {
     settings: Settings,
     /// Whether it has a signature, which ends.
     signed: bool,
+    /// What the server of the playlist is asked with beside that.
+    headers: SecretHeaders,
+}
+
+/// A watcher that runs.
+struct Running {
+    wanted: Wanted,
     begun: Instant,
     watch: Watch,
     stop: Shutdown,
@@ -66,33 +78,31 @@ impl Watches {
 
     /// Watches these streams and no others.
     pub(super) async fn follow(&mut self, streams: &[ClusterStream]) -> Result<(), String> {
-        let mut wanted = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for stream in streams {
             for place in &stream.places {
                 for way in [Way::Cdn, Way::Origin] {
                     let key = (stream.cluster.id.to_string(), stream.name.clone(), place.region.clone(), way);
-                    wanted.insert(key, (settings(stream, place, way)?, place.is_ours));
+                    let settings = settings(stream, place, way)?;
+                    let headers = headers(place, &settings.origin_url);
+                    all.insert(key, Wanted { settings, signed: place.is_ours, headers });
                 }
             }
         }
         self.running.retain(|key, running| {
-            let same = wanted
-                .get(key)
-                .is_some_and(|(settings, signed)| *settings == running.settings && *signed == running.signed);
-            let stays = same && !(running.signed && running.begun.elapsed() >= SIGN_AGAIN);
+            let same = all.get(key).is_some_and(|wanted| *wanted == running.wanted);
+            let stays = same && !(running.wanted.signed && running.begun.elapsed() >= SIGN_AGAIN);
             if !stays {
                 running.stop.cancel();
             }
             stays
         });
-        for (key, (settings, signed)) in wanted {
+        for (key, wanted) in all {
             if !self.running.contains_key(&key) {
-                let fetcher = if signed {
-                    self::signed(&self.fetcher, &signature(&self.desk, &key.1).await?, &settings.origin_url)
-                } else {
-                    self.fetcher.clone()
-                };
-                let running = self.begin(settings, key.3, signed, fetcher)?;
+                let signature = if wanted.signed { signature(&self.desk, &key.1).await? } else { HeaderMap::new() };
+                let timeout = Duration::from_millis(wanted.settings.timeout_ms);
+                let config = asking(&wanted.settings.origin_url, signature, &wanted.headers, timeout);
+                let running = self.begin(wanted, key.3, self.fetcher.with(config))?;
                 self.running.insert(key, running);
             }
         }
@@ -100,9 +110,9 @@ impl Watches {
         Ok(())
     }
 
-    fn begin(&mut self, settings: Settings, way: Way, signed: bool, fetcher: Fetcher) -> Result<Running, String> {
-        let place = Some(Place { region: settings.region.clone(), way: way.as_str() });
-        let (watcher, watch) = Watcher::of_place(settings.clone(), place, fetcher, self.clock.clone())
+    fn begin(&mut self, wanted: Wanted, way: Way, fetcher: Fetcher) -> Result<Running, String> {
+        let place = Some(Place { region: wanted.settings.region.clone(), way: way.as_str() });
+        let (watcher, watch) = Watcher::of_place(wanted.settings.clone(), place, fetcher, self.clock.clone())
             .map_err(|error| format!("a stream cannot be watched: {error}"))?;
         let stop = Shutdown::new();
         self.tasks.spawn(watcher.run(stop.clone()));
@@ -125,7 +135,7 @@ impl Watches {
                 news.send_modify(|count| *count += 1);
             }
         });
-        Ok(Running { settings, signed, begun: Instant::now(), watch, stop })
+        Ok(Running { wanted, begun: Instant::now(), watch, stop })
     }
 
     /// What is said of a region's stream by one way, and when something new came last.
@@ -172,10 +182,35 @@ pub(super) async fn signature(desk: &ClusterDesk, stream: &str) -> Result<Header
     Ok(HeaderMap::from_iter([(header::COOKIE, cookie)]))
 }
 
-/// Asks the host of `url`, and no other, with a signature.
-pub(super) fn signed(fetcher: &Fetcher, signature: &HeaderMap, url: &str) -> Fetcher {
+/// Asks for the playlist of a stream in a region as viewers are given it, for what is made of it.
+pub(super) fn viewer(plain: &Fetcher, stream: &ClusterStream, place: &StreamPlace, signature: &HeaderMap) -> Fetcher {
+    let signature = if place.is_ours { signature.clone() } else { HeaderMap::new() };
+    let default = FetchConfig::default().timeout;
+    let timeout = stream.cluster.watch.timeout_ms.map_or(default, |ms| Duration::from_millis(u64::from(ms)));
+    plain.with(asking(&place.cdn_url, signature, &headers(place, &place.cdn_url), timeout))
+}
+
+/// Asks the host of `url`, and no other, with a signature and headers.
+fn asking(url: &str, signature: HeaderMap, headers: &SecretHeaders, timeout: Duration) -> FetchConfig {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    fetcher.with(FetchConfig { headers: signature.clone(), host, ..FetchConfig::default() })
+    let mut all = signature;
+    for (name, value) in headers.iter() {
+        // Others are refused where they are given.
+        let (Ok(name), Ok(mut value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) else { continue };
+        value.set_sensitive(true);
+        all.insert(name, value);
+    }
+    FetchConfig { timeout, headers: all, host }
+}
+
+/// The headers for the server of a region's origin, if a URL is of that server.
+fn headers(place: &StreamPlace, url: &str) -> SecretHeaders {
+    let server = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+    if server(url).is_some_and(|of_url| server(&place.origin_url) == Some(of_url)) {
+        place.headers.clone()
+    } else {
+        SecretHeaders::default()
+    }
 }
 
 fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Settings, String> {
@@ -190,6 +225,13 @@ fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Set
         cdn_url: Some(place.cdn_url.clone()),
         duration_multiplier: watch.multiplier.unwrap_or(preset.duration_multiplier),
         stale_tolerance: watch.tolerance.unwrap_or(preset.stale_tolerance),
+        change_detect: watch.change_detect.map_or(preset.change_detect, |way| match way {
+            ModelDetect::MediaSequence => ChangeDetect::MediaSequence,
+            ModelDetect::ContentHash => ChangeDetect::ContentHash,
+        }),
+        segment_pause_divisor: watch.poll_divisor.unwrap_or(preset.segment_pause_divisor),
+        timeout_ms: watch.timeout_ms.map_or(preset.timeout_ms, u64::from),
+        reload_on_top_level_change: watch.reload.unwrap_or(preset.reload_on_top_level_change),
         name: format!("{}/{}", stream.cluster.name, stream.name),
         region: place.region.clone(),
         // A breakout's next session has the same URL.
@@ -201,10 +243,73 @@ fn settings(stream: &ClusterStream, place: &StreamPlace, way: Way) -> Result<Set
 
 #[cfg(test)]
 mod tests {
+    use anabranch_cluster::state::Opening;
+    use anabranch_model::{AutomatSettings, Cluster, ClusterId, WatchSettings};
     use anabranch_net::SystemClock;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
+
+    fn stream(watch: WatchSettings) -> ClusterStream {
+        let place = StreamPlace {
+            region: "eu".to_owned(),
+            cdn_url: "https://cdn.example.com/x.m3u8".to_owned(),
+            origin_url: "https://origin.example.com/x.m3u8".to_owned(),
+            is_ours: false,
+            opening: Opening::Open,
+            headers: [("x-key".to_owned(), "secret-word".to_owned())].into_iter().collect(),
+        };
+        let cluster = Cluster {
+            id: ClusterId::random(),
+            name: "show".to_owned(),
+            here: None,
+            regions: Vec::new(),
+            watch,
+            automat: AutomatSettings::default(),
+        };
+        ClusterStream { cluster, name: "b".to_owned(), places: vec![place] }
+    }
+
+    #[test]
+    fn a_clusters_settings_are_the_watchers() {
+        let of = |watch: WatchSettings| {
+            let stream = stream(watch);
+            super::settings(&stream, &stream.places[0], Way::Cdn).unwrap()
+        };
+        let preset = Settings::new("https://cdn.example.com/x.m3u8", Preset::Default);
+        let usual = of(WatchSettings::default());
+        assert_eq!(
+            (usual.change_detect, usual.segment_pause_divisor, usual.timeout_ms, usual.reload_on_top_level_change),
+            (preset.change_detect, preset.segment_pause_divisor, preset.timeout_ms, preset.reload_on_top_level_change)
+        );
+        let other = of(WatchSettings {
+            change_detect: Some(ModelDetect::ContentHash),
+            poll_divisor: Some(9),
+            timeout_ms: Some(700),
+            reload: Some(false),
+            ..WatchSettings::default()
+        });
+        assert_eq!((other.change_detect, other.segment_pause_divisor), (ChangeDetect::ContentHash, 9));
+        assert_eq!((other.timeout_ms, other.reload_on_top_level_change), (700, false));
+        assert!(other.check().is_ok());
+    }
+
+    #[test]
+    fn headers_are_for_the_origins_server() {
+        let stream = stream(WatchSettings::default());
+        let place = &stream.places[0];
+        assert!(headers(place, &place.cdn_url).is_empty());
+        assert!(headers(place, "http://origin.example.com/x.m3u8").is_empty(), "another scheme is another server");
+        let config = asking(&place.origin_url, HeaderMap::new(), &headers(place, &place.origin_url), Duration::ZERO);
+        assert_eq!(
+            (config.headers["x-key"].to_str().unwrap(), config.host.as_deref()),
+            ("secret-word", Some("origin.example.com"))
+        );
+        assert!(!format!("{config:?}").contains("secret-word"));
+        let wanted = Wanted { settings: Settings::default(), signed: false, headers: place.headers.clone() };
+        let without = Wanted { headers: SecretHeaders::default(), ..wanted.clone() };
+        assert!(wanted != without, "another header is another watch");
+    }
 
     #[test]
     fn each_region_and_way_has_numbers_of_its_own() {

@@ -49,7 +49,12 @@ pub enum SinkError {
 #[derive(Clone, Debug)]
 pub enum Sink {
     /// A POST of the JSON.
-    Webhook(Url),
+    Webhook {
+        /// Where.
+        url: Url,
+        /// `Authorization`, if it wants one.
+        authorization: Option<http::HeaderValue>,
+    },
     /// `Publish` with the JSON as the message.
     Sns(Topic),
     /// `SendMessage` with the JSON as the body.
@@ -62,14 +67,25 @@ impl Sink {
     /// # Errors
     /// [`SinkError::Webhook`].
     pub fn webhook(url: &str) -> Result<Self, SinkError> {
-        address(url).map(Self::Webhook).ok_or_else(|| SinkError::Webhook(shown(url)))
+        let url = address(url).ok_or_else(|| SinkError::Webhook(shown(url)))?;
+        Ok(Self::Webhook { url, authorization: None })
+    }
+
+    /// The same webhook that is shown `authorization`; other receivers stay as they are.
+    #[must_use]
+    pub fn with_authorization(self, mut authorization: http::HeaderValue) -> Self {
+        authorization.set_sensitive(true);
+        match self {
+            Self::Webhook { url, .. } => Self::Webhook { url, authorization: Some(authorization) },
+            other @ (Self::Sns(_) | Self::Sqs(_)) => other,
+        }
     }
 
     /// Its name in logs and metrics, without secrets.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Webhook(url) => format!("webhook {}", shown(url.as_str())),
+            Self::Webhook { url, .. } => format!("webhook {}", shown(url.as_str())),
             Self::Sns(topic) => format!("sns {}", topic.arn()),
             Self::Sqs(queue) => format!("sqs {}", shown(queue.url())),
         }
@@ -77,7 +93,7 @@ impl Sink {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Webhook(_) => "webhook",
+            Self::Webhook { .. } => "webhook",
             Self::Sns(_) => "sns",
             Self::Sqs(_) => "sqs",
         }
@@ -85,10 +101,13 @@ impl Sink {
 
     fn request(&self, message: &Message, now_ms: i64) -> Result<reqwest::Request, String> {
         match self {
-            Self::Webhook(url) => {
+            Self::Webhook { url, authorization } => {
                 let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
                 let json = http::HeaderValue::from_static("application/json");
                 request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+                if let Some(authorization) = authorization {
+                    request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+                }
                 *request.body_mut() = Some(message.body.as_bytes().to_vec().into());
                 Ok(request)
             }
