@@ -7,7 +7,7 @@ use anabranch_db::{SnapshotDistribution, SnapshotRows};
 use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
-use crate::cluster::second::SecondSpec;
+use crate::cluster::second::{LeadsTo, SecondSpec};
 
 /// Turns rows into snapshots. Keeps what it has compiled, since most configurations stay as they are.
 #[derive(Default)]
@@ -15,11 +15,12 @@ pub(crate) struct Assembler {
     compiled: HashMap<DistributionId, Compiled>,
 }
 
-/// What is no row: regions that are closed, and peers' copies behind those of distributions of clusters.
+/// What is no row: regions that are closed, peers' copies behind those of distributions of clusters, and where these lead.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfClusters {
     pub(crate) closed: Vec<ClosedSpec>,
     pub(crate) seconds: Vec<SecondSpec>,
+    pub(crate) leads_to: Vec<LeadsTo>,
 }
 
 struct Compiled {
@@ -37,7 +38,7 @@ impl Assembler {
     /// The snapshot of these rows and of what clusters add. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
     pub(crate) fn snapshot(&mut self, rows: SnapshotRows, of_clusters: OfClusters) -> Snapshot {
-        let OfClusters { closed, seconds } = of_clusters;
+        let OfClusters { closed, seconds, leads_to } = of_clusters;
         let SnapshotRows { version, channels, breakouts, distributions: rows, mut invalidations, key_groups } = rows;
         if self.compiled.len() > rows.len() {
             let alive: HashSet<&DistributionId> = rows.iter().map(|row| &row.id).collect();
@@ -48,6 +49,9 @@ impl Assembler {
             if let Some(mut spec) = self.spec(row) {
                 if let Some(second) = seconds.iter().find(|second| second.distribution == row.id) {
                     second.add_to(&mut spec);
+                }
+                if let Some(leads_to) = leads_to.iter().find(|leads_to| leads_to.distribution == row.id) {
+                    leads_to.add_to(&mut spec);
                 }
                 spec.invalidations = invalidations.remove(&row.id).unwrap_or_default();
                 distributions.push(spec);

@@ -186,7 +186,8 @@ impl Reconciler {
         if let Err(error) = app.find_merged().await {
             tracing::warn!(error = chain(&error), "distributions of clusters cannot be looked up");
         }
-        let of_clusters = OfClusters { closed: app.clusters.closed(compared.now_ms), seconds: Vec::new() };
+        let (closed, leads_to) = (app.clusters.closed(compared.now_ms), app.clusters.merged_lead_to());
+        let of_clusters = OfClusters { closed, seconds: Vec::new(), leads_to };
         let mut first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, of_clusters.clone());
         align(&app, &mut first.breakouts).await?;
         app.nodes.snapshots.send_replace(Arc::new(first));
@@ -346,7 +347,7 @@ impl Reconciler {
                 self.of_clusters.seconds.clone()
             }
         };
-        OfClusters { closed, seconds }
+        OfClusters { closed, seconds, leads_to: self.app.clusters.merged_lead_to() }
     }
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {

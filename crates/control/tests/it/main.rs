@@ -11,6 +11,7 @@ mod caption;
 mod clock;
 mod cluster;
 mod cluster_join;
+mod cluster_merged;
 mod cluster_seen;
 mod cluster_words;
 mod crud;
