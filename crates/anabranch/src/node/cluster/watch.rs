@@ -24,17 +24,29 @@ const START_GRACE_MS: u64 = 9000;
 /// How long a watcher's signature opens.
 const SIGNED: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// After so long a watcher of signed playlists is begun anew, with another signature.
-const SIGN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// After so long a watcher of signed playlists goes on with another signature: long before the old one ends, and soon after its key may have
+/// been taken away.
+pub(super) const SIGN_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// A watcher that runs.
 struct Running {
     settings: Settings,
-    /// Whether it has a signature, which ends.
-    signed: bool,
-    begun: Instant,
+    /// Since when it has its signature, where it has one.
+    signed_at: Option<Instant>,
+    fetcher: Fetcher,
     watch: Watch,
     stop: Shutdown,
+}
+
+impl Running {
+    /// Goes on with another signature, when it is time. One that was begun anew would know nothing of the stream for a while.
+    async fn sign_again(&mut self, desk: &ClusterDesk, stream: &str) -> Result<(), String> {
+        if self.signed_at.is_some_and(|at| at.elapsed() >= SIGN_AGAIN) {
+            self.fetcher.set_headers(signature(desk, stream).await?);
+            self.signed_at = Some(Instant::now());
+        }
+        Ok(())
+    }
 }
 
 /// The watchers of this process.
@@ -64,45 +76,55 @@ impl Watches {
         let _ = self.seen.changed().await;
     }
 
-    /// Watches these streams and no others.
+    /// Watches these streams and no others: all of them that can be watched.
+    ///
+    /// # Errors
+    /// Why the first of those that cannot is not.
     pub(super) async fn follow(&mut self, streams: &[ClusterStream]) -> Result<(), String> {
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut done) = (BTreeMap::new(), Ok(()));
         for stream in streams {
             for place in &stream.places {
                 for way in [Way::Cdn, Way::Origin] {
                     let key = (stream.cluster.id.to_string(), stream.name.clone(), place.region.clone(), way);
-                    wanted.insert(key, (settings(stream, place, way)?, place.is_ours));
+                    match settings(stream, place, way) {
+                        Ok(settings) => drop(wanted.insert(key, (settings, place.is_ours))),
+                        Err(error) => done = done.and(Err(error)),
+                    }
                 }
             }
         }
         self.running.retain(|key, running| {
-            let same = wanted
-                .get(key)
-                .is_some_and(|(settings, signed)| *settings == running.settings && *signed == running.signed);
-            let stays = same && !(running.signed && running.begun.elapsed() >= SIGN_AGAIN);
+            let stays = wanted.get(key).is_some_and(|(settings, signed)| {
+                *settings == running.settings && *signed == running.signed_at.is_some()
+            });
             if !stays {
                 running.stop.cancel();
             }
             stays
         });
         for (key, (settings, signed)) in wanted {
-            if !self.running.contains_key(&key) {
-                let fetcher = if signed {
-                    self::signed(&self.fetcher, &signature(&self.desk, &key.1).await?, &settings.origin_url)
-                } else {
-                    self.fetcher.clone()
-                };
-                let running = self.begin(settings, key.3, signed, fetcher)?;
-                self.running.insert(key, running);
+            if let Some(running) = self.running.get_mut(&key) {
+                done = done.and(running.sign_again(&self.desk, &key.1).await);
+                continue;
+            }
+            match self.begin(settings, &key, signed).await {
+                Ok(running) => drop(self.running.insert(key, running)),
+                Err(error) => done = done.and(Err(error)),
             }
         }
         while self.tasks.try_join_next().is_some() {}
-        Ok(())
+        done
     }
 
-    fn begin(&mut self, settings: Settings, way: Way, signed: bool, fetcher: Fetcher) -> Result<Running, String> {
+    async fn begin(&mut self, settings: Settings, key: &Key, signed: bool) -> Result<Running, String> {
+        let (_, stream, _, way) = key;
+        let fetcher = if signed {
+            self::signed(&self.fetcher, &signature(&self.desk, stream).await?, &settings.origin_url)
+        } else {
+            self.fetcher.clone()
+        };
         let place = Some(Place { region: settings.region.clone(), way: way.as_str() });
-        let (watcher, watch) = Watcher::of_place(settings.clone(), place, fetcher, self.clock.clone())
+        let (watcher, watch) = Watcher::of_place(settings.clone(), place, fetcher.clone(), self.clock.clone())
             .map_err(|error| format!("a stream cannot be watched: {error}"))?;
         let stop = Shutdown::new();
         self.tasks.spawn(watcher.run(stop.clone()));
@@ -125,7 +147,7 @@ impl Watches {
                 news.send_modify(|count| *count += 1);
             }
         });
-        Ok(Running { settings, signed, begun: Instant::now(), watch, stop })
+        Ok(Running { settings, signed_at: signed.then(Instant::now), fetcher, watch, stop })
     }
 
     /// What is said of a region's stream by one way, and when something new came last.
