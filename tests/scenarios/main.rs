@@ -23,6 +23,7 @@ mod on_demand;
 mod people;
 mod players;
 mod process;
+mod published;
 mod recording;
 mod remote_bucket;
 mod signers;
