@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anabranch_testkit::{Encoder, Fetched, Server, Viewer, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::published::Foreign;
 use crate::text;
 
 /// Target duration of the segments, in seconds.
@@ -313,4 +314,34 @@ fn a_peers_copy_of_the_merged_playlist_stands_behind_the_own_one() {
         assert_eq!(answer.status, 200, "under the viewer's signature: {uri}: {}", answer.text());
     }
     assert_eq!(Viewer::new().get(urls[0].split('?').next().expect("a URL")).status, 403, "still under signature");
+}
+
+/// Watchers that a cluster hears at most.
+const WATCHERS_MAX: usize = 32;
+
+#[test]
+fn a_cluster_that_hears_no_more_watchers_silences_no_other() {
+    let regions = ["east", "west"].map(Foreign::start);
+    let server = Server::start();
+    let definitions: Vec<Value> = regions.iter().map(Foreign::definition).collect();
+    for name in ["a", "b"] {
+        let _ = server.call("POST", "/v1/clusters", &json!({ "name": name, "regions": definitions }));
+    }
+    let heard = |cluster: &str, watcher: &str| {
+        let votes = server.call("GET", &format!("/v1/clusters/{cluster}/votes"), &Value::Null);
+        let votes = votes["items"].as_array().cloned().unwrap_or_default();
+        let own = votes.iter().filter(|vote| vote["watcher"].as_str().is_some_and(|name| name.starts_with(watcher)));
+        own.map(|vote| text(&vote["heard_at"])).max()
+    };
+    let own = wait_for("a vote on each", PLAYING, || heard("a", "").and(heard("b", "")));
+    // All places but its own are taken, and then it is called otherwise.
+    for at in 1..WATCHERS_MAX {
+        let vote = json!({ "region": "east", "watcher": format!("w{at}"), "state": "fresh" });
+        let _ = server.call("POST", "/v1/clusters/a/votes", &vote);
+    }
+    let _ = server.call("PATCH", "/v1/clusters/a", &json!({ "here": "east" }));
+    wait_for("it to be refused", PLAYING, || server.log().contains("a vote on cluster a is not heard").then_some(()));
+    assert_eq!(heard("a", "east/"), None);
+    let before = heard("b", "").max(Some(own));
+    wait_for("its next vote on the other", PLAYING, || (heard("b", "") > before).then_some(()));
 }

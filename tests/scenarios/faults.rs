@@ -4,7 +4,7 @@ pub(crate) mod land;
 
 use std::time::{Duration, Instant};
 
-use anabranch_testkit::wait_for;
+use anabranch_testkit::{Viewer, wait_for};
 
 use land::{Fault, Land, NOTICED, Region, TARGET, WELL, switches, words};
 
@@ -130,6 +130,56 @@ fn regions_that_do_not_hear_each_other_both_serve_and_agree_again() {
     assert!(after == before && open == [true, true], "{before:?} {after:?} {open:?}");
     land.regions.iter().for_each(|region| region.freeze(false));
     land.well("both");
+}
+
+#[test]
+fn a_control_plane_that_dies_alone_takes_no_player_along() {
+    let Some(land) = Land::start_apart(HOLD_MS) else { return };
+    let url = land.west().play_url();
+    let numbered = || {
+        let media = Region::media_at(&url)?;
+        let first: u64 = media.tag("EXT-X-MEDIA-SEQUENCE")?.parse().ok()?;
+        Some((first + media.uris().len() as u64, media.uris().pop()?))
+    };
+    land.silence_west(true);
+    let shown = wait_for("the other region to miss it", NOTICED, || {
+        let shown = land.east().try_view()?;
+        let is_silent = shown["silent_watchers"].as_array().is_some_and(|silent| !silent.is_empty());
+        let peer = land.east().says_of("west").map(|west| west["peer"].clone())?;
+        (is_silent && peer["problem"].is_string()).then_some(shown)
+    });
+    println!("without its control plane: {shown}");
+    // For three segments and longer than the automat needs, every one of them is there.
+    let (mut newest, _) = numbered().expect("a playlist");
+    for _ in 0..3 {
+        let (next, segment) =
+            wait_for("the next segment", NOTICED, || numbered().filter(|(number, _)| *number > newest));
+        assert_eq!(Viewer::new().get(&segment).status, 200, "{segment}");
+        newest = next;
+    }
+    for of in ["east", "west"] {
+        let said = land.east().says_of(of).expect("a view");
+        assert_eq!((&said["verdict"], &said["opening"]), (&"fresh".into(), &"open".into()), "by what is seen: {said}");
+    }
+
+    // What is said meanwhile is heard when it lives again, and nothing else of the time between.
+    let _ = land.east().server.cli(&["cluster", "close", "show", "west", "--why", "its control plane is dead"]);
+    let said = land.east().says_of("west").expect("a view");
+    assert_eq!((&said["opening"], &said["in_force"]), (&"closed".into(), &false.into()), "{said}");
+    assert_eq!(Viewer::new().get(&url).status, 200, "its edge does not know");
+    land.silence_west(false);
+    wait_for("its edge to hear of it", NOTICED, || (Viewer::new().get(&url).status == 404).then_some(()));
+    let said = land.west().says_of("west").expect("a view");
+    assert_eq!(
+        (&said["opening"], &said["by"], &said["why"]),
+        (&"closed".into(), &"operator".into(), &"its control plane is dead".into())
+    );
+    let _ = land.west().server.cli(&["cluster", "automatic", "show", "west"]);
+    land.well("both views to agree");
+    for region in &land.regions {
+        let history = ["east", "west"].map(|of| region.history(of)).concat();
+        assert!(switches(&history).is_empty(), "no automat has acted, as {} says: {history:?}", region.name);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod outside;
 mod people;
 mod players;
 mod process;
+mod published;
 mod recording;
 mod remote_bucket;
 mod signers;

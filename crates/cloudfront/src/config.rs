@@ -2,7 +2,7 @@
 
 use anabranch_model::{
     AllowedMethods, COPY_MARK, ChannelId, DistributionId, DistributionSpec, ErrorResponse, InvalidationLog, KeyGroupId,
-    PriceClass, ViewerProtocol,
+    PriceClass, Selection, ViewerProtocol,
 };
 use serde_json::Value;
 
@@ -36,6 +36,12 @@ const ASSETS_ORIGIN: &str = "vod";
 
 /// The bucket of merged playlists.
 pub const CLUSTER_BUCKET: &str = "clusters";
+
+/// The merged playlist that the distribution of a cluster has as its root (C56).
+const CLUSTER_ROOT: &str = "index.m3u8";
+
+/// What pages tell of themselves when they ask for a merged playlist (C59).
+const CORS_REQUEST: [&str; 3] = ["access-control-request-headers", "access-control-request-method", "origin"];
 
 /// Pattern of what the media library serves (V70).
 const LIBRARY: &str = "/media-manager/*";
@@ -213,7 +219,9 @@ impl DistributionConfig {
     }
 
     /// The configuration of the distribution of a cluster's merged playlists, which lie below `path` of the bucket
-    /// [`CLUSTER_BUCKET`] (C59). What they name on `hosts` gets the viewer's signature.
+    /// [`CLUSTER_BUCKET`] (C59). What they name on `hosts` gets the viewer's signature. Its root is the merged playlist that lies there
+    /// without a folder (C56). Answers are kept apart by what pages tell of themselves, and by nothing of the query: other CDNs have the bucket
+    /// answer preflights, and keep those answers.
     ///
     /// # Errors
     /// A host is no host name or address.
@@ -226,13 +234,22 @@ impl DistributionConfig {
     ) -> Result<Self, ConfigError> {
         let mut config = Self {
             comment: format!("merged playlists of cluster {name}"),
+            default_root_object: CLUSTER_ROOT.to_owned(),
             ..Self::bucket(caller_reference, CLUSTER_BUCKET, key_group, viewers)
         };
         for origin in &mut config.origins {
             origin.path = format!("/{path}");
         }
+        let label = Label { name: CLUSTER_BUCKET.to_owned(), comment: String::new() };
+        let cache = CachePolicyConfig {
+            headers: Selection::Only(CORS_REQUEST.map(str::to_owned).to_vec()),
+            ..CachePolicyConfig::plain(label, 0, 0, LIVE_MAX_TTL)
+        };
+        config.default_behavior.cache_options = true;
+        config.default_behavior.caching =
+            Caching::Policies { cache: Box::new(Policy::Own(cache)), origin_request: None };
         for host in hosts {
-            let known = host::authority(host).ok_or_else(|| {
+            let known = signed_host(host).ok_or_else(|| {
                 ConfigError::new(INVALID_ARGUMENT, "SignedHosts", "not a host name or address").value(host)
             })?;
             if !config.signed_hosts.contains(&known) {
@@ -240,6 +257,13 @@ impl DistributionConfig {
             }
         }
         Ok(config)
+    }
+
+    /// Says by which schemes viewers may come, for every behavior.
+    pub fn set_viewer_protocol(&mut self, protocol: ViewerProtocol) {
+        for behavior in self.behaviors.iter_mut().chain([&mut self.default_behavior]) {
+            behavior.viewer_protocol = protocol;
+        }
     }
 
     /// The same with a behavior for assets, as [`DistributionConfig::library`] has one; none when there is one for their paths already.
@@ -298,6 +322,13 @@ impl DistributionConfig {
         let is_member = |id: &str| group.is_some_and(|group| group.0.primary == id || group.0.secondary == id);
         self.origins.iter().any(|origin| origin.has_playlists() && (origin.id == target || is_member(&origin.id)))
     }
+}
+
+/// A host that gets viewers' signatures as distributions name it: in lower case, with its port where there is one; none where it is no host name
+/// or address.
+#[must_use]
+pub fn signed_host(authority: &str) -> Option<String> {
+    host::authority(authority)
 }
 
 /// The long playlists of assets, whose lines repeat a signature, are compressed.

@@ -18,7 +18,7 @@ mod policy;
 mod read;
 mod render;
 
-pub use config::{CLUSTER_BUCKET, DistributionConfig};
+pub use config::{CLUSTER_BUCKET, DistributionConfig, signed_host};
 pub use error::ConfigError;
 pub use managed::{ManagedPolicy, PolicyKind, managed_policies};
 pub use origin::origin_header;

@@ -8,7 +8,7 @@ use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
 use crate::app::chain;
 use crate::cluster::asked::AskedSpec;
-use crate::cluster::second::SecondSpec;
+use crate::cluster::second::{LeadsTo, SecondSpec};
 
 /// Turns rows into snapshots. Keeps what it has compiled, since most configurations stay as they are.
 #[derive(Default)]
@@ -16,13 +16,14 @@ pub(crate) struct Assembler {
     compiled: HashMap<DistributionId, Compiled>,
 }
 
-/// What is no row: regions that are closed, and peers' copies behind those of distributions of clusters.
+/// What is no row: regions that are closed, peers' copies behind those of distributions of clusters, and where these lead.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfClusters {
     /// Headers of regions' origins.
     pub(crate) asked: Vec<AskedSpec>,
     pub(crate) closed: Vec<ClosedSpec>,
     pub(crate) seconds: Vec<SecondSpec>,
+    pub(crate) leads_to: Vec<LeadsTo>,
 }
 
 struct Compiled {
@@ -40,7 +41,7 @@ impl Assembler {
     /// The snapshot of these rows and of what clusters add. A distribution whose configuration this code cannot compile keeps what it last served by, or
     /// is left out: the others must not suffer.
     pub(crate) fn snapshot(&mut self, rows: SnapshotRows, of_clusters: OfClusters) -> Snapshot {
-        let OfClusters { asked, closed, seconds } = of_clusters;
+        let OfClusters { asked, closed, seconds, leads_to } = of_clusters;
         let SnapshotRows { version, channels, breakouts, distributions: rows, mut invalidations, key_groups } = rows;
         if self.compiled.len() > rows.len() {
             let alive: HashSet<&DistributionId> = rows.iter().map(|row| &row.id).collect();
@@ -54,6 +55,9 @@ impl Assembler {
                 }
                 for asked in asked.iter().filter(|asked| asked.distribution == row.id) {
                     asked.add_to(&mut spec);
+                }
+                if let Some(leads_to) = leads_to.iter().find(|leads_to| leads_to.distribution == row.id) {
+                    leads_to.add_to(&mut spec);
                 }
                 spec.invalidations = invalidations.remove(&row.id).unwrap_or_default();
                 distributions.push(spec);

@@ -64,6 +64,8 @@ pub struct Config {
     pub edge_base_url: String,
     /// Port of the edge, for URLs by host name.
     pub edge_port: u16,
+    /// Whether viewers reach the edge by HTTPS, and it has the certificates for that itself.
+    pub edge_https: bool,
     /// What follows a distribution's id in its host name, such as `cdn.localhost`.
     pub domain_suffix: String,
     /// Where encoders push, without the stream key, such as `rtmp://127.0.0.1:1935/live`.

@@ -24,6 +24,12 @@ use crate::{Shared, TOKEN_HEADER};
 /// Segments and init sections never change under their name.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
+/// What is answered.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// How long caches that keep answers to OPTIONS keep them: they are the same for every path.
+const METHODS_LIFETIME: &str = "max-age=60";
+
 /// What does not exist may exist in a moment.
 pub(crate) const NEGATIVE: &str = "max-age=1";
 
@@ -96,9 +102,12 @@ pub(crate) async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response
     if !same(token, shared.token.as_bytes()) {
         return text(StatusCode::FORBIDDEN, "only the edges of this house are answered here\n");
     }
+    if request.method() == Method::OPTIONS {
+        return methods();
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and OPTIONS only\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
         return response;
     }
     let path = request.uri().path();
@@ -222,6 +231,15 @@ async fn object(shared: &Shared, asked: &Asked, name: &str) -> Response<Body> {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{name}\"")) {
         headers.insert(ETAG, tag);
     }
+    response
+}
+
+/// The answer to OPTIONS (RFC 9110 §9.3.7).
+fn methods() -> Response<Body> {
+    let mut response = Response::new(Body::Whole(None));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(METHODS_LIFETIME));
     response
 }
 

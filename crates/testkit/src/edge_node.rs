@@ -1,8 +1,9 @@
 //! `anabranch serve --role edge` as a child process.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -10,7 +11,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::server::binary;
-use crate::{Server, Viewer, wait_for};
+use crate::{Namespace, Server, Viewer, wait_for};
 
 /// Longest start.
 const START: Duration = Duration::from_secs(30);
@@ -23,8 +24,17 @@ pub struct EdgeNode {
     name: String,
     control: String,
     token: String,
+    place: Place,
+}
+
+/// Where an edge listens.
+#[derive(Clone, Debug)]
+struct Place {
+    host: Ipv4Addr,
     /// Viewers, metrics.
     ports: [u16; 2],
+    /// What puts a program there.
+    namespace: Option<Arc<Namespace>>,
 }
 
 impl EdgeNode {
@@ -34,11 +44,24 @@ impl EdgeNode {
     /// The binary is missing or the edge does not become ready.
     #[must_use]
     pub fn start(server: &Server, name: &str) -> Self {
+        Self::start_at(Place { host: Ipv4Addr::LOCALHOST, ports: free_ports(), namespace: None }, server, name)
+    }
+
+    /// The same in a network namespace, which must be that of `server`.
+    ///
+    /// # Panics
+    /// As [`EdgeNode::start`].
+    #[must_use]
+    pub fn start_in(namespace: &Arc<Namespace>, server: &Server, name: &str) -> Self {
+        let (host, ports) = (namespace.address(), free_ports());
+        Self::start_at(Place { host, ports, namespace: Some(namespace.clone()) }, server, name)
+    }
+
+    fn start_at(place: Place, server: &Server, name: &str) -> Self {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let (control, token) = (server.api(), server.node_token());
-        let ports = free_ports();
-        let child = spawn(&dir, name, &control, &token, ports);
-        let mut node = Self { child, dir, name: name.to_owned(), control, token, ports };
+        let child = spawn(&dir, name, &control, &token, &place);
+        let mut node = Self { child, dir, name: name.to_owned(), control, token, place };
         node.wait_ready();
         node
     }
@@ -46,7 +69,7 @@ impl EdgeNode {
     /// Base URL for viewers.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[0])
+        format!("http://{}:{}", self.place.host, self.place.ports[0])
     }
 
     /// Its name among the nodes.
@@ -70,7 +93,7 @@ impl EdgeNode {
     /// Value of a metric summed over its label sets that contain `labels`.
     #[must_use]
     pub fn metric_of(&self, name: &str, labels: &str) -> f64 {
-        let page = Viewer::new().get(&format!("http://127.0.0.1:{}/metrics", self.ports[1])).text();
+        let page = Viewer::new().get(&format!("http://{}:{}/metrics", self.place.host, self.place.ports[1])).text();
         page.lines()
             .filter(|line| {
                 line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
@@ -97,7 +120,7 @@ impl EdgeNode {
 
     /// Starts it again on the same data and ports, and waits until viewers can connect.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.dir, &self.name, &self.control, &self.token, self.ports);
+        self.child = spawn(&self.dir, &self.name, &self.control, &self.token, &self.place);
         self.wait_ready();
     }
 
@@ -126,12 +149,15 @@ impl Drop for EdgeNode {
     }
 }
 
-fn spawn(dir: &TempDir, name: &str, control: &str, token: &str, ports: [u16; 2]) -> Child {
+fn spawn(dir: &TempDir, name: &str, control: &str, token: &str, place: &Place) -> Child {
     let log = File::options().create(true).append(true).open(dir.path().join("log")).expect("a log file");
-    let mut command = Command::new(binary());
+    let mut command = match &place.namespace {
+        Some(namespace) => namespace.command(&binary()),
+        None => Command::new(binary()),
+    };
     command.args(["serve", "--role", "edge", "--control", control]).arg("--data").arg(dir.path().join("data"));
-    for (flag, port) in ["--edge", "--metrics"].iter().zip(ports) {
-        command.arg(flag).arg(format!("127.0.0.1:{port}"));
+    for (flag, port) in ["--edge", "--metrics"].iter().zip(place.ports) {
+        command.arg(flag).arg(format!("{}:{port}", place.host));
     }
     command.env("ANABRANCH_NODE_TOKEN", token).env("ANABRANCH_NODE_NAME", name).env_remove("ANABRANCH_TOKEN");
     command.env("ANABRANCH_EDGE_TLS_LISTEN", "127.0.0.1:0");

@@ -1,6 +1,6 @@
 //! Network namespaces: regions that are machines of their own as far as the network goes. Linux, `ip` and root only.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -115,6 +115,23 @@ impl Namespace {
     /// Cuts it off from this machine, or connects it again. Links to other namespaces stay.
     pub fn connect(&self, up: bool) {
         let _ = ip(&["link", "set", &self.near(), if up { "up" } else { "down" }]);
+    }
+
+    /// Has all that goes from here to a TCP address, or comes to it when it is one of here, fall into the void, or not any more. So one
+    /// program of several may be as good as dead to all others, while they go on.
+    ///
+    /// # Panics
+    /// The rules of the namespace cannot be changed.
+    pub fn silence(&self, at: SocketAddrV4, silent: bool) {
+        let inside = |arguments: &[&str]| ip(&[&["-n", self.name.as_str()], arguments].concat());
+        // What is of here is looked up before all rules, unless that rule comes later. The second time there is nothing to be done.
+        if inside(&["rule", "add", "pref", "100", "lookup", "local"]).is_ok() {
+            let _ = inside(&["rule", "del", "pref", "0"]);
+        }
+        let (to, port) = (at.ip().to_string(), at.port().to_string());
+        let verb = if silent { "add" } else { "del" };
+        let rule = ["rule", verb, "pref", "50", "to", &to, "ipproto", "tcp", "dport", &port, "unreachable"];
+        inside(&rule).unwrap_or_else(|why| panic!("ip {}: {why}", rule.join(" ")));
     }
 
     /// A cable to another one.

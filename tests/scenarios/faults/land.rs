@@ -4,10 +4,11 @@
 #![expect(clippy::print_stdout, reason = "what was measured, and what is skipped, is printed")]
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anabranch_testkit::{Encoder, Link, Namespace, Picture, Playlist, Reply, Server, Site, Viewer, wait_for};
+use anabranch_testkit::{EdgeNode, Encoder, Link, Namespace, Picture, Playlist, Reply, Server, Site, Viewer, wait_for};
 use serde_json::{Value, json};
 
 use crate::text;
@@ -32,6 +33,15 @@ pub(crate) enum Fault {
     Slow(Duration),
 }
 
+/// Which edges of the regions serve viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edges {
+    /// Those of the control planes' own processes.
+    Inside,
+    /// Processes of their own.
+    Apart,
+}
+
 /// A region and what it has.
 pub(crate) struct Region {
     pub(crate) name: &'static str,
@@ -40,17 +50,29 @@ pub(crate) struct Region {
     pub(crate) fault: Arc<Mutex<Fault>>,
     encoder: Option<Encoder>,
     door: Site,
+    edge: Option<EdgeNode>,
     channel: Value,
 }
 
 impl Region {
-    fn start(name: &'static str, target: u32) -> Self {
+    fn start(name: &'static str, target: u32, edges: Edges) -> Self {
         let namespace = Arc::new(Namespace::new());
         let server = Server::start_in(&namespace, &[]);
         let channel = server.cli(&["channel", "create", "main", "--segment", &target.to_string()]);
         let fault = Arc::new(Mutex::new(Fault::None));
         let door = door(&namespace, server.edge(), fault.clone());
-        Self { name, namespace, server, fault, encoder: None, door, channel }
+        let edge = (edges == Edges::Apart).then(|| EdgeNode::start_in(&namespace, &server, name));
+        Self { name, namespace, server, fault, encoder: None, door, edge, channel }
+    }
+
+    /// Base URL of the edge that serves its viewers.
+    fn edge(&self) -> String {
+        self.edge.as_ref().map_or_else(|| self.server.edge(), EdgeNode::url)
+    }
+
+    /// Where its control plane listens.
+    fn control(&self) -> SocketAddrV4 {
+        self.server.api().trim_start_matches("http://").parse().expect("an address")
     }
 
     fn distribution(&self) -> String {
@@ -64,7 +86,7 @@ impl Region {
 
     fn definition(&self) -> Value {
         json!({ "name": self.name, "origin_url": self.door.url(&self.path()),
-                "cdn_url": format!("{}{}", self.server.edge(), self.path()) })
+                "cdn_url": format!("{}{}", self.edge(), self.path()) })
     }
 
     pub(crate) fn push_url(&self) -> String {
@@ -125,7 +147,18 @@ impl Region {
 
     /// The media playlist of its picture, as viewers get it from outside.
     pub(crate) fn media(&self) -> Option<Playlist> {
+        Self::media_at(&self.play_url())
+    }
+
+    /// Where a viewer from outside finds the stream.
+    pub(crate) fn play_url(&self) -> String {
         let url = text(&self.server.cli(&["breakout", "play-url", "show"])["url"]);
+        url.replace(&self.server.edge(), &self.edge())
+    }
+
+    /// The media playlist of the picture of a stream, by the URL of that; nothing where it is not answered.
+    pub(crate) fn media_at(url: &str) -> Option<Playlist> {
+        let url = url.to_owned();
         let answer = Viewer::new().try_get(&url).filter(|answer| answer.status == 200)?;
         Some(crate::media_playlist(&Playlist { url, text: answer.text() }))
     }
@@ -181,11 +214,20 @@ impl Land {
 
     /// The same with segments of `target` seconds and streams that come from elsewhere.
     pub(crate) fn start_with(hold_ms: u32, target: u32, encode: impl FnOnce(&mut [Region; 2])) -> Option<Self> {
+        Self::start_by(hold_ms, target, Edges::Inside, encode)
+    }
+
+    /// Both well and open, with edges of their own.
+    pub(crate) fn start_apart(hold_ms: u32) -> Option<Self> {
+        Self::start_by(hold_ms, TARGET, Edges::Apart, |regions| regions.iter_mut().for_each(Region::encode))
+    }
+
+    fn start_by(hold_ms: u32, target: u32, edges: Edges, encode: impl FnOnce(&mut [Region; 2])) -> Option<Self> {
         if let Some(why) = Namespace::why_not() {
             println!("skipped: {why}");
             return None;
         }
-        let mut regions = [Region::start("east", target), Region::start("west", target)];
+        let mut regions = ["east", "west"].map(|name| Region::start(name, target, edges));
         let [east, west] = &regions;
         let link = east.namespace.link(&west.namespace);
         trust_each_other(&regions);
@@ -222,6 +264,13 @@ impl Land {
 
     pub(crate) fn west(&self) -> &Region {
         &self.regions[1]
+    }
+
+    /// The control plane of the west is dead to everybody, and everybody to it; or lives again. All else of the west goes on.
+    pub(crate) fn silence_west(&self, silent: bool) {
+        for region in &self.regions {
+            self.west().namespace.silence(region.control(), silent);
+        }
     }
 
     /// Waits until both say that both are open and fresh. A region is opened when it has been fresh for the hold.

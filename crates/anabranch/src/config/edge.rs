@@ -94,6 +94,15 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
+impl Edge {
+    /// Whether viewers are told to come by HTTPS, and the edge itself has certificates for that: without any it has one for development,
+    /// and something else may speak TLS before it.
+    pub(crate) fn is_reached_by_https(&self) -> bool {
+        let is_public = self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        is_public && !self.tls.listen.0.is_empty() && self.tls.certificates.is_some()
+    }
+}
+
 /// TLS for viewers.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -223,6 +223,7 @@ fn control_config(config: &Config, api: SocketAddr, node_token: &str) -> Result<
         admin_token: config.api.token.as_ref().map(|token| token.0.clone()),
         edge_base_url: config.edge.public_url.clone().unwrap_or_else(|| format!("http://{edge}")),
         edge_port: edge.port(),
+        edge_https: config.edge.is_reached_by_https(),
         domain_suffix: config.edge.domain_suffix.clone(),
         rtmp_public: config.rtmp.public_url.clone().unwrap_or_else(|| format!("rtmp://{rtmp}/live")),
         watch_base_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api}")),

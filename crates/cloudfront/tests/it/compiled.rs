@@ -54,6 +54,31 @@ fn a_channels_own_distribution() {
 }
 
 #[test]
+fn a_clusters_own_distribution() {
+    let hosts = ["CDN.eu.example.com", "10.0.0.1:8443", "cdn.eu.example.com"].map(str::to_owned);
+    let group = "g1".parse().unwrap();
+    let of =
+        |hosts: &[String]| DistributionConfig::cluster("r9", ("show", "cl1"), hosts, &group, &ViewerOrigins::default());
+    let mut config = of(&hosts).unwrap();
+    assert_eq!(config, parse(&config.to_json()).unwrap());
+    let spec = config.compile(&"E1".parse().unwrap(), "d1.example.com").unwrap();
+    assert_eq!((spec.default_root_object.as_str(), spec.behaviors.len()), ("index.m3u8", 0));
+    let Origin::Bucket(bucket) = &spec.origins[0].origin else { panic!("{:?}", spec.origins) };
+    assert_eq!((bucket.bucket.as_str(), bucket.path.as_str()), ("clusters", "/cl1"));
+    assert_eq!(spec.signed_hosts, ["cdn.eu.example.com", "10.0.0.1:8443"]);
+    let behavior = &spec.default_behavior;
+    assert_eq!((behavior.allowed_methods, behavior.cache_options), (AllowedMethods::GetHeadOptions, true));
+    let headers = words(&["access-control-request-headers", "access-control-request-method", "origin"]);
+    assert_eq!(behavior.cache, CachePolicy { headers, ..CachePolicy::default() });
+    assert_eq!((behavior.transform, behavior.viewer_protocol), (Transform::SignedPlaylist, ViewerProtocol::AllowAll));
+    config.set_viewer_protocol(ViewerProtocol::RedirectToHttps);
+    assert_eq!(config, parse(&config.to_json()).unwrap());
+    let spec = config.compile(&"E1".parse().unwrap(), "d1.example.com").unwrap();
+    assert_eq!(spec.default_behavior.viewer_protocol, ViewerProtocol::RedirectToHttps);
+    assert!(of(&["not a host".to_owned()]).is_err());
+}
+
+#[test]
 fn pages_that_play_with_cookies_are_named_beside_all_others() {
     let given = ["https://App.Example.com:443", "http://localhost:3000", "https://app.example.com"].map(str::to_owned);
     let viewers = ViewerOrigins::parse(&given).unwrap();

@@ -1,5 +1,6 @@
 //! Playlists and segments by HTTP, as a player asks for them, with limits.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -95,12 +96,12 @@ pub enum SegmentAnswer {
     Missing(String),
 }
 
-/// Asks. Cheap to clone; clones share their connections.
+/// Asks. Cheap to clone; clones share their connections and headers.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     http: Client,
     timeout: Duration,
-    headers: HeaderMap,
+    headers: Arc<RwLock<HeaderMap>>,
     host: Option<String>,
 }
 
@@ -118,13 +119,19 @@ impl Fetcher {
             .user_agent(concat!("anabranch/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(FetchError)?;
-        Ok(Self { http, timeout: config.timeout, headers: config.headers, host: config.host })
+        Ok(Self { http, timeout: config.timeout, headers: Arc::new(RwLock::new(config.headers)), host: config.host })
     }
 
     /// The same connections with other headers and another limit of time.
     #[must_use]
     pub fn with(&self, config: FetchConfig) -> Self {
-        Self { http: self.http.clone(), timeout: config.timeout, headers: config.headers, host: config.host }
+        let headers = Arc::new(RwLock::new(config.headers));
+        Self { http: self.http.clone(), timeout: config.timeout, headers, host: config.host }
+    }
+
+    /// Asks with these headers from now on, and so do its clones: for tokens that end before the watch does.
+    pub fn set_headers(&self, headers: HeaderMap) {
+        *self.headers.write().unwrap_or_else(PoisonError::into_inner) = headers;
     }
 
     /// A playlist, unless it is the one with that validator.
@@ -199,7 +206,8 @@ impl Fetcher {
             let mut request = reqwest::Request::new(method.clone(), at.clone());
             *request.headers_mut() = fields.clone();
             if self.host.is_some() && self.host.as_deref() == at.host_str() {
-                request.headers_mut().extend(self.headers.clone());
+                let headers = self.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
+                request.headers_mut().extend(headers);
             }
             let response = self.http.execute(request).await.map_err(|error| connection(&error))?;
             if !is_redirect(response.status()) {

@@ -22,10 +22,12 @@ pub enum FindingKind {
     EndedUnevenly,
     /// The multivariant playlist cannot be read any more. Only warns: who watches goes on, and a merged playlist does not need it.
     TopUnreachable,
-    /// The multivariant playlist has changed. Only warns.
+    /// The multivariant playlist names others than before. Only warns.
     TopChanged,
     /// It names more playlists than are watched. Only warns.
     TooMany,
+    /// A low-latency playlist announces partial segments and names none: players fall back behind its segments. Only warns.
+    PartsMissing,
 }
 
 /// What a finding does to its playlist.
@@ -55,7 +57,7 @@ pub struct Finding {
 
 impl FindingKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unreachable,
         Self::SequenceBack,
         Self::TargetDuration,
@@ -66,6 +68,7 @@ impl FindingKind {
         Self::TopUnreachable,
         Self::TopChanged,
         Self::TooMany,
+        Self::PartsMissing,
     ];
 
     /// The word of the API, of metrics and of the command line.
@@ -82,6 +85,7 @@ impl FindingKind {
             Self::TopUnreachable => "top-unreachable",
             Self::TopChanged => "top-changed",
             Self::TooMany => "too-many",
+            Self::PartsMissing => "parts-missing",
         }
     }
 }

@@ -227,12 +227,19 @@ impl Machine {
         self.findings.set(FindingKind::TopUnreachable, evidence, &self.shown, now.unix_ms);
     }
 
-    /// The multivariant playlist names others than before.
+    /// The multivariant playlist is another than before.
     fn relisted(&mut self, listing: Listing, now: Moment) {
         let before = self.playlists.len();
         let gone = self.playlists.iter().filter(|one| !listing.playlists.iter().any(|listed| one.is(listed))).count();
         let added = listing.playlists.iter().filter(|listed| !self.playlists.iter().any(|one| one.is(listed))).count();
         let reload = self.settings.reload_on_top_level_change;
+        if added + gone == 0 {
+            // Rates that were measured otherwise, or another signature.
+            if reload {
+                self.adopt(listing, now);
+            }
+            return;
+        }
         let what = if reload { "" } else { ", which is not followed" };
         let evidence =
             format!("multivariant playlist has changed: {added} playlists came, {gone} of {before} went{what}");
@@ -247,13 +254,16 @@ impl Machine {
     fn adopt(&mut self, listing: Listing, now: Moment) {
         let mut before = std::mem::take(&mut self.playlists);
         let is_first = before.is_empty();
+        let others_begin = listing.playlists.iter().any(|listed| !before.iter().any(|one| one.is(listed)));
         for listed in listing.playlists {
             let playlist = match before.iter().position(|one| one.is(&listed)) {
                 Some(at) => {
                     let mut one = before.swap_remove(at);
                     one.rename(listed);
-                    // Since others begin now, all are counted from now.
-                    one.start_sequence = one.sample.as_ref().map(|sample| sample.next_sequence);
+                    if others_begin {
+                        // All are counted from now.
+                        one.start_sequence = one.sample.as_ref().map(|sample| sample.next_sequence);
+                    }
                     one
                 }
                 None => self.begin(listed, now),

@@ -224,6 +224,12 @@ impl Playlist {
         let gap = (sample.trailing_gaps > 0)
             .then(|| (Effect::Warn, format!("the newest segments are gaps: {}", sample.trailing_gaps)));
         self.findings.set(FindingKind::Gap, gap, &self.shown, now.unix_ms);
+        // What has ended, and what begins, has none.
+        let lacks_parts = !sample.has_parts && !sample.ended && sample.segments > 0 && step != Step::First;
+        let parts = sample.part_target_ms.filter(|_| lacks_parts).map(|ms| {
+            (Effect::Warn, format!("partial segments of {} s are announced, and there is none", seconds(ms as f64)))
+        });
+        self.findings.set(FindingKind::PartsMissing, parts, &self.shown, now.unix_ms);
     }
 
     /// Lets time pass.

@@ -53,6 +53,8 @@ pub(super) struct Sample {
     pub(super) next_sequence: u64,
     /// Partial segments behind it.
     pub(super) parts: u32,
+    /// Whether there are partial segments anywhere.
+    pub(super) has_parts: bool,
     /// Target duration of parts.
     pub(super) part_target_ms: Option<u64>,
     /// What is announced by `EXT-X-PRELOAD-HINT`.
@@ -169,6 +171,7 @@ impl<'a> Reader<'a> {
             }
             "-X-PART" if discovery::attribute(value, "GAP") != Some("YES") => {
                 self.sample.parts = self.sample.parts.saturating_add(1);
+                self.sample.has_parts = true;
             }
             "-X-PRELOAD-HINT" => self.sample.hint = discovery::attribute(value, "URI").map(str::to_owned),
             _ => {}

@@ -36,7 +36,7 @@ pub struct Settings {
     pub sqs_url: Option<String>,
     /// While a change is due, a playlist is looked at each time that its duration divided by this has passed.
     pub segment_pause_divisor: u32,
-    /// Whether a changed multivariant playlist changes what is watched. It is a finding either way.
+    /// Whether playlists that the multivariant playlist names anew, or no longer names, change what is watched. They are a finding either way.
     pub reload_on_top_level_change: bool,
     /// Longest wait for one answer with its body, in milliseconds.
     pub timeout_ms: u64,

@@ -20,6 +20,9 @@ const ASKS_MAX: usize = 16;
 /// Shortest sleep: what is due within this time is done together.
 const NAP: Duration = Duration::from_millis(5);
 
+/// Longest sleep: what is never due has no time that a clock could have.
+const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// Shortest time between two looks at all numbers for metrics, in milliseconds.
 const METERS_EVERY_MS: u64 = 1000;
 
@@ -138,8 +141,7 @@ impl Watcher {
             if self.machine.is_over() {
                 break;
             }
-            let wake = (self.begun + Duration::from_millis(self.machine.wake_ms().min(u64::from(u32::MAX))))
-                .max(Instant::now() + NAP);
+            let wake = Instant::now() + nap(self.machine.wake_ms(), self.now().at_ms);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = under_way.join_next() => {
@@ -224,6 +226,11 @@ impl Watcher {
     }
 }
 
+/// How long there is nothing to do, by the clock of [`Moment::at_ms`].
+fn nap(wake_ms: u64, now_ms: u64) -> Duration {
+    Duration::from_millis(wake_ms.saturating_sub(now_ms)).clamp(NAP, SLEEP_MAX)
+}
+
 async fn make(fetcher: Fetcher, request: Request) -> (Target, Came) {
     let came = match request.target {
         Target::Segment(_) => Came::Segment(fetcher.segment(&request.url, request.end_byte).await),
@@ -232,4 +239,19 @@ async fn make(fetcher: Fetcher, request: Request) -> (Target, Came) {
         }
     };
     (request.target, came)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_of_months_sleeps_as_one_of_seconds() {
+        const DAYS: u64 = 24 * 60 * 60 * 1000;
+        for now_ms in [0, 49 * DAYS, 50 * DAYS, 5000 * DAYS] {
+            assert_eq!(nap(now_ms + 2500, now_ms), Duration::from_millis(2500), "after {now_ms} ms");
+            assert_eq!(nap(now_ms, now_ms), NAP);
+            assert_eq!(nap(u64::MAX, now_ms), SLEEP_MAX);
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anabranch_cluster::watch::{AfterEnd, FetchConfig, FindingKind, PlaylistState, Settings, VerdictState};
+use anabranch_cluster::watch::{
+    AfterEnd, FetchConfig, Fetcher, FindingKind, PlaylistState, Report, Settings, VerdictState,
+};
 use anabranch_testkit::{Asked, Reply, Site, live_playlist, multivariant_playlist};
 
 use crate::support::{Running, live, settings};
@@ -220,6 +222,30 @@ async fn headers_stay_with_their_host_and_bodies_have_a_limit() {
         running.report("the trouble", |report| report.playlists.first().is_some_and(|one| one.trouble.is_some())).await;
     assert_eq!(report.playlists[0].trouble.as_deref(), Some("the body has more than 4194304 bytes"));
     assert!(site.asked().iter().all(|one| one.header("x-key").is_empty()));
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_with_other_headers() {
+    let accepted = Arc::new(std::sync::Mutex::new("first"));
+    let of_site = Arc::clone(&accepted);
+    let site = site(move |asked, begun| {
+        let is_good = asked.header("x-key") == *of_site.lock().unwrap();
+        if is_good { live("v", begun) } else { Reply::status(403) }
+    });
+    let headers = |key: &'static str| {
+        let pair = (http::HeaderName::from_static("x-key"), http::HeaderValue::from_static(key));
+        http::HeaderMap::from_iter([pair])
+    };
+    let host = Some("127.0.0.1".to_owned());
+    let fetcher = Fetcher::new(FetchConfig { headers: headers("first"), host, ..FetchConfig::default() }).unwrap();
+    let running = Running::start_by(settings(site.url("/index.m3u8")), fetcher.clone());
+    running.verdict(VerdictState::Fresh).await;
+    *accepted.lock().unwrap() = "second";
+    running.report("the refusal", |report| report.playlists.iter().any(|one| one.trouble.is_some())).await;
+    fetcher.set_headers(headers("second"));
+    let is_well = |report: &Report| report.playlists.iter().all(|one| one.trouble.is_none());
+    let report = running.report("all to be well", is_well).await;
+    assert!(report.playlists.iter().all(|one| one.statistics.is_some()), "it knows what was before: {report:#?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,10 @@ impl Running {
     }
 
     pub(crate) fn start_with(settings: Settings, fetch: FetchConfig) -> Self {
-        let fetcher = Fetcher::new(fetch).unwrap();
+        Self::start_by(settings, Fetcher::new(fetch).unwrap())
+    }
+
+    pub(crate) fn start_by(settings: Settings, fetcher: Fetcher) -> Self {
         let (watcher, watch) = Watcher::new(settings, fetcher, Arc::new(SystemClock)).unwrap();
         let (push, events) = mpsc::channel(1000);
         let shutdown = Shutdown::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{BreakoutRow, DistributionRow};
-use anabranch_model::Cluster;
+use anabranch_model::{Cluster, ViewerProtocol};
 use anabranch_signing::{Policy, SignSpec};
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 
 use super::play::{Bound, PlayUrlCreate};
 use super::view::{DistributionWhole, PlayUrl};
-use super::{App, Error};
+use super::{App, Error, InvalidationCreate};
 use crate::cluster::{Live, is_of_breakouts};
 use crate::time;
 
@@ -48,11 +48,34 @@ impl App {
             return self.distribution_show(row.id.as_str()).await;
         }
         let place = (cluster.name.as_str(), cluster.id.as_str());
-        let config = DistributionConfig::cluster(&reference, place, &hosts(&cluster), &self.key_group, &self.viewers)?;
+        let hosts = hosts(&cluster);
+        let mut config = DistributionConfig::cluster(&reference, place, &hosts, &self.key_group, &self.viewers)?;
+        config.set_viewer_protocol(self.protocol_of_merged(&cluster));
         let made = self.distribution_create_from(&config, BTreeMap::new(), None).await?;
         // Peers are told where our copies are.
         self.find_merged().await?;
         Ok(made)
+    }
+
+    /// Has caches forget what the distribution of a cluster's merged playlists serves, where it has one.
+    pub(crate) async fn cluster_invalidate(&self, wanted: &str) -> Result<(), Error> {
+        let Some(distribution) = self.clusters.look(wanted, |live| live.merged.clone()).flatten() else {
+            return Ok(());
+        };
+        let everything = InvalidationCreate::of_everything();
+        match self.invalidation_create(distribution.as_str(), everything, None).await {
+            // It was deleted meanwhile, and what it served with it.
+            Ok(_) | Err(Error::Db(anabranch_db::Error::NotFound { .. })) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// HTTP is redirected to HTTPS (C59) where viewers are told of this edge by HTTPS and it has certificates of its own, and every region is
+    /// asked by HTTPS, too: a page that was loaded by HTTPS may load nothing by HTTP. An edge behind something that speaks TLS for it
+    /// would redirect for ever, and one with a certificate for development to what no player trusts.
+    fn protocol_of_merged(&self, cluster: &Cluster) -> ViewerProtocol {
+        let by_https = cluster.regions.iter().all(|region| region.cdn_url.starts_with("https://"));
+        if by_https && self.config.edge_https { ViewerProtocol::RedirectToHttps } else { ViewerProtocol::AllowAll }
     }
 
     /// A URL and cookies that open a stream of a cluster in every region that trusts the key. `stream` is a breakout, by id or name; none
@@ -173,7 +196,7 @@ fn covering(stream: &str) -> String {
 }
 
 /// Hosts of the regions, as they stand in their URLs.
-fn hosts(cluster: &Cluster) -> Vec<String> {
+pub(crate) fn hosts(cluster: &Cluster) -> Vec<String> {
     let authority = |url: &str| {
         let rest = url.split_once("://")?.1;
         let authority = rest.split(['/', '?', '#']).next()?;

@@ -39,6 +39,13 @@ pub(crate) struct InvalidationCreate {
     caller_reference: Option<String>,
 }
 
+impl InvalidationCreate {
+    /// Everything, in one order: a CDN outside counts each path.
+    pub(crate) fn of_everything() -> Self {
+        Self { paths: vec!["/*".to_owned()], tags: Vec::new(), caller_reference: None }
+    }
+}
+
 impl App {
     pub(crate) async fn invalidation_create(
         &self,

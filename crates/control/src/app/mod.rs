@@ -64,7 +64,7 @@ pub(crate) use cluster::{ClusterCreate, ClusterPatch, VoteGiven};
 pub(crate) use cluster_given::read_url;
 pub(crate) use cluster_join::{ClusterJoin, ClusterPull};
 pub(crate) use cluster_order::{DrillOrder, Order, RegionOrder};
-pub(crate) use cluster_play::StreamQuery;
+pub(crate) use cluster_play::{StreamQuery, hosts};
 pub(crate) use cluster_seen::{PlaylistQuery, PlaylistsView};
 pub(crate) use cluster_view::{
     ClusterView, DecisionQuery, DecisionView, HistoryItem, HistoryQuery, StateQuery, StateView, VoteView,

@@ -8,7 +8,7 @@ use anabranch_model::{Anchors, Cluster, Verdict};
 use tokio::sync::watch;
 
 use super::seen::Seen;
-use crate::app::App;
+use crate::app::{App, chain};
 
 /// Why a vote is not heard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,15 @@ impl ClusterDesk {
     pub fn openings(&self, cluster: &str) -> Option<BTreeMap<String, Effective>> {
         let now_ms = self.0.clock.now_ms();
         self.0.clusters.look(cluster, |live| live.openings(now_ms))
+    }
+
+    /// Has edges, and a CDN outside where the distribution is at one, forget the merged playlists of a cluster (C55), which are the only
+    /// things that its distribution serves. Nothing happens where it has none.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn invalidate_merged(&self, cluster: &str) -> Result<(), String> {
+        self.0.cluster_invalidate(cluster).await.map_err(|error| chain(&error))
     }
 
     /// Takes what was measured of all streams, in place of what was told before: about once a second while [somebody looks at

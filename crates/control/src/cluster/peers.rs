@@ -79,6 +79,11 @@ impl PeerSeen {
     fn is_near(&self) -> bool {
         self.answered.is_some_and(|at| at.elapsed() <= DECIDES)
     }
+
+    /// Whether it has not answered several times in a row.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.failures >= LOST_AFTER
+    }
 }
 
 /// Asks peers. Cheap to clone.
@@ -243,7 +248,7 @@ async fn answered(app: &App, id: &ClusterId, region: &str, told: &Told) {
         let merged = told.merged.as_ref().and_then(|url| app.clusters.pull.check(url).ok());
         let differs = told.definition.as_ref().and_then(|theirs| theirs.differs(&live.cluster().into()));
         let seen = live.peers.entry(region.to_owned()).or_default();
-        let was_lost = seen.failures >= LOST_AFTER;
+        let was_lost = seen.is_lost();
         *seen = PeerSeen {
             answered: Some(Instant::now()),
             answered_ms: Some(now_ms),

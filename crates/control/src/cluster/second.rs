@@ -1,5 +1,8 @@
-//! Behind the own copy of a cluster's merged playlists stands that of a peer (C60): the pair of origins that edges of this instance are told.
+//! Behind the own copy of a cluster's merged playlists stands that of a peer (C60): the pair of origins that edges of this instance are told, with
+//! the hosts to which those playlists lead now.
 
+use anabranch_cloudfront::signed_host;
+use anabranch_cluster::state::Opening;
 use anabranch_model::{
     Behavior, DistributionId, DistributionSpec, HttpOrigin, Origin, OriginGroup, OriginProtocol, OriginSpec,
     OriginTimeouts,
@@ -7,7 +10,7 @@ use anabranch_model::{
 use reqwest::Url;
 
 use super::{Clusters, Live, PEER_FOLDER};
-use crate::app::{App, Error};
+use crate::app::{App, Error, hosts};
 
 /// How long a signature for a peer opens, in seconds, and after how many milliseconds another one is made.
 const SIGNED_SECONDS: i64 = 72 * 60 * 60;
@@ -39,15 +42,30 @@ pub(crate) struct SecondSpec {
     at: Signed,
 }
 
+/// Where the merged playlists of a distribution lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeadsTo {
+    pub(crate) distribution: DistributionId,
+    hosts: Vec<String>,
+}
+
 impl Live {
-    /// The first peer in the order of regions that serves copies.
-    fn second_url(&self) -> Option<&Url> {
+    /// The first peer that serves copies, in the order in which viewers are sent to regions: the open ones before those that are closed, as they
+    /// are defined. One that is not heard comes after all that are; it may be reached by edges nevertheless.
+    fn second_url(&self, now_ms: i64) -> Option<&Url> {
+        let openings = self.openings(now_ms);
+        let is_closed = |name: &str| openings.get(name).is_some_and(|one| one.opening == Opening::Closed);
         let regions = self.cluster().regions.iter();
-        regions.filter_map(|region| self.peers.get(&region.name)?.merged.as_ref()).next()
+        let copies = regions.filter_map(|region| {
+            let peer = self.peers.get(&region.name)?;
+            Some(((peer.is_lost(), is_closed(&region.name)), peer.merged.as_ref()?))
+        });
+        // The first of those that are alike.
+        copies.min_by_key(|(rank, _)| *rank).map(|(_, url)| url)
     }
 
     fn needs_signature(&self, now_ms: i64) -> Option<Url> {
-        let url = self.second_url().filter(|_| self.merged.is_some())?;
+        let url = self.second_url(now_ms).filter(|_| self.merged.is_some())?;
         let is_good = |signed: &Signed| {
             signed.url == *url && now_ms.saturating_sub(signed.made_ms).unsigned_abs() < SIGN_AGAIN_MS.unsigned_abs()
         };
@@ -58,6 +76,16 @@ impl Live {
 impl Clusters {
     fn seconds(&self) -> Vec<SecondSpec> {
         let of = |live: &Live| Some(SecondSpec { distribution: live.merged.clone()?, at: live.second.clone()? });
+        self.each(of).into_iter().flatten().collect()
+    }
+
+    /// Where the merged playlists of all clusters' distributions lead, by the definitions as they are now: a region that came later is not
+    /// in the stored configuration.
+    pub(crate) fn merged_lead_to(&self) -> Vec<LeadsTo> {
+        let of = |live: &Live| {
+            let hosts = hosts(live.cluster()).iter().filter_map(|host| signed_host(host)).collect();
+            Some(LeadsTo { distribution: live.merged.clone()?, hosts })
+        };
         self.each(of).into_iter().flatten().collect()
     }
 }
@@ -83,6 +111,17 @@ impl App {
             self.clusters.change(&id, true, |live| live.merged = row.map(|row| row.id));
         }
         Ok(())
+    }
+}
+
+impl LeadsTo {
+    /// Has the viewer's signature go to these hosts, besides those that the configuration names.
+    pub(crate) fn add_to(&self, spec: &mut DistributionSpec) {
+        for host in &self.hosts {
+            if !spec.signed_hosts.contains(host) {
+                spec.signed_hosts.push(host.clone());
+            }
+        }
     }
 }
 

@@ -92,6 +92,7 @@ pub(crate) mod tests {
             admin_token: None,
             edge_base_url: String::new(),
             edge_port: 0,
+            edge_https: false,
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: String::new(),
             watch_base_url: String::new(),

@@ -187,7 +187,8 @@ impl Reconciler {
             tracing::warn!(error = chain(&error), "distributions of clusters cannot be looked up");
         }
         let (closed, asked) = (app.clusters.closed(compared.now_ms), app.clusters.asked());
-        let of_clusters = OfClusters { closed, seconds: Vec::new(), asked };
+        let leads_to = app.clusters.merged_lead_to();
+        let of_clusters = OfClusters { asked, closed, seconds: Vec::new(), leads_to };
         let mut first = assembler.snapshot(app.db.snapshot(compared.now_ms).await?, of_clusters.clone());
         align(&app, &mut first.breakouts).await?;
         app.nodes.snapshots.send_replace(Arc::new(first));
@@ -352,7 +353,8 @@ impl Reconciler {
                 self.of_clusters.seconds.clone()
             }
         };
-        OfClusters { closed, seconds, asked: self.app.clusters.asked() }
+        let (asked, leads_to) = (self.app.clusters.asked(), self.app.clusters.merged_lead_to());
+        OfClusters { asked, closed, seconds, leads_to }
     }
 
     async fn publish(&mut self) -> Result<(), anabranch_db::Error> {

@@ -360,13 +360,13 @@ async fn what_peers_are_told_needs_its_scope_and_waits_for_news() {
 
 /// A link between two instances that can be cut.
 pub(crate) struct Link {
-    url: String,
+    pub(crate) url: String,
     pipes: Arc<Mutex<Vec<JoinHandle<()>>>>,
     cut: Arc<Mutex<bool>>,
 }
 
 impl Link {
-    async fn to(server: &Server) -> Self {
+    pub(crate) async fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = server.base.trim_start_matches("http://").to_owned();

@@ -12,6 +12,7 @@ mod clock;
 mod cluster;
 mod cluster_given;
 mod cluster_join;
+mod cluster_merged;
 mod cluster_note;
 mod cluster_once;
 mod cluster_seen;

@@ -88,6 +88,7 @@ impl Server {
             admin_token: token.map(str::to_owned),
             edge_base_url: "http://127.0.0.1:8888".into(),
             edge_port: 8888,
+            edge_https: false,
             domain_suffix: "cdn.localhost".into(),
             rtmp_public: "rtmp://127.0.0.1:1935/live".into(),
             watch_base_url: "http://127.0.0.1:9997".into(),

@@ -117,7 +117,7 @@ pub enum MergeError {
 /// the others' matches (C53); a match that is nearly as fast is given the same `BANDWIDTH`, so that players take both for redundant
 /// streams. Rungs that others have beside are placed by their bandwidth, never first. Every URI is absolute (C52); rendition groups
 /// are named `<region>/<group>`. `EXT-X-VERSION` is the highest, `EXT-X-INDEPENDENT-SEGMENTS` stands if all have it (C58), and what
-/// else is once in a playlist is the first region's (C51). Comments, and steering of the regions' own, are left out.
+/// else is once in a playlist is the first region's (C51). Comments, steering of the regions' own, and tags of media playlists are left out.
 ///
 /// With `steering`, variants carry `PATHWAY-ID`, each that of its region; every pathway has its own groups (rfc8216bis §4.4.6.2).
 ///
@@ -156,6 +156,7 @@ pub fn merge(
         }
         merged.variants.push(variant);
     }
+    region::agree_on_attributes(&mut merged.variants);
     let seeking: [Vec<Vec<Tag>>; 2] = [frames, pictures];
     for Ranked { region, item: mut tag } in seeking.into_iter().flat_map(|kind| flat(rows(kind))) {
         if steering.is_some() {

@@ -19,6 +19,28 @@ const GROUPS: [&str; 4] = ["AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS"];
 /// Tags that a playlist has once, of which the preferred region's stands.
 const ONCE: [&str; 1] = ["#EXT-X-START"];
 
+/// Tags of media playlists (rfc8216bis §4.4.2 to §4.4.5). A playlist with those and with variants may be refused by players (§4.1), so what
+/// an encoder has put into the wrong kind of playlist goes no further.
+const OF_MEDIA_PLAYLISTS: [&str; 17] = [
+    "#EXT-X-BITRATE",
+    "#EXT-X-BYTERANGE",
+    "#EXT-X-DATERANGE",
+    "#EXT-X-DISCONTINUITY",
+    "#EXT-X-DISCONTINUITY-SEQUENCE",
+    "#EXT-X-GAP",
+    "#EXT-X-I-FRAMES-ONLY",
+    "#EXT-X-KEY",
+    "#EXT-X-MAP",
+    "#EXT-X-PART",
+    "#EXT-X-PART-INF",
+    "#EXT-X-PLAYLIST-TYPE",
+    "#EXT-X-PRELOAD-HINT",
+    "#EXT-X-PROGRAM-DATE-TIME",
+    "#EXT-X-RENDITION-REPORT",
+    "#EXT-X-SERVER-CONTROL",
+    "#EXT-X-SKIP",
+];
+
 /// A region's playlist, ready to be merged.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -157,10 +179,11 @@ impl Making<'_> {
         Ok(made)
     }
 
-    /// Other lines; nothing of comments, definitions, and steering of the region's own.
+    /// Other lines; nothing of comments, definitions, steering of the region's own, and what has no place in a multivariant playlist.
     fn rest(&mut self, line: &str) -> Result<Option<Rest>, MergeError> {
         let name = line.split(':').next().unwrap_or(line);
-        if !line.starts_with("#EXT") || matches!(name, DEFINE | "#EXT-X-CONTENT-STEERING") {
+        let is_own = matches!(name, DEFINE | "#EXT-X-CONTENT-STEERING");
+        if !line.starts_with("#EXT") || is_own || OF_MEDIA_PLAYLISTS.contains(&name) {
             return Ok(None);
         }
         Ok(Some(match Tag::read(line) {
@@ -241,6 +264,18 @@ pub(super) fn agree_on_defaults(regions: &mut [Prepared]) {
                 let same = model.iter().find(|other| other.name == media.name);
                 media.autoselect = media.is_default || same.map_or(media.autoselect, |same| same.autoselect);
             }
+        }
+    }
+}
+
+/// Takes out what stands with all variants of a playlist or with none, where a region has it and another has not: `CLOSED-CAPTIONS=NONE`, which
+/// would say that no region has any, and `SCORE` (§4.4.6.2).
+pub(super) fn agree_on_attributes(variants: &mut [Variant]) {
+    let is_none = |(name, value): &(String, String)| name == "CLOSED-CAPTIONS" && value.trim_end() == "NONE";
+    let is_score = |(name, _): &(String, String)| name == "SCORE";
+    for is_meant in [&is_none as &dyn Fn(&(String, String)) -> bool, &is_score] {
+        if !variants.iter().all(|variant| variant.attributes.iter().any(is_meant)) {
+            variants.iter_mut().for_each(|variant| variant.attributes.retain(|attribute| !is_meant(attribute)));
         }
     }
 }

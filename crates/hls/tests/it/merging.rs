@@ -79,9 +79,9 @@ fn two_regions_alike() {
         https://fra.example/live/c1/720.m3u8\n\
         #EXT-X-STREAM-INF:BANDWIDTH=3100,AVERAGE-BANDWIDTH=2500,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"nyc/aac\",CLOSED-CAPTIONS=\"nyc/cc\"\n\
         http://nyc.example:8443/x/720.m3u8\n\
-        #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"fra/aac\",CLOSED-CAPTIONS=NONE\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"fra/aac\"\n\
         https://fra.example/abs/360.m3u8?x#y\n\
-        #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"nyc/aac\",CLOSED-CAPTIONS=NONE\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"nyc/aac\"\n\
         http://nyc.example:8443/abs/360.m3u8?x#y\n\
         #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=300,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,URI=\"https://fra.example/live/c1/720i.m3u8\"\n\
         #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=300,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,URI=\"http://nyc.example:8443/x/720i.m3u8\"\n\
@@ -201,6 +201,58 @@ fn header_rules() {
             "#EXT-X-SESSION-DATA:DATA-ID=\"d\",LANGUAGE=\"fr\",VALUE=\"f\"",
         ]
     );
+}
+
+#[test]
+fn what_has_no_place_in_a_multivariant_playlist_goes_no_further() {
+    let v = "#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n";
+    let odd = format!(
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0\n#EXT-X-PART-INF:PART-TARGET=0.33\n\
+         #EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p\"\n\
+         #EXT-X-CONTENT-STEERING:SERVER-URI=\"own.json\"\n#EXT-X-ODD:A=1\n{v}"
+    );
+    assert_eq!(both(&odd, &odd).unwrap().other, ["#EXT-X-ODD:A=1"]);
+    assert_eq!(both(v, &odd).unwrap().other, Vec::<String>::new());
+}
+
+#[test]
+fn captions_and_scores_are_said_of_all_variants_or_of_none() {
+    let of = |attributes: &str| format!("#EXT-X-STREAM-INF:BANDWIDTH=1{attributes}\nv\n");
+    let said = |fra: &str, nyc: &str| {
+        let merged = both(&of(fra), &of(nyc)).unwrap();
+        let words = |variant: &Variant| {
+            let words: Vec<_> = variant.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            words.join(",")
+        };
+        merged.variants.iter().map(words).collect::<Vec<_>>().join(" ")
+    };
+    let none = ",CLOSED-CAPTIONS=NONE";
+    assert_eq!(said(none, none), "CLOSED-CAPTIONS=NONE CLOSED-CAPTIONS=NONE");
+    assert_eq!(said(none, ""), " ");
+    assert_eq!(said(none, ",CLOSED-CAPTIONS=\"cc\""), " CLOSED-CAPTIONS=\"nyc/cc\"");
+    assert_eq!(said(",SCORE=2.0", ",SCORE=1.0"), "SCORE=2.0 SCORE=1.0");
+    assert_eq!(said(",SCORE=2.0", ""), " ");
+}
+
+#[test]
+fn subtitles_and_captions_are_those_of_the_own_region() {
+    let region = "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"subs\",NAME=\"Deutsch\",LANGUAGE=\"de\",AUTOSELECT=YES,URI=\"de.m3u8\"\n\
+        #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"CC1\",INSTREAM-ID=\"CC1\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES=\"subs\",CLOSED-CAPTIONS=\"cc\"\nv\n";
+    // The other region has none of them.
+    let bare = "#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n";
+    assert_eq!(
+        text(region, bare),
+        "#EXTM3U\n\
+         #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"fra/subs\",NAME=\"Deutsch\",DEFAULT=NO,AUTOSELECT=YES,LANGUAGE=\"de\",URI=\"https://fra.example/live/c1/de.m3u8\"\n\
+         #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"fra/cc\",NAME=\"CC1\",DEFAULT=NO,AUTOSELECT=NO,INSTREAM-ID=\"CC1\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES=\"fra/subs\",CLOSED-CAPTIONS=\"fra/cc\"\nhttps://fra.example/live/c1/v\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://nyc.example:8443/x/v\n"
+    );
+    let merged = both(region, region).unwrap();
+    let groups: BTreeSet<&str> = merged.media.iter().map(|media| media.group_id.as_str()).collect();
+    assert_eq!(groups, BTreeSet::from(["fra/cc", "fra/subs", "nyc/cc", "nyc/subs"]));
+    assert_eq!(parsed(merged.render().trim_start_matches("#EXTM3U\n")), merged, "it is read as it was written");
 }
 
 #[test]

@@ -106,6 +106,20 @@ async fn only_edges_that_know_the_token_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_tells_what_may_be_asked() {
+    let house = house().await;
+    let url = format!("{}/video/00000000-r.m4s", house.url);
+    let send = |method: &'static str| {
+        let (viewer, url) = (Viewer::new().with(TOKEN_HEADER, TOKEN), url.clone());
+        tokio::task::spawn_blocking(move || viewer.try_send(method, &url, "").expect("an answer"))
+    };
+    for (method, status) in [("OPTIONS", 204), ("DELETE", 405)] {
+        let answer = send(method).await.expect("an answer");
+        assert_eq!((answer.status, answer.header("allow")), (status, "GET, HEAD, OPTIONS"), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_are_immutable_and_typed() {
     let house = house().await;
     let segment = house.get("/video/00000000-r.m4s").await;

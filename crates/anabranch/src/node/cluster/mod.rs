@@ -6,6 +6,7 @@
 
 mod failing;
 mod publish;
+mod shelf;
 mod vote;
 mod watch;
 
@@ -115,21 +116,22 @@ impl Looking {
 
     async fn look(&mut self) -> Result<(), String> {
         let streams = self.desk.streams().await?;
-        self.watches.follow(&streams).await?;
+        // What cannot be watched of one cluster, or is not heard there, is no reason to be silent in others.
+        let mut done = self.watches.follow(&streams).await;
         let votes = vote::votes(&streams, &self.watches);
         self.watches.note_stale(votes.iter().any(|vote| vote.verdict.state == VerdictState::Stale));
         for vote in votes {
             let watcher = self.watcher(vote.here.as_deref());
             let said = self.desk.report_vote(&vote.cluster, &vote.region, &watcher, vote.verdict);
-            self.heard(&vote.cluster, said)?;
+            done = done.and(self.heard(&vote.cluster, said));
         }
         // Who has nothing to watch says so, since silence is an alarm.
         let is_on_air = |cluster: &Cluster| streams.iter().any(|stream| stream.cluster.id == cluster.id);
         for cluster in self.desk.definitions().iter().filter(|cluster| !is_on_air(cluster)) {
             let said = self.desk.report_abstention(&cluster.name, &self.watcher(cluster.here.as_deref()));
-            self.heard(&cluster.name, said)?;
+            done = done.and(self.heard(&cluster.name, said));
         }
-        Ok(())
+        done
     }
 
     /// Its name in votes: machines of different regions may have the same name.
@@ -140,7 +142,9 @@ impl Looking {
     fn heard(&self, cluster: &str, said: Result<(), VoteError>) -> Result<(), String> {
         match said {
             // A cluster that has just gone has no votes.
-            Err(error) if self.desk.openings(cluster).is_some() => Err(format!("a vote is not heard: {error}")),
+            Err(error) if self.desk.openings(cluster).is_some() => {
+                Err(format!("a vote on cluster {cluster} is not heard: {error}"))
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -28,8 +28,9 @@ const START_GRACE_MS: u64 = 9000;
 /// How long a watcher's signature opens.
 const SIGNED: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// After so long a watcher of signed playlists is begun anew, with another signature.
-const SIGN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// After so long a watcher of signed playlists goes on with another signature: long before the old one ends, and soon after its key may have
+/// been taken away.
+pub(super) const SIGN_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// What is watched, and how it is asked for: what has another of these is another watch.
 #[derive(Clone, PartialEq)]
@@ -44,9 +45,22 @@ struct Wanted {
 /// A watcher that runs.
 struct Running {
     wanted: Wanted,
-    begun: Instant,
+    /// Since when it has its signature, where it has one.
+    signed_at: Option<Instant>,
+    fetcher: Fetcher,
     watch: Watch,
     stop: Shutdown,
+}
+
+impl Running {
+    /// Goes on with another signature, when it is time. One that was begun anew would know nothing of the stream for a while.
+    async fn sign_again(&mut self, desk: &ClusterDesk, stream: &str) -> Result<(), String> {
+        if self.signed_at.is_some_and(|at| at.elapsed() >= SIGN_AGAIN) {
+            self.fetcher.set_headers(all(signature(desk, stream).await?, &self.wanted.headers));
+            self.signed_at = Some(Instant::now());
+        }
+        Ok(())
+    }
 }
 
 /// The watchers of this process.
@@ -76,43 +90,55 @@ impl Watches {
         let _ = self.seen.changed().await;
     }
 
-    /// Watches these streams and no others.
+    /// Watches these streams and no others: all of them that can be watched.
+    ///
+    /// # Errors
+    /// Why the first of those that cannot is not.
     pub(super) async fn follow(&mut self, streams: &[ClusterStream]) -> Result<(), String> {
-        let mut all = BTreeMap::new();
+        let (mut wanted, mut done) = (BTreeMap::new(), Ok(()));
         for stream in streams {
             for place in &stream.places {
                 for way in [Way::Cdn, Way::Origin] {
                     let key = (stream.cluster.id.to_string(), stream.name.clone(), place.region.clone(), way);
-                    let settings = settings(stream, place, way)?;
-                    let headers = headers(place, &settings.origin_url);
-                    all.insert(key, Wanted { settings, signed: place.is_ours, headers });
+                    match settings(stream, place, way) {
+                        Ok(settings) => {
+                            let headers = headers(place, &settings.origin_url);
+                            wanted.insert(key, Wanted { settings, signed: place.is_ours, headers });
+                        }
+                        Err(error) => done = done.and(Err(error)),
+                    }
                 }
             }
         }
         self.running.retain(|key, running| {
-            let same = all.get(key).is_some_and(|wanted| *wanted == running.wanted);
-            let stays = same && !(running.wanted.signed && running.begun.elapsed() >= SIGN_AGAIN);
+            let stays = wanted.get(key) == Some(&running.wanted);
             if !stays {
                 running.stop.cancel();
             }
             stays
         });
-        for (key, wanted) in all {
-            if !self.running.contains_key(&key) {
-                let signature = if wanted.signed { signature(&self.desk, &key.1).await? } else { HeaderMap::new() };
-                let timeout = Duration::from_millis(wanted.settings.timeout_ms);
-                let config = asking(&wanted.settings.origin_url, signature, &wanted.headers, timeout);
-                let running = self.begin(wanted, key.3, self.fetcher.with(config))?;
-                self.running.insert(key, running);
+        for (key, wanted) in wanted {
+            if let Some(running) = self.running.get_mut(&key) {
+                done = done.and(running.sign_again(&self.desk, &key.1).await);
+                continue;
+            }
+            match self.begin(wanted, &key).await {
+                Ok(running) => drop(self.running.insert(key, running)),
+                Err(error) => done = done.and(Err(error)),
             }
         }
         while self.tasks.try_join_next().is_some() {}
-        Ok(())
+        done
     }
 
-    fn begin(&mut self, wanted: Wanted, way: Way, fetcher: Fetcher) -> Result<Running, String> {
-        let place = Some(Place { region: wanted.settings.region.clone(), way: way.as_str() });
-        let (watcher, watch) = Watcher::of_place(wanted.settings.clone(), place, fetcher, self.clock.clone())
+    async fn begin(&mut self, wanted: Wanted, key: &Key) -> Result<Running, String> {
+        let (_, stream, _, way) = key;
+        let Wanted { settings, signed, headers } = &wanted;
+        let signature = if *signed { signature(&self.desk, stream).await? } else { HeaderMap::new() };
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let fetcher = self.fetcher.with(asking(&settings.origin_url, signature, headers, timeout));
+        let place = Some(Place { region: settings.region.clone(), way: way.as_str() });
+        let (watcher, watch) = Watcher::of_place(settings.clone(), place, fetcher.clone(), self.clock.clone())
             .map_err(|error| format!("a stream cannot be watched: {error}"))?;
         let stop = Shutdown::new();
         self.tasks.spawn(watcher.run(stop.clone()));
@@ -135,7 +161,8 @@ impl Watches {
                 news.send_modify(|count| *count += 1);
             }
         });
-        Ok(Running { wanted, begun: Instant::now(), watch, stop })
+        let signed_at = signed.then(Instant::now);
+        Ok(Running { wanted, signed_at, fetcher, watch, stop })
     }
 
     /// What is said of a region's stream by one way, and when something new came last.
@@ -193,6 +220,11 @@ pub(super) fn viewer(plain: &Fetcher, stream: &ClusterStream, place: &StreamPlac
 /// Asks the host of `url`, and no other, with a signature and headers.
 fn asking(url: &str, signature: HeaderMap, headers: &SecretHeaders, timeout: Duration) -> FetchConfig {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    FetchConfig { timeout, headers: all(signature, headers), host }
+}
+
+/// A signature with headers.
+fn all(signature: HeaderMap, headers: &SecretHeaders) -> HeaderMap {
     let mut all = signature;
     for (name, value) in headers.iter() {
         // Others are refused where they are given.
@@ -200,7 +232,7 @@ fn asking(url: &str, signature: HeaderMap, headers: &SecretHeaders, timeout: Dur
         value.set_sensitive(true);
         all.insert(name, value);
     }
-    FetchConfig { timeout, headers: all, host }
+    all
 }
 
 /// The headers for the server of a region's origin, if a URL is of that server.
