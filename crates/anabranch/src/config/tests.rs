@@ -60,6 +60,20 @@ fn an_unknown_key_is_refused_with_its_line() {
 }
 
 #[test]
+fn viewers_come_by_https_where_the_edge_has_certificates_of_its_own() {
+    let https = |public: &str, tls: &str| {
+        let text = format!("[edge]\npublic_url = \"{public}://cdn.example.com\"\n[edge.tls]\n{tls}\n");
+        load(&text, &[]).unwrap().edge.is_reached_by_https()
+    };
+    let certificates = "certificates = \"/etc/tls\"";
+    assert!(https("https", certificates));
+    assert!(!https("http", certificates));
+    assert!(!https("https", ""), "something else speaks TLS");
+    assert!(!https("https", &format!("listen = []\n{certificates}")));
+    assert!(!load("", &[]).unwrap().edge.is_reached_by_https());
+}
+
+#[test]
 fn addresses_and_certificates_may_be_lists() {
     let config = load(
         "[edge]\nlisten = [\"0.0.0.0:80\", \"[::]:80\"]\n[edge.tls]\ncertificates = [{ certificate = \"c\", key = \"k\" }]\n",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -87,6 +87,14 @@ impl Answer {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let body = Body::Own((to != Method::HEAD).then_some(Bytes::from_static(text.as_bytes())));
         Self { status, headers, complete_known: true, body, held: None }
+    }
+
+    /// The answer to OPTIONS in the origin's place (RFC 9110 §9.3.7), which is the same for every path.
+    pub(super) fn methods(methods: &'static str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        Self { status: 204, headers, complete_known: true, body: Body::Own(None), held: None }
     }
 
     /// The next bytes of the body; `None` at its end. Trailers are dropped.

@@ -8,7 +8,7 @@ use anabranch_model::{
     BucketOrigin, ChannelId, DistributionSpec, HOLD_MAX_SECONDS, HttpOrigin, Origin, OriginProtocol, OriginSpec,
     OriginTimeouts,
 };
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
@@ -35,6 +35,9 @@ const SCHEME_HEADER: HeaderName = HeaderName::from_static("x-anabranch-viewer-sc
 /// Patience with the rooms of the house.
 const ROOM_TIMEOUTS: OriginTimeouts =
     OriginTimeouts { connect_seconds: 2, connect_attempts: 3, response_seconds: 30, keepalive_seconds: 4 };
+
+/// What may be asked of a bucket.
+const BUCKET_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Parameter of requests that the origin room holds until there is a segment (rfc8216bis §6.2.5.2).
 const HELD_BY: &str = "_HLS_msn=";
@@ -250,9 +253,12 @@ impl Upstream {
         if !matches!(self.kind, Kind::Bucket(_)) {
             return None;
         }
+        if ask.method == Method::OPTIONS {
+            return Some(Answer::methods(BUCKET_METHODS));
+        }
         if ask.method != Method::GET && ask.method != Method::HEAD {
-            let mut answer = Answer::own(405, "text/plain; charset=utf-8", "GET and HEAD only\n", &ask.method);
-            answer.headers.insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            let mut answer = Answer::own(405, "text/plain; charset=utf-8", "GET, HEAD and OPTIONS only\n", &ask.method);
+            answer.headers.insert(ALLOW, HeaderValue::from_static(BUCKET_METHODS));
             return Some(answer);
         }
         let no_key = key_path(path_of(&ask.target)).is_none();

@@ -84,7 +84,11 @@ async fn buckets_of_the_house_are_behind_the_origin_room() {
     assert_eq!((missing.status, read(&mut missing).await.unwrap().contains("NoSuchKey")), (404, true));
     missing.release(&pool);
     let refused = pool.fetch(&upstream, &ask(Method::PUT, "/1.mp4", &[], "x")).await.unwrap();
-    assert_eq!((refused.status, refused.headers["allow"].as_bytes()), (405, &b"GET, HEAD"[..]));
+    assert_eq!((refused.status, refused.headers["allow"].as_bytes()), (405, &b"GET, HEAD, OPTIONS"[..]));
+    let mut told = pool.fetch(&upstream, &ask(Method::OPTIONS, "/1.mp4", &[], "")).await.unwrap();
+    assert_eq!((told.status, told.headers["allow"].as_bytes()), (204, &b"GET, HEAD, OPTIONS"[..]));
+    assert_eq!(told.headers["cache-control"].as_bytes(), b"max-age=60");
+    assert!(read(&mut told).await.unwrap().is_empty());
     assert_eq!(origin.heads().len(), 1);
     assert_eq!(compile(bucket(|_| {}), &Config::default()), Err(Unusable::NoRoom));
 }
