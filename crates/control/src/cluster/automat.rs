@@ -36,7 +36,7 @@ enum LookError {
 /// Looks until `shutdown`.
 pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
     let mut moved = app.clusters.moved.subscribe();
-    let (mut failing, mut meters) = (None, Meters::default());
+    let (mut failing, mut meters) = (BTreeMap::new(), Meters::default());
     loop {
         moved.mark_unchanged();
         let ids = app.clusters.ids();
@@ -44,8 +44,9 @@ pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
         if is_leader {
             for id in &ids {
                 let looked = look(app, id).await;
-                note(app, &mut failing, looked);
+                note(app, &mut failing, id, looked);
             }
+            failing.retain(|id, _| ids.contains(id));
         }
         meters.set(app, is_leader);
         let pause = if ids.is_empty() { LOOK_IDLE } else { LOOK_AGAIN };
@@ -57,9 +58,10 @@ pub(crate) async fn run(app: &App, shutdown: &Shutdown) {
     }
 }
 
-fn note(app: &App, failing: &mut Option<String>, looked: Result<(), LookError>) {
+/// Says once of each cluster what fails.
+fn note(app: &App, failing: &mut BTreeMap<ClusterId, String>, id: &ClusterId, looked: Result<(), LookError>) {
     let Err(error) = looked else {
-        *failing = None;
+        failing.remove(id);
         return;
     };
     let of_rows = match &error {
@@ -72,10 +74,12 @@ fn note(app: &App, failing: &mut Option<String>, looked: Result<(), LookError>) 
         return;
     }
     let text = chain(&error);
-    if failing.as_ref() != Some(&text) {
-        tracing::error!(error = text, "a cluster cannot be judged or its state not be written; it is tried again");
+    if failing.get(id) != Some(&text) {
+        tracing::error!(
+            cluster.id = %id, error = text, "a cluster cannot be judged or its state not be written; it is tried again"
+        );
     }
-    *failing = Some(text);
+    failing.insert(id.clone(), text);
 }
 
 async fn look(app: &App, id: &ClusterId) -> Result<(), LookError> {
