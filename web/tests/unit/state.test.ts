@@ -8,6 +8,7 @@ import {
   initial,
   next,
   pollDelay,
+  refreshWanted,
   view,
   wantedPlayer,
   type BreakoutState,
@@ -17,6 +18,7 @@ import {
   type Told,
 } from '../../src/watch/state.ts';
 import { countdown, moment } from '../../src/watch/countdown.ts';
+import { leave, readLeft } from '../../src/watch/refresh.ts';
 
 const told = (state: BreakoutState, problem: string | null = null, more: Partial<Told> = {}): Event => ({
   type: 'answered',
@@ -30,6 +32,7 @@ const told = (state: BreakoutState, problem: string | null = null, more: Partial
   viewers: null,
   recording: null,
   expiresInSeconds: 3600,
+  refresh: null,
   ...more,
 });
 const recording = (state: Recording['state'], mp4: Recording['mp4'] = null): Partial<Told> => ({
@@ -237,5 +240,32 @@ test('answers that are none count as unreachable', () => {
     viewers: null,
     recording: null,
     expiresInSeconds: null,
+    refresh: null,
   });
+});
+
+test('the page is loaded anew once the count of refreshes has grown, and not for the one that it came with', () => {
+  const at = (refresh: number | null) => told('live', null, { refresh });
+  assert.equal(refreshWanted(after(at(3), at(3))), false);
+  assert.equal(refreshWanted(after(at(3), at(4))), true);
+  assert.equal(refreshWanted(after(at(3), { type: 'unreachable' }, at(4))), true);
+  assert.equal(refreshWanted(after(at(3), at(2))), false, 'a server that was put back wants nothing');
+  assert.equal(refreshWanted(after(at(null), at(null))), false);
+  assert.equal(refreshWanted(after(at(null), at(7))), false, 'a server that learnt to count has not asked yet');
+  assert.equal(refreshWanted(after(at(3), at(4), { type: 'refused', why: 'removed' })), false);
+});
+
+test('what a page leaves to itself is read back, and nothing else', () => {
+  const kept = new Map<string, string>();
+  const shelf = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+  assert.equal(readLeft(shelf, 'b1'), null);
+  leave(shelf, 'b1', { refresh: 4, at: 61.5, playing: false });
+  assert.deepEqual(readLeft(shelf, 'b1'), { refresh: 4, at: 61.5, playing: false });
+  assert.equal(readLeft(shelf, 'b2'), null);
+  for (const text of ['', 'null', '7', '{"at":3}', '{"refresh":"4"}']) {
+    kept.set([...kept.keys()][0]!, text);
+    assert.equal(readLeft(shelf, 'b1'), null, text);
+  }
+  leave(null, 'b1', { refresh: 1, at: null, playing: true });
+  assert.equal(readLeft(null, 'b1'), null);
 });
