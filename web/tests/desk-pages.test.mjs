@@ -16,6 +16,8 @@ const { FakeDesk, busyDesk } = await import('./support/desk.ts');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { width: 360, height: 740 };
 const WIDE = { width: 1360, height: 860 };
+/** A picture shows the whole page: the navigation is not cut where the first screen ends. */
+const WHOLE = '.shell .side-inner { max-height: none; mask-image: none }';
 const ONLY = process.env.ONLY?.split(',');
 
 /** What the page of viewers counts is who is in its list. */
@@ -34,7 +36,7 @@ const dialog = (button) => async (page) => {
 const PAGES = [
   ['overview', '/', 'Needs attention'],
   ['channels', '/channels', 'Main stage'],
-  ['channel', '/channels/ch-main', 'Push URL'],
+  ['channel', '/channels/ch-main', 'Push URL', { act: (page) => page.waitForFunction(() => /L/.test(document.querySelector('.chart path')?.getAttribute('d') ?? '')) }],
   ['channel-json', '/channels/ch-main?tab=json', 'As the API gives it'],
   ['breakouts', '/breakouts', 'Spring final'],
   ['breakout', '/breakouts/b-final', 'Stream log', { act: (page) => page.waitForFunction(() => (document.querySelector('video')?.currentTime ?? 0) > 1) }],
@@ -98,7 +100,7 @@ describe('desk', () => {
   const picture = async (name) => {
     if (!process.env.SCREENSHOTS) return;
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
-    await page.screenshot({ path: join(process.env.SCREENSHOTS, `desk-${name}.png`), fullPage: !(await page.locator('dialog[open]').count()), animations: 'disabled' });
+    await page.screenshot({ path: join(process.env.SCREENSHOTS, `desk-${name}.png`), fullPage: !(await page.locator('dialog[open]').count()), animations: 'disabled', style: WHOLE });
   };
   const fits = async (what) => {
     const [content, width] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
