@@ -32,6 +32,13 @@ const dialog = (button) => async (page) => {
   await page.getByRole('dialog').waitFor();
 };
 
+const editCluster = async (page) => {
+  await page.getByRole('button', { name: 'More of this cluster' }).click();
+  await page.getByRole('menuitem', { name: 'Edit…' }).click();
+  await page.getByRole('dialog').getByText('More settings').click();
+  await page.getByLabel('Multivariant changes').scrollIntoViewIfNeeded();
+};
+
 /** Pages with a word that is there once they are read; `set` changes the stand-in before, `act` what is done then. */
 const PAGES = [
   ['overview', '/', 'Needs attention'],
@@ -59,6 +66,7 @@ const PAGES = [
   ['new-breakout', '/breakouts', 'Spring final', { act: dialog('New breakout') }],
   ['share', '/breakouts/b-rehearsal', 'Push to the channel, then start', { act: dialog('Share') }],
   ['new-cluster', '/clusters', 'Europe', { act: dialog('New cluster') }],
+  ['edit-cluster', '/clusters/cl-1', 'this server', { act: editCluster }],
   ['join-cluster', '/clusters', 'Europe', { act: dialog('Join cluster') }],
 ];
 /** The same, with nothing there. */

@@ -321,9 +321,9 @@ export class FakeLibrary extends FakeDesk {
   }
 
   protected override counts(): { object: string; count: number }[] {
-    const { accessKeys, assets, buckets, collections, keyGroups, keys, nodes, sessions, tokens, users, viewers, webhooks } = this;
-    const more = { access_key: accessKeys, asset: assets, bucket: buckets, collection: collections, key_group: keyGroups, key: keys, node: nodes, session: sessions, token: tokens, user: users, viewer: viewers, webhook: webhooks };
-    return [...super.counts(), { object: 'log_entry', count: 41_207 }, ...Object.entries(more).map(([object, { length }]) => ({ object, count: length }))].sort((a, b) => a.object.localeCompare(b.object));
+    const { accessKeys, assets, audit, buckets, collections, invalidations, jobs, keyGroups, keys, nodes, operations, tokens, users, viewers, webhooks } = this;
+    const more = { access_key: accessKeys, asset: assets, audit, bucket: buckets, collection: collections, invalidation: invalidations, job: jobs, key_group: keyGroups, key: keys, node: nodes, operation: operations, token: tokens, user: users, viewer: viewers, webhook: webhooks };
+    return [...super.counts(), { object: 'log', count: 41_207 }, ...Object.entries(more).map(([object, { length }]) => ({ object, count: length }))].sort((a, b) => a.object.localeCompare(b.object));
   }
 
   private usage(by: S['UsageBy']): S['Usage'] {

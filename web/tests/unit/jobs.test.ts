@@ -31,9 +31,11 @@ test('what is over is tried again, and what is not is cancelled', () => {
 test('records lead to the page that lists them, for who may see it', () => {
   const row = (object: string, seen = true) => recordRow({ object, count: 3 }, routes, () => seen);
   assert.deepEqual(row('channel'), { object: 'channel', name: 'Channels', count: 3, href: '/channels' });
-  assert.deepEqual([row('assets').name, row('assets').href], ['Assets', '/library']);
+  assert.deepEqual([row('asset').name, row('asset').href], ['Assets', '/library']);
   assert.deepEqual([row('access_key').name, row('access_key').href], ['Access keys', '/keys?tab=access']);
-  assert.deepEqual([row('log_entry').name, row('log_entry').href], ['Log entries', null]);
+  assert.deepEqual([row('log').name, row('log').href], ['Log entries', '/activity']);
+  assert.deepEqual([row('viewer').name, row('viewer').href], ['Viewer sessions', null]);
+  assert.deepEqual([row('disk_policy').name, row('disk_policy').href], ['Disk policies', null], 'what this page does not know');
   assert.equal(row('user', false).href, null);
 });
 

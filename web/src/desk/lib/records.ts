@@ -12,8 +12,17 @@ export interface RecordRow {
   href: string | null;
 }
 
-/** Objects that stand on the page of another one. */
-const TABS: Record<string, string> = { 'access keys': '/keys?tab=access', assets: '/library', 'key groups': '/keys?tab=groups' };
+/** Objects that have another name on the desk, or stand on the page of another one. */
+const KNOWN: Record<string, { name?: string; page?: string }> = {
+  access_key: { page: '/keys?tab=access' },
+  asset: { page: '/library' },
+  audit: { name: 'Audit entries', page: '/audit' },
+  key_group: { page: '/keys?tab=groups' },
+  log: { name: 'Log entries', page: '/activity' },
+  operation: { page: '/jobs?tab=operations' },
+  token: { name: 'API tokens', page: '/tokens' },
+  viewer: { name: 'Viewer sessions' },
+};
 
 /** `key_group` is “Key groups”. */
 function many(object: string): string {
@@ -24,8 +33,8 @@ function many(object: string): string {
 
 /** What was counted of an object, with its page among `routes` if it `may` be seen. */
 export function recordRow({ object, count }: { object: string; count: number }, routes: readonly Pick<Route, 'path' | 'needs'>[], may: (privilege: string) => boolean): RecordRow {
-  const name = many(object);
-  const place = TABS[name.toLowerCase()] ?? `/${name.toLowerCase().replaceAll(' ', '-')}`;
+  const { name = many(object), page } = KNOWN[object] ?? {};
+  const place = page ?? `/${name.toLowerCase().replaceAll(' ', '-')}`;
   const route = routes.find(({ path }) => path === place.split('?')[0]);
   return { object, name, count, href: route && (!route.needs || may(route.needs)) ? place : null };
 }

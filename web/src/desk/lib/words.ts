@@ -120,6 +120,7 @@ const TYPE_WORDS: Record<string, string> = {
   'breakout.idle': 'Back to idle',
   'breakout.curtain_raised': 'Curtain raised',
   'breakout.curtain_lowered': 'Curtain lowered',
+  'breakout.refreshed': 'Pages of viewers refreshed',
   'breakout.revoked': 'Links refused from now on',
   'breakout.repaired': 'Repaired at start',
   'input.connected': 'Encoder connected',
