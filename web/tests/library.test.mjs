@@ -408,6 +408,9 @@ describe('library', () => {
     await t.open('/charges');
     await t.page.getByRole('button', { name: 'Services of Spring final' }).click();
     await t.says('bytes of PriceClass_100');
+    await t.page.getByText('How it comes about').first().click();
+    await t.says('1.75 × 3.12 = 5.46');
+    await t.says('Time on air in whole minutes, ten at least.');
     await t.axe('open charges');
     await t.picture('charges-open');
     await t.page.getByRole('button', { name: 'Collect now' }).click();

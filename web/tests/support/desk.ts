@@ -260,7 +260,7 @@ export class FakeDesk {
         return id ? one(this.channels) : list(this.channels);
       case 'breakouts':
         if (id) return one(this.breakouts);
-        return page(this.breakouts.filter((item) => !query.get('channel') || item.channel === query.get('channel')), query);
+        return page(this.breakouts.filter((item) => (!query.get('channel') || item.channel === query.get('channel')) && (!query.get('state') || query.get('state')?.split(',').includes(item.state))), query);
       case 'breakouts/viewers':
         return page(this.viewers, query);
       case 'breakouts/charges':
@@ -424,8 +424,15 @@ function counts(): S['UsageCounts'] {
   return { bytes: 61_200_000_000, requests: 1_240_112, hits: 1_224_000, misses: 16_112, errors: 41, viewers: 2_013, peak_viewers: 1_402, viewer_minutes: 71_204, stream_seconds: 4_210, ingest_bytes: 42_100_000_000, conversion_seconds: 0, storage_byte_hours: 0 };
 }
 
+/** How a charge of an encoder or of delivery comes about. */
+export function why(service: string, quantity: string, price: string, amount: string): Partial<S['ServiceCharge']> {
+  if (service !== 'encoder' && service !== 'cdn') return {};
+  const source = service === 'cdn' ? 'CloudFront in the AWS Price List, United States, 2026-09-18' : 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1';
+  return { arithmetic: `${quantity} × ${price} = ${amount}`, rule: service === 'cdn' ? 'bytes that edges of this price class have sent' : 'time on air in whole minutes, ten at least', price_key: `prices.cloud.${service}`, price_source: source };
+}
+
 function charges(): S['BreakoutCharges'] {
-  const row = (service: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string): S['ServiceCharge'] => ({ service, component, quantity, unit, unit_price, amount, state, at: ago(600), session: 1, month: null });
+  const row = (service: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string): S['ServiceCharge'] => ({ service, component, quantity, unit, unit_price, amount, state, at: ago(600), session: 1, month: null, ...why(service, quantity, unit_price, amount) });
   return {
     breakout: 'b-final',
     name: 'Spring final',

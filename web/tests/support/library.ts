@@ -9,7 +9,7 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
-import { busyDesk, FakeDesk, page, privileges } from './desk.ts';
+import { busyDesk, FakeDesk, page, privileges, why } from './desk.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
@@ -157,7 +157,7 @@ const uses = (share: number): S['UsageCounts'] => ({
   storage_byte_hours: Math.round(9e14 * share),
 });
 
-const service = (name: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string, session = 1): S['ServiceCharge'] => ({ service: name, component, quantity, unit, unit_price, amount, state, session, month: null, at: ago(600) });
+const service = (name: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string, session = 1): S['ServiceCharge'] => ({ service: name, component, quantity, unit, unit_price, amount, state, session, month: null, at: ago(600), ...why(name, quantity, unit_price, amount) });
 
 export class FakeLibrary extends FakeDesk {
   assets: S['Asset'][] = [];
