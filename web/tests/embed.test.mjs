@@ -124,6 +124,19 @@ describe('players in frames', () => {
     await until(frame, () => document.querySelector('.deck').classList.contains('idle'));
   });
 
+  test('a frame that was played goes on when the pages of all viewers are loaded anew', async () => {
+    live.goLive();
+    live.told = { refresh: 1 };
+    const frame = await put(`${live.origin}/embed/b1?${SIGNED}&muted=1`);
+    await frame.locator('.big-play').click();
+    await playedBeyond(frame, 1);
+    await frame.evaluate(() => (window.before = true));
+    live.told = { refresh: 2 };
+    await frame.evaluate(() => window.dispatchEvent(new Event('online')));
+    await until(frame, () => window.before === undefined && window.__anabranch?.stats?.playedSeconds > 0.5);
+    assert.equal((await heard('ready')).length, 2, 'the page around is told again');
+  });
+
   test('words lie in the frame when there is no picture', async () => {
     live.told = { starts_in_seconds: 600 };
     const frame = await put(`${live.origin}/embed/b1?${SIGNED}`);

@@ -1,48 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // What a page that is loaded anew for all viewers leaves to itself: for which refresh it was, and where the viewer was.
 
-/** Where it is left: `sessionStorage`, or nothing where the browser allows none. */
-export type Shelf = Pick<Storage, 'getItem' | 'setItem'>;
+/** Where it is left. */
+export interface Shelf {
+  read(): unknown;
+  write(left: Left): void;
+}
 
 export interface Left {
   /** The refresh that the page was loaded anew for. */
   refresh: number;
   /** Position in a recording, in seconds; null where there was none. */
   at: number | null;
-  /** Whether it played. */
-  playing: boolean;
+  /** Whether it played; null where nothing had begun. */
+  playing: boolean | null;
 }
 
-/** Pages of one breakout are loaded anew within this time, not all at once. */
+/** Pages are loaded anew within this time, not all at once. */
 export const REFRESH_WITHIN_MS = 4_000;
-const PREFIX = 'anabranch.refreshed.';
 
-/** The tab's own shelf. */
-export function tabShelf(): Shelf | null {
-  try {
-    return window.sessionStorage;
-  } catch {
-    return null;
-  }
-}
+/** The state of this entry of the history: browsers keep storage from frames of other sites, but not this. */
+export const pageShelf: Shelf = {
+  read: () => (window.history.state as { refreshed?: unknown } | null)?.refreshed,
+  write: (left) => window.history.replaceState({ ...(window.history.state as object | null), refreshed: left }, ''),
+};
 
-/** What the page of this breakout has left in this tab. */
-export function readLeft(shelf: Shelf | null, breakout: string): Left | null {
-  try {
-    const left: unknown = JSON.parse(shelf?.getItem(PREFIX + breakout) ?? 'null');
-    if (typeof left !== 'object' || left === null) return null;
-    const { refresh, at, playing } = left as Record<string, unknown>;
-    return typeof refresh === 'number' ? { refresh, at: typeof at === 'number' && at >= 0 ? at : null, playing: playing !== false } : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Leaves it; where nothing can be left, a recording begins at its start. */
-export function leave(shelf: Shelf | null, breakout: string, left: Left): void {
-  try {
-    shelf?.setItem(PREFIX + breakout, JSON.stringify(left));
-  } catch {
-    // A full or forbidden shelf costs the viewer the position, nothing else.
-  }
+/** What the page has left to itself. */
+export function readLeft(shelf: Shelf): Left | null {
+  const left = shelf.read();
+  if (typeof left !== 'object' || left === null) return null;
+  const { refresh, at, playing } = left as Record<string, unknown>;
+  if (typeof refresh !== 'number') return null;
+  return { refresh, at: typeof at === 'number' && at >= 0 ? at : null, playing: typeof playing === 'boolean' ? playing : null };
 }

@@ -7,7 +7,7 @@ import { pageQuery, queryOf, renewDelay, signatureOf } from '../player/signature
 import { keepSound } from '../player/volume.ts';
 import { anotherLink, askServer } from './ask.ts';
 import { countdown, moment } from './countdown.ts';
-import { leave, readLeft, REFRESH_WITHIN_MS, tabShelf, type Left } from './refresh.ts';
+import { pageShelf, readLeft, REFRESH_WITHIN_MS, type Left } from './refresh.ts';
 import { initial, next, pollDelay, refreshWanted, view, wantedPlayer, type Action, type Event, type Model, type View } from './state.ts';
 
 /** At most one extra question to the server in this time when the delivery network refuses the player. */
@@ -75,9 +75,9 @@ export class WatchScreen {
   constructor(private readonly options: WatchOptions) {
     const { signal } = this.gone;
     this.query = signatureOf(options.query, 'recording');
-    this.left = this.back = readLeft(tabShelf(), options.breakout);
+    this.left = this.back = readLeft(pageShelf);
     // Who comes back later begins as everybody does.
-    if (this.left) leave(tabShelf(), options.breakout, { refresh: this.left.refresh, at: null, playing: true });
+    if (this.left) pageShelf.write({ refresh: this.left.refresh, at: null, playing: null });
     const { breakout: content, native = false, controls = true } = options;
     const listener = {
       tell: (event: Event) => this.tell(event),
@@ -184,8 +184,8 @@ export class WatchScreen {
     player.open({ url: wanted.url, live: wanted.start !== 'recording', at: wanted.start === 'recording' ? (back?.at ?? start ?? 0) : 0 });
     if (wanted.start === 'replay') player.end();
     if (this.options.muted) this.deck.video.muted = true;
-    if (wanted.start === 'live' && autoplay && back?.playing !== false) player.autoplay(this.options.muted === true);
-    else if (wanted.start === 'recording' && (typeof back?.at === 'number' ? back.playing : this.options.autoplay === true)) player.play();
+    if (wanted.start === 'live' && (back?.playing ?? autoplay)) player.autoplay(this.options.muted === true);
+    else if (wanted.start === 'recording' && (typeof back?.at === 'number' ? back.playing === true : this.options.autoplay === true)) player.play();
   }
 
   /** Loads the page anew when an operator wants that of all of them: within some seconds, and once for each time. */
@@ -196,7 +196,7 @@ export class WatchScreen {
     this.refreshing = window.setTimeout(() => {
       const { video, player } = this.deck;
       const at = this.model.opened === 'recording' && player.started ? video.currentTime : null;
-      leave(tabShelf(), this.options.breakout, { refresh, at, playing: !player.started || (!video.paused && !video.ended) });
+      pageShelf.write({ refresh, at, playing: player.started ? !video.paused && !video.ended : null });
       window.location.reload();
     }, Math.random() * REFRESH_WITHIN_MS);
   }
@@ -267,7 +267,7 @@ export class WatchScreen {
   /** A page that is loaded again goes on with the newest signature. */
   private carry(link: string): void {
     this.query = pageQuery(this.query, queryOf(link));
-    history.replaceState(null, '', `${window.location.pathname}${pageQuery(window.location.search, this.query)}`);
+    history.replaceState(history.state, '', `${window.location.pathname}${pageQuery(window.location.search, this.query)}`);
   }
 
   private tick(): void {

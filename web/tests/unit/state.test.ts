@@ -18,7 +18,7 @@ import {
   type Told,
 } from '../../src/watch/state.ts';
 import { countdown, moment } from '../../src/watch/countdown.ts';
-import { leave, readLeft } from '../../src/watch/refresh.ts';
+import { readLeft } from '../../src/watch/refresh.ts';
 
 const told = (state: BreakoutState, problem: string | null = null, more: Partial<Told> = {}): Event => ({
   type: 'answered',
@@ -256,16 +256,8 @@ test('the page is loaded anew once the count of refreshes has grown, and not for
 });
 
 test('what a page leaves to itself is read back, and nothing else', () => {
-  const kept = new Map<string, string>();
-  const shelf = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
-  assert.equal(readLeft(shelf, 'b1'), null);
-  leave(shelf, 'b1', { refresh: 4, at: 61.5, playing: false });
-  assert.deepEqual(readLeft(shelf, 'b1'), { refresh: 4, at: 61.5, playing: false });
-  assert.equal(readLeft(shelf, 'b2'), null);
-  for (const text of ['', 'null', '7', '{"at":3}', '{"refresh":"4"}']) {
-    kept.set([...kept.keys()][0]!, text);
-    assert.equal(readLeft(shelf, 'b1'), null, text);
-  }
-  leave(null, 'b1', { refresh: 1, at: null, playing: true });
-  assert.equal(readLeft(null, 'b1'), null);
+  const left = (kept: unknown) => readLeft({ read: () => kept, write: () => undefined });
+  assert.deepEqual(left({ refresh: 4, at: 61.5, playing: false }), { refresh: 4, at: 61.5, playing: false });
+  assert.deepEqual(left({ refresh: 4, at: -1 }), { refresh: 4, at: null, playing: null });
+  for (const kept of [undefined, null, 7, 'x', { at: 3 }, { refresh: '4' }]) assert.equal(left(kept), null, JSON.stringify(kept));
 });
