@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import type { Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
 import { busyDesk, FakeDesk, page, privileges, why } from './desk.ts';
+import { prices } from './prices.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
@@ -453,25 +454,6 @@ export class FakeLibrary extends FakeDesk {
     const watch = kind === 'assets' ? `asset/${id}` : kind === 'collections' ? `collection/${id}` : id;
     return { url: film('index.m3u8'), host_url: film('index.m3u8'), prefix_url: film('index.m3u8'), watch_url: `${this.origin}/watch/${watch}?Policy=p&Signature=good&Key-Pair-Id=K1`, poster_url: film(index % 5 === 4 ? 'poster.jpg' : `poster_${Math.max(0, index) % 4}.jpg`), sprite_url: film('sprite.vtt'), mp4_url: film('film.mp4'), session: 's', user: (body['user'] as string) ?? null, expires_at: ago(-43_200), cookies: [] };
   }
-}
-
-/** The defaults of the server. */
-const PRICES: [string, string, string, string, string, string][] = [
-  ['cloud.encoder_input', 'encoder', 'live input, HD AVC, 10 to 20 Mbit/s, two pipelines', '0.294', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
-  ['cloud.encoder_output', 'encoder', 'live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines', '0.702', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
-  ['cloud.packager_ingest', 'packager', 'packaged for the live stream', '0.03', 'GB', 'MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it'],
-  ['cloud.cdn_class_100', 'cdn', 'delivered from locations of PriceClass_100', '0.085', 'GB', 'configuration'],
-  ['cloud.cdn_requests', 'cdn', 'requests by HTTPS', '0.01', '10 000 requests', 'CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it'],
-  ['cloud.storage', 'storage', 'kept, standard class', '0.023', 'GB-month', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 1, us-east-1, first 50 TB, undated'],
-  ['cloud.conversion', 'conversion', 'output, basic tier, AVC, HD, to 30 fps, single pass', '0.015', 'minute', 'a default of ours after the published on-demand price; check it against your own bill'],
-  ['own.machine_hour', 'encoder', 'a machine that takes in and packages one channel', '0.08', 'hour', 'assumption: 60 a month for a machine of 8 cores'],
-  ['own.traffic', 'cdn', 'sent to viewers, 1 TB for 2', '0.002', 'GB', 'assumption: a port of 10 Gbit/s, a fifth in use'],
-  ['own.disk', 'storage', 'kept twice on disks, 1 TB-month for 10', '0.01', 'GB-month', 'assumption: disks of 20 TB for 400, five years, kept twice'],
-];
-
-function prices(): S['PriceTable'] {
-  const items = PRICES.map(([key, service, what, price, unit, source]): S['Price'] => ({ model: key.split('.')[0] ?? '', key: `prices.${key}`, service, what, price, unit, source }));
-  return { currency: 'USD', model: 'cloud', items };
 }
 
 function analytics(from: string, to: string): S['Analytics'] {
