@@ -161,6 +161,10 @@ describe('clusters by page', () => {
     await field('Who closes and opens').selectOption('manual');
     await dialog().getByText('More settings').click();
     await field(/^Opened when fresh for/).fill('90');
+    await field('A playlist has changed when').selectOption('content-hash');
+    await field('Looks per segment').fill('4');
+    await field(/^Answer within/).fill('1.5');
+    await field('Multivariant changes').selectOption('yes');
     await inspect('cluster-edit-more');
     await send('Save');
     await says('Europe is changed.');
@@ -169,7 +173,7 @@ describe('clusters by page', () => {
     assert.deepEqual(body.regions.map(({ name }) => name), ['south', 'north']);
     assert.deepEqual(body.regions[0].peer, { url: 'https://control-south.example.com' }, 'without the token, which stays');
     assert.deepEqual([body.here, body.automat], ['north', { ...was.automat, mode: 'manual', hold_ms: 90_000 }]);
-    assert.deepEqual(body.watch, { vote: 'majority', preset: 'default', silence_ms: 10_000, multiplier: 1.5 });
+    assert.deepEqual(body.watch, { vote: 'majority', preset: 'default', silence_ms: 10_000, multiplier: 1.5, change_detect: 'content-hash', poll_divisor: 4, timeout_ms: 1_500, reload: true });
     await says('Operators decide');
 
     // Another address needs a token of its own, and a field that is folded away is unfolded to be corrected.

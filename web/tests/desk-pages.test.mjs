@@ -16,6 +16,8 @@ const { FakeDesk, busyDesk } = await import('./support/desk.ts');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { width: 360, height: 740 };
 const WIDE = { width: 1360, height: 860 };
+/** A picture shows the whole page: the navigation is not cut where the first screen ends. */
+const WHOLE = '.shell .side-inner { max-height: none; mask-image: none }';
 const ONLY = process.env.ONLY?.split(',');
 
 /** What the page of viewers counts is who is in its list. */
@@ -30,11 +32,18 @@ const dialog = (button) => async (page) => {
   await page.getByRole('dialog').waitFor();
 };
 
+const editCluster = async (page) => {
+  await page.getByRole('button', { name: 'More of this cluster' }).click();
+  await page.getByRole('menuitem', { name: 'Edit…' }).click();
+  await page.getByRole('dialog').getByText('More settings').click();
+  await page.getByLabel('Multivariant changes').scrollIntoViewIfNeeded();
+};
+
 /** Pages with a word that is there once they are read; `set` changes the stand-in before, `act` what is done then. */
 const PAGES = [
   ['overview', '/', 'Needs attention'],
   ['channels', '/channels', 'Main stage'],
-  ['channel', '/channels/ch-main', 'Push URL'],
+  ['channel', '/channels/ch-main', 'Push URL', { act: (page) => page.waitForFunction(() => /L/.test(document.querySelector('.chart path')?.getAttribute('d') ?? '')) }],
   ['channel-json', '/channels/ch-main?tab=json', 'As the API gives it'],
   ['breakouts', '/breakouts', 'Spring final'],
   ['breakout', '/breakouts/b-final', 'Stream log', { act: (page) => page.waitForFunction(() => (document.querySelector('video')?.currentTime ?? 0) > 1) }],
@@ -57,6 +66,7 @@ const PAGES = [
   ['new-breakout', '/breakouts', 'Spring final', { act: dialog('New breakout') }],
   ['share', '/breakouts/b-rehearsal', 'Push to the channel, then start', { act: dialog('Share') }],
   ['new-cluster', '/clusters', 'Europe', { act: dialog('New cluster') }],
+  ['edit-cluster', '/clusters/cl-1', 'this server', { act: editCluster }],
   ['join-cluster', '/clusters', 'Europe', { act: dialog('Join cluster') }],
 ];
 /** The same, with nothing there. */
@@ -98,7 +108,7 @@ describe('desk', () => {
   const picture = async (name) => {
     if (!process.env.SCREENSHOTS) return;
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
-    await page.screenshot({ path: join(process.env.SCREENSHOTS, `desk-${name}.png`), fullPage: !(await page.locator('dialog[open]').count()), animations: 'disabled' });
+    await page.screenshot({ path: join(process.env.SCREENSHOTS, `desk-${name}.png`), fullPage: !(await page.locator('dialog[open]').count()), animations: 'disabled', style: WHOLE });
   };
   const fits = async (what) => {
     const [content, width] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);

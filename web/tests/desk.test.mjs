@@ -307,6 +307,27 @@ describe('desk', () => {
     assert.deepEqual(asked('POST /v1/clusters/cl-1/drill')[0].body, { region: 'north', seconds: 30, why: '' });
   });
 
+  test('pages of all viewers are refreshed after a question, by who may', async () => {
+    busyDesk(desk);
+    await open('/breakouts/b-final');
+    await button('Refresh for all viewers').click();
+    await says('The pages of 1,284 viewers load anew');
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    assert.equal(asked('POST /v1/breakouts/b-final/refresh').length, 0);
+    await button('Refresh for all viewers').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Refresh all' }).click();
+    await says('Pages of viewers are loaded anew within seconds.');
+    assert.equal(asked('POST /v1/breakouts/b-final/refresh').length, 1);
+    await open('/breakouts/b-qual');
+    await button('Refresh for all viewers').waitFor();
+    assert.equal(await button('Refresh for all viewers').getAttribute('aria-disabled'), 'true');
+    desk.role = 'viewer';
+    await open('/breakouts/b-final');
+    await heading('Spring final');
+    await says('Audience');
+    assert.equal(await button('Refresh for all viewers').count(), 0);
+  });
+
   test('links to watch, play and embed are made and copied', async () => {
     busyDesk(desk);
     await open('/breakouts/b-final');

@@ -13,6 +13,8 @@ import { FakeServer, makeMedia } from './support/live.mjs';
 import { asset, FakeVod, makeVod } from './support/vod.mjs';
 
 const WAIT = { timeout: 30_000 };
+const WIDE = { width: 720, height: 405 };
+const PHONE = { width: 360, height: 203 };
 const SIGNED = 'Policy=p&Signature=good&Key-Pair-Id=K1';
 
 /** A page of another site: what it has in its frame, and what it hears from there. */
@@ -49,7 +51,7 @@ describe('players in frames', () => {
     for (const [id, name] of [['m1', 'First evening'], ['m2', 'Second evening'], ['m3', 'Third evening']]) vod.add(asset(id, name));
     vod.collection = ['m1', 'm2', 'm3'];
     await Promise.all([live.start(), vod.start()]);
-    page = await browser.newPage({ viewport: { width: 720, height: 405 } });
+    page = await browser.newPage({ viewport: WIDE });
     page.setDefaultTimeout(WAIT.timeout);
     faults = [];
     page.on('pageerror', (error) => faults.push(String(error)));
@@ -78,10 +80,17 @@ describe('players in frames', () => {
   const say = (what) => page.evaluate((message) => window.say(message), what);
   const until = (frame, check, argument) => frame.waitForFunction(check, argument, WAIT);
   const playedBeyond = (frame, seconds) => until(frame, (s) => window.__anabranch?.stats?.playedSeconds > s, seconds);
+  /** In a frame of a page and of a phone; on the picture there is one theme. */
   const picture = async (name) => {
     if (!process.env.SCREENSHOTS) return;
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
-    await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`) });
+    for (const [size, viewport] of [['phone', PHONE], ['wide', WIDE]]) {
+      await page.setViewportSize(viewport);
+      // Controls that lie on the picture are seen while the pointer moves.
+      await page.mouse.move(viewport.width / 2, viewport.height / 2);
+      await page.mouse.move(viewport.width / 2 + 20, viewport.height / 2);
+      await page.screenshot({ path: join(process.env.SCREENSHOTS, `viewer-${name}-${size}.png`) });
+    }
   };
 
   test('live plays, fills its frame and speaks to the page around it', async () => {
@@ -113,6 +122,19 @@ describe('players in frames', () => {
     // Left alone, the picture stands alone.
     await page.mouse.move(-5, -5);
     await until(frame, () => document.querySelector('.deck').classList.contains('idle'));
+  });
+
+  test('a frame that was played goes on when the pages of all viewers are loaded anew', async () => {
+    live.goLive();
+    live.told = { refresh: 1 };
+    const frame = await put(`${live.origin}/embed/b1?${SIGNED}&muted=1`);
+    await frame.locator('.big-play').click();
+    await playedBeyond(frame, 1);
+    await frame.evaluate(() => (window.before = true));
+    live.told = { refresh: 2 };
+    await frame.evaluate(() => window.dispatchEvent(new Event('online')));
+    await until(frame, () => window.before === undefined && window.__anabranch?.stats?.playedSeconds > 0.5);
+    assert.equal((await heard('ready')).length, 2, 'the page around is told again');
   });
 
   test('words lie in the frame when there is no picture', async () => {

@@ -16,11 +16,14 @@ const PAGES = [
   ['key-groups', '/keys?tab=groups', 'sponsors'],
   ['access-keys', '/keys?tab=access', 'ingest camera'],
   ['nodes', '/nodes', 'edge-fra-2'],
+  ['jobs', '/jobs', 'no picture and no sound'],
+  ['jobs-operations', '/jobs?tab=operations', 'Update distribution'],
   ['webhooks', '/webhooks', 'crm.example.net'],
 ];
 /** The same, with nothing there. */
 const EMPTY = [
   ['distributions-empty', '/distributions', 'No distribution yet'],
+  ['jobs-empty', '/jobs', 'No job yet'],
   ['webhooks-empty', '/webhooks', 'No webhook yet'],
 ];
 

@@ -6,6 +6,7 @@ import { describePages } from './support/library-page.mjs';
 /** Pages with words that are there once they are read. */
 const PAGES = [
   ['usage', '/usage', 'Most bytes'],
+  ['usage-renditions', '/usage?by=rendition', 'Most viewer-minutes'],
   ['charges', '/charges', 'Dearest'],
   ['prices', '/charges?tab=prices', 'Own hardware'],
   ['analytics', '/analytics', 'How well it played'],
@@ -17,6 +18,7 @@ const PAGES = [
   ['tokens', '/tokens', 'site builder'],
   ['settings', '/settings', 'Shown as'],
   ['settings-configuration', '/settings?tab=configuration', 'edge.domain_suffix'],
+  ['settings-records', '/settings?tab=records', 'Access keys'],
   ['settings-about', '/settings?tab=about', 'anabranch restore'],
 ];
 /** The same, with nothing there. */

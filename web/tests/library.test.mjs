@@ -347,11 +347,70 @@ describe('library', () => {
     await t.says('200+ recordings');
   });
 
+  test('jobs tell what waits and why, and what was given up is tried again', async () => {
+    busyLibrary(t.desk);
+    await t.open('/');
+    await t.page.getByRole('link', { name: /^Jobs 5 1 failed/ }).click();
+    await t.page.waitForURL('**/jobs?state=FAILED');
+    const row = t.page.locator('tr', { hasText: 'Read a file that arrived' });
+    await row.getByText('No picture and no sound were found in it.').waitFor();
+    await row.getByText('5 of 5').waitFor();
+    assert.equal(await t.page.locator('tbody tr').count(), 1);
+    await row.getByRole('button', { name: 'Try again' }).click();
+    await t.says('It is tried again as soon as a worker is free.');
+    await t.says('No job has failed');
+    await t.page.getByRole('link', { name: 'Show all jobs' }).click();
+    await t.says('No room for 4.1 GB on the disk of worker-1.');
+    assert.equal(await t.page.locator('tbody tr').count(), 8);
+    await t.page.locator('tr', { hasText: 'Festival film.mxf' }).getByRole('button', { name: 'Cancel' }).click();
+    await t.page.getByRole('dialog').getByRole('button', { name: 'Cancel job' }).click();
+    await t.says('The job is cancelled.');
+    assert.deepEqual(t.desk.asked.map(({ what }) => what), ['POST /v1/jobs/j3/retry', 'POST /v1/jobs/j5/cancel']);
+    await t.page.getByRole('link', { name: 'Channels and distributions' }).click();
+    await t.says('The provider answered 503 Service Unavailable.');
+    await t.page.locator('td').getByRole('link', { name: 'channel Side stage' }).waitFor();
+    await t.page.getByLabel('State').selectOption('running');
+    await t.page.locator('tr', { hasText: 'Stop channel' }).waitFor({ state: 'detached' });
+    assert.equal(await t.page.locator('tbody tr').count(), 2);
+  });
+
+  test('who may not touch jobs sees them without buttons', async () => {
+    busyLibrary(t.desk);
+    t.desk.role = 'viewer';
+    await t.open('/jobs');
+    await t.says('Make an MP4');
+    assert.equal(await t.page.getByRole('button', { name: /^(Try again|Cancel)/ }).count(), 0);
+  });
+
+  test('records are counted, and lead to their pages', async () => {
+    busyLibrary(t.desk);
+    await t.open('/settings?tab=records');
+    const row = t.page.locator('tr', { hasText: 'Log entries' });
+    await row.getByText('41,207').waitFor();
+    assert.equal(await t.page.locator('tr', { hasText: 'Viewer sessions' }).getByRole('link').count(), 0);
+    await t.page.getByRole('link', { name: 'Key groups' }).click();
+    await t.says('sponsors');
+  });
+
+  test('renditions, locations and distributions are told with minutes and peak', async () => {
+    busyLibrary(t.desk);
+    await t.open('/usage?by=location');
+    const row = t.page.locator('table[class] tr', { hasText: 'Lisbon' });
+    await row.locator('[data-label="Viewer-minutes"]').getByText('220,732').waitFor();
+    await row.locator('[data-label="Peak viewers"]').getByText('1,365').waitFor();
+    await t.page.getByLabel('Summed by').selectOption('rendition');
+    await t.page.locator('tr', { hasText: '1080p' }).locator('[data-label="Viewer-minutes"]').getByText('434,344').waitFor();
+    assert.equal(await t.page.getByText('What it took', { exact: true }).count(), 0);
+  });
+
   test('charges open into services, and collecting again changes nothing', async () => {
     busyLibrary(t.desk);
     await t.open('/charges');
     await t.page.getByRole('button', { name: 'Services of Spring final' }).click();
     await t.says('bytes of PriceClass_100');
+    await t.page.getByText('How it comes about').first().click();
+    await t.says('1.75 × 3.12 = 5.46');
+    await t.says('Time on air in whole minutes, ten at least.');
     await t.axe('open charges');
     await t.picture('charges-open');
     await t.page.getByRole('button', { name: 'Collect now' }).click();

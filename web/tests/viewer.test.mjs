@@ -201,6 +201,47 @@ describe('the page of a breakout', () => {
     await until(() => window.__anabranch.video.currentTime >= 44);
   });
 
+  test('all pages are loaded anew within seconds when an operator wants it, each once', async () => {
+    server.goLive();
+    server.told = { refresh: 4 };
+    await open();
+    await playedBeyond(1);
+    await page.evaluate(() => (window.before = true));
+    const asked = () => page.evaluate(() => window.dispatchEvent(new Event('online')));
+    await asked();
+    server.told = { refresh: 5 };
+    await asked();
+    await until(() => window.before === undefined && window.__anabranch?.stats?.playedSeconds > 1);
+    // An instance that lags behind, and tells the new count later, is no second wish.
+    server.told = { refresh: 4 };
+    await page.reload();
+    await playedBeyond(0.5);
+    await page.evaluate(() => (window.before = true));
+    server.told = { refresh: 5 };
+    await asked();
+    await until(() => window.__anabranch.model.answer.refresh === 5);
+    await playedBeyond(5);
+    assert.equal(await page.evaluate(() => window.before), true, 'the page was loaded anew again');
+  });
+
+  test('a recording goes on where it was when its page is loaded anew', async () => {
+    server.state = 'ended';
+    const mp4 = { state: 'making', progress_percent: 41.2, url: null, bytes: null };
+    server.told = { refresh: 1, recording: { state: 'ready', duration_seconds: 90, mp4 } };
+    await open();
+    await page.locator('.big-play').click();
+    await playedBeyond(0.5);
+    await page.keyboard.press('5');
+    await until(() => window.__anabranch.video.currentTime >= 44);
+    await page.keyboard.press('k');
+    await until(() => window.__anabranch.video.paused);
+    await page.evaluate(() => (window.before = true));
+    server.told.refresh = 2;
+    await until(() => window.before === undefined && window.__anabranch?.video?.readyState >= 2);
+    await until(() => Math.abs(window.__anabranch.video.currentTime - 45) < 3);
+    assert.equal(await page.evaluate(() => window.__anabranch.video.paused), true, 'what was paused waits');
+  });
+
   test('who sees the end goes over to the recording when he likes', async () => {
     server.goLive();
     await open();

@@ -14,6 +14,7 @@ export const libraryRoutes: Route[] = [
   { path: '/distributions/:id', needs: 'distribution:view', load: page(() => import('./pages/Distribution.svelte')) },
   { path: '/keys', text: 'Keys', icon: 'key', group: 'Delivery', needs: 'key:view', words: 'signing key groups s3 access', load: page(() => import('./pages/Keys.svelte')) },
   { path: '/nodes', text: 'Nodes', icon: 'node', group: 'Delivery', needs: 'node:view', words: 'edges machines', load: page(() => import('./pages/Nodes.svelte')) },
+  { path: '/jobs', text: 'Jobs', icon: 'job', group: 'Delivery', needs: 'job:view', words: 'work queue pending tries errors operations workers', load: page(() => import('./pages/Jobs.svelte')) },
   { path: '/webhooks', text: 'Webhooks', icon: 'webhook', group: 'Delivery', needs: 'webhook:view', words: 'callbacks', load: page(() => import('./pages/Webhooks.svelte')) },
   { path: '/usage', text: 'Usage', icon: 'usage', group: 'Insight', needs: 'usage:view', words: 'bytes traffic viewers', load: page(() => import('./pages/Usage.svelte')) },
   { path: '/charges', text: 'Charges', icon: 'charges', group: 'Insight', needs: 'usage:view', words: 'costs billing prices invoices', load: page(() => import('./pages/Charges.svelte')) },
@@ -24,5 +25,5 @@ export const libraryRoutes: Route[] = [
   { path: '/users/:id', needs: 'user:view', load: page(() => import('./pages/User.svelte')) },
   { path: '/sessions', text: 'Sessions', icon: 'session', group: 'Account', words: 'log-ins', load: page(() => import('./pages/Sessions.svelte')) },
   { path: '/tokens', text: 'API tokens', icon: 'token', group: 'Account', needs: 'token:view', words: 'scopes access', load: page(() => import('./pages/Tokens.svelte')) },
-  { path: '/settings', text: 'Settings', icon: 'settings', group: 'Account', words: 'configuration password theme version backup', load: page(() => import('./pages/Settings.svelte')) },
+  { path: '/settings', text: 'Settings', icon: 'settings', group: 'Account', words: 'configuration password theme version backup records counts', load: page(() => import('./pages/Settings.svelte')) },
 ];

@@ -16,8 +16,10 @@ export function openEmbed(root: HTMLElement, kind: 'breakout' | 'asset' | 'colle
   const options = embedOptions(query);
   document.documentElement.classList.add('embedded');
   const around = window.parent === window ? null : window.parent;
-  // Without a word of its own the page around is who the browser says it is.
-  const origin = options.origin ?? originOf(document.referrer);
+  // Without a word of its own the page around is who the browser says it is. A frame that loads itself anew would be told itself.
+  const kept = (history.state as { around?: unknown } | null)?.around;
+  const origin = options.origin ?? (typeof kept === 'string' ? kept : originOf(document.referrer));
+  history.replaceState({ ...(history.state as object | null), around: origin }, '');
   const { controls } = options;
   const main = (element: HTMLElement) => h('main', { class: `embed${controls ? '' : ' bare'}` }, element);
   if (kind === 'breakout') {
@@ -47,7 +49,7 @@ export function openEmbed(root: HTMLElement, kind: 'breakout' | 'asset' | 'colle
       id,
       query,
       ...options,
-      onQuery: (renewed) => history.replaceState(null, '', `${window.location.pathname}${pageQuery(window.location.search, renewed)}`),
+      onQuery: (renewed) => history.replaceState(history.state, '', `${window.location.pathname}${pageQuery(window.location.search, renewed)}`),
       onShow: (model) => bridge.say(said(model)),
     });
     bridge.attach(screen.deck);

@@ -64,6 +64,7 @@ export function answered(body: unknown): Event {
     viewers: number(told['viewers']),
     recording: recordingOf(told['recording'] as Recorded | null | undefined),
     expiresInSeconds: number(told['expires_in_seconds']),
+    refresh: number(told['refresh']),
   };
 }
 

@@ -7,7 +7,8 @@ import { pageQuery, queryOf, renewDelay, signatureOf } from '../player/signature
 import { keepSound } from '../player/volume.ts';
 import { anotherLink, askServer } from './ask.ts';
 import { countdown, moment } from './countdown.ts';
-import { initial, next, pollDelay, view, wantedPlayer, type Action, type Event, type Model, type View } from './state.ts';
+import { pageShelf, readLeft, REFRESH_WITHIN_MS, type Left } from './refresh.ts';
+import { initial, next, pollDelay, refreshWanted, view, wantedPlayer, type Action, type Event, type Model, type View } from './state.ts';
 
 /** At most one extra question to the server in this time when the delivery network refuses the player. */
 const DOUBT_MS = 2_000;
@@ -63,12 +64,20 @@ export class WatchScreen {
   private startsAt: number | null = null;
   private polling: number | undefined;
   private renewing: number | undefined;
+  private refreshing: number | undefined;
+  /** What this page was loaded anew for, if it was. */
+  private readonly left: Left | null;
+  /** Where it goes on, until the first is opened. */
+  private back: Left | null;
   private asking = false;
   private doubted = -DOUBT_MS;
 
   constructor(private readonly options: WatchOptions) {
     const { signal } = this.gone;
     this.query = signatureOf(options.query, 'recording');
+    this.left = this.back = readLeft(pageShelf);
+    // Who comes back later begins as everybody does.
+    if (this.left) pageShelf.write({ refresh: this.left.refresh, at: null, playing: null });
     const { breakout: content, native = false, controls = true } = options;
     const listener = {
       tell: (event: Event) => this.tell(event),
@@ -97,6 +106,7 @@ export class WatchScreen {
     this.gone.abort();
     window.clearTimeout(this.polling);
     window.clearTimeout(this.renewing);
+    window.clearTimeout(this.refreshing);
     this.deck.player.close();
   }
 
@@ -147,6 +157,7 @@ export class WatchScreen {
     this.model = next(before, event);
     if (event.type === 'answered') this.startsAt = event.startsInSeconds === null ? null : performance.now() + event.startsInSeconds * 1000;
     if (event.type !== 'opened') this.feed();
+    if (event.type === 'answered') this.refreshSoon();
     if (isHidden(this.model) && !isHidden(before)) this.deck.video.pause();
     // What was behind the curtain is over: it goes on where live is now.
     else if (isHidden(before) && !isHidden(this.model) && wantedPlayer(this.model)?.start === 'live') this.deck.player.goLive();
@@ -167,12 +178,27 @@ export class WatchScreen {
     }
     if (opened === 'recording') return;
     const { start, autoplay = true } = this.options;
+    const { back } = this;
+    this.back = null;
     this.tell({ type: 'opened', start: wanted.start });
-    player.open({ url: wanted.url, live: wanted.start !== 'recording', at: wanted.start === 'recording' ? (start ?? 0) : 0 });
+    player.open({ url: wanted.url, live: wanted.start !== 'recording', at: wanted.start === 'recording' ? (back?.at ?? start ?? 0) : 0 });
     if (wanted.start === 'replay') player.end();
     if (this.options.muted) this.deck.video.muted = true;
-    if (wanted.start === 'live' && autoplay) player.autoplay(this.options.muted === true);
-    else if (wanted.start === 'recording' && this.options.autoplay === true) player.play();
+    if (wanted.start === 'live' && (back?.playing ?? autoplay)) player.autoplay(this.options.muted === true);
+    else if (wanted.start === 'recording' && (typeof back?.at === 'number' ? back.playing === true : this.options.autoplay === true)) player.play();
+  }
+
+  /** Loads the page anew when an operator wants that of all of them: within some seconds, and once for each time. */
+  private refreshSoon(): void {
+    const { answer } = this.model;
+    const refresh = answer.kind === 'known' ? answer.refresh : null;
+    if (this.refreshing !== undefined || refresh === null || !refreshWanted(this.model) || refresh <= (this.left?.refresh ?? -1)) return;
+    this.refreshing = window.setTimeout(() => {
+      const { video, player } = this.deck;
+      const at = this.model.opened === 'recording' && player.started ? video.currentTime : null;
+      pageShelf.write({ refresh, at, playing: player.started ? !video.paused && !video.ended : null });
+      window.location.reload();
+    }, Math.random() * REFRESH_WITHIN_MS);
   }
 
   private doubt(): void {
@@ -241,7 +267,7 @@ export class WatchScreen {
   /** A page that is loaded again goes on with the newest signature. */
   private carry(link: string): void {
     this.query = pageQuery(this.query, queryOf(link));
-    history.replaceState(null, '', `${window.location.pathname}${pageQuery(window.location.search, this.query)}`);
+    history.replaceState(history.state, '', `${window.location.pathname}${pageQuery(window.location.search, this.query)}`);
   }
 
   private tick(): void {

@@ -33,6 +33,8 @@ export interface Told {
   viewers: number | null;
   recording: Recording | null;
   expiresInSeconds: number | null;
+  /** How often an operator has had the pages of all viewers loaded anew; null from a server that does not count. */
+  refresh: number | null;
 }
 
 /** What the page knows of the breakout. */
@@ -53,6 +55,8 @@ export interface Model {
   readonly opened: Start | null;
   /** The viewer would rather see the recording than what is left of the end. */
   readonly recordingWanted: boolean;
+  /** The refresh that this page has: what the first answer told, or what it was loaded anew for. */
+  readonly refreshed: number | null;
   readonly playback: Playback;
   readonly delivery: Delivery;
   /** Distance from the live edge and the distance the player aims at, in seconds. */
@@ -94,6 +98,7 @@ export const initial: Model = {
   refusals: 0,
   opened: null,
   recordingWanted: false,
+  refreshed: null,
   playback: { at: 'none' },
   delivery: 'ok',
   latency: null,
@@ -119,7 +124,8 @@ export function next(model: Model, event: Event): Model {
       const before = model.answer.kind === 'known' ? model.answer : null;
       const state = before?.state === 'ended' ? 'ended' : told.state;
       const playlistUrl = told.playlistUrl ?? before?.playlistUrl ?? null;
-      return { ...model, name, answer: { kind: 'known', ...told, state, playlistUrl }, missed: 0, refusals: 0 };
+      const refreshed = model.refreshed ?? told.refresh;
+      return { ...model, name, answer: { kind: 'known', ...told, state, playlistUrl }, missed: 0, refusals: 0, refreshed };
     }
     case 'refused': {
       const refusals = model.refusals + 1;
@@ -158,6 +164,11 @@ export function pollDelay(model: Model): number | null {
       return coming ? POLL_RECORDING_MS : null;
     }
   }
+}
+
+/** Whether the page has to be loaded anew since an operator wants that of all of them. */
+export function refreshWanted({ answer, refreshed }: Model): boolean {
+  return answer.kind === 'known' && answer.refresh !== null && refreshed !== null && answer.refresh > refreshed;
 }
 
 /** Whether a player should exist, and how it starts. */

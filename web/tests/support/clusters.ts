@@ -39,6 +39,7 @@ function region(name: string, more: Partial<S['RegionView']> = {}): S['RegionVie
     cdn_url: `https://${name}.cdn.example.com/{breakout}/index.m3u8`,
     distribution: null,
     paths: [],
+    headers: [],
     opening: 'open',
     by: 'nothing',
     in_force: true,
@@ -87,7 +88,7 @@ export function cluster(): S['ClusterView'] {
 
 /** A region as it is once somebody has typed it. */
 function defined(given: S['RegionGiven'], before: S['RegionView'] | undefined): S['RegionView'] {
-  const { name, origin_url, cdn_url, distribution, paths, peer } = given;
+  const { name, origin_url, cdn_url, distribution, paths, peer, headers } = given;
   if (!/^https?:/.test(origin_url)) throw { status: 422, detail: `the URL of a playlist begins with http:// or https://: "${origin_url}"`, field: 'origin_url' };
   const known = before?.peer && peer && before.peer.url === peer.url;
   if (peer && !peer.token && !known) throw { status: 422, detail: 'a peer needs an API token there with scope cluster', field: 'peer' };
@@ -99,6 +100,7 @@ function defined(given: S['RegionGiven'], before: S['RegionView'] | undefined): 
     cdn_url: cdn_url ?? origin_url,
     distribution: distribution ?? null,
     paths: paths ?? [],
+    headers: headers ? Object.keys(headers).sort() : (before?.headers ?? []),
     peer: peer ? { ...answers, ...before?.peer, url: peer.url } : null,
   };
 }

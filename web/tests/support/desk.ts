@@ -91,6 +91,7 @@ export function breakout(id: string, name: string, more: Partial<S['Breakout']> 
     viewers: 0,
     show_viewers: false,
     viewer_download: false,
+    refresh: 0,
     ...more,
   };
 }
@@ -112,6 +113,7 @@ export class FakeDesk {
   playlists: S['PlaylistView'][] = [];
   log: S['LogEntry'][] = [];
   overview: S['Overview'] = emptyOverview();
+  operations: S['Operation'][] = [];
   /** Requests that changed something: `POST /v1/…`, with their bodies. */
   asked: { what: string; body: Json; csrf: string | undefined }[] = [];
   /** Answers instead of what is here: by `GET /v1/…`. A thrown `{ status, detail }` is a problem. */
@@ -258,7 +260,7 @@ export class FakeDesk {
         return id ? one(this.channels) : list(this.channels);
       case 'breakouts':
         if (id) return one(this.breakouts);
-        return page(this.breakouts.filter((item) => !query.get('channel') || item.channel === query.get('channel')), query);
+        return page(this.breakouts.filter((item) => (!query.get('channel') || item.channel === query.get('channel')) && (!query.get('state') || query.get('state')?.split(',').includes(item.state))), query);
       case 'breakouts/viewers':
         return page(this.viewers, query);
       case 'breakouts/charges':
@@ -291,6 +293,9 @@ export class FakeDesk {
         if (id === 'series') return series(this.breakouts.length > 0 ? 1 : 0);
         return { from: ago(86_400), to: ago(0), by: 'breakout', items: [{ key: 'b-final', name: 'Spring final', ...counts() }], total: counts() } satisfies S['Usage'];
       case 'operations':
+        return page(this.operations.filter((item) => !query.get('state') || item.state === query.get('state')), query);
+      case 'counts':
+        return { counts: this.counts() };
       case 'assets':
       case 'collections':
       case 'nodes':
@@ -300,6 +305,12 @@ export class FakeDesk {
       default:
         return gone();
     }
+  }
+
+  /** Records by object. */
+  protected counts(): { object: string; count: number }[] {
+    const { breakouts, channels, clusters, distributions, events, recordings } = this;
+    return Object.entries({ breakout: breakouts, channel: channels, cluster: clusters, distribution: distributions, event: events, recording: recordings }).map(([object, { length }]) => ({ object, count: length }));
   }
 
   protected write(method: string, path: string, body: Json): unknown {
@@ -351,6 +362,7 @@ export class FakeDesk {
     if (verb === 'abort') Object.assign(now, { state: 'IDLE', started_at: null });
     if (verb === 'stop') Object.assign(now, { state: 'COMPLETED', ended_at: ago(0), packaging: 'ended' });
     if (verb === 'reset') Object.assign(now, { state: 'IDLE', session: now.session + 1, started_at: null, ended_at: null });
+    if (verb === 'refresh') now.refresh += 1;
     if (verb === 'curtain') now.curtain = body['curtain'] as string;
     if (verb === 'revoke') this.viewers = this.viewers.filter((viewer) => viewer.session !== body['session']);
     if (method === 'PATCH') Object.assign(now, body);
@@ -412,8 +424,15 @@ function counts(): S['UsageCounts'] {
   return { bytes: 61_200_000_000, requests: 1_240_112, hits: 1_224_000, misses: 16_112, errors: 41, viewers: 2_013, peak_viewers: 1_402, viewer_minutes: 71_204, stream_seconds: 4_210, ingest_bytes: 42_100_000_000, conversion_seconds: 0, storage_byte_hours: 0 };
 }
 
+/** How a charge of an encoder or of delivery comes about. */
+export function why(service: string, quantity: string, price: string, amount: string): Partial<S['ServiceCharge']> {
+  if (service !== 'encoder' && service !== 'cdn') return {};
+  const source = service === 'cdn' ? 'CloudFront in the AWS Price List, United States, 2026-09-18' : 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1';
+  return { arithmetic: `${quantity} × ${price} = ${amount}`, rule: service === 'cdn' ? 'bytes that edges of this price class have sent' : 'time on air in whole minutes, ten at least', price_key: `prices.cloud.${service}`, price_source: source };
+}
+
 function charges(): S['BreakoutCharges'] {
-  const row = (service: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string): S['ServiceCharge'] => ({ service, component, quantity, unit, unit_price, amount, state, at: ago(600), session: 1, month: null });
+  const row = (service: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string): S['ServiceCharge'] => ({ service, component, quantity, unit, unit_price, amount, state, at: ago(600), session: 1, month: null, ...why(service, quantity, unit_price, amount) });
   return {
     breakout: 'b-final',
     name: 'Spring final',
@@ -466,14 +485,15 @@ function emptyOverview(): S['Overview'] {
 /** A day in the life: things run, one is in trouble. */
 export function busyDesk(desk: FakeDesk): FakeDesk {
   const distribution = { id: 'E1', domain_name: 'e1.cdn.example.com', status: 'Deployed', enabled: true };
+  const picture = { video: { codec: 'h264', codecs: 'avc1.640028', width: 1920, height: 1080, frame_rate: 25 }, audio: { codec: 'aac', codecs: 'mp4a.40.2', channels: 2, sample_rate: 48_000 }, connected_since: ago(5_200) };
   desk.channels = [
     channel('ch-main', 'Main stage', {
       description: 'Hall 1, both encoders in the rack',
       state: 'Running',
       desired_running: true,
       inputs: [
-        input('in-1', { connected: true, encoder: 'FMLE/3.0 (compatible; OBS 30)', remote: '203.0.113.7:51822', bitrate_bps: 6_120_000 }),
-        input('in-2', { connected: true, encoder: 'Haivision', remote: '203.0.113.8:40112', bitrate_bps: 6_090_000 }),
+        input('in-1', { connected: true, encoder: 'FMLE/3.0 (compatible; OBS 30)', remote: '203.0.113.7:51822', bitrate_bps: 6_120_000, ...picture }),
+        input('in-2', { connected: true, encoder: 'Haivision', remote: '203.0.113.8:40112', bitrate_bps: 6_090_000, ...picture }),
       ],
       failover: { enabled: true, preference: 'equal', loss_ms: 3_000, clear_ms: 30_000, active_input: 'in-1', reason: 'both are healthy' },
       ingest_allow: ['203.0.113.0/24'],
@@ -516,6 +536,13 @@ export function busyDesk(desk: FakeDesk): FakeDesk {
     { sequence: 3, at: ago(120), region: 'south', what: 'closed', by: 'automat', who: 'automat', why: '2 of 2 watchers say stale for 5 s', node: 'control-1', until: null, evidence: { verdict: 'stale', for_ms: 5_200, rule: 'majority', votes: [{ watcher: 'control-1', state: 'stale', reason: 'tolerance exceeded', evidence: ['v0.m3u8 (720p): has not changed for 19.4 s, limit 9.0 s'] }] } as never },
     { sequence: 2, at: ago(86_000), region: 'south', what: 'opened', by: 'operator', who: 'ada', why: 'the drill is over', node: 'control-1', until: null, evidence: {} as never },
     { sequence: 1, at: ago(86_300), region: 'south', what: 'drill', by: 'operator', who: 'ada', why: 'monthly drill', node: 'control-1', until: ago(86_000), evidence: {} as never },
+  ];
+  const operation = (id: string, kind: string, subject: string, seconds: number, more: Partial<S['Operation']> = {}): S['Operation'] => ({ id, kind, subject, state: 'done', step: '', attempts: 0, problem: null, waiting_for: null, next_try_at: null, created_at: ago(seconds), updated_at: ago(seconds - 3), finished_at: ago(seconds - 3), ...more });
+  desk.operations = [
+    operation('op-1', 'breakout.start', 'b-night', 4, { state: 'running', step: 'distribution.deployed', waiting_for: '2 edges to take the configuration', finished_at: null }),
+    operation('op-2', 'distribution.update', 'E2', 90, { state: 'running', step: 'distribution.update', attempts: 3, problem: 'the provider answered 503 Service Unavailable', next_try_at: ago(-14), finished_at: null }),
+    operation('op-3', 'channel.stop', 'ch-lab', 2_300),
+    operation('op-4', 'channel.create', 'ch-side', 80_000, { state: 'rolled_back', problem: 'the provider has no room for another distribution' }),
   ];
   desk.overview = {
     ...emptyOverview(),

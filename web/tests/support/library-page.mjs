@@ -12,6 +12,8 @@ import { openBrowser } from './browser.mjs';
 import { isBuilt } from './dist.mjs';
 
 const { FakeLibrary, busyLibrary, makeLibraryMedia } = await import('./library.ts');
+/** A picture shows the whole page: the navigation is not cut where the first screen ends. */
+const WHOLE = '.shell .side-inner { max-height: none; mask-image: none }';
 const ONLY = process.env.ONLY?.split(',');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { width: 360, height: 740 };
@@ -51,7 +53,7 @@ export function library() {
   t.picture = async (name) => {
     if (!process.env.SCREENSHOTS) return;
     await mkdir(process.env.SCREENSHOTS, { recursive: true });
-    await t.page.screenshot({ path: join(process.env.SCREENSHOTS, `library-${name}.png`), fullPage: true, animations: 'disabled' });
+    await t.page.screenshot({ path: join(process.env.SCREENSHOTS, `library-${name}.png`), fullPage: true, animations: 'disabled', style: WHOLE });
   };
   t.fits = async (what) => {
     const [content, width] = await t.page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);

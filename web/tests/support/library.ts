@@ -9,7 +9,8 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
-import { busyDesk, FakeDesk, page, privileges } from './desk.ts';
+import { busyDesk, FakeDesk, page, privileges, why } from './desk.ts';
+import { prices } from './prices.ts';
 // @ts-expect-error a module of JavaScript
 import { makeVod, SECONDS } from './vod.mjs';
 
@@ -157,7 +158,7 @@ const uses = (share: number): S['UsageCounts'] => ({
   storage_byte_hours: Math.round(9e14 * share),
 });
 
-const service = (name: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string, session = 1): S['ServiceCharge'] => ({ service: name, component, quantity, unit, unit_price, amount, state, session, month: null, at: ago(600) });
+const service = (name: string, component: string, quantity: string, unit: string, unit_price: string, amount: string, state: string, session = 1): S['ServiceCharge'] => ({ service: name, component, quantity, unit, unit_price, amount, state, session, month: null, at: ago(600), ...why(name, quantity, unit_price, amount) });
 
 export class FakeLibrary extends FakeDesk {
   assets: S['Asset'][] = [];
@@ -169,6 +170,7 @@ export class FakeLibrary extends FakeDesk {
   keyGroups: S['KeyGroup'][] = [];
   accessKeys: S['AccessKey'][] = [];
   nodes: S['Node'][] = [];
+  jobs: S['Job'][] = [];
   tokens: S['Token'][] = [];
   webhooks: S['Webhook'][] = [];
   users: User[] = [];
@@ -313,15 +315,26 @@ export class FakeLibrary extends FakeDesk {
       case 'settings':
         return settings();
       case 'jobs':
-        return list([]);
+        return page(this.jobs.filter((item) => !query.get('state') || item.state === query.get('state')), query);
       default:
         return super.read(path, query);
     }
   }
 
+  protected override counts(): { object: string; count: number }[] {
+    const { accessKeys, assets, audit, buckets, collections, invalidations, jobs, keyGroups, keys, nodes, operations, tokens, users, viewers, webhooks } = this;
+    const more = { access_key: accessKeys, asset: assets, audit, bucket: buckets, collection: collections, invalidation: invalidations, job: jobs, key_group: keyGroups, key: keys, node: nodes, operation: operations, token: tokens, user: users, viewer: viewers, webhook: webhooks };
+    return [...super.counts(), { object: 'log', count: 41_207 }, ...Object.entries(more).map(([object, { length }]) => ({ object, count: length }))].sort((a, b) => a.object.localeCompare(b.object));
+  }
+
   private usage(by: S['UsageBy']): S['Usage'] {
     if (!this.charges) return { from: ago(30 * DAY), to: ago(0), by, items: [], total: uses(0) };
-    const rows: [string, string, number][] = [['b-final', 'Spring final', 0.52], ['b-qual', 'Qualifying day', 0.22], ['b-talks', 'Keynote and talks', 0.14], ['b-night', 'Night session', 0.08], ['', '', 0.04]];
+    const tables: Partial<Record<S['UsageBy'], [string, string, number][]>> = {
+      rendition: [['1080p', '1080p', 0.61], ['720p', '720p', 0.22], ['540p', '540p', 0.09], ['360p', '360p', 0.05], ['audio', 'audio', 0.03]],
+      location: [['Frankfurt', 'Frankfurt', 0.58], ['Lisbon', 'Lisbon', 0.31], ['Osaka', 'Osaka', 0.11]],
+      distribution: [['E2MAIN', 'channel Main stage', 0.66], ['E1CLUB', 'The club site and its films', 0.3], ['E3SIDE', 'channel Side stage', 0.04]],
+    };
+    const rows: [string, string, number][] = tables[by] ?? [['b-final', 'Spring final', 0.52], ['b-qual', 'Qualifying day', 0.22], ['b-talks', 'Keynote and talks', 0.14], ['b-night', 'Night session', 0.08], ['', '', 0.04]];
     return { from: ago(30 * DAY), to: ago(0), by, items: rows.map(([key, name, share]) => ({ key, name, ...uses(share) })), total: uses(1) };
   }
 
@@ -377,6 +390,10 @@ export class FakeLibrary extends FakeDesk {
       return made;
     }
     if (kind === 'distributions') return this.writeDistribution(method, id, verb, body);
+    if (kind === 'jobs') {
+      const now = this.jobs.find((item) => item.id === id);
+      return now && Object.assign(now, verb === 'retry' ? { state: 'QUEUED', next_try_at: null, ended_at: null } : { state: 'CANCELLED', ended_at: ago(0) });
+    }
     if (kind === 'keys') {
       if (method === 'DELETE') return (this.keys = without(this.keys)), null;
       const fresh = `KNEW0000000${this.keys.length - 1}`;
@@ -437,25 +454,6 @@ export class FakeLibrary extends FakeDesk {
     const watch = kind === 'assets' ? `asset/${id}` : kind === 'collections' ? `collection/${id}` : id;
     return { url: film('index.m3u8'), host_url: film('index.m3u8'), prefix_url: film('index.m3u8'), watch_url: `${this.origin}/watch/${watch}?Policy=p&Signature=good&Key-Pair-Id=K1`, poster_url: film(index % 5 === 4 ? 'poster.jpg' : `poster_${Math.max(0, index) % 4}.jpg`), sprite_url: film('sprite.vtt'), mp4_url: film('film.mp4'), session: 's', user: (body['user'] as string) ?? null, expires_at: ago(-43_200), cookies: [] };
   }
-}
-
-/** The defaults of the server. */
-const PRICES: [string, string, string, string, string, string][] = [
-  ['cloud.encoder_input', 'encoder', 'live input, HD AVC, 10 to 20 Mbit/s, two pipelines', '0.294', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
-  ['cloud.encoder_output', 'encoder', 'live output, HD AVC, below 10 Mbit/s, to 30 fps, two pipelines', '0.702', 'hour', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 2, us-east-1, undated'],
-  ['cloud.packager_ingest', 'packager', 'packaged for the live stream', '0.03', 'GB', 'MediaPackage in the AWS Price List, us-east-1, 2026-09-18, as a public estimate gives it'],
-  ['cloud.cdn_class_100', 'cdn', 'delivered from locations of PriceClass_100', '0.085', 'GB', 'configuration'],
-  ['cloud.cdn_requests', 'cdn', 'requests by HTTPS', '0.01', '10 000 requests', 'CloudFront in the AWS Price List, United States, 2026-09-18, as a public estimate gives it'],
-  ['cloud.storage', 'storage', 'kept, standard class', '0.023', 'GB-month', 'AWS guide "Live Streaming on AWS with Amazon S3", cost example 1, us-east-1, first 50 TB, undated'],
-  ['cloud.conversion', 'conversion', 'output, basic tier, AVC, HD, to 30 fps, single pass', '0.015', 'minute', 'a default of ours after the published on-demand price; check it against your own bill'],
-  ['own.machine_hour', 'encoder', 'a machine that takes in and packages one channel', '0.08', 'hour', 'assumption: 60 a month for a machine of 8 cores'],
-  ['own.traffic', 'cdn', 'sent to viewers, 1 TB for 2', '0.002', 'GB', 'assumption: a port of 10 Gbit/s, a fifth in use'],
-  ['own.disk', 'storage', 'kept twice on disks, 1 TB-month for 10', '0.01', 'GB-month', 'assumption: disks of 20 TB for 400, five years, kept twice'],
-];
-
-function prices(): S['PriceTable'] {
-  const items = PRICES.map(([key, service, what, price, unit, source]): S['Price'] => ({ model: key.split('.')[0] ?? '', key: `prices.${key}`, service, what, price, unit, source }));
-  return { currency: 'USD', model: 'cloud', items };
 }
 
 function analytics(from: string, to: string): S['Analytics'] {
@@ -544,6 +542,18 @@ export function busyLibrary(desk: FakeLibrary): FakeLibrary {
     node('edge-fra-2', 'edge', { location: 'Frankfurt', location_class: 'PriceClass_100', state: 'silent', version: 410, seen_at: ago(21) }),
     node('edge-lis-1', 'edge', { location: 'Lisbon', location_class: 'PriceClass_100', state: 'lost', version: 377, seen_at: ago(8_000) }),
     node('worker-1', 'worker', {}),
+  ];
+  const job = (id: string, kind: string, subject: string, seconds: number, more: Partial<S['Job']> = {}): S['Job'] => ({ id, kind, subject, state: 'COMPLETED', progress_percent: 100, attempts: 1, attempts_max: 5, waits: 0, next_try_at: null, problem: null, created_at: ago(seconds), started_at: ago(seconds - 2), ended_at: ago(seconds - 40), ...more });
+  desk.operations = desk.operations.map((one) => (one.subject === 'E2' ? { ...one, subject: 'E3SIDE' } : one));
+  desk.jobs = [
+    job('j1', 'asset', 'a-river', 90_000, { ended_at: ago(86_000) }),
+    job('j2', 'captions', 'a-river', 40_000),
+    job('j3', 'intake', 'uploads/broken.bin', 9_000, { state: 'FAILED', attempts: 5, problem: 'no picture and no sound were found in it' }),
+    job('j4', 'remove-recording', 'b-qual/1', 4_000, { state: 'CANCELLED', progress_percent: 12 }),
+    job('j5', 'asset', 'a-making', 700, { state: 'RUNNING', progress_percent: 37.4, attempts: 2, ended_at: null, problem: 'the worker fell silent' }),
+    job('j9', 'mp4', 'r-3', 200, { state: 'RUNNING', progress_percent: 41, ended_at: null }),
+    job('j10', 'mp4', 'r-1', 130, { state: 'QUEUED', progress_percent: 0, attempts: 3, waits: 2, problem: 'no room for 4.1 GB on the disk of worker-1', next_try_at: ago(-74), ended_at: null }),
+    job('j11', 'intake', 'uploads/new.mov', 9, { state: 'QUEUED', progress_percent: 0, attempts: 0, started_at: null, ended_at: null }),
   ];
   desk.tokens = [
     { id: 't1', name: 'admin', scopes: ['admin'], created_at: ago(9e6), expires_at: null, last_used_at: ago(40), revoked_at: null },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asMs, blankRegion, hasToken, regionFields, regionGiven, regionRefused, regionWithoutToken, tokensGiven, words } from '../../src/desk/lib/clusters.ts';
+import { asMs, blankRegion, hasToken, regionFields, regionGiven, regionRefused, regionWithoutToken, tokensGiven, withoutPlace, words } from '../../src/desk/lib/clusters.ts';
 import { cluster } from '../support/clusters.ts';
 
 const east = { ...blankRegion(), name: 'east', origin: 'https://a.example.com/x.m3u8' };
@@ -29,6 +29,15 @@ test('what is typed is trimmed, and what is empty is left out', () => {
   assert.equal(asMs(null), undefined);
 });
 
+test('headers are given by name, and those without a value stay as they are', () => {
+  const region = { ...cluster().regions[0]!, headers: ['x-key', 'x-other'] };
+  assert.equal(regionFields(region).headers, 'x-key\nx-other');
+  assert.deepEqual(regionGiven(regionFields(region), true).headers, { 'x-key': null, 'x-other': null });
+  assert.deepEqual(regionGiven({ ...east, headers: ' X-Key:  a:b \n\nX-Other' }).headers, { 'X-Key': 'a:b', 'X-Other': null });
+  assert.deepEqual(regionGiven({ ...east, headers: ' ' }, true).headers, {}, 'all are taken away');
+  assert.equal('headers' in regionGiven(east), false);
+});
+
 test('a token is kept only for the same name at the same address', () => {
   const fields = regionFields(cluster().regions[1]!);
   assert.equal(hasToken(fields, cluster()), true);
@@ -47,6 +56,11 @@ test('a refusal is said at the region that it is about', () => {
   assert.equal(regionRefused('Peers may not have this address: 10.0.0.7.', regions, ({ peer }) => peer), 1);
   assert.equal(regionRefused('The URL of a peer cannot be read: relative URL without a base.', regions, ({ peer }) => peer), 1, 'the only one that has any');
   assert.equal(regionRefused('It is wrong.', regions, origin), 0);
+  const placed = 'Regions[1].origin_url of region "west": not a URL of a playlist: "https://a.example.com/x.m3u8".';
+  assert.equal(regionRefused(placed, regions, origin), 1, 'the place is told');
+  assert.equal(withoutPlace(placed), 'Not a URL of a playlist: "https://a.example.com/x.m3u8".');
+  assert.equal(withoutPlace('Regions[1].name: two regions have the same name: "west".'), 'Two regions have the same name: "west".');
+  assert.equal(withoutPlace('It is wrong.'), 'It is wrong.');
   assert.equal(regionWithoutToken('Region "south" is an instance of its own: give a token.'), 'south');
   assert.equal(regionWithoutToken('Something else.'), '');
 });

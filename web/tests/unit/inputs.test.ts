@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inputLog } from '../../src/desk/lib/inputs.ts';
+import { inputFacts, inputLog } from '../../src/desk/lib/inputs.ts';
 import type { LogEntry } from '../../src/desk/lib/live.svelte.ts';
 import { typeTone, typeWord } from '../../src/desk/lib/words.ts';
 
@@ -26,4 +26,16 @@ test('alarms of the log are said as what they are', () => {
   assert.equal(typeTone({ type: 'alarm.raised', details: {} }), 'trouble');
   assert.equal(typeWord('alarm.cleared'), 'Alarm over');
   assert.equal(typeTone({ type: 'alarm.cleared', details: {} }), 'good');
+});
+
+test('what is known of an input is told, and nothing of the rest', () => {
+  assert.deepEqual(inputFacts({}), []);
+  const video = { codec: 'h264', codecs: 'avc1.640028', width: 1920, height: 1080, frame_rate: 29.97002997 };
+  const audio = { codec: 'aac', codecs: 'mp4a.40.2', channels: 2, sample_rate: 44_100 };
+  assert.deepEqual(inputFacts({ video, audio }), [
+    { label: 'Picture', words: 'H.264, 1920\u00a0×\u00a01080' },
+    { label: 'Frames', words: '29.97 a second' },
+    { label: 'Sound', words: 'AAC, 44.1 kHz, stereo' },
+  ]);
+  assert.deepEqual(inputFacts({ video: { ...video, codec: 'vp9', frame_rate: null }, audio: null }), [{ label: 'Picture', words: 'vp9, 1920\u00a0×\u00a01080' }]);
 });

@@ -8,6 +8,7 @@ import {
   initial,
   next,
   pollDelay,
+  refreshWanted,
   view,
   wantedPlayer,
   type BreakoutState,
@@ -17,6 +18,7 @@ import {
   type Told,
 } from '../../src/watch/state.ts';
 import { countdown, moment } from '../../src/watch/countdown.ts';
+import { readLeft } from '../../src/watch/refresh.ts';
 
 const told = (state: BreakoutState, problem: string | null = null, more: Partial<Told> = {}): Event => ({
   type: 'answered',
@@ -30,6 +32,7 @@ const told = (state: BreakoutState, problem: string | null = null, more: Partial
   viewers: null,
   recording: null,
   expiresInSeconds: 3600,
+  refresh: null,
   ...more,
 });
 const recording = (state: Recording['state'], mp4: Recording['mp4'] = null): Partial<Told> => ({
@@ -237,5 +240,24 @@ test('answers that are none count as unreachable', () => {
     viewers: null,
     recording: null,
     expiresInSeconds: null,
+    refresh: null,
   });
+});
+
+test('the page is loaded anew once the count of refreshes has grown, and not for the one that it came with', () => {
+  const at = (refresh: number | null) => told('live', null, { refresh });
+  assert.equal(refreshWanted(after(at(3), at(3))), false);
+  assert.equal(refreshWanted(after(at(3), at(4))), true);
+  assert.equal(refreshWanted(after(at(3), { type: 'unreachable' }, at(4))), true);
+  assert.equal(refreshWanted(after(at(3), at(2))), false, 'a server that was put back wants nothing');
+  assert.equal(refreshWanted(after(at(null), at(null))), false);
+  assert.equal(refreshWanted(after(at(null), at(7))), false, 'a server that learnt to count has not asked yet');
+  assert.equal(refreshWanted(after(at(3), at(4), { type: 'refused', why: 'removed' })), false);
+});
+
+test('what a page leaves to itself is read back, and nothing else', () => {
+  const left = (kept: unknown) => readLeft({ read: () => kept, write: () => undefined });
+  assert.deepEqual(left({ refresh: 4, at: 61.5, playing: false }), { refresh: 4, at: 61.5, playing: false });
+  assert.deepEqual(left({ refresh: 4, at: -1 }), { refresh: 4, at: null, playing: null });
+  for (const kept of [undefined, null, 7, 'x', { at: 3 }, { refresh: '4' }]) assert.equal(left(kept), null, JSON.stringify(kept));
 });

@@ -5,7 +5,7 @@ import { ticks, timeTicks } from '../../src/desk/lib/chart.ts';
 import { bitrate, bytes, clockwise, duration, money, plural, relative } from '../../src/desk/lib/format.ts';
 import { match } from '../../src/desk/lib/match.ts';
 import { SseReader } from '../../src/desk/lib/sse.ts';
-import { stateWord, titled, typeTone } from '../../src/desk/lib/words.ts';
+import { detailWords, stateWord, titled, typeTone } from '../../src/desk/lib/words.ts';
 
 test('states are told in words, and unknown ones as they come', () => {
   assert.deepEqual(stateWord('breakout', 'RUNNING'), { text: 'On air', tone: 'live', icon: 'live' });
@@ -14,6 +14,13 @@ test('states are told in words, and unknown ones as they come', () => {
   assert.equal(titled('input_lost'), 'Input lost');
   assert.equal(typeTone({ type: 'input.lost', details: {} }), 'trouble');
   assert.equal(typeTone({ type: 'breakout.running', details: {} }), 'good');
+});
+
+test('details of the log are told in words', () => {
+  assert.equal(detailWords('input.lost', { input: 'in-2', silence_ms: 3_004 }), 'input in-2 · silence 3 s');
+  assert.equal(detailWords('viewer.expelled', { session: 'v-9', user: 'carl', why: 'device_limit' }), 'session v-9 · user carl · why device limit');
+  assert.equal(detailWords('alarm.raised', { alarm: 'frame_rate', detail: '14.0 pictures a second', input: 1 }), 'detail 14.0 pictures a second · input 1');
+  assert.equal(detailWords('cluster.closed', { region: null, votes: [1], why: '' }), '');
 });
 
 test('numbers in units that people read', () => {

@@ -46,10 +46,10 @@ export interface Found<T> {
   cut: boolean;
 }
 
-/** The newest of a list first, looked through to the limit. */
-export async function newestOf<T>(read: Read<T>, at: (item: T) => string): Promise<Found<T>> {
+/** The newest of a list first, looked through to the limit: as the server orders them, or by `at` where people go by another time. */
+export async function newestOf<T>(read: Read<T>, at?: (item: T) => string): Promise<Found<T>> {
   const { items, next } = await pages(read, ORDER, MAX_PAGES);
-  return { items: newestFirst(items, at), cut: next !== null };
+  return { items: at ? newestFirst(items, at) : items, cut: next !== null };
 }
 
 /** Sorted by time, the newest first. */

@@ -7,11 +7,11 @@ import { may } from './session.svelte.ts';
 
 /** Breakouts, the newest first; none for who may not see them. */
 export const breakoutChoices = async (): Promise<Found<Schemas['Breakout']>> =>
-  may('breakout:view') ? newestOf((query) => api.GET('/v1/breakouts', { params: { query } }), (one) => one.created_at) : { items: [], cut: false };
+  may('breakout:view') ? newestOf((query) => api.GET('/v1/breakouts', { params: { query } })) : { items: [], cut: false };
 
 /** Assets, the newest first; none for who may not see them. */
 export const assetChoices = async (): Promise<Found<Schemas['Asset']>> =>
-  may('asset:view') ? newestOf((query) => api.GET('/v1/assets', { params: { query } }), (one) => one.created_at) : { items: [], cut: false };
+  may('asset:view') ? newestOf((query) => api.GET('/v1/assets', { params: { query } })) : { items: [], cut: false };
 
 /** A select of a filter bar for what was found; null when there is nothing to choose. */
 export function choice(name: string, label: string, noun: string, found: Found<{ id: string; name: string }> | undefined, every = 'All') {

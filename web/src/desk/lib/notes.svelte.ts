@@ -23,6 +23,8 @@ export interface Question {
   words: string;
   /** Verb of the button, such as “Delete channel”. */
   action: string;
+  /** Words of the button that does nothing; “Cancel” unless that could be taken for the action. */
+  no?: string | undefined;
   danger?: boolean | undefined;
   /** The name that has to be typed first, where it hurts. */
   name?: string | undefined;

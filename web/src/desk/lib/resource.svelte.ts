@@ -168,11 +168,18 @@ export interface Newest<T> extends Paged<T> {
   readonly cut: boolean;
 }
 
-/** A list of the newest first by `at`, a page of it at a time, of which `most` are read at once. State that `read` uses is followed, as in `resource`. */
-export function newest<T>(read: Read<T>, at: (item: T) => string, watching: Watching = {}, most = 1): Newest<T> {
+export interface NewestWatching<T> extends Watching {
+  /** The time by which they are ordered, where it is another one than the server orders by. */
+  at?: (item: T) => string;
+  /** Pages of the list that are read at once. */
+  most?: number;
+}
+
+/** A list of the newest first, a page of it at a time. State that `read` uses is followed, as in `resource`. */
+export function newest<T>(read: Read<T>, { at, most = 1, ...watching }: NewestWatching<T> = {}): Newest<T> {
   let shown = $state(PAGE_ITEMS);
   const list = paged<T>((after) => through(read, after, most), watching);
-  const sorted = $derived(list.data && newestFirst(list.data, at));
+  const sorted = $derived(list.data && at ? newestFirst(list.data, at) : list.data);
   const seen = $derived(sorted?.slice(0, shown));
   return {
     get data() {

@@ -81,6 +81,9 @@ const TABLES = {
   operation: {
     waiting: w('Waiting', 'waiting', 'clock'),
     running: w('Under way', 'waiting', 'play'),
+    undoing: w('Being undone', 'warn', 'clock'),
+    rolled_back: w('Undone', 'warn', 'back'),
+    superseded: w('Overtaken', 'ended', 'circle'),
     done: w('Done', 'good', 'check'),
     failed: w('Failed', 'trouble', 'alert'),
     cancelled: w('Cancelled', 'ended', 'x'),
@@ -117,6 +120,7 @@ const TYPE_WORDS: Record<string, string> = {
   'breakout.idle': 'Back to idle',
   'breakout.curtain_raised': 'Curtain raised',
   'breakout.curtain_lowered': 'Curtain lowered',
+  'breakout.refreshed': 'Pages of viewers refreshed',
   'breakout.revoked': 'Links refused from now on',
   'breakout.repaired': 'Repaired at start',
   'input.connected': 'Encoder connected',
@@ -136,6 +140,24 @@ const TYPE_WORDS: Record<string, string> = {
 /** What happened, in words. */
 export function typeWord(type: string): string {
   return TYPE_WORDS[type] ?? titled(type);
+}
+
+/** Details that an entry tells in its line. */
+const DETAILS_MAX = 4;
+
+/** The details of an entry in a few words: “input in-2 · silence 3 s · why device limit”. */
+export function detailWords(type: string, details: Record<string, unknown>): string {
+  return Object.entries(details)
+    .filter(([key, value]) => value !== null && typeof value !== 'object' && value !== '' && !(key === 'alarm' && type.startsWith('alarm.')))
+    .slice(0, DETAILS_MAX)
+    .map(([key, value]) => {
+      const milliseconds = /_ms$/.test(key) && typeof value === 'number' ? value : null;
+      const name = titled(milliseconds === null ? key : key.slice(0, -3)).toLowerCase();
+      if (milliseconds !== null) return `${name} ${milliseconds < 1_000 ? `${milliseconds} ms` : `${Math.round(milliseconds / 100) / 10} s`}`;
+      // Words of the API that are none of people; names and addresses stay as they are.
+      return `${name} ${typeof value === 'string' && /^[a-z]+(_[a-z]+)+$/.test(value) ? value.replaceAll('_', ' ') : value}`;
+    })
+    .join(' · ');
 }
 
 /** How grave an entry of the log is. */
