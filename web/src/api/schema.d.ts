@@ -348,7 +348,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists requests that wanted to change something, done or refused, newest first. The newest may take a second to appear. */
+        /** Lists requests that wanted to change something, done or refused, newest first unless the other order is asked for. The newest may take a second to appear. */
         get: operations["audit_list"];
         put?: never;
         post?: never;
@@ -457,6 +457,23 @@ export interface paths {
         put?: never;
         /** Signs URLs that open one breakout. A missing body means the defaults. */
         post: operations["breakout_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/breakouts/{id}/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has the pages of all viewers begin anew, player and all: each hears of it within seconds, by `refresh` of what it is told. */
+        post: operations["breakout_refresh"];
         delete?: never;
         options?: never;
         head?: never;
@@ -919,6 +936,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the notification of a detector of stale playlists as its vote.
+         * @description It is what such detectors tell webhooks and topics: `options`, `playlists` and `detector`. The host of `options.cdn_url` says which region
+         *     is meant, `options.name` is the name of the watcher. It may come in an envelope of SNS, as its text `Message`, also as the records of an event.
+         *     Like every vote it counts for the silence limit.
+         */
+        post: operations["cluster_notification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}/open": {
         parameters: {
             query?: never;
@@ -1113,6 +1152,23 @@ export interface paths {
         put?: never;
         /** Signs the page of a collection for one viewer: it opens the list and each of its assets. A missing body means the defaults. */
         post: operations["collection_play_url"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows how many records of each kind there are. */
+        get: operations["counts_show"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2504,6 +2560,29 @@ export interface components {
              */
             width: number;
         };
+        /** @description Sound that an encoder sends. */
+        AudioNow: {
+            /**
+             * Format: int32
+             * @description Channel count.
+             */
+            channels: number;
+            /**
+             * @description Coding format.
+             * @example aac
+             */
+            codec: string;
+            /**
+             * @description RFC 6381 `codecs` value.
+             * @example mp4a.40.2
+             */
+            codecs: string;
+            /**
+             * Format: int32
+             * @description Samples a second.
+             */
+            sample_rate: number;
+        };
         /** @description A request that wanted to change something, done or refused. */
         Audit: {
             /** @description Name of the user or token; null if the request showed none that is known. */
@@ -2544,12 +2623,12 @@ export interface components {
         };
         /** @description A page of the audit. */
         AuditPage: {
-            /** @description Items, newest first. */
+            /** @description Items in the order that was asked for. */
             items: components["schemas"]["Audit"][];
             /** @description Value of `cursor` for the next page; null on the last. */
             next?: string | null;
         };
-        /** @description When the automat closes and opens; what is missing stays, or is the default. */
+        /** @description When the automat closes and opens; what is missing stays, or is the default. Null stands for the default. */
         AutomatGiven: {
             /**
              * Format: int32
@@ -2682,6 +2761,11 @@ export interface components {
             packaging: components["schemas"]["Packaging"];
             /** @description What is wrong, in words. */
             problem?: string | null;
+            /**
+             * Format: int64
+             * @description Goes up by one each time that the pages of all viewers are told to begin anew; 0 at first.
+             */
+            refresh: number;
             /** @description RFC 3339; when it is meant to begin. */
             scheduled_at?: string | null;
             /**
@@ -3087,13 +3171,13 @@ export interface components {
             /** @description API tokens with scope `cluster` of the instances that are the other regions, by region. That of the peer is known. */
             tokens?: components["schemas"]["Tokens"];
         };
-        /** @description What is to become different; what is missing stays. */
+        /** @description What is to become different; what is missing stays, and a setting that is null is the default again. */
         ClusterPatch: {
             /** @description When the automat closes and opens. */
             automat?: components["schemas"]["AutomatGiven"];
             /** @description Name of the region that this instance is; empty where it only watches. */
             here?: string | null;
-            /** @description All regions. A peer without a token keeps the one that it has. */
+            /** @description All regions. A peer without a token keeps the one that it has, and a region without headers those that it has. */
             regions?: components["schemas"]["RegionGiven"][] | null;
             /** @description How verdicts come about. */
             watch?: components["schemas"]["WatchGiven"];
@@ -3489,6 +3573,7 @@ export interface components {
         };
         /** @description What an input receives now. */
         InputNow: {
+            audio?: components["schemas"]["AudioNow"] | null;
             /**
              * Format: int64
              * @description Bits per second over the last interval.
@@ -3496,10 +3581,13 @@ export interface components {
             bitrate_bps?: number | null;
             /** @description Whether an encoder sends. */
             connected: boolean;
+            /** @description RFC 3339; since when the encoder is connected. */
+            connected_since?: string | null;
             /** @description The name it gives itself. */
             encoder?: string | null;
             /** @description Its address. */
             remote?: string | null;
+            video?: components["schemas"]["VideoNow"] | null;
         };
         /** @description Which input is to be in use. */
         InputSwitch: {
@@ -3860,6 +3948,11 @@ export interface components {
                 packaging: components["schemas"]["Packaging"];
                 /** @description What is wrong, in words. */
                 problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Goes up by one each time that the pages of all viewers are told to begin anew; 0 at first.
+                 */
+                refresh: number;
                 /** @description RFC 3339; when it is meant to begin. */
                 scheduled_at?: string | null;
                 /**
@@ -5150,6 +5243,24 @@ export interface components {
             startup_ms?: components["schemas"]["Percentiles"] | null;
             throughput_kbps?: components["schemas"]["Percentiles"] | null;
         };
+        /** @description How many records of a kind there are. */
+        RecordCount: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /**
+             * @description Kind, such as `channel`.
+             * @example channel
+             */
+            object: string;
+        };
+        /** @description How many records there are. */
+        RecordCounts: {
+            /** @description By kind, in the order of their words. */
+            counts: components["schemas"]["RecordCount"][];
+        };
         /** @description What the archive keeps of one session of a breakout. */
         Recording: {
             /** @description Breakout. */
@@ -5212,6 +5323,14 @@ export interface components {
             cdn_url?: string | null;
             /** @description Id of the distribution of this server that serves the region; missing where somebody else's does. */
             distribution?: string | null;
+            /**
+             * @description Headers with which the origin is asked, by watchers, for the merged playlist and by edges of this server: values by name, 10 at most.
+             *     No answer has the values. A null keeps the value that the header has, and where this is missing all stay as they are, as long as the
+             *     origin is the same server.
+             */
+            headers?: {
+                [key: string]: string | null;
+            } | null;
             /** @description Name, 1 to 32 letters, digits, dots, hyphens and underscores: what players call the pathway. */
             name: string;
             /** @description Multivariant playlist at the origin; may contain `{breakout}`. */
@@ -5250,6 +5369,8 @@ export interface components {
             cdn_url: string;
             /** @description Distribution of this server that serves it. */
             distribution?: string | null;
+            /** @description Names of the headers with which its origin is asked; their values are never shown. */
+            headers: string[];
             /** @description Whether every edge acts by that: those of this server, and of the one that is the region, as it says itself. */
             in_force: boolean;
             /**
@@ -5345,14 +5466,29 @@ export interface components {
         ServiceCharge: {
             /** @description The charge. */
             amount: string;
+            /**
+             * @description How it comes about: quantity in its smallest unit, by how many of those a unit has, times the price, rounded half up to a millionth. Null
+             *     for sums of several charges.
+             * @example 20 / 60 hour × 0.294 = 0.098
+             */
+            arithmetic?: string | null;
             /** @description When it was written or changed last, RFC 3339. */
             at: string;
             /** @description What of the service, such as `hours of inputs` or `bytes of PriceClass_100`. */
             component: string;
             /** @description The month, such as `2026-11`, of what is settled by month. */
             month?: string | null;
+            /** @description Key of the price in the configuration, such as `prices.cloud.encoder_input`; null as `rule`. */
+            price_key?: string | null;
+            /** @description Where the price came from when it was charged: the public page with its region and date, or the configuration; null as `rule`. */
+            price_source?: string | null;
             /** @description How much, in `unit`, as a decimal number. */
             quantity: string;
+            /**
+             * @description What the quantity is, and what was rounded or is the least that is billed, in words. Null for sums, and for what was charged before this was
+             *     kept.
+             */
+            rule?: string | null;
             /** @description `encoder`, `packager`, `cdn`, `conversion`, `storage`. */
             service: string;
             /**
@@ -5649,7 +5785,10 @@ export interface components {
             items: components["schemas"]["UsageItem"][];
             /** @description RFC 3339, not included. */
             to: string;
-            /** @description The sum of all rows. Peaks are not summed: the highest one. */
+            /**
+             * @description The sum of all rows. Peaks are not summed: the highest one. By distribution, rendition and location, and of one distribution, each viewer
+             *     counts once in minutes and peak here, also one whom several rows have.
+             */
             total: components["schemas"]["UsageCounts"];
         };
         /**
@@ -5691,7 +5830,8 @@ export interface components {
             misses: number;
             /**
              * Format: int64
-             * @description Most viewers at one moment of one breakout.
+             * @description Most viewers at one moment: of one breakout, by breakout, event, account and platform; of all breakouts together, by distribution,
+             *     rendition and location, unless only those of an event or account are asked for and have been forgotten.
              */
             peak_viewers: number;
             /**
@@ -5711,12 +5851,15 @@ export interface components {
             stream_seconds: number;
             /**
              * Format: int64
-             * @description Minutes that all viewers together have watched; by breakout, event, account and platform.
+             * @description Minutes of live streams that all viewers together have watched, rounded up. A viewer is a viewer session that a signature names. By
+             *     breakout, event, account and platform it watches from its first request to its last one. By distribution, rendition and location, and
+             *     of one distribution, it watches what it asks for, until it has not asked for 30 seconds: pictures and sound are two renditions which it
+             *     watches at once, and of a change it may be in both, so that rows may come to more than the total.
              */
             viewer_minutes: number;
             /**
              * Format: int64
-             * @description Viewer sessions.
+             * @description Viewer sessions; by breakout, event, account and platform.
              */
             viewers: number;
         };
@@ -5848,6 +5991,34 @@ export interface components {
              */
             role: string | null;
         };
+        /** @description Pictures that an encoder sends. */
+        VideoNow: {
+            /**
+             * @description Coding format.
+             * @example h264
+             */
+            codec: string;
+            /**
+             * @description RFC 6381 `codecs` value.
+             * @example avc1.64001f
+             */
+            codecs: string;
+            /**
+             * Format: double
+             * @description Pictures a second by their own times, over the last interval; null before that is known.
+             */
+            frame_rate?: number | null;
+            /**
+             * Format: int32
+             * @description Displayed height in pixels.
+             */
+            height: number;
+            /**
+             * Format: int32
+             * @description Displayed width in pixels.
+             */
+            width: number;
+        };
         /** @description A signed cookie. */
         ViewerCookie: {
             /** @description Name. */
@@ -5953,6 +6124,11 @@ export interface components {
             /** @description What is wrong, in words. */
             problem?: string | null;
             recording?: components["schemas"]["WatchRecording"] | null;
+            /**
+             * Format: int64
+             * @description A page that is open begins anew, player and all, when this is another number than it was told first; 0 at first.
+             */
+            refresh: number;
             /** @description RFC 3339; when it is meant to begin, by its own plan or that of its event. */
             starts_at?: string | null;
             /**
@@ -6051,23 +6227,41 @@ export interface components {
             /** @description The viewer. */
             user?: string | null;
         };
-        /** @description How verdicts come about; what is missing stays, or is the default. */
+        /** @description How verdicts come about; what is missing stays, or is the default. Null stands for the default. */
         WatchGiven: {
             /**
+             * @description What counts as a change of a playlist: `media-sequence`, a segment or part that was not there before, or `content-hash`, another text;
+             *     by default as the preset says.
+             */
+            change_detect?: string | null;
+            /**
              * Format: double
-             * @description A playlist is stale after its duration times this; by default as the preset says.
+             * @description A playlist is stale after its duration times this, 1 to 20; by default as the preset says.
              */
             multiplier?: number | null;
-            /** @description Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default. */
-            preset?: string | null;
             /**
              * Format: int32
-             * @description Silence after which a watcher has no vote and is an alarm, in milliseconds; 5000 by default.
+             * @description While a change is due, a playlist is looked at each time that its duration divided by this has passed, 1 to 50; by default as the
+             *     preset says.
+             */
+            poll_divisor?: number | null;
+            /** @description Name of the watcher's preset: `default`, `relaxed` or `design`; `default` by default. */
+            preset?: string | null;
+            /** @description Whether a changed multivariant playlist changes what is watched; by default as the preset says. */
+            reload?: boolean | null;
+            /**
+             * Format: int32
+             * @description Silence after which a watcher has no vote and is an alarm, in milliseconds, 1000 to 600000; 5000 by default.
              */
             silence_ms?: number | null;
             /**
+             * Format: int32
+             * @description Longest wait for one answer, in milliseconds, 100 to 30000; by default as the preset says.
+             */
+            timeout_ms?: number | null;
+            /**
              * Format: double
-             * @description Share of a region's playlists that must be stale; by default as the preset says.
+             * @description Share of a region's playlists that must be stale, 0.01 to 1; by default as the preset says.
              */
             tolerance?: number | null;
             /** @description How many watchers must say so: `any`, `majority` or `all`; `majority` by default. */
@@ -6134,17 +6328,34 @@ export interface components {
         /** @description How verdicts come about. */
         WatchView: {
             /**
+             * @description What counts as a change of a playlist; null as the preset says.
+             * @example media-sequence
+             */
+            change_detect?: string | null;
+            /**
              * Format: double
              * @description A playlist is stale after its duration times this; null as the preset says.
              */
             multiplier?: number | null;
+            /**
+             * Format: int32
+             * @description While a change is due, a playlist is looked at each time that its duration divided by this has passed; null as the preset says.
+             */
+            poll_divisor?: number | null;
             /** @description Name of the watcher's preset. */
             preset: string;
+            /** @description Whether a changed multivariant playlist changes what is watched; null as the preset says. */
+            reload?: boolean | null;
             /**
              * Format: int32
              * @description Silence after which a watcher has no vote and is an alarm, in milliseconds.
              */
             silence_ms: number;
+            /**
+             * Format: int32
+             * @description Longest wait for one answer, in milliseconds; null as the preset says.
+             */
+            timeout_ms?: number | null;
             /**
              * Format: double
              * @description Share of a region's playlists that must be stale; null as the preset says.
@@ -7108,6 +7319,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before. */
                 cursor?: string;
+                /** @description `newest` or `oldest`: what comes first; `newest` if it is missing. The next page is asked for in the same order. */
+                order?: string;
             };
             header?: never;
             path?: never;
@@ -7146,6 +7359,10 @@ export interface operations {
                 channel?: string;
                 /** @description Breakouts of this event only, by id or name. */
                 event?: string;
+                /** @description Breakouts in one of these states only, with commas between: `IDLE`, `STARTING`, `RUNNING` or `COMPLETED`. */
+                state?: string;
+                /** @description Breakouts whose name holds this text only, whatever its case. */
+                name?: string;
             };
             header?: never;
             path?: never;
@@ -7413,6 +7630,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlayUrl"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    breakout_refresh: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Breakout"];
                 };
             };
             default: {
@@ -8628,6 +8875,38 @@ export interface operations {
             };
         };
     };
+    cluster_notification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cluster_open: {
         parameters: {
             query?: never;
@@ -9114,6 +9393,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CollectionPlay"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    counts_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordCounts"];
                 };
             };
             default: {
@@ -9754,6 +10060,10 @@ export interface operations {
                 after?: string;
                 /** @description `oldest` or `newest`: what comes first; `oldest` if it is missing. The next page is asked for in the same order. */
                 order?: string;
+                /** @description Jobs in this state only: `QUEUED`, `RUNNING`, `COMPLETED`, `FAILED` or `CANCELLED`. */
+                state?: string;
+                /** @description Jobs of this kind only, such as `mp4`. */
+                kind?: string;
             };
             header?: never;
             path?: never;
@@ -10534,6 +10844,8 @@ export interface operations {
                 order?: string;
                 /** @description Operations about this one only: the id of a channel, distribution or breakout. */
                 subject?: string;
+                /** @description Operations in this state only: `running`, `undoing`, `done`, `failed`, `rolled_back` or `superseded`. Those of the first two are not over. */
+                state?: string;
             };
             header?: never;
             path?: never;
