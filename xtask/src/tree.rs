@@ -21,7 +21,9 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn find() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent directory")?;
+        // Of the checkout that asks: two that share a target directory share this program as well.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let here = Path::new(&package).parent().context("xtask has no parent directory")?;
         let text = process::read(cargo(here).args(["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: Value = serde_json::from_str(&text).context("cannot read cargo metadata")?;
         let path = |key: &str| -> Result<PathBuf> {

@@ -14,6 +14,7 @@ mod audit;
 mod backup;
 mod breakout;
 mod breakout_page;
+mod breakout_trouble;
 mod bucket;
 mod caption;
 mod channel;

@@ -82,7 +82,7 @@ mod tests {
         let (first, late) = (stay("a", 0, 10_000), stay("a", 10_001 + STAY_GAP_MS, 60_000));
         let both = put([first.clone(), late.clone()]);
         assert_eq!(both, [first.clone(), late.clone()]);
-        assert_eq!(put([first.clone(), late.clone(), first.clone(), late.clone()]), both);
+        assert_eq!(put([first.clone(), late.clone(), first.clone(), late]), both);
         assert_eq!(put([first.clone(), stay("a", 40_000, 50_000)]), [stay("a", 0, 50_000)]);
         assert_eq!(put([stay("a", 40_000, 50_000), first.clone()]), [stay("a", 0, 50_000)], "whichever comes first");
         assert_eq!(put([first, stay("b", 10_000, 20_000)]).len(), 2);

@@ -276,7 +276,7 @@ mod tests {
         let note = json!({ "options": { "cdn_url": "http://h/" }, "detector": { "state": "stale", "sequence": 3 } });
         let text = note.to_string();
         for body in [
-            note.clone(),
+            note,
             json!({ "Type": "Notification", "Message": text, "TopicArn": "arn" }),
             json!({ "Message": text }),
             json!({ "Records": [{ "Sns": { "Message": text } }] }),

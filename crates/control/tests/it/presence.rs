@@ -36,8 +36,11 @@ fn seen(breakout: &str, session: &str, stays: Vec<Stay>) -> ViewerSeen {
     }
 }
 
-/// Key, minutes and peak of each row, in the order of keys, and those of the total.
-fn found(usage: &Value) -> (Vec<(String, u64, u64)>, (u64, u64)) {
+/// Key, viewer-minutes and peak.
+type Found = (String, u64, u64);
+
+/// Those of each row, in the order of keys, and minutes and peak of the total.
+fn found(usage: &Value) -> (Vec<Found>, (u64, u64)) {
     let of = |counts: &Value| (counts["viewer_minutes"].as_u64().unwrap(), counts["peak_viewers"].as_u64().unwrap());
     let mut rows: Vec<_> = usage["items"]
         .as_array()

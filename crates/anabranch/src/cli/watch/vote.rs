@@ -89,6 +89,9 @@ pub(super) fn bearer(token: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
+/// By the name of who hears votes, what is wrong with them.
+pub(super) type Told = (String, watch::Receiver<Option<String>>);
+
 /// Votes while watches run.
 pub(super) struct Voter {
     ballot: Ballot,
@@ -104,10 +107,7 @@ pub(super) struct Voter {
 
 impl Voter {
     /// Sets up connections, and what is wrong with the votes, by the name of who hears them; none is given yet.
-    pub(super) fn new(
-        ballot: Ballot,
-        verdicts: Vec<(String, watch::Receiver<Verdict>)>,
-    ) -> Result<(Self, (String, watch::Receiver<Option<String>>))> {
+    pub(super) fn new(ballot: Ballot, verdicts: Vec<(String, watch::Receiver<Verdict>)>) -> Result<(Self, Told)> {
         let http = Client::builder()
             .timeout(TIMEOUT)
             // A token is for one place.

@@ -91,7 +91,7 @@ impl App {
         subjects: &[SubjectRow],
     ) -> Result<Option<Attended>, Error> {
         let dimension = matches!(by, UsageBy::Distribution | UsageBy::Rendition | UsageBy::Location);
-        if by == UsageBy::Asset || !(dimension || !whose.distribution.is_empty()) {
+        if by == UsageBy::Asset || !dimension && whose.distribution.is_empty() {
             return Ok(None);
         }
         let owners = subjects.iter().map(|row| (row.subject.as_str(), row)).collect();
