@@ -251,6 +251,7 @@ impl Db {
         .bind(ROWS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, ROWS_MAX, "breakouts and assets")?;
         rows.iter().map(read_subject).collect()
     }
 
@@ -269,6 +270,7 @@ impl Db {
         .bind(ROWS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, ROWS_MAX, "charges")?;
         rows.iter().map(read_charge).collect()
     }
 

@@ -92,6 +92,16 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// More rows than an answer is made of: a sum of some of them would be wrong.
+    #[error(
+        "there are {limit} rows of {what} or more, too many for one answer: ask for a shorter time, one breakout or one distribution"
+    )]
+    TooMany {
+        /// What was asked for.
+        what: &'static str,
+        /// Rows of an answer at most.
+        limit: i64,
+    },
     /// The name is in use.
     #[error("there is already a {subject} with this name: {name:?}")]
     NameTaken {
@@ -266,6 +276,12 @@ impl Error {
         Self::NotFound { subject, wanted: wanted.to_owned() }
     }
 
+    /// All rows of a query with this limit, or an error where it may have cut some off.
+    pub(crate) fn unless_cut<T>(rows: Vec<T>, limit: i64, what: &'static str) -> Result<Vec<T>, Self> {
+        let is_cut = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        if is_cut { Err(Self::TooMany { what, limit }) } else { Ok(rows) }
+    }
+
     /// The same about something that a request names, and not about what it is addressed to.
     pub(crate) fn dangling(self) -> Self {
         match self {
@@ -310,5 +326,12 @@ mod tests {
         ] {
             assert_eq!(Fault::of_code(code), fault, "{code}");
         }
+    }
+
+    #[test]
+    fn a_sum_is_of_all_rows_or_of_none() {
+        assert_eq!(Error::unless_cut(vec![1, 2], 3, "charges").unwrap(), [1, 2]);
+        let cut = Error::unless_cut(vec![1, 2, 3], 3, "charges").unwrap_err();
+        assert!(cut.to_string().starts_with("there are 3 rows of charges or more"), "{cut}");
     }
 }

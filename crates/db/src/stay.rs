@@ -178,6 +178,7 @@ impl Db {
         .bind(STAYS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, STAYS_MAX, "stays of viewers")?;
         rows.iter().map(read).collect()
     }
 
@@ -200,6 +201,7 @@ impl Db {
         .bind(HOURS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, HOURS_MAX, "hours of viewers")?;
         rows.iter()
             .map(|row| {
                 Ok(WatchedHour {

@@ -132,6 +132,7 @@ impl Db {
         .bind(ROWS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, ROWS_MAX, "what was delivered")?;
         rows.iter().map(read).collect()
     }
 
@@ -162,6 +163,7 @@ impl Db {
         .bind(ROWS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, ROWS_MAX, "stretches of time")?;
         rows.iter().map(|row| Ok(UsageAt { at: integer(row, "beginning")?, counts: counts(row)? })).collect()
     }
 
@@ -182,6 +184,7 @@ impl Db {
         .bind(ROWS_MAX)
         .fetch_all(&self.readers)
         .await?;
+        let rows = Error::unless_cut(rows, ROWS_MAX, "what players told")?;
         rows.iter().map(|row| json(row, "quality")).collect()
     }
 

@@ -182,6 +182,7 @@ fn of_rows(error: &anabranch_db::Error) -> Option<Problem> {
     let conflict = || Problem::conflict(detail.clone());
     Some(match error {
         Db::NotFound { .. } => Problem::not_found(detail),
+        Db::TooMany { .. } => Problem::invalid(detail, None),
         Db::NameTaken { .. } => conflict().about("name"),
         Db::IdTaken { .. } => conflict().about("id"),
         Db::Transition(_) | Db::OtherOnAir { .. } | Db::NotNow { .. } => conflict(),
