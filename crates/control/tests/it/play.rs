@@ -141,7 +141,7 @@ async fn a_watch_page_is_opened_by_the_play_url(engine: Engine) {
     let expected = json!({
         "id": id, "name": "b", "state": "waiting", "curtain": "up", "preview": false, "starts_at": null,
         "starts_in_seconds": null, "playlist_url": play["url"], "viewers": null, "recording": null, "user": null,
-        "expires_at": play["expires_at"], "expires_in_seconds": 43_200, "problem": null
+        "expires_at": play["expires_at"], "expires_in_seconds": 43_200, "problem": null, "refresh": 0
     });
     assert_eq!(watch, expected);
     ask(format!("/v1/watch/{id}")).await.problem(403, "does not open");
