@@ -162,6 +162,19 @@ describe('desk', () => {
     await page.getByRole('option', { name: /Spring final/ }).waitFor();
     await inspect('search');
   });
+  test('who asks for no motion sees none, not even of colours', { skip: Boolean(ONLY) }, async () => {
+    busyDesk(desk);
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+    await open('/');
+    await says('Needs attention');
+    await page.evaluate(() => {
+      window.moved = 0;
+      document.addEventListener('transitionrun', () => (window.moved += 1));
+    });
+    await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
+    const moved = await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(window.moved)))));
+    assert.equal(moved, 0, 'elements move from one theme to the other');
+  });
   test('the menu of a phone leads everywhere', { skip: ONLY && !ONLY.includes('menu') }, async () => {
     busyDesk(desk);
     await page.setViewportSize(PHONE);
