@@ -62,7 +62,10 @@ fn build(tree: &Tree) -> Result<()> {
 fn tests(tree: &Tree) -> Result<()> {
     let mut command = tree.cargo();
     if tools::on_path("cargo-nextest") {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        // Much of what scenarios do is waiting for real time.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--test-threads"]);
+        command.arg((cores + cores.div_ceil(2)).to_string());
     } else {
         command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
