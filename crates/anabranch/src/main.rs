@@ -16,7 +16,7 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// Live video delivery, from the encoder's push to the viewer's player.
+/// Video delivery, live and on demand, from the encoder's push or the uploaded file to the viewer's player.
 #[derive(Debug, Parser)]
 #[command(name = "anabranch", version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {
