@@ -162,5 +162,6 @@ fn a_recording_is_what_viewers_got_across_losses_and_plays_the_moment_it_ends() 
     let done = mp4(&folder);
     assert_eq!(done.method, Method::Copied);
     let told = judged_duration(&folder.join("recording.mp4"));
-    assert!((told - total).abs() < 0.05 && done.duration_ms.abs_diff((total * 1000.0) as u64) < 50, "{told} {total}");
+    // The list is of pictures; sound may end some frames of its own later.
+    assert!((told - total).abs() < 0.07 && done.duration_ms.abs_diff((total * 1000.0) as u64) < 50, "{told} {total}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anabranch_db::NewEntry;
 use anabranch_model::{Cluster, ClusterRegion, Verdict, VerdictState};
 use reqwest::Url;
 use serde::Deserialize;
@@ -20,6 +21,27 @@ const NAMED_MAX: usize = 8;
 
 /// Hosts that a refusal names at most.
 const HOSTS_MAX: usize = 16;
+
+/// Longest name of a topic, and longest address that confirms a subscription, in bytes.
+const TOPIC_MAX: usize = 512;
+const CONFIRM_MAX: usize = 2_048;
+
+/// What a body tells.
+enum Told {
+    /// What detectors found.
+    Notes(Vec<Note>),
+    /// That a topic was subscribed, or is no more.
+    Topic(Topic),
+}
+
+/// What a topic of SNS says of its subscription.
+struct Topic {
+    word: &'static str,
+    /// Its ARN.
+    name: String,
+    /// Who opens this address begins the subscription.
+    confirm_url: String,
+}
 
 /// What of a notification counts. There may be more in it.
 #[derive(Debug, Deserialize)]
@@ -55,11 +77,15 @@ struct Meant {
 }
 
 impl App {
-    /// Takes a notification as a vote; also one in an envelope of SNS, or several as records of an event. All of them or none.
-    pub(crate) fn cluster_notification(&self, wanted: &str, body: &Value) -> Result<(), Error> {
+    /// Takes a notification as a vote; also one in an envelope of SNS, or several as records of an event. All of them or none. That a topic
+    /// asks for its confirmation is told by the log.
+    pub(crate) async fn cluster_notification(&self, wanted: &str, body: &Value) -> Result<(), Error> {
         let cluster = self.clusters.find(wanted, |live| live.cluster().clone())?;
-        let meant: Vec<Meant> =
-            messages(body)?.into_iter().map(|note| meant(&cluster, note)).collect::<Result<_, _>>()?;
+        let notes = match told(body)? {
+            Told::Notes(notes) => notes,
+            Told::Topic(topic) => return self.topic_told(&cluster, &topic).await,
+        };
+        let meant: Vec<Meant> = notes.into_iter().map(|note| meant(&cluster, note)).collect::<Result<_, _>>()?;
         for Meant { region, watcher, state, note } in meant {
             if self.is_older(wanted, &region, &watcher, note.detector.sequence) {
                 tracing::info!(
@@ -78,6 +104,17 @@ impl App {
         Ok(())
     }
 
+    /// Whoever opens the address decides for the account of the topic, so it is an operator and not this server.
+    async fn topic_told(&self, cluster: &Cluster, topic: &Topic) -> Result<(), Error> {
+        let entry = NewEntry::stream(topic.word, "cluster", cluster.id.as_str())
+            .detail("name", cluster.name.as_str())
+            .detail("topic", topic.name.as_str())
+            .detail("confirm_url", topic.confirm_url.as_str());
+        self.db.log_add(&[entry], self.clock.now_ms()).await?;
+        self.log_wake.notify_one();
+        Ok(())
+    }
+
     /// Whether a later notification of the same detector counts already. One that begins anew begins with sequence 0.
     fn is_older(&self, wanted: &str, region: &str, watcher: &str, sequence: Option<u64>) -> bool {
         let now_ms = self.clock.now_ms();
@@ -91,6 +128,22 @@ impl App {
     }
 }
 
+fn told(body: &Value) -> Result<Told, Error> {
+    let word = match body["Type"].as_str() {
+        Some("SubscriptionConfirmation") => "cluster.topic.asks",
+        Some("UnsubscribeConfirmation") => "cluster.topic.left",
+        _ => return messages(body).map(Told::Notes),
+    };
+    let text = |field: &'static str, max: usize| match body[field].as_str() {
+        Some(text) if !text.is_empty() && text.len() <= max => Ok(text.to_owned()),
+        _ => Err(Error::invalid(
+            field,
+            format!("what SNS says of a subscription has {field}, a text of 1 to {max} bytes"),
+        )),
+    };
+    Ok(Told::Topic(Topic { word, name: text("TopicArn", TOPIC_MAX)?, confirm_url: text("SubscribeURL", CONFIRM_MAX)? }))
+}
+
 /// The notifications of a body.
 fn messages(body: &Value) -> Result<Vec<Note>, Error> {
     if let Some(records) = body["Records"].as_array() {
@@ -101,10 +154,6 @@ fn messages(body: &Value) -> Result<Vec<Note>, Error> {
         return records.iter().map(|record| enveloped(&record["Sns"])).collect();
     }
     match body["Type"].as_str() {
-        Some("SubscriptionConfirmation" | "UnsubscribeConfirmation") => Err(Error::invalid(
-            "Type",
-            "a subscription of a topic is confirmed by its owner, with the Token of this message, and not by this server",
-        )),
         Some(_) => Ok(vec![enveloped(body)?]),
         None if body["Message"].is_string() => Ok(vec![enveloped(body)?]),
         None => Ok(vec![read(body.clone())?]),
@@ -285,7 +334,6 @@ mod tests {
             assert_eq!((found.len(), found[0].detector.sequence), (1, Some(3)), "{body}");
         }
         for (body, words) in [
-            (json!({ "Type": "SubscriptionConfirmation", "Token": "t" }), "confirmed by its owner"),
             (json!({ "Type": "Notification", "Message": "hello" }), "no notification of a detector"),
             (json!({ "Type": "Notification" }), "as the text Message"),
             (json!({ "Records": [] }), "1 to 10 records"),

@@ -1,12 +1,17 @@
 //! Who asks, and whether they may: bearer tokens (RFC 6750 §2.1) with scopes, or sessions by cookie with privileges.
+//!
+//! Where topics of Amazon SNS post, a token may also be a password (RFC 7617): they have no other way to show one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::came::Came;
 use super::cookie::Cookie;
@@ -19,6 +24,9 @@ use crate::app::{Admission, App};
 /// What requests by cookie show beside it when they change something.
 const X_ANABRANCH_CSRF: HeaderName = HeaderName::from_static("x-anabranch-csrf");
 
+/// The operation that topics of Amazon SNS ask for. They show the password of their URL only to who asks for it in the name of a realm.
+const OF_TOPICS: &str = "cluster_notification";
+
 /// What requests are judged by.
 pub(super) struct Guard {
     pub(super) app: Arc<App>,
@@ -28,14 +36,21 @@ pub(super) struct Guard {
 /// Lets requests pass whose caller may do what they ask for, and does them in the caller's name.
 pub(super) async fn require(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let is_https = request.extensions().get::<Came>().is_some_and(|came| came.is_https);
-    let caller = match identify(&guard.app, request.headers(), is_https).await {
+    let operation = guard.operations.name(&request);
+    let is_of_topics = operation == OF_TOPICS;
+    let caller = match identify(&guard.app, request.headers(), is_https, is_of_topics).await {
         Ok(caller) => caller,
         Err(problem) => {
             metrics::counter!("anabranch_api_unauthorised_total").increment(1);
-            return problem.into_response();
+            let mut response = problem.into_response();
+            if is_of_topics && response.status() == StatusCode::UNAUTHORIZED {
+                let basic = HeaderValue::from_static("Basic realm=\"anabranch\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+            }
+            return response;
         }
     };
-    let need = scope::needed(guard.operations.name(&request));
+    let need = scope::needed(operation);
     let mut response = match permit(&guard.app, &caller, need, &request) {
         Ok(()) => {
             request.extensions_mut().insert(caller.clone());
@@ -52,10 +67,11 @@ pub(super) async fn require(State(guard): State<Arc<Guard>>, mut request: Reques
 }
 
 /// The caller by token or, where none is shown, by cookie.
-async fn identify(app: &App, headers: &HeaderMap, is_https: bool) -> Result<Caller, Problem> {
+async fn identify(app: &App, headers: &HeaderMap, is_https: bool, is_of_topics: bool) -> Result<Caller, Problem> {
     let refuse = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed", detail);
-    if let Some(token) = bearer(headers) {
-        return match app.tokens.admit(token, app.clock.now_ms()) {
+    let token = bearer(headers).map(Cow::Borrowed).or_else(|| basic(headers).filter(|_| is_of_topics).map(Cow::Owned));
+    if let Some(token) = token {
+        return match app.tokens.admit(&token, app.clock.now_ms()) {
             Admission::Granted(grant) => Ok(Caller::Token(grant)),
             Admission::Expired => Err(refuse("the token has expired")),
             Admission::Unknown => Err(refuse("the token is not one of this server, or was revoked")),
@@ -119,6 +135,17 @@ pub(super) fn own_page(app: &App, came: &Came, headers: &HeaderMap) -> Result<()
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    credentials(headers, "bearer")
+}
+
+/// The password that is shown, whatever the name beside it.
+fn basic(headers: &HeaderMap) -> Option<String> {
+    let pair = STANDARD.decode(credentials(headers, "basic")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+fn credentials<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
+    let (scheme, shown) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(wanted).then(|| shown.trim())
 }

@@ -289,6 +289,9 @@ pub(super) async fn cluster_vote(
 /// It is what such detectors tell webhooks and topics: `options`, `playlists` and `detector`. The host of `options.cdn_url` says which region
 /// is meant, `options.name` is the name of the watcher. It may come in an envelope of SNS, as its text `Message`, also as the records of an event.
 /// Like every vote it counts for the silence limit.
+///
+/// A topic of SNS is subscribed with `https://sns:TOKEN@HOST/v1/clusters/ID/notifications`: here alone a token may be the password of HTTP
+/// Basic (RFC 7617) too. The address that confirms the subscription is then in the log, as `confirm_url` of `cluster.topic.asks`.
 #[utoipa::path(
     post, path = "/v1/clusters/{id}/notifications", tag = "clusters", security(("bearer" = [])),
     request_body(content = Object, content_type = "application/json"),
@@ -300,8 +303,8 @@ pub(super) async fn cluster_notification(
     Wanted(id): Wanted,
     AnyBody(body): AnyBody,
 ) -> Result<StatusCode, Problem> {
-    app.cluster_notification(&id, &body)?;
-    std::future::ready(Ok(StatusCode::NO_CONTENT)).await
+    app.cluster_notification(&id, &body).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lists what watchers say, with what they have measured.

@@ -67,13 +67,49 @@ async fn notifications_of_detectors_are_votes() {
     let records = json!({ "Records": [{ "Sns": envelope(note(eu, "fresh", 9)) }, { "Sns": envelope(asia) }] });
     tell(&records, sns).await.problem(422, "cdn.asia.example.com");
     assert_eq!(verdict().await, "stale");
-    tell(&json!({ "Type": "SubscriptionConfirmation", "Token": "t" }), sns)
-        .await
-        .problem(422, "confirmed by its owner");
     tell(&json!({ "detector": {} }), sns).await.problem(422, "options");
     let reader = json!({ "name": "reader", "scopes": ["read"] });
     let reader = text(&server.post("/v1/tokens", reader).await.body["secret"]).to_owned();
     answer(server.client.post(&url).bearer_auth(&reader).json(&note(eu, "fresh", 9)))
         .await
         .problem(403, "scope cluster");
+}
+
+#[tokio::test]
+async fn a_topic_of_sns_shows_its_token_as_a_password_and_asks_by_the_log() {
+    let server = Server::start_on(Engine::Sqlite).await;
+    made(&server, json!({ "name": "c", "regions": regions() })).await;
+    let body = json!({ "name": "topic", "scopes": ["cluster"] });
+    let token = text(&server.post("/v1/tokens", body).await.body["secret"]).to_owned();
+    let url = format!("{}/v1/clusters/c/notifications", server.base);
+    let arn = "arn:aws:sns:eu-west-1:123456789012:stale";
+    let confirm = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t";
+    let asks = json!({ "Type": "SubscriptionConfirmation", "TopicArn": arn, "Token": "t", "SubscribeURL": confirm });
+    let post = |url: &str, body: &Value| {
+        server.client.post(url).header("content-type", "text/plain; charset=UTF-8").body(body.to_string())
+    };
+
+    // It is asked for a password before it shows one.
+    let unasked = post(&url, &asks).send().await.unwrap();
+    assert_eq!(unasked.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(unasked.headers()["www-authenticate"], "Basic realm=\"anabranch\"");
+    answer(post(&url, &asks).basic_auth("sns", Some("another"))).await.problem(401, "not one of this server");
+    assert_eq!(answer(post(&url, &asks).basic_auth("sns", Some(&token))).await.status, StatusCode::NO_CONTENT);
+    let log = server.get("/v1/log?type=cluster.topic.asks").await.body;
+    let entry = &log["items"][0];
+    assert_eq!((&entry["details"]["topic"], &entry["details"]["confirm_url"]), (&json!(arn), &json!(confirm)), "{log}");
+    assert_eq!(entry["details"]["name"], "c");
+
+    let told = note("https://cdn.eu.example.com/show/index.m3u8", "stale", 0);
+    let told = json!({ "Type": "Notification", "TopicArn": arn, "Message": told.to_string() });
+    assert_eq!(answer(post(&url, &told).basic_auth("sns", Some(&token))).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(region(&server.get("/v1/clusters/c").await.body, "eu")["verdict"], "stale");
+
+    let nameless = json!({ "Type": "UnsubscribeConfirmation", "TopicArn": arn });
+    answer(post(&url, &nameless).basic_auth("sns", Some(&token))).await.problem(422, "SubscribeURL");
+    // A password is for topics alone: elsewhere a browser would send it along for other sites' pages.
+    let elsewhere = server.client.get(format!("{}/v1/clusters/c", server.base)).basic_auth("sns", Some(&token));
+    let refused = elsewhere.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(refused.headers()["www-authenticate"], "Bearer");
 }
