@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Time between two trials of a database that works.
 const TRY_EVERY: Duration = Duration::from_secs(5);

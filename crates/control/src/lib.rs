@@ -10,6 +10,7 @@
 mod app;
 mod assemble;
 mod billing;
+mod chain;
 mod cluster;
 mod health;
 mod http;

@@ -14,7 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::app::people::{Action, Caller, Object, Privilege};
-use crate::app::{App, chain, log};
+use crate::app::{App, log};
+use crate::chain::chain;
 
 /// Streams at once.
 pub(crate) const STREAMS_MAX: usize = 64;

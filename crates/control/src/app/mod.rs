@@ -71,7 +71,7 @@ pub(crate) use cluster_view::{
 };
 pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
-pub(crate) use error::{Barred, Error, chain};
+pub(crate) use error::{Barred, Error};
 pub(crate) use event::{AccountCreate, EventPut};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;

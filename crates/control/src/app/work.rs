@@ -16,7 +16,8 @@ use anabranch_model::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{App, Error, chain};
+use super::{App, Error};
+use crate::chain::chain;
 use crate::jobs::{Desk, DeskError, Task};
 
 /// How long a worker may be silent before its job is another's.

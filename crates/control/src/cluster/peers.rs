@@ -13,7 +13,8 @@ use reqwest::{StatusCode, Url};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 use crate::webhook::{PrivateAddresses, Resolver, unanswered};
 
 /// Longest exchange with a peer: it holds a request for a second.

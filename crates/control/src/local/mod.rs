@@ -9,7 +9,7 @@ use anabranch_db::Db;
 use anabranch_net::SharedClock;
 use anabranch_provider::{Kind, Provider, ProviderError, Reply};
 
-use crate::app::chain;
+use crate::chain::chain;
 use crate::nodes::Nodes;
 use crate::observe::{Applied, Observed};
 

@@ -23,8 +23,9 @@ use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::app::{App, chain};
+use crate::app::App;
 use crate::assemble::{Assembler, OfClusters};
+use crate::chain::chain;
 use audience::Audiences;
 
 pub(crate) use audience::LEFT_AFTER_MS;
@@ -457,7 +458,7 @@ impl Reconciler {
             // Told once for all who meet it.
             Err(error) if self.app.health.met(&error) => {}
             Err(error) => {
-                let text = crate::app::chain(&error);
+                let text = chain(&error);
                 if self.failing.as_ref() != Some(&text) {
                     tracing::error!(error = text, "reconciling failed; it is tried again");
                 }

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::crash::{Side, crash_point};
 use super::{Outcome, StepError, backoff, invalidate, is_slow, steps};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -12,7 +12,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::operate::in_time;
 use super::{note, realize};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Stale rows of a page.
 const PAGE: u32 = 100;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::arrivals::PRESET;
 use super::metadata::Metadata;
-use crate::app::{App, Error, chain};
+use crate::app::{App, Error};
+use crate::chain::chain;
 
 /// Largest file, in bytes: as large as S3 takes.
 pub(crate) const SIZE_MAX: u64 = 5 << 40;
