@@ -19,6 +19,7 @@ mod local;
 mod nodes;
 mod observe;
 mod reconcile;
+mod secret;
 mod standby;
 mod stream;
 mod time;

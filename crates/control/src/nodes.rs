@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
-use crate::app::{Tokens, sha256};
+use crate::secret::{Tokens, sha256};
 
 /// Requests for a snapshot that are held at once.
 const HELD_MAX: usize = 2048;

@@ -83,9 +83,7 @@ use people::People;
 pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::{JobQuery, RecordingQuery};
 pub(crate) use sign::SignCreate;
-pub(crate) use token::{
-    Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated, Tokens, secret, sha256,
-};
+pub(crate) use token::{Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated};
 pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
 /// Key group that channels' distributions trust and new keys join.
