@@ -18,6 +18,7 @@ mod jobs;
 mod local;
 mod nodes;
 mod observe;
+mod probe;
 mod reconcile;
 mod secret;
 mod standby;
@@ -320,7 +321,7 @@ impl Control {
             watch_elsewhere(self.app.clone(), shutdown.clone()),
             engine,
             sweeps,
-            health::watch(&self.app, &shutdown),
+            probe::run(&self.app, &shutdown),
             stream::follow(&self.app, &shutdown),
             webhooks.run(shutdown.clone()),
             billing::run(&self.app, &shutdown),

@@ -17,9 +17,6 @@ use crate::app::people::{Action, Caller, Object, Privilege};
 use crate::app::{App, log};
 use crate::chain::chain;
 
-/// Streams at once.
-pub(crate) const STREAMS_MAX: usize = 64;
-
 /// Bytes that wait for a reader; the stream then waits for [`PATIENCE`].
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 

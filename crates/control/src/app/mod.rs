@@ -54,7 +54,6 @@ use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::reconcile::Places;
-use crate::stream::STREAMS_MAX;
 use crate::webhook::Sender;
 use crate::{BuildError, Config, MediaConfig};
 
@@ -91,6 +90,9 @@ const DEFAULT_KEY_GROUP: &str = "default";
 
 /// Name of this process's edge in rows of batches.
 const OWN_EDGE: &str = "own";
+
+/// Event streams at once.
+const STREAMS_MAX: usize = 64;
 
 /// Account of events that name none.
 const DEFAULT_ACCOUNT: &str = "default";
