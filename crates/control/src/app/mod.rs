@@ -48,7 +48,7 @@ use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
 use tokio_util::task::TaskTracker;
 
-use crate::cluster::Clusters;
+use crate::cluster::{Clusters, Pull};
 use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
@@ -60,10 +60,9 @@ use crate::{BuildError, Config, MediaConfig};
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
 pub(crate) use cluster::{ClusterCreate, ClusterPatch, VoteGiven};
-pub(crate) use cluster_given::read_url;
 pub(crate) use cluster_join::{ClusterJoin, ClusterPull};
 pub(crate) use cluster_order::{DrillOrder, Order, RegionOrder};
-pub(crate) use cluster_play::{StreamQuery, hosts};
+pub(crate) use cluster_play::StreamQuery;
 pub(crate) use cluster_seen::{PlaylistQuery, PlaylistsView};
 pub(crate) use cluster_view::{
     ClusterView, DecisionQuery, DecisionView, HistoryItem, HistoryQuery, StateQuery, StateView, VoteView,
@@ -176,7 +175,8 @@ pub(crate) async fn start(
     let shared = shared(&config, &db, &key_group, &viewers, now_ms).await?;
     content::fill(&db, &key_group, &viewers).await?;
     let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
-    let clusters = Clusters::load(&db, nodes.plane.to_string(), clock.clone(), config.events.private_addresses).await?;
+    let pull = Pull::new(config.events.private_addresses).map_err(BuildError::Http)?;
+    let clusters = Clusters::load(&db, nodes.plane.to_string(), clock.clone(), pull).await?;
     let observed = Arc::new(Observed::default());
     // Nodes that were there before count as there until they have been silent for long.
     nodes.expected().into_iter().for_each(|report| observed.take(report));
