@@ -32,6 +32,7 @@ mod stream;
 mod token;
 pub(crate) mod usage;
 pub(crate) mod view;
+pub(crate) mod viewers;
 mod watch;
 pub(crate) mod watch_view;
 mod webhook;
@@ -53,7 +54,7 @@ use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
-use crate::reconcile::Places;
+use crate::reconcile::places::Places;
 use crate::webhook::Sender;
 use crate::{BuildError, Config, MediaConfig};
 
@@ -152,7 +153,7 @@ pub(crate) struct App {
     /// The distribution that recordings and the media library share.
     pub(crate) shared: DistributionId,
     /// How many watch, for those who ask again and again.
-    counts: watch::Counts,
+    counts: viewers::Counts,
 }
 
 /// Prepares what every use case relies on; the second value is the admin token if one had to be made.
@@ -211,7 +212,7 @@ pub(crate) async fn start(
         counted: channel_watch::Sender::new(0),
         own_edge: OWN_EDGE.parse().expect("a plain word is a name"),
         shared,
-        counts: watch::Counts::default(),
+        counts: viewers::Counts::default(),
         tokens,
         log_newest,
         log_wake: Notify::new(),
