@@ -49,14 +49,15 @@ use anabranch_provider::Provider;
 use tokio::sync::{Notify, Semaphore, watch as channel_watch};
 use tokio_util::task::TaskTracker;
 
+use crate::BuildError;
 use crate::cluster::{Clusters, Pull};
+use crate::config::{Config, MediaConfig};
 use crate::health::Health;
 use crate::local::Local;
 use crate::nodes::Nodes;
 use crate::observe::Observed;
 use crate::reconcile::places::Places;
 use crate::webhook::Sender;
-use crate::{BuildError, Config, MediaConfig};
 
 pub(crate) use breakout::{BreakoutCreate, BreakoutPatch, BreakoutQuery, CurtainPut, Revoke};
 pub(crate) use channel::{ChannelCreate, ChannelPatch, DeleteQuery, InputSwitch, StreamKeys};
@@ -175,7 +176,7 @@ pub(crate) async fn start(
     demand::prepare(&db, &media, now_ms).await.map_err(BuildError::Buckets)?;
     let shared = shared(&config, &db, &key_group, &viewers, now_ms).await?;
     content::fill(&db, &key_group, &viewers).await?;
-    let nodes = Arc::new(Nodes::load(&config, &db, clock.clone()).await?);
+    let nodes = Arc::new(Nodes::load(config.node_token.as_deref(), &db, clock.clone()).await?);
     let pull = Pull::new(config.events.private_addresses).map_err(BuildError::Http)?;
     let clusters = Clusters::load(&db, nodes.plane.to_string(), clock.clone(), pull).await?;
     let observed = Arc::new(Observed::default());
