@@ -32,6 +32,7 @@ mod invalidation;
 mod job;
 mod key;
 mod key_group;
+mod key_member;
 mod lead;
 mod local;
 mod local_invalidation;
