@@ -23,6 +23,7 @@ mod cluster;
 mod cluster_state;
 mod collection;
 mod count;
+mod created;
 mod distribution;
 mod error;
 mod event;
@@ -37,7 +38,9 @@ mod lead;
 mod local;
 mod local_invalidation;
 mod log;
+mod log_prune;
 mod login;
+mod meta;
 mod migrate;
 mod node;
 mod open;
@@ -77,6 +80,7 @@ pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wis
 pub use charge::{ChargeRow, SubjectRow, Watched};
 pub use cluster::ClusterRow;
 pub use collection::{CollectionContent, CollectionFor, CollectionRow, Entitlement, NewCollection};
+pub use created::{Created, Idempotency};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
 pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
@@ -86,7 +90,8 @@ pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
 pub use local_invalidation::{LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewLocalInvalidation, Told};
-pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, LogRetention, NewEntry, acting};
+pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, NewEntry, acting};
+pub use log_prune::LogRetention;
 pub use login::{LoginRow, NewLogin};
 pub use node::NodeRow;
 pub use operation::{OperationRow, OperationState, Plan, StepRow};
@@ -117,33 +122,6 @@ pub struct Db {
     lead: Arc<Lead>,
     /// The file that is in use, if it is one.
     file: Option<Arc<File>>,
-}
-
-/// A row that was made, or that an earlier request with the same idempotency key had made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Created<T> {
-    /// Made now.
-    New(T),
-    /// Made by an earlier, equal request.
-    Replayed(T),
-}
-
-impl<T> Created<T> {
-    /// The row, whenever it was made.
-    pub fn into_inner(self) -> T {
-        match self {
-            Self::New(row) | Self::Replayed(row) => row,
-        }
-    }
-}
-
-/// What makes a repeated create harmless.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    /// The caller's key; unique among rows of one table.
-    pub key: String,
-    /// Hash of the request; the same key with another hash is refused.
-    pub request_hash: [u8; 32],
 }
 
 impl Db {
@@ -195,14 +173,14 @@ impl Db {
     /// A transaction that changes what is wanted and not yet what nodes are told, and a number that goes up with each.
     pub(crate) async fn wish(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;
-        let number = snapshot::wish(&mut tx).await?;
+        let number = meta::wish(&mut tx).await?;
         Ok((tx, number))
     }
 
     /// A transaction that changes the snapshot, and the version that it gets when the transaction commits.
     pub(crate) async fn change(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;
-        let version = snapshot::bump(&mut tx).await?;
+        let version = meta::bump(&mut tx).await?;
         Ok((tx, version))
     }
 }

@@ -5,7 +5,7 @@ use anabranch_model::{BreakoutId, ViewerSeen};
 use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
-use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot, stay};
+use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, meta, stay};
 
 /// Sessions that are forgotten at once at most.
 const FORGET_BATCH: i64 = 5000;
@@ -211,7 +211,7 @@ impl Db {
             }
         }
         if !expelled.is_empty() {
-            snapshot::bump(&mut tx).await?;
+            meta::bump(&mut tx).await?;
             for entry in expulsions(&mut tx, breakout, &expelled, reason).await? {
                 log::append(&mut tx, &entry, now_ms).await?;
             }
