@@ -2,6 +2,7 @@
 
 use anabranch_model::{BreakoutId, ViewerSeen};
 
+use crate::exit::Exit;
 use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
@@ -52,35 +53,6 @@ pub struct Sighting {
     pub browser: String,
     /// Operating system by its user agent.
     pub os: String,
-}
-
-/// Why a session does not watch any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It asked for nothing any more.
-    Left,
-    /// It said so.
-    SignedOut,
-    /// A newer session of the same user took its place.
-    DeviceLimit,
-    /// An operator shut it out.
-    Revoked,
-    /// The breakout is over.
-    Ended,
-}
-
-impl Exit {
-    /// The one spelling.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::SignedOut => "signed-out",
-            Self::DeviceLimit => "device-limit",
-            Self::Revoked => "revoked",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 impl Db {
