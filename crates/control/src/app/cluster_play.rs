@@ -165,10 +165,10 @@ impl App {
     /// The second origins of all clusters' distributions. A signature is kept for a day: a new one is another snapshot.
     pub(crate) async fn second_origins(&self) -> Result<Vec<SecondSpec>, Error> {
         let now_ms = self.clock.now_ms();
-        for (id, url) in self.clusters.unsigned(now_ms) {
+        for (id, url) in self.clusters.seconds_to_sign(now_ms) {
             let covered = format!("*://*{}/*", url.path().trim_end_matches('/'));
             let cookie = self.cookie_for(covered, SIGNED_SECONDS).await?;
-            self.clusters.sign(&id, url, cookie, now_ms);
+            self.clusters.second_signed(&id, url, cookie, now_ms);
         }
         Ok(self.clusters.seconds())
     }

@@ -16,6 +16,7 @@ pub(crate) mod demand;
 mod distribution;
 mod error;
 mod event;
+mod grant;
 mod invalidation;
 mod key;
 mod key_group;
@@ -73,6 +74,7 @@ pub(crate) use content::config_of;
 pub(crate) use distribution::{DistributionAttach, DistributionPut, DryRun};
 pub(crate) use error::{Barred, Error};
 pub(crate) use event::{AccountCreate, EventPut};
+pub(crate) use grant::{Grant, Scope};
 pub(crate) use invalidation::InvalidationCreate;
 pub(crate) use key::KeyCreate;
 pub(crate) use key_group::{KeyGroupCreate, KeyGroupUpdate};
@@ -83,7 +85,7 @@ use people::People;
 pub(crate) use play::PlayUrlCreate;
 pub(crate) use recording::{JobQuery, RecordingQuery};
 pub(crate) use sign::SignCreate;
-pub(crate) use token::{Admission, ApiTokens, Grant, Scope, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated};
+pub(crate) use token::{Admission, ApiTokens, TOKEN_MAX, TOKEN_MIN, Token, TokenCreate, TokenCreated};
 pub(crate) use webhook::{Webhook, WebhookCreate, WebhookRotate, WebhookSecret, WebhookTest, WebhookUpdate};
 
 /// Key group that channels' distributions trust and new keys join.

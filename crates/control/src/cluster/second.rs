@@ -77,13 +77,13 @@ impl Live {
 
 impl Clusters {
     /// Copies of peers that no signature opens which is in force for long enough, by cluster.
-    pub(crate) fn unsigned(&self, now_ms: i64) -> Vec<(ClusterId, Url)> {
+    pub(crate) fn seconds_to_sign(&self, now_ms: i64) -> Vec<(ClusterId, Url)> {
         let of = |live: &Live| Some((live.cluster().id.clone(), live.needs_signature(now_ms)?));
         self.each(of).into_iter().flatten().collect()
     }
 
     /// Takes note of the header `Cookie` that opens such copies.
-    pub(crate) fn sign(&self, id: &ClusterId, url: Url, cookie: String, now_ms: i64) {
+    pub(crate) fn second_signed(&self, id: &ClusterId, url: Url, cookie: String, now_ms: i64) {
         self.change(id, false, |live| live.second = Some(Signed { url, cookie, made_ms: now_ms }));
     }
 
