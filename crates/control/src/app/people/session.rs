@@ -11,10 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Via;
 use super::caller::{Caller, LoggedIn};
 use super::privilege::{Action, Object, Privilege, Role};
 use super::user::effective;
+use super::via::Via;
 use crate::app::page::list;
 use crate::app::view::List;
 use crate::app::{App, Error, PageQuery};

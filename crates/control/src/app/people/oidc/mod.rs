@@ -15,11 +15,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::Via;
 use super::config::OidcConfig;
 use super::login::counted;
 use super::privilege::Role;
 use super::session::SignedIn;
+use super::via::Via;
 use crate::app::{App, Error};
 use crate::chain::chain;
 use discovery::{Discovery, FetchError, is_safe};
