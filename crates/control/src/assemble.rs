@@ -6,7 +6,7 @@ use anabranch_cloudfront::DistributionConfig;
 use anabranch_db::{SnapshotDistribution, SnapshotRows};
 use anabranch_model::{ClosedSpec, DistributionId, DistributionSpec, Snapshot};
 
-use crate::app::chain;
+use crate::chain::chain;
 use crate::cluster::asked::AskedSpec;
 use crate::cluster::second::{LeadsTo, SecondSpec};
 

@@ -4,18 +4,11 @@
 use std::time::Duration;
 
 use anabranch_db::{Error, Fault};
-use anabranch_net::Shutdown;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::app::{App, chain};
-
-/// Time between two trials of a database that works.
-const TRY_EVERY: Duration = Duration::from_secs(5);
-
-/// Time between two trials of one that does not.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+use crate::chain::chain;
 
 /// Time without a failure after which one is over: what has room for a trial may have none for more.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -84,7 +77,7 @@ impl Health {
     }
 
     /// Takes note of a trial that succeeded; true if that ends a time of failures.
-    fn took(&self) -> bool {
+    pub(crate) fn took(&self) -> bool {
         let mut state = self.state.lock();
         let now = Instant::now();
         state.took = now;
@@ -95,6 +88,11 @@ impl Health {
         metrics::gauge!("anabranch_control_database_failed").set(0.0);
         tracing::info!(seconds, "the database works again; everything goes on");
         true
+    }
+
+    /// Returns when somebody wants a trial.
+    pub(crate) async fn doubted(&self) {
+        self.doubt.notified().await;
     }
 
     /// Whether the database fails, as far as is known.
@@ -125,32 +123,5 @@ pub(crate) fn remedy(fault: Fault) -> &'static str {
         Fault::Disk => "the database cannot be written: see to its disk and who may write there",
         Fault::Away => "the database did not answer in time: see to its server",
         Fault::Slow => "the database did not answer in time: see to its load, its disk and its locks",
-    }
-}
-
-/// Tries the database until `shutdown`, and wakes everybody who waits for it when it works again.
-pub(crate) async fn watch(app: &App, shutdown: &Shutdown) {
-    loop {
-        let pause = if app.health.is_failing() { TRY_AGAIN } else { TRY_EVERY };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-            () = app.health.doubt.notified() => tokio::time::sleep(TRY_AGAIN).await,
-        }
-        let tried = tokio::select! {
-            () = shutdown.cancelled() => return,
-            tried = app.db.probe() => tried,
-        };
-        match tried {
-            Ok(()) | Err(Error::NotLeader) => {
-                if app.health.took() {
-                    app.jobs_wake.notify_one();
-                    app.webhooks_changed.notify_one();
-                    app.changed();
-                }
-            }
-            // Whatever else a trial meets, such as a damaged file, is no request's fault.
-            Err(error) => app.health.met_as(error.fault().unwrap_or(Fault::Disk), &chain(&error)),
-        }
     }
 }

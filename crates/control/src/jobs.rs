@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use anabranch_db::{JOB_ASSET, JOB_CAPTIONS, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET};
 use anabranch_model::{
     AssetReport, Claimed, Done, Failure, InstanceId, JobBeat, JobClaim, JobEnd, JobId, JobOutcome, LeftWork, Work,
 };
@@ -17,7 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::work::{HEAVY, LIGHT};
+/// Kinds of jobs that take seconds or minutes.
+pub(crate) const LIGHT: [&str; 5] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_CAPTIONS, JOB_REMOVE_ASSET];
+
+/// Kinds of jobs that take the machine for hours.
+pub(crate) const HEAVY: [&str; 1] = [JOB_ASSET];
 
 /// Time between two renewals of a lease.
 const BEAT: Duration = Duration::from_secs(2);

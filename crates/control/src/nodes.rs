@@ -12,8 +12,7 @@ use axum::body::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::Config;
-use crate::app::{Tokens, sha256};
+use crate::secret::{Tokens, sha256};
 
 /// Requests for a snapshot that are held at once.
 const HELD_MAX: usize = 2048;
@@ -114,7 +113,8 @@ impl Drop for Held<'_> {
 }
 
 impl Nodes {
-    pub(crate) async fn load(config: &Config, db: &Db, clock: SharedClock) -> Result<Self, anabranch_db::Error> {
+    /// The nodes of the rows. `token` is what nodes must know; without it none is served.
+    pub(crate) async fn load(token: Option<&str>, db: &Db, clock: SharedClock) -> Result<Self, anabranch_db::Error> {
         let started_ms = clock.now_ms();
         // The reconciler puts the first one in before anything is served.
         let (snapshots, _) = watch::channel(Arc::default());
@@ -126,7 +126,7 @@ impl Nodes {
             snapshots,
             stopping: Shutdown::new(),
             origin: OnceLock::new(),
-            token: Tokens::of(config.node_token.iter().map(|token| sha256(token.as_bytes())).collect()),
+            token: Tokens::of(token.iter().map(|token| sha256(token.as_bytes())).collect()),
             clock,
             started_ms,
             held: Arc::new(Semaphore::new(HELD_MAX)),

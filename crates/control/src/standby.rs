@@ -8,7 +8,7 @@ use anabranch_net::{ServeConfig, Shutdown, serve_http};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-use crate::app::chain;
+use crate::chain::chain;
 use crate::http;
 
 /// Time between two attempts to take the lead.

@@ -14,10 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::app::people::{Action, Caller, Object, Privilege};
-use crate::app::{App, chain, log};
-
-/// Streams at once.
-pub(crate) const STREAMS_MAX: usize = 64;
+use crate::app::{App, log};
+use crate::chain::chain;
 
 /// Bytes that wait for a reader; the stream then waits for [`PATIENCE`].
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;

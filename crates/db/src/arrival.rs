@@ -3,16 +3,14 @@
 use anabranch_model::{ArrivalState, AssetId};
 
 use crate::asset::{self, NewAsset};
-use crate::job::{self, NewJob};
+use crate::asset_end;
+use crate::job::{self, JOB_INTAKE, NewJob};
 use crate::log::{self, NewEntry};
 use crate::row::{integer, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{AssetRow, Db, Error, bucket};
 
-/// Kind of the job that reads a file that has arrived; its subject is `<bucket>/<key>`.
-pub const JOB_INTAKE: &str = "intake";
-
-/// Tries of such a job.
+/// Tries of a job that reads a file.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// An object that has arrived.
@@ -216,7 +214,7 @@ async fn orphaned(conn: &mut Conn, asset: &AssetId, now_ms: i64) -> Result<Optio
         return Ok(None);
     }
     let row = asset::find(conn, asset.as_str()).await?;
-    asset::remove(conn, &row, now_ms).await?;
+    asset_end::remove(conn, &row, now_ms).await?;
     Ok(Some(row))
 }
 

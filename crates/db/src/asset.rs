@@ -1,20 +1,14 @@
 //! Assets: uploaded items by their content, and what has been made of them.
 
-use anabranch_model::{AssetEvent, AssetId, AssetReport, AssetState, JobEvent};
+use anabranch_model::{AssetEvent, AssetId, AssetReport, AssetState};
 
-use crate::caption::{self, JOB_CAPTIONS};
-use crate::job::{self, NewJob};
+use crate::job::{self, JOB_ASSET, NewJob};
+use crate::like::pattern;
 use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{self, flag, id, integer, json, optional_integer, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, Page, PageRequest};
-
-/// Kind of the job that makes an asset.
-pub const JOB_ASSET: &str = "asset";
-
-/// Kind of the job that removes what was made of an asset whose row is gone; its subject is the asset's id.
-pub const JOB_REMOVE_ASSET: &str = "remove-asset";
 
 /// Tries of a job that makes an asset.
 const ATTEMPTS_MAX: u32 = 5;
@@ -179,36 +173,6 @@ impl Db {
         tx.commit().await?;
         Ok(row)
     }
-
-    /// Cancels the making of an asset.
-    ///
-    /// # Errors
-    /// There is none, nothing is under way, or the query fails.
-    pub async fn asset_cancel(&self, wanted: &str, now_ms: i64) -> Result<AssetRow, Error> {
-        let mut tx = self.begin().await?;
-        let row = find(&mut tx, wanted).await?;
-        row.state.next(AssetEvent::Cancel)?;
-        let job = job::unfinished(&mut tx, JOB_ASSET, row.id.as_str()).await?;
-        match job {
-            Some(job) => job::settle(&mut tx, &job, JobEvent::Cancel, None, now_ms, now_ms).await?,
-            None => follow(&mut tx, row.id.as_str(), JobEvent::Cancel, None, now_ms).await?,
-        }
-        let row = find(&mut tx, wanted).await?;
-        tx.commit().await?;
-        Ok(row)
-    }
-
-    /// Deletes an asset; what was made of it is removed by a job. Its file stays, and is not made an asset again before it changes.
-    ///
-    /// # Errors
-    /// There is none, or the query fails.
-    pub async fn asset_delete(&self, wanted: &str, now_ms: i64) -> Result<AssetRow, Error> {
-        let mut tx = self.begin().await?;
-        let row = find(&mut tx, wanted).await?;
-        remove(&mut tx, &row, now_ms).await?;
-        tx.commit().await?;
-        Ok(row)
-    }
 }
 
 /// An asset to be made of a file.
@@ -247,27 +211,14 @@ pub(crate) async fn create(conn: &mut Conn, new: &NewAsset<'_>, now_ms: i64) -> 
     Ok((find(conn, new.id.as_str()).await?, true))
 }
 
-/// Takes the asset along with what happens to its job.
-pub(crate) async fn follow(
+/// Gives the asset of a row another state, with the reason where it is one of failure.
+pub(crate) async fn settle(
     conn: &mut Conn,
-    asset: &str,
-    event: JobEvent,
+    row: &AssetRow,
+    state: AssetState,
     problem: Option<&str>,
     now_ms: i64,
 ) -> Result<(), Error> {
-    let Some(row) = maybe(conn, asset).await? else { return Ok(()) };
-    let event = match event {
-        JobEvent::Claim => AssetEvent::Begin,
-        JobEvent::Finish => AssetEvent::Finish,
-        JobEvent::Postpone => AssetEvent::Postpone,
-        JobEvent::GiveUp => AssetEvent::Fail,
-        JobEvent::Cancel => AssetEvent::Cancel,
-        JobEvent::Retry => AssetEvent::Retry,
-    };
-    let state = row.state.next(event)?;
-    if state == AssetState::Ready {
-        caption::follow(conn, &row.id, now_ms).await?;
-    }
     sql::query(
         "UPDATE assets SET state = $1, problem = $2, ready_at = CASE WHEN $1 = 'READY' THEN $3 ELSE ready_at END, updated_at = $3
          WHERE id = $4",
@@ -275,7 +226,7 @@ pub(crate) async fn follow(
     .bind(state.as_str())
     .bind(problem)
     .bind(now_ms)
-    .bind(asset)
+    .bind(row.id.as_str())
     .execute(&mut *conn)
     .await?;
     if state != row.state {
@@ -286,31 +237,6 @@ pub(crate) async fn follow(
         };
         log::append(conn, &entry, now_ms).await?;
     }
-    Ok(())
-}
-
-/// Deletes the row; the job removes what was made.
-pub(crate) async fn remove(conn: &mut Conn, row: &AssetRow, now_ms: i64) -> Result<(), Error> {
-    for kind in [JOB_ASSET, JOB_CAPTIONS] {
-        if let Some(job) = job::unfinished(conn, kind, row.id.as_str()).await? {
-            job::settle(conn, &job, JobEvent::Cancel, None, now_ms, now_ms).await?;
-        }
-    }
-    sql::query("UPDATE arrivals SET asset_id = NULL, updated_at = $1 WHERE asset_id = $2")
-        .bind(now_ms)
-        .bind(row.id.as_str())
-        .execute(&mut *conn)
-        .await?;
-    sql::query("DELETE FROM assets WHERE id = $1").bind(row.id.as_str()).execute(&mut *conn).await?;
-    let new = NewJob {
-        kind: JOB_REMOVE_ASSET,
-        subject: row.id.to_string(),
-        arguments: "{}".to_owned(),
-        priority: -1,
-        attempts_max: u32::MAX >> 1,
-    };
-    job::create(conn, &new, now_ms).await?;
-    log::append(conn, &NewEntry::transition("asset.deleted", "asset", row.id.as_str()), now_ms).await?;
     Ok(())
 }
 
@@ -333,17 +259,6 @@ fn transition(state: AssetState, asset: &AssetId) -> NewEntry {
         AssetState::Cancelled => "asset.cancelled",
     };
     NewEntry::transition(word, "asset", asset.as_str())
-}
-
-/// A pattern of `LIKE` that finds the text anywhere in what is in lower case.
-pub(crate) fn pattern(text: &str) -> String {
-    exact_pattern(&text.to_lowercase())
-}
-
-/// The same as it is written. SQLite knows the lower case of ASCII only.
-pub(crate) fn exact_pattern(text: &str) -> String {
-    let text = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    format!("%{text}%")
 }
 
 pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<AssetRow, Error> {

@@ -8,7 +8,7 @@ use crate::row::{
     self, flag, id, integer, json, optional_id, optional_integer, optional_text, signed, text, unsigned, word,
 };
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Db, Error, Exit, Idempotency, channel, event, recording};
+use crate::{Created, Db, Error, Idempotency, channel, event, exit, recording};
 
 /// What is kept of viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,7 +331,7 @@ impl Db {
             _ => {}
         }
         if was && !is {
-            leave(&mut tx, &row.id, now_ms).await?;
+            exit::leave(&mut tx, &row.id, now_ms).await?;
         }
         channel::settle(&mut tx, &channel, version, now_ms).await?;
         if was != is {
@@ -492,17 +492,6 @@ async fn put(conn: &mut Conn, breakout: &BreakoutId, content: &BreakoutContent, 
     .execute(conn)
     .await
     .map_err(|error| Error::on_insert(error, "breakout", &content.name))?;
-    Ok(())
-}
-
-/// Everybody leaves: there is nothing to watch any more.
-async fn leave(conn: &mut Conn, breakout: &BreakoutId, now_ms: i64) -> Result<(), Error> {
-    sql::query("UPDATE viewers SET exited_at = $1, exit_reason = $2 WHERE breakout_id = $3 AND exited_at IS NULL")
-        .bind(now_ms)
-        .bind(Exit::Ended.as_str())
-        .bind(breakout.as_str())
-        .execute(conn)
-        .await?;
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 use anabranch_model::{BreakoutState, ChannelId, EventId};
 
-use crate::asset::{exact_pattern, pattern};
 use crate::breakout::read;
+use crate::like::{exact_pattern, pattern};
 use crate::page::paged;
 use crate::sql::Query;
 use crate::{BreakoutRow, Cursor, Db, Error, Page, PageRequest};

@@ -3,14 +3,11 @@
 use anabranch_model::{AssetId, AssetState, AssetTrack};
 
 use crate::asset;
-use crate::job::{self, NewJob};
+use crate::job::{self, JOB_CAPTIONS, NewJob};
 use crate::log::{self, NewEntry};
 use crate::row::{flag, integer, optional_text, text, unsigned};
 use crate::sql::{self, Conn, Row};
 use crate::{Db, Error};
-
-/// Kind of the job that publishes the captions of an asset as they are now; its subject is the asset's id.
-pub const JOB_CAPTIONS: &str = "captions";
 
 /// Captions of one asset in one language.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use anabranch_model::{ChannelId, DistributionEvent, DistributionId, DistributionPhase, DistributionState, KeyGroupId};
 
 use crate::log::{self, NewEntry};
-use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_UPDATE};
+use crate::operation::{self, DISTRIBUTION_UPDATE};
 use crate::page::paged;
-use crate::phase::vacant;
 use crate::row::{self, flag, id, integer, json, list, optional_id, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::{Cursor, Db, Error, Idempotency, Page, PageRequest};
 
 /// Rows with what belongs to them, by a condition and an order.
 macro_rules! select {
@@ -109,39 +108,6 @@ pub struct NewDistribution {
 }
 
 impl Db {
-    /// Makes a distribution of its own, or for a channel that has none (V35).
-    ///
-    /// # Errors
-    /// The caller reference or an alias is taken, a key group or channel is missing, the channel has a distribution, the
-    /// idempotency key was used otherwise, or the query fails.
-    pub async fn distribution_create(
-        &self,
-        new: &NewDistribution,
-        channel: Option<&ChannelId>,
-        now_ms: i64,
-    ) -> Result<Created<DistributionRow>, Error> {
-        let (mut tx, version) = self.wish().await?;
-        if let Some(idempotency) = &new.idempotency {
-            let row = sql::query(select!("WHERE d.idempotency_key = $1"))
-                .bind(&idempotency.key)
-                .fetch_optional(&mut *tx)
-                .await?;
-            if let Some(row) = row {
-                idempotency.check(&row)?;
-                return Ok(Created::Replayed(read(&row)?));
-            }
-        }
-        if let Some(channel) = channel {
-            vacant(&mut tx, channel).await?;
-        }
-        insert(&mut tx, new, channel, version, now_ms).await?;
-        let lane = channel.map_or(new.id.as_str(), ChannelId::as_str);
-        operation::begin(&mut tx, DISTRIBUTION_CREATE, new.id.as_str(), lane, now_ms).await?;
-        let row = find(&mut tx, new.id.as_str()).await?;
-        tx.commit().await?;
-        Ok(Created::New(row))
-    }
-
     /// Gives a distribution another configuration; it is then `InProgress`. The one that it has changes nothing.
     ///
     /// # Errors
@@ -381,6 +347,14 @@ impl DistributionRow {
     pub fn lane(&self) -> &str {
         self.channel.as_ref().map_or(self.id.as_str(), ChannelId::as_str)
     }
+}
+
+/// The distribution that an earlier, equal request has made, if there was one.
+pub(crate) async fn made_before(conn: &mut Conn, request: &Idempotency) -> Result<Option<DistributionRow>, Error> {
+    let row = sql::query(select!("WHERE d.idempotency_key = $1")).bind(&request.key).fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    request.check(&row)?;
+    read(&row).map(Some)
 }
 
 /// Gives the row another configuration.

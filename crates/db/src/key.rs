@@ -6,7 +6,7 @@ use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{self, id, integer, list, optional_text, text};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_group};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_member};
 
 /// Rows with the ids of their groups, by a condition and an order.
 macro_rules! select {
@@ -97,10 +97,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(|error| Error::on_insert(error, "key", &new.name))?;
-        for wanted in &new.groups {
-            let group = key_group::find(&mut tx, wanted).await.map_err(Error::dangling)?;
-            key_group::add(&mut tx, &group.id, &new.id).await?;
-        }
+        key_member::join(&mut tx, &new.id, &new.groups).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         let signs = row.private_pem.is_some();
         log::append(&mut tx, &activity("key.created", &row).detail("signs", signs), now_ms).await?;
@@ -173,7 +170,7 @@ fn activity(word: &'static str, row: &KeyRow) -> NewEntry {
     NewEntry::activity(word, "key", row.id.as_str()).detail("name", row.name.as_str()).detail("key_groups", groups)
 }
 
-pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyRow, Error> {
+async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyRow, Error> {
     row::find(conn, select!("WHERE k.id = $1 OR k.name = $1 ORDER BY k.id = $1 DESC LIMIT 1"), "key", wanted, read)
         .await
 }

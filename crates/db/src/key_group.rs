@@ -6,7 +6,7 @@ use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{self, id, integer, list, text};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, key_member};
 
 /// Users of a group that a refusal names.
 const NAMED_MAX: i64 = 5;
@@ -95,7 +95,7 @@ impl Db {
         .execute(&mut *tx)
         .await
         .map_err(|error| Error::on_insert(error, "key group", &new.name))?;
-        put_keys(&mut tx, &new.id, &new.keys).await?;
+        key_member::fill(&mut tx, &new.id, &new.keys).await?;
         let row = find(&mut tx, new.id.as_str()).await?;
         log::append(&mut tx, &activity("key_group.created", &row), now_ms).await?;
         tx.commit().await?;
@@ -113,7 +113,7 @@ impl Db {
             .bind(before.id.as_str())
             .execute(&mut *tx)
             .await?;
-        put_keys(&mut tx, &before.id, keys).await?;
+        key_member::fill(&mut tx, &before.id, keys).await?;
         let after = find(&mut tx, before.id.as_str()).await?;
         if after != before {
             log::append(&mut tx, &activity("key_group.updated", &after), now_ms).await?;
@@ -168,30 +168,12 @@ impl Db {
     }
 }
 
-async fn put_keys(conn: &mut Conn, group: &KeyGroupId, keys: &[String]) -> Result<(), Error> {
-    for wanted in keys {
-        let found = key::find(&mut *conn, wanted).await.map_err(Error::dangling)?;
-        add(&mut *conn, group, &found.id).await?;
-    }
-    Ok(())
-}
-
-/// Puts a key in a group, if it is not there.
-pub(crate) async fn add(conn: &mut Conn, group: &KeyGroupId, key: &KeyId) -> Result<(), Error> {
-    sql::query("INSERT INTO key_group_members (group_id, key_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(group.as_str())
-        .bind(key.as_str())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 fn activity(word: &'static str, row: &KeyGroupRow) -> NewEntry {
     let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
     NewEntry::activity(word, "key_group", row.id.as_str()).detail("name", row.name.as_str()).detail("keys", keys)
 }
 
-pub(crate) async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyGroupRow, Error> {
+async fn find(conn: &mut Conn, wanted: &str) -> Result<KeyGroupRow, Error> {
     row::find(
         conn,
         select!("WHERE g.id = $1 OR g.name = $1 ORDER BY g.id = $1 DESC LIMIT 1"),

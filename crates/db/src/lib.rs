@@ -10,6 +10,7 @@
 mod access_key;
 mod arrival;
 mod asset;
+mod asset_end;
 mod audit;
 mod backup;
 mod breakout;
@@ -18,32 +19,40 @@ mod breakout_trouble;
 mod bucket;
 mod caption;
 mod channel;
+mod channel_phase;
 mod charge;
 mod cluster;
 mod cluster_state;
 mod collection;
 mod count;
+mod created;
 mod distribution;
+mod distribution_phase;
 mod error;
 mod event;
+mod exit;
 mod file;
 mod input;
 mod invalidation;
 mod job;
+mod job_life;
 mod key;
 mod key_group;
+mod key_member;
 mod lead;
+mod like;
 mod local;
 mod local_invalidation;
 mod log;
+mod log_prune;
 mod login;
+mod meta;
 mod migrate;
 mod node;
 mod open;
 pub mod operation;
 mod operation_page;
 mod page;
-mod phase;
 mod plan;
 mod recording;
 mod refresh;
@@ -64,34 +73,38 @@ mod webhook;
 use std::sync::Arc;
 
 pub use access_key::AccessKeyRow;
-pub use arrival::{ArrivalRow, JOB_INTAKE, NewArrival, Recognised};
-pub use asset::{AssetFilter, AssetRow, JOB_ASSET, JOB_REMOVE_ASSET};
+pub use arrival::{ArrivalRow, NewArrival, Recognised};
+pub use asset::{AssetFilter, AssetRow};
 pub use audit::{AuditFilter, AuditRow, NewAudit};
 pub use backup::Backup;
 pub use breakout::{Attendance, BreakoutContent, BreakoutRow, NewBreakout};
 pub use breakout_page::BreakoutFilter;
 pub use bucket::{BucketRow, NewBucket};
-pub use caption::{CaptionRow, JOB_CAPTIONS};
+pub use caption::CaptionRow;
 pub use channel::{ChannelChange, ChannelRow, InputRow, NewChannel, NewInput, Wish};
 pub use charge::{ChargeRow, SubjectRow, Watched};
 pub use cluster::ClusterRow;
 pub use collection::{CollectionContent, CollectionFor, CollectionRow, Entitlement, NewCollection};
+pub use created::{Created, Idempotency};
 pub use distribution::{DistributionContent, DistributionRow, NewDistribution};
+pub use distribution_phase::Retire;
 pub use error::{Error, Fault};
 pub use event::{AccountRow, EventContent, EventRow, NewAccount, NewEvent};
+pub use exit::Exit;
 pub use invalidation::{InvalidationRow, NewInvalidation};
-pub use job::{Claim, JOB_WAIT_MAX_MS, JobRow, NewJob};
+pub use job::{JOB_ASSET, JOB_CAPTIONS, JOB_INTAKE, JOB_MP4, JOB_REMOVE, JOB_REMOVE_ASSET, JobRow, NewJob};
+pub use job_life::{Claim, JOB_WAIT_MAX_MS};
 pub use key::{KeyRow, NewKey};
 pub use key_group::{KeyGroupRow, NewKeyGroup};
 pub use local::{Change, LocalDistributionRow, LocalPipelineRow, NewLocalDistribution};
 pub use local_invalidation::{LOG_MAX_ORDERS, LOG_MAX_PATTERNS, NewLocalInvalidation, Told};
-pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, LogRetention, NewEntry, acting};
+pub use log::{LogEntry, LogFilter, LogKind, LogOrder, LogPage, LogRange, NewEntry, acting};
+pub use log_prune::LogRetention;
 pub use login::{LoginRow, NewLogin};
 pub use node::NodeRow;
 pub use operation::{OperationRow, OperationState, Plan, StepRow};
 pub use page::{Cursor, CursorError, Page, PageOrder, PageRequest};
-pub use phase::Retire;
-pub use recording::{JOB_MP4, JOB_REMOVE, RecordingRow};
+pub use recording::RecordingRow;
 pub use several::ChannelDistribution;
 pub use snapshot::{COMPLETED_READABLE, Marks, SnapshotDistribution, SnapshotRows};
 pub use standing::{Standing, StandingAlarm, StandingChange, StandingRow};
@@ -101,7 +114,7 @@ pub use traffic::Taken;
 pub use upload::UploadRow;
 pub use usage::{Delivered, DeliveredCounts, Place, USAGE_STEPS, UsageAt, UsageFilter};
 pub use user::{EndLogins, Identity, NewUser, UserChange, UserRow};
-pub use viewer::{Exit, Sighting, ViewerRow};
+pub use viewer::{Sighting, ViewerRow};
 pub use webhook::{BacklogRow, GaveUp, NewWebhook, WebhookChange, WebhookProgress, WebhookRow};
 
 use file::File;
@@ -116,33 +129,6 @@ pub struct Db {
     lead: Arc<Lead>,
     /// The file that is in use, if it is one.
     file: Option<Arc<File>>,
-}
-
-/// A row that was made, or that an earlier request with the same idempotency key had made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Created<T> {
-    /// Made now.
-    New(T),
-    /// Made by an earlier, equal request.
-    Replayed(T),
-}
-
-impl<T> Created<T> {
-    /// The row, whenever it was made.
-    pub fn into_inner(self) -> T {
-        match self {
-            Self::New(row) | Self::Replayed(row) => row,
-        }
-    }
-}
-
-/// What makes a repeated create harmless.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    /// The caller's key; unique among rows of one table.
-    pub key: String,
-    /// Hash of the request; the same key with another hash is refused.
-    pub request_hash: [u8; 32],
 }
 
 impl Db {
@@ -194,14 +180,14 @@ impl Db {
     /// A transaction that changes what is wanted and not yet what nodes are told, and a number that goes up with each.
     pub(crate) async fn wish(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;
-        let number = snapshot::wish(&mut tx).await?;
+        let number = meta::wish(&mut tx).await?;
         Ok((tx, number))
     }
 
     /// A transaction that changes the snapshot, and the version that it gets when the transaction commits.
     pub(crate) async fn change(&self) -> Result<(Tx, u64), Error> {
         let mut tx = self.begin().await?;
-        let version = snapshot::bump(&mut tx).await?;
+        let version = meta::bump(&mut tx).await?;
         Ok((tx, version))
     }
 }

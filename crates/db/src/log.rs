@@ -5,13 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::row::{integer, json, optional_text, signed, text, unsigned, word};
 use crate::sql::{self, Conn, Row};
-use crate::{Db, Error};
+use crate::{Db, Error, meta};
 
 /// Characters of a text in the details that are kept.
 const TEXT_MAX: usize = 1000;
-
-/// Entries deleted in one pass.
-const PRUNE_BATCH: u64 = 5000;
 
 tokio::task_local! {
     static ACTOR: String;
@@ -201,17 +198,6 @@ pub struct LogPage {
     pub floor: u64,
 }
 
-/// How much of the log is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogRetention {
-    /// Older ones go, in milliseconds.
-    pub keep_ms: i64,
-    /// All but the newest go.
-    pub keep_entries: u64,
-    /// A webhook that has not got an entry keeps it only up to this many; then the webhook is disabled.
-    pub hard_entries: u64,
-}
-
 /// Does `work` in the name of `actor`: entries that it appends say so. What it spawns is not in that name.
 pub async fn acting<F: Future>(actor: &str, work: F) -> F::Output {
     ACTOR.scope(actor.to_owned(), work).await
@@ -302,8 +288,8 @@ impl Db {
     pub async fn log_page(&self, filter: &LogFilter, range: &LogRange) -> Result<LogPage, Error> {
         // One read transaction, so that `newest` is no older than the entries.
         let mut tx = self.readers.read().await?;
-        let newest = mark(&mut tx, "log_sequence").await?;
-        let floor = mark(&mut tx, "log_floor").await?;
+        let newest = meta::mark(&mut tx, "log_sequence").await?;
+        let floor = meta::mark(&mut tx, "log_floor").await?;
         let rows = sql::query(statement(filter, range.order))
             .bind(range.after.map_or(0, signed))
             .bind(range.before.map_or(i64::MAX, signed))
@@ -342,59 +328,8 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn log_newest(&self) -> Result<u64, Error> {
-        mark(&mut self.readers.acquire().await?, "log_sequence").await
+        meta::mark(&mut self.readers.acquire().await?, "log_sequence").await
     }
-
-    /// Deletes the oldest entries that need not be kept, a batch of them, and answers how many. An enabled webhook that has not
-    /// got an entry keeps it, up to the hard bound; one that is behind that is disabled, with its problem.
-    ///
-    /// # Errors
-    /// The query fails; then nothing was deleted.
-    pub async fn log_prune(&self, retention: &LogRetention, now_ms: i64) -> Result<u64, Error> {
-        let mut reading = self.readers.read().await?;
-        let newest = mark(&mut reading, "log_sequence").await?;
-        let floor = mark(&mut reading, "log_floor").await?;
-        let young: Option<i64> =
-            // An entry of later than now, by a clock that was set back, keeps no old ones that come after it.
-            sql::scalar(
-                "SELECT l.sequence FROM log l WHERE l.created_at >= $1
-                   AND (l.created_at <= $2
-                        OR NOT EXISTS (SELECT 1 FROM log o WHERE o.sequence > l.sequence AND o.created_at < $1))
-                 ORDER BY l.sequence LIMIT 1",
-            )
-                .bind(now_ms.saturating_sub(retention.keep_ms))
-                .bind(now_ms)
-                .fetch_optional(&mut reading)
-                .await?;
-        drop(reading);
-        let young = young.and_then(|sequence| u64::try_from(sequence).ok()).unwrap_or(newest + 1);
-        let first_kept = young.max((newest + 1).saturating_sub(retention.keep_entries));
-        if first_kept <= floor + 1 {
-            return Ok(0);
-        }
-        let mut tx = self.begin().await?;
-        let hard = (newest + 1).saturating_sub(retention.hard_entries);
-        let needed = crate::webhook::needed_from(&mut tx, hard, now_ms).await?;
-        let first_kept = first_kept.min(needed).min(floor + 1 + PRUNE_BATCH);
-        if first_kept <= floor + 1 {
-            tx.commit().await?;
-            return Ok(0);
-        }
-        let deleted =
-            sql::query("DELETE FROM log WHERE sequence < $1").bind(signed(first_kept)).execute(&mut tx).await?;
-        sql::query("UPDATE meta SET value = $1 WHERE key = 'log_floor'")
-            .bind(signed(first_kept - 1))
-            .execute(&mut tx)
-            .await?;
-        tx.commit().await?;
-        Ok(deleted)
-    }
-}
-
-/// A number of the table `meta`.
-pub(crate) async fn mark(conn: &mut Conn, key: &'static str) -> Result<u64, Error> {
-    let row = sql::query("SELECT value FROM meta WHERE key = $1").bind(key).fetch_one(conn).await?;
-    unsigned(&row, "value")
 }
 
 fn read(row: &Row) -> Result<LogEntry, Error> {

@@ -155,7 +155,7 @@ impl Db {
     /// The query fails.
     pub async fn logins_end(&self, user: &UserId) -> Result<u64, Error> {
         let mut tx = self.begin().await?;
-        let ended = end_of(&mut tx, user.as_str(), "").await?;
+        let ended = user::end_logins(&mut tx, user, "").await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -199,11 +199,6 @@ impl Db {
         tx.commit().await?;
         Ok(ended)
     }
-}
-
-/// Ends the log-ins of a user but the one with the id `kept`, which may be empty.
-pub(crate) async fn end_of(tx: &mut Conn, user: &str, kept: &str) -> Result<u64, Error> {
-    Ok(sql::query("DELETE FROM logins WHERE user_id = $1 AND id <> $2").bind(user).bind(kept).execute(tx).await?)
 }
 
 async fn find(conn: &mut Conn, wanted: &str) -> Result<LoginRow, Error> {

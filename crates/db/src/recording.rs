@@ -3,18 +3,12 @@
 use anabranch_model::{BreakoutId, Recorded, RecordingEvent, RecordingId, RecordingState};
 
 use crate::charge;
-use crate::job::{self, NewJob};
+use crate::job::{self, JOB_MP4, JOB_REMOVE, NewJob};
 use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{self, id, integer, optional_integer, optional_text, signed, unsigned, word};
 use crate::sql::{self, Conn, Row};
 use crate::{Cursor, Db, Error, JobRow, Page, PageRequest};
-
-/// Kind of the job that makes one MP4 of a recording.
-pub const JOB_MP4: &str = "mp4";
-
-/// Kind of the job that removes the objects of a recording whose row is gone; its subject is `<breakout>/<session>`.
-pub const JOB_REMOVE: &str = "remove-recording";
 
 /// Tries of a job about recordings.
 const ATTEMPTS_MAX: u32 = 5;

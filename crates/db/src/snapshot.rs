@@ -9,8 +9,11 @@ use anabranch_model::{
 };
 
 use crate::row::{flag, id, integer, json, optional_text, text, unsigned};
-use crate::sql::{self, Conn, Row, SEVERAL, Tx, several};
-use crate::{Db, Error, Idempotency, local_invalidation, viewer};
+use crate::sql::{self, Conn, Row, SEVERAL, several};
+use crate::{Db, Error, local_invalidation, meta, viewer};
+
+/// Where the version is kept.
+const VERSION: &str = "snapshot_version";
 
 /// How long a completed breakout stays readable.
 pub const COMPLETED_READABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,7 +75,7 @@ impl Db {
     ) -> Result<SnapshotRows, Error> {
         // One read transaction, so that version and contents belong together.
         let mut tx = self.read().await?;
-        let version = version(&mut tx).await?;
+        let version = meta::mark(&mut tx, VERSION).await?;
         let breakouts = breakouts(&mut tx, now_ms).await?;
         let channels = channels(&mut tx).await?;
         let (distributions, floors) = distributions(&mut tx, known).await?;
@@ -124,7 +127,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn snapshot_version(&self) -> Result<u64, Error> {
-        version(&mut self.readers.acquire().await?).await
+        meta::mark(&mut self.readers.acquire().await?, VERSION).await
     }
 
     /// Raises the version, for contents that change by time alone.
@@ -136,39 +139,6 @@ impl Db {
         tx.commit().await?;
         Ok(())
     }
-}
-
-impl Idempotency {
-    /// Whether the row was made by the same request.
-    pub(crate) fn check(&self, row: &Row) -> Result<(), Error> {
-        let hash: Option<Vec<u8>> = row.get("request_hash")?;
-        let same = hash.as_deref() == Some(self.request_hash.as_slice());
-        if same { Ok(()) } else { Err(Error::KeyReused { key: self.key.clone() }) }
-    }
-}
-
-pub(crate) async fn bump(tx: &mut Tx) -> Result<u64, Error> {
-    let version: i64 = sql::scalar("UPDATE meta SET value = value + 1 WHERE key = 'snapshot_version' RETURNING value")
-        .fetch_one(&mut **tx)
-        .await?;
-    checked_version(version)
-}
-
-/// The number of a wish.
-pub(crate) async fn wish(tx: &mut Tx) -> Result<u64, Error> {
-    let number: i64 = sql::scalar("UPDATE meta SET value = value + 1 WHERE key = 'wish_version' RETURNING value")
-        .fetch_one(&mut **tx)
-        .await?;
-    checked_version(number)
-}
-
-async fn version(conn: &mut Conn) -> Result<u64, Error> {
-    let version: i64 = sql::scalar("SELECT value FROM meta WHERE key = 'snapshot_version'").fetch_one(conn).await?;
-    checked_version(version)
-}
-
-fn checked_version(version: i64) -> Result<u64, Error> {
-    u64::try_from(version).map_err(|_| Error::Value { column: "value", value: version.to_string() })
 }
 
 /// Breakouts that ended later are readable.

@@ -7,6 +7,7 @@
 //! [`list`](crate::row::list).
 
 mod conn;
+mod limit;
 mod query;
 mod row;
 mod several;

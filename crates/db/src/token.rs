@@ -6,7 +6,7 @@ use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{id, integer, optional_integer, text};
 use crate::sql::{self, Conn, Row};
-use crate::{Cursor, Db, Error, Page, PageRequest};
+use crate::{Cursor, Db, Error, Page, PageRequest, meta};
 
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
@@ -148,7 +148,7 @@ impl Db {
     /// The query fails.
     pub async fn tokens_live(&self) -> Result<(u64, Vec<TokenRow>), Error> {
         let mut tx = self.readers.read().await?;
-        let version = log::mark(&mut tx, "tokens_version").await?;
+        let version = meta::mark(&mut tx, "tokens_version").await?;
         Ok((version, live(&mut tx).await?))
     }
 
@@ -157,7 +157,7 @@ impl Db {
     /// # Errors
     /// The query fails.
     pub async fn tokens_version(&self) -> Result<u64, Error> {
-        log::mark(&mut self.readers.acquire().await?, "tokens_version").await
+        meta::mark(&mut self.readers.acquire().await?, "tokens_version").await
     }
 
     /// A page of tokens, revoked ones included.

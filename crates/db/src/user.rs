@@ -211,8 +211,8 @@ impl Db {
         write(&mut tx, &after, now_ms).await?;
         match &change.end_logins {
             None => {}
-            Some(EndLogins::All) => drop(crate::login::end_of(&mut tx, before.id.as_str(), "").await?),
-            Some(EndLogins::But(kept)) => drop(crate::login::end_of(&mut tx, before.id.as_str(), kept.as_str()).await?),
+            Some(EndLogins::All) => drop(end_logins(&mut tx, &before.id, "").await?),
+            Some(EndLogins::But(kept)) => drop(end_logins(&mut tx, &before.id, kept.as_str()).await?),
         }
         let mut entry = NewEntry::activity("user.updated", "user", before.id.as_str())
             .detail("name", after.name.as_str())
@@ -237,13 +237,19 @@ impl Db {
         if acts_as_owner(&row) && !other_owner(&mut tx, &row).await? {
             return Err(Error::InUse { subject: "user", name: row.name, remedy: LAST_OWNER.to_owned() });
         }
-        crate::login::end_of(&mut tx, row.id.as_str(), "").await?;
+        end_logins(&mut tx, &row.id, "").await?;
         sql::query("DELETE FROM users WHERE id = $1").bind(row.id.as_str()).execute(&mut tx).await?;
         let entry = NewEntry::activity("user.deleted", "user", row.id.as_str()).detail("name", row.name.as_str());
         log::append(&mut tx, &entry, now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Ends the log-ins of a user but the one with the id `kept`, which may be empty; how many.
+pub(crate) async fn end_logins(conn: &mut Conn, user: &UserId, kept: &str) -> Result<u64, Error> {
+    let others = sql::query("DELETE FROM logins WHERE user_id = $1 AND id <> $2").bind(user.as_str()).bind(kept);
+    Ok(others.execute(conn).await?)
 }
 
 /// Why an owner has to stay one.

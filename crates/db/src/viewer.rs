@@ -2,10 +2,11 @@
 
 use anabranch_model::{BreakoutId, ViewerSeen};
 
+use crate::exit::Exit;
 use crate::page::paged;
 use crate::row::{flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
-use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, snapshot, stay};
+use crate::{Attendance, Cursor, Db, Error, NewEntry, Page, PageRequest, breakout, log, meta, stay};
 
 /// Sessions that are forgotten at once at most.
 const FORGET_BATCH: i64 = 5000;
@@ -52,35 +53,6 @@ pub struct Sighting {
     pub browser: String,
     /// Operating system by its user agent.
     pub os: String,
-}
-
-/// Why a session does not watch any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It asked for nothing any more.
-    Left,
-    /// It said so.
-    SignedOut,
-    /// A newer session of the same user took its place.
-    DeviceLimit,
-    /// An operator shut it out.
-    Revoked,
-    /// The breakout is over.
-    Ended,
-}
-
-impl Exit {
-    /// The one spelling.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::SignedOut => "signed-out",
-            Self::DeviceLimit => "device-limit",
-            Self::Revoked => "revoked",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 impl Db {
@@ -211,7 +183,7 @@ impl Db {
             }
         }
         if !expelled.is_empty() {
-            snapshot::bump(&mut tx).await?;
+            meta::bump(&mut tx).await?;
             for entry in expulsions(&mut tx, breakout, &expelled, reason).await? {
                 log::append(&mut tx, &entry, now_ms).await?;
             }

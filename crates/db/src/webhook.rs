@@ -6,7 +6,7 @@ use crate::log::{self, NewEntry};
 use crate::page::paged;
 use crate::row::{self, flag, id, integer, optional_integer, optional_text, signed, text, unsigned};
 use crate::sql::{self, Conn, Row};
-use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest};
+use crate::{Created, Cursor, Db, Error, Idempotency, Page, PageRequest, meta};
 
 /// A webhook.
 #[derive(Clone, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Db {
                 return Ok(Created::Replayed(read(&row)?));
             }
         }
-        let newest = log::mark(&mut tx, "log_sequence").await?;
+        let newest = meta::mark(&mut tx, "log_sequence").await?;
         sql::query(
             "INSERT INTO webhooks (id, url, secret, types, enabled, log_cursor, created_at, updated_at, idempotency_key,
                                    request_hash)
@@ -190,7 +190,7 @@ impl Db {
             attempts = 0;
         }
         if enabled && !before.enabled {
-            let floor = log::mark(&mut tx, "log_floor").await?;
+            let floor = meta::mark(&mut tx, "log_floor").await?;
             if cursor < floor {
                 problem = Some(format!("{} entries were no longer kept when it was enabled again", floor - cursor));
                 given_up += floor - cursor;

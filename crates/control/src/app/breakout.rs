@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::{PageQuery, list};
 use super::view::{Breakout, List, OperationNow, Packaging, ViewerSession};
+use super::viewers::LEFT_AFTER_MS;
 use super::{App, Error, names};
-use crate::reconcile::LEFT_AFTER_MS;
 use crate::time;
 
 /// Longest breakout, in minutes.

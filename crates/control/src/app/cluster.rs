@@ -14,11 +14,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::cluster_given::{AutomatGiven, RegionGiven, WatchGiven, read_url, spelled};
+use super::cluster_given::{AutomatGiven, RegionGiven, WatchGiven, spelled};
 use super::cluster_view::{ClusterView, DecisionView, HistoryItem, HistoryQuery, VoteView};
 use super::page::PageQuery;
 use super::view::List;
 use super::{App, Error, names};
+use crate::cluster::url::read_url;
 use crate::cluster::{Clusters, Live};
 use anabranch_cluster::store::StateStore as _;
 

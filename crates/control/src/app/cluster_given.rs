@@ -7,11 +7,11 @@ use anabranch_model::{
     AutomatMode, AutomatSettings, BREAKOUT_MARK, ChangeDetect, ClusterError, ClusterRegion, Peer, SecretHeaders,
     VoteRule, WatchSettings,
 };
-use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::{App, Error};
+use crate::cluster::url::read_url;
 
 /// Longest token of a peer, in bytes.
 const TOKEN_MAX: usize = 512;
@@ -366,11 +366,6 @@ fn headers(
 fn server_of(url: &str) -> Option<(String, String, Option<u16>)> {
     let url = read_url(url)?;
     Some((url.scheme().to_owned(), url.host_str()?.to_owned(), url.port_or_known_default()))
-}
-
-/// A URL of a playlist that may contain `{breakout}`.
-pub(crate) fn read_url(text: &str) -> Option<Url> {
-    Url::parse(&text.replace(BREAKOUT_MARK, "breakout")).ok()
 }
 
 /// A URL of a playlist as it is kept.

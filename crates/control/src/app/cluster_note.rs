@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cluster::STATES;
-use super::cluster_given::{read_url, spelled};
+use super::cluster_given::spelled;
 use super::{App, Error};
 use crate::cluster::Live;
+use crate::cluster::url::read_url;
 
 /// Records of one event at most.
 const RECORDS_MAX: usize = 10;

@@ -13,6 +13,8 @@ use utoipa::IntoParams;
 use super::play::{Bound, PlayUrlCreate};
 use super::view::{DistributionWhole, PlayUrl};
 use super::{App, Error, InvalidationCreate};
+use crate::cluster::second::{SIGNED_SECONDS, SecondSpec};
+use crate::cluster::url::hosts;
 use crate::cluster::{Live, is_of_breakouts};
 use crate::time;
 
@@ -160,6 +162,26 @@ impl App {
         Ok(pairs.join("; "))
     }
 
+    /// The second origins of all clusters' distributions. A signature is kept for a day: a new one is another snapshot.
+    pub(crate) async fn second_origins(&self) -> Result<Vec<SecondSpec>, Error> {
+        let now_ms = self.clock.now_ms();
+        for (id, url) in self.clusters.seconds_to_sign(now_ms) {
+            let covered = format!("*://*{}/*", url.path().trim_end_matches('/'));
+            let cookie = self.cookie_for(covered, SIGNED_SECONDS).await?;
+            self.clusters.second_signed(&id, url, cookie, now_ms);
+        }
+        Ok(self.clusters.seconds())
+    }
+
+    /// Looks up the distributions of clusters' merged playlists.
+    pub(crate) async fn find_merged(&self) -> Result<(), Error> {
+        for (id, reference) in self.clusters.each(|live| (live.cluster().id.clone(), Self::reference(live.cluster()))) {
+            let row = self.db.distribution_by_reference(&reference).await?;
+            self.clusters.merged_by(&id, row.map(|row| row.id));
+        }
+        Ok(())
+    }
+
     /// What the distribution of a cluster is known by.
     pub(crate) fn reference(cluster: &Cluster) -> String {
         format!("anabranch-cluster-{}", cluster.id)
@@ -193,14 +215,4 @@ impl App {
 /// same stream in another region.
 fn covering(stream: &str) -> String {
     format!("*://*/*{stream}/*")
-}
-
-/// Hosts of the regions, as they stand in their URLs.
-pub(crate) fn hosts(cluster: &Cluster) -> Vec<String> {
-    let authority = |url: &str| {
-        let rest = url.split_once("://")?.1;
-        let authority = rest.split(['/', '?', '#']).next()?;
-        Some(authority.rsplit('@').next().unwrap_or(authority).to_ascii_lowercase())
-    };
-    cluster.regions.iter().filter_map(|region| authority(&region.cdn_url)).collect()
 }

@@ -1,4 +1,4 @@
-//! API tokens: what they may do, and who is behind them. Kept as hashes only; judged from memory.
+//! API tokens: made, revoked, and judged from memory. Kept as hashes only.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,17 +8,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anabranch_db::{Db, NewToken, TokenHash, TokenRow};
 use anabranch_model::TokenId;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::grant::{Grant, Scope};
 use super::page::{PageQuery, list};
 use super::people::{Caller, Privileges};
 use super::view::List;
 use super::{App, Error, names};
+use crate::secret::{self, sha256};
 use crate::{BuildError, time};
 
 /// Shortest token of the operator's choice, in characters.
@@ -27,77 +26,8 @@ pub(crate) const TOKEN_MIN: usize = 8;
 /// Longest token, in characters.
 pub(crate) const TOKEN_MAX: usize = 512;
 
-/// Random bytes of a secret that is made here.
-const SECRET_BYTES: usize = 32;
-
 /// How far the row's time of the last use may lag, in milliseconds.
 const USED_LAG_MS: i64 = 60 * 1000;
-
-/// What a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// See everything but tokens and webhooks.
-    Read,
-    /// Start, stop, abort, reset, switch, raise and lower the curtain, make play URLs, sign.
-    Operate,
-    /// Create, change and delete what is delivered, and order invalidations.
-    Manage,
-    /// Create, change and delete keys and key groups.
-    Keys,
-    /// Everything about webhooks.
-    Webhooks,
-    /// What peers and watchers of clusters need: read the state, and vote.
-    Cluster,
-    /// Everything, tokens and nodes included.
-    Admin,
-}
-
-impl Scope {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Read, Self::Operate, Self::Manage, Self::Keys, Self::Webhooks, Self::Cluster, Self::Admin];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::Manage => "manage",
-            Self::Keys => "keys",
-            Self::Webhooks => "webhooks",
-            Self::Cluster => "cluster",
-            Self::Admin => "admin",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
-    }
-}
-
-/// Who asks, and what they may do.
-#[derive(Debug)]
-pub(crate) struct Grant {
-    /// Id of the token.
-    pub(crate) id: TokenId,
-    /// Name of the token.
-    pub(crate) name: String,
-    scopes: Vec<Scope>,
-}
-
-impl Grant {
-    pub(crate) fn may(&self, needed: Scope) -> bool {
-        self.scopes.iter().any(|scope| *scope == needed || *scope == Scope::Admin)
-    }
-
-    pub(crate) fn scopes(&self) -> &[Scope] {
-        &self.scopes
-    }
-
-    /// Its scopes, in words.
-    pub(crate) fn words(&self) -> String {
-        let words: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
-        words.join(", ")
-    }
-}
 
 /// What became of a token that a request shows.
 #[derive(Clone, Debug)]
@@ -194,36 +124,6 @@ impl ApiTokens {
     }
 }
 
-/// The hashes of tokens that may all do the same.
-#[derive(Debug)]
-pub(crate) struct Tokens(Vec<TokenHash>);
-
-impl Tokens {
-    pub(crate) fn of(hashes: Vec<TokenHash>) -> Self {
-        Self(hashes)
-    }
-
-    /// Whether one of them is the hash of `token`. Takes the same time whichever it is.
-    pub(crate) fn admit(&self, token: &str) -> bool {
-        let hash = sha256(token.as_bytes());
-        self.0.iter().fold(false, |found, known| found | verify_slices_are_equal(known, &hash).is_ok())
-    }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
-/// A new secret: 256 random bits as URL-safe base64 behind `prefix`.
-pub(crate) fn secret(prefix: &str) -> String {
-    let mut bytes = [0_u8; SECRET_BYTES];
-    // The kernel's generator does not fail once the machine has booted; a machine without it must not hand out secrets.
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
-}
-
 /// Keeps the operator's token, or makes the first one. The second value is one that was made.
 pub(super) async fn prepare(
     db: &Db,
@@ -252,7 +152,7 @@ pub(super) async fn prepare(
         tokens.replace(version, rows);
         return Ok((tokens, None));
     }
-    let token = secret("");
+    let token = secret::random("");
     db.token_add("first admin", &sha256(token.as_bytes()), now_ms).await?;
     let (version, rows) = db.tokens_live().await?;
     tokens.replace(version, rows);
@@ -332,7 +232,7 @@ impl App {
                 Some(expires)
             }
         };
-        let secret = secret("anb_");
+        let secret = secret::random("anb_");
         let new = NewToken {
             id: TokenId::random(),
             hash: sha256(secret.as_bytes()),
@@ -437,13 +337,6 @@ mod tests {
             revoked_at: None,
             created_at: 1,
         }
-    }
-
-    #[test]
-    fn only_known_tokens_are_admitted() {
-        let tokens = Tokens(vec![sha256(b"one"), sha256(b"two")]);
-        assert!(tokens.admit("one") && tokens.admit("two"));
-        assert!(!tokens.admit("") && !tokens.admit("three"));
     }
 
     #[test]

@@ -1,29 +1,21 @@
 //! What a watch page is told: the same signature opens it that opens the playlist.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use anabranch_db::{BreakoutRow, DistributionRow, Exit, JOB_MP4, RecordingRow};
-use anabranch_model::{BreakoutId, BreakoutState, JobState, RecordingState};
+use anabranch_model::{BreakoutState, JobState, RecordingState};
 use anabranch_signing::{Credentials, Denied, KeySet, ParsedPolicy, PublicKey, RequestUrl, verify};
-use parking_lot::Mutex;
 
 use super::play::{Bound, channel_of, session};
 use super::view::{PlayUrl, ViewerCookie};
+use super::viewers::LEFT_AFTER_MS;
 use super::watch_view::{Watch, WatchMp4, WatchProgress, WatchRecording, WatchState};
 use super::{App, Barred, Error};
-use crate::reconcile::LEFT_AFTER_MS;
 use crate::time;
 
 /// Longest time for which a signature is renewed, in seconds.
 const RENEWED_MAX_SECONDS: i64 = 12 * 60 * 60;
-
-/// How long a number of viewers is told again without being counted anew, in milliseconds.
-const COUNT_FOR_MS: i64 = 5_000;
-
-/// Breakouts whose number of viewers is remembered.
-const COUNTS_MAX: usize = 1_000;
 
 /// What a viewer's signature has opened.
 struct Opened {
@@ -36,25 +28,6 @@ struct Opened {
     address: String,
     credentials: Credentials,
     policy: Arc<ParsedPolicy>,
-}
-
-/// When each breakout's viewers were counted last, in Unix milliseconds, and how many they were.
-#[derive(Default)]
-pub(super) struct Counts(Mutex<HashMap<BreakoutId, (i64, u64)>>);
-
-impl Counts {
-    fn recall(&self, breakout: &BreakoutId, now_ms: i64) -> Option<u64> {
-        let (at, count) = *self.0.lock().get(breakout)?;
-        (0..COUNT_FOR_MS).contains(&(now_ms - at)).then_some(count)
-    }
-
-    fn keep(&self, breakout: &BreakoutId, now_ms: i64, count: u64) {
-        let mut known = self.0.lock();
-        if known.len() >= COUNTS_MAX {
-            known.clear();
-        }
-        known.insert(breakout.clone(), (now_ms, count));
-    }
 }
 
 impl App {

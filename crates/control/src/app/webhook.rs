@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::page::{PageQuery, list};
-use super::token::secret;
 use super::view::List;
 use super::{App, Error};
+use crate::secret;
 use crate::time;
 use crate::webhook::{Delivery, Outcome, Target};
 
@@ -136,7 +136,7 @@ impl App {
         let new = NewWebhook {
             id: WebhookId::random(),
             url: self.webhook_url(&request.url)?,
-            secret: secret("whsec_"),
+            secret: secret::random("whsec_"),
             types: types(request.types)?,
             idempotency,
         };
@@ -184,7 +184,7 @@ impl App {
         }
         let now_ms = self.clock.now_ms();
         let until = now_ms.saturating_add(i64::try_from(keep).unwrap_or(i64::MAX).saturating_mul(1000));
-        let row = self.db.webhook_rotate(wanted, &secret("whsec_"), until, now_ms).await?;
+        let row = self.db.webhook_rotate(wanted, &secret::random("whsec_"), until, now_ms).await?;
         self.webhooks_moved();
         self.webhook_secret(row).await
     }

@@ -16,8 +16,9 @@ use anabranch_model::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{App, Error, chain};
-use crate::jobs::{Desk, DeskError, Task};
+use super::{App, Error};
+use crate::chain::chain;
+use crate::jobs::{Desk, DeskError, HEAVY, LIGHT, Task};
 
 /// How long a worker may be silent before its job is another's.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -36,12 +37,6 @@ const NO_ROOM_MAX_MS: i64 = 120_000;
 
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 4_000;
-
-/// Kinds of jobs that take seconds or minutes.
-pub(crate) const LIGHT: [&str; 5] = [JOB_MP4, JOB_REMOVE, JOB_INTAKE, JOB_CAPTIONS, JOB_REMOVE_ASSET];
-
-/// Kinds of jobs that take the machine for hours.
-pub(crate) const HEAVY: [&str; 1] = [JOB_ASSET];
 
 impl App {
     /// Gives a job that is due to a worker.

@@ -10,7 +10,8 @@ use anabranch_net::Shutdown;
 use tokio::time::MissedTickBehavior;
 
 use super::charge::{self, Asked, HOUR_MS, Parts, Sent};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 use crate::time;
 
 /// Time between two rounds by itself.

@@ -3,7 +3,7 @@
 use anabranch_model::{DistributionId, DistributionSpec, Origin, SecretHeaders};
 
 use super::Clusters;
-use crate::app::read_url;
+use super::url::read_url;
 
 /// Headers with which a server is asked in the name of a distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use anabranch_net::Shutdown;
 use super::meters::Meters;
 use super::turned::turned;
 use super::{FORGET_MS, Live, Remembered};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Longest time between two looks while there are clusters: time alone decides, too.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

@@ -8,7 +8,8 @@ use anabranch_model::{Anchors, Cluster, Verdict};
 use tokio::sync::watch;
 
 use super::seen::Seen;
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Why a vote is not heard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

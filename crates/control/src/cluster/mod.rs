@@ -6,11 +6,13 @@ mod desk;
 pub(crate) mod feed;
 mod meters;
 pub(crate) mod peers;
+mod pull;
 pub(crate) mod second;
 mod seen;
 mod store;
 mod streams;
 mod turned;
+pub(crate) mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,10 +29,10 @@ use anabranch_net::SharedClock;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::webhook::PrivateAddresses;
-use peers::{PeerSeen, Pull};
+use pull::PeerSeen;
 
 pub use desk::{ClusterDesk, VoteError};
+pub(crate) use pull::Pull;
 pub(crate) use seen::Glance;
 pub use seen::{Seen, Way};
 pub(crate) use store::Rows;
@@ -161,12 +163,8 @@ pub(crate) struct Clusters {
 }
 
 impl Clusters {
-    pub(crate) async fn load(
-        db: &Db,
-        node: String,
-        clock: SharedClock,
-        policy: PrivateAddresses,
-    ) -> Result<Self, crate::BuildError> {
+    /// The clusters of the rows, for the instance `node`, which asks peers by `pull`.
+    pub(crate) async fn load(db: &Db, node: String, clock: SharedClock, pull: Pull) -> Result<Self, Error> {
         let started_ms = clock.now_ms();
         // Later lives begin with later versions.
         let version = u64::try_from(started_ms).unwrap_or(0);
@@ -178,7 +176,7 @@ impl Clusters {
             writing: tokio::sync::Mutex::default(),
             peers_changed: Notify::new(),
             held: Arc::new(Semaphore::new(HELD_MAX)),
-            pull: Pull::new(policy).map_err(crate::BuildError::Http)?,
+            pull,
             node,
             store: Rows(db.clone()),
             looked_at: parking_lot::Mutex::default(),

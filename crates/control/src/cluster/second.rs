@@ -4,16 +4,18 @@
 use anabranch_cloudfront::signed_host;
 use anabranch_cluster::state::Opening;
 use anabranch_model::{
-    Behavior, DistributionId, DistributionSpec, HttpOrigin, Origin, OriginGroup, OriginProtocol, OriginSpec,
+    Behavior, ClusterId, DistributionId, DistributionSpec, HttpOrigin, Origin, OriginGroup, OriginProtocol, OriginSpec,
     OriginTimeouts,
 };
 use reqwest::Url;
 
+use super::url::hosts;
 use super::{Clusters, Live, PEER_FOLDER};
-use crate::app::{App, Error, hosts};
 
-/// How long a signature for a peer opens, in seconds, and after how many milliseconds another one is made.
-const SIGNED_SECONDS: i64 = 72 * 60 * 60;
+/// How long a signature for a peer opens, in seconds.
+pub(crate) const SIGNED_SECONDS: i64 = 72 * 60 * 60;
+
+/// Age from which another one is made, in milliseconds: a new one is another snapshot.
 const SIGN_AGAIN_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Statuses of the own copy with which the peer's is asked for.
@@ -74,7 +76,24 @@ impl Live {
 }
 
 impl Clusters {
-    fn seconds(&self) -> Vec<SecondSpec> {
+    /// Copies of peers that no signature opens which is in force for long enough, by cluster.
+    pub(crate) fn seconds_to_sign(&self, now_ms: i64) -> Vec<(ClusterId, Url)> {
+        let of = |live: &Live| Some((live.cluster().id.clone(), live.needs_signature(now_ms)?));
+        self.each(of).into_iter().flatten().collect()
+    }
+
+    /// Takes note of the header `Cookie` that opens such copies.
+    pub(crate) fn second_signed(&self, id: &ClusterId, url: Url, cookie: String, now_ms: i64) {
+        self.change(id, false, |live| live.second = Some(Signed { url, cookie, made_ms: now_ms }));
+    }
+
+    /// Takes note of the distribution that serves the merged playlists of a cluster, if there is one: peers are told.
+    pub(crate) fn merged_by(&self, id: &ClusterId, distribution: Option<DistributionId>) {
+        self.change(id, true, |live| live.merged = distribution);
+    }
+
+    /// The second origins of distributions, as far as copies of peers are signed for.
+    pub(crate) fn seconds(&self) -> Vec<SecondSpec> {
         let of = |live: &Live| Some(SecondSpec { distribution: live.merged.clone()?, at: live.second.clone()? });
         self.each(of).into_iter().flatten().collect()
     }
@@ -87,30 +106,6 @@ impl Clusters {
             Some(LeadsTo { distribution: live.merged.clone()?, hosts })
         };
         self.each(of).into_iter().flatten().collect()
-    }
-}
-
-impl App {
-    /// The second origins of all clusters' distributions. A signature is kept for a day: a new one is another snapshot.
-    pub(crate) async fn second_origins(&self) -> Result<Vec<SecondSpec>, Error> {
-        let now_ms = self.clock.now_ms();
-        let wanting = self.clusters.each(|live| Some((live.cluster().id.clone(), live.needs_signature(now_ms)?)));
-        for (id, url) in wanting.into_iter().flatten() {
-            let cookie =
-                self.cookie_for(format!("*://*{}/*", url.path().trim_end_matches('/')), SIGNED_SECONDS).await?;
-            let signed = Signed { url, cookie, made_ms: now_ms };
-            self.clusters.change(&id, false, |live| live.second = Some(signed));
-        }
-        Ok(self.clusters.seconds())
-    }
-
-    /// Looks up the distributions of clusters' merged playlists.
-    pub(crate) async fn find_merged(&self) -> Result<(), Error> {
-        for (id, reference) in self.clusters.each(|live| (live.cluster().id.clone(), Self::reference(live.cluster()))) {
-            let row = self.db.distribution_by_reference(&reference).await?;
-            self.clusters.change(&id, true, |live| live.merged = row.map(|row| row.id));
-        }
-        Ok(())
     }
 }
 

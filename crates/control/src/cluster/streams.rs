@@ -4,7 +4,8 @@ use anabranch_cluster::state::Opening;
 use anabranch_model::{BREAKOUT_MARK, Cluster, ClusterRegion, SecretHeaders};
 
 use super::desk::ClusterDesk;
-use crate::app::{App, Error, chain};
+use crate::app::{App, Error};
+use crate::chain::chain;
 
 /// A stream of a cluster.
 #[derive(Clone, Debug, PartialEq)]

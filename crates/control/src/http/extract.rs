@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use crate::app::people::{Action, Caller, Need, Object, Privilege, Right};
 use crate::app::{Deleted, Error, Scope, StreamKeys, idempotency};
+use crate::secret::sha256;
 
 /// A JSON body.
 pub(super) struct Body<T> {
@@ -210,7 +211,7 @@ fn idempotency_of(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     // What is not text is not a key either.
     let key = key.to_str().unwrap_or_default();
-    let made = idempotency(key, crate::app::sha256(body));
+    let made = idempotency(key, sha256(body));
     made.map(Some).map_err(|error: Error| Problem::from(error))
 }
 

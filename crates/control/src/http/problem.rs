@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::app::Error;
 use crate::app::demand::UploadError;
 use crate::app::people::Privilege;
-use crate::app::{Error, chain};
+use crate::chain::chain;
 use crate::health::remedy;
 
 /// When to ask again, in seconds: about as long as a takeover takes.

@@ -13,8 +13,9 @@ use utoipa::openapi::OpenApi;
 
 use super::came::Came;
 use super::scope;
+use crate::app::App;
 use crate::app::people::Caller;
-use crate::app::{App, secret};
+use crate::secret;
 
 /// By which logs, the audit and the caller know a request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -155,7 +156,7 @@ fn request_id(headers: &HeaderMap) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     match given {
         Some(id) if !id.is_empty() && id.len() <= REQUEST_ID_MAX && id.bytes().all(plain) => id.to_owned(),
-        _ => secret("").chars().take(22).collect(),
+        _ => secret::random("").chars().take(22).collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use anabranch_db::Db;
 use anabranch_net::SharedClock;
 use anabranch_provider::{Kind, Provider, ProviderError, Reply};
 
-use crate::app::chain;
+use crate::chain::chain;
 use crate::nodes::Nodes;
 use crate::observe::{Applied, Observed};
 
@@ -75,17 +75,17 @@ pub(crate) mod tests {
     use anabranch_provider::contract::{Subject, run};
 
     use super::*;
-    use crate::Config;
+    use crate::config::{Config, EventsConfig, MediaConfig, SWEEP_EVERY, SettingsTree};
 
     const NOW_MS: i64 = 1_767_225_600_000;
 
     pub(crate) fn config() -> Config {
         Config {
             viewer_origins: Vec::new(),
-            events: crate::EventsConfig::default(),
+            events: EventsConfig::default(),
             prices: crate::Prices::default(),
             place: crate::Place::default(),
-            settings: crate::SettingsTree::default(),
+            settings: SettingsTree::default(),
             auth: crate::AuthConfig::default(),
             video_list_bucket: None,
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -99,14 +99,14 @@ pub(crate) mod tests {
             embed_frame_ancestors: vec!["*".into()],
             viewers_keep: std::time::Duration::from_secs(90 * 24 * 60 * 60),
             node_token: None,
-            sweep_every: crate::SWEEP_EVERY,
+            sweep_every: SWEEP_EVERY,
             crash_at: None,
         }
     }
 
-    pub(crate) fn media(dir: &std::path::Path) -> crate::MediaConfig {
+    pub(crate) fn media(dir: &std::path::Path) -> MediaConfig {
         let store = anabranch_store::LocalStore::open(&dir.join("media"), 0).unwrap();
-        crate::MediaConfig { buckets: anabranch_store::Buckets::new(store, None), presets: vec!["standard".into()] }
+        MediaConfig { buckets: anabranch_store::Buckets::new(store, None), presets: vec!["standard".into()] }
     }
 
     #[tokio::test]
@@ -114,7 +114,7 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("db.sqlite")).await.unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
-        let nodes = Arc::new(Nodes::load(&config(), &db, clock.clone()).await.unwrap());
+        let nodes = Arc::new(Nodes::load(None, &db, clock.clone()).await.unwrap());
         let observed = Arc::new(Observed::default());
         let (applied, reader) = (observed.clone(), db.clone());
         let settle = move || -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {

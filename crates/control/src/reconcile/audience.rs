@@ -5,10 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use anabranch_db::{Attendance, Error, Exit, Sighting, ViewerRow};
 use anabranch_model::{BreakoutId, ViewerSeen};
 
+use crate::app::viewers::LEFT_AFTER_MS;
 use crate::app::{App, agent};
-
-/// A session that has not asked for anything for so long has left, in milliseconds. Players ask at least once a segment.
-pub(crate) const LEFT_AFTER_MS: i64 = 30_000;
 
 /// How far ahead of ours the clock of an edge is believed, in milliseconds.
 const AHEAD_MS: i64 = 5_000;

@@ -3,7 +3,7 @@
 use anabranch_model::InvalidationState;
 use anabranch_provider::{Advice, NewInvalidation};
 
-use super::operate::in_time;
+use super::outcome::in_time;
 use crate::app::App;
 
 /// Orders in a row that are still under way, after which younger ones are not asked about.

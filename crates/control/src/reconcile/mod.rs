@@ -9,6 +9,8 @@ mod faults;
 mod invalidate;
 mod note;
 mod operate;
+mod outcome;
+pub(crate) mod places;
 mod realize;
 mod steps;
 mod sweep;
@@ -16,80 +18,21 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_db::{Marks, OperationRow};
+use anabranch_db::Marks;
 use anabranch_model::{BreakoutSpec, DistributionId, PackagingState, Report, Snapshot};
 use anabranch_net::Shutdown;
-use anabranch_provider::{Advice, ProviderError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::app::{App, chain};
+use crate::app::App;
 use crate::assemble::{Assembler, OfClusters};
+use crate::chain::chain;
 use audience::Audiences;
 
-pub(crate) use audience::LEFT_AFTER_MS;
 pub(crate) use crash::points;
 pub(crate) use note::note;
 pub(crate) use operate::Engine;
-pub(crate) use sweep::{Places, Round, Swept, check, run as run_sweeps, sweep};
-
-/// Time after which a row says what it waits for, in milliseconds.
-const SLOW_MS: i64 = 10_000;
-
-/// What a step came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// Done; what it had to repair, in words.
-    Done(Option<String>),
-    /// Begun, and it shows later whether it is done; what it waits for, in words.
-    Wait(String),
-    /// What it is about has gone, or is wanted otherwise by now.
-    Obsolete,
-}
-
-impl Outcome {
-    fn done() -> Self {
-        Self::Done(None)
-    }
-
-    /// The same for a step that has only now begun what it waits for.
-    fn and_wait(self) -> Self {
-        match self {
-            Self::Done(words) => Self::Wait(words.unwrap_or_else(|| "waiting for the distribution".to_owned())),
-            Self::Wait(_) | Self::Obsolete => self,
-        }
-    }
-}
-
-/// Why a step was not done.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    #[error(transparent)]
-    Db(#[from] anabranch_db::Error),
-    #[error(transparent)]
-    App(#[from] crate::app::Error),
-    #[error("the provider did not answer in time")]
-    Timeout,
-    #[error("this version knows no such step: {0:?}")]
-    Unknown(String),
-}
-
-impl StepError {
-    fn advice(&self) -> Advice {
-        match self {
-            Self::Provider(error) => error.advice(),
-            Self::App(crate::app::Error::Config(_)) | Self::Unknown(_) => Advice::GiveUp,
-            Self::Db(_) | Self::App(_) | Self::Timeout => Advice::Retry,
-        }
-    }
-}
-
-/// Whether an operation takes longer than anybody expects.
-fn is_slow(app: &App, operation: &OperationRow) -> bool {
-    app.clock.now_ms() - operation.created_at >= SLOW_MS
-}
+pub(crate) use sweep::{Round, Swept, check, run as run_sweeps, sweep};
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -457,7 +400,7 @@ impl Reconciler {
             // Told once for all who meet it.
             Err(error) if self.app.health.met(&error) => {}
             Err(error) => {
-                let text = crate::app::chain(&error);
+                let text = chain(&error);
                 if self.failing.as_ref() != Some(&text) {
                     tracing::error!(error = text, "reconciling failed; it is tried again");
                 }

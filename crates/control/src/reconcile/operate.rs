@@ -7,13 +7,15 @@ use std::time::Duration;
 use anabranch_db::operation::{BREAKOUT_START, CHANNEL_CREATE, RETRY_MAX_MS};
 use anabranch_db::{OperationRow, OperationState};
 use anabranch_net::Shutdown;
-use anabranch_provider::{Advice, Kind, ProviderError};
+use anabranch_provider::Advice;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::crash::{Side, crash_point};
-use super::{Outcome, StepError, backoff, invalidate, is_slow, steps};
-use crate::app::{App, chain};
+use super::outcome::{Outcome, STEP_TIMEOUT, StepError, is_slow};
+use super::{backoff, invalidate, steps};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -23,9 +25,6 @@ const LANES_MAX: usize = 32;
 
 /// The lane of what is told and asked about invalidations; no id has a dot.
 const INVALIDATIONS: &str = "in.validations";
-
-/// Longest time for one step.
-const STEP_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 
 /// Steps of one operation in one go; a step that undoes another's work must not keep a lane for ever.
 const STEPS_PER_GO: usize = 32;
@@ -195,12 +194,6 @@ impl Engine {
     }
 }
 
-/// One call of the provider outside an operation.
-pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
-    let late = || ProviderError::new(Kind::Unavailable, "the provider did not answer in time");
-    tokio::time::timeout(STEP_TIMEOUT, call).await.unwrap_or_else(|_| Err(late()))
-}
-
 /// Ends at this time, or never.
 async fn until(time: Option<Instant>) {
     match time {
@@ -298,7 +291,7 @@ async fn waits(app: &App, row: &mut OperationRow, words: &str) -> Result<(), ana
         app.db.operation_waits(row, words, app.clock.now_ms()).await?;
         row.waiting_for = Some(words.to_owned());
     }
-    if row.plan == BREAKOUT_START && is_slow(app, row) {
+    if row.plan == BREAKOUT_START && is_slow(row, app.clock.now_ms()) {
         let breakout = app.db.breakout_find(&row.subject).await?;
         if breakout.problem.as_deref() != Some(words) {
             tracing::warn!(breakout.id = %breakout.id, problem = words, "breakout is slow");

@@ -8,7 +8,7 @@ use anabranch_provider::{
 };
 use serde_json::Value;
 
-use super::StepError;
+use super::outcome::StepError;
 use crate::app::{App, config_of};
 
 /// Distributions of the provider that are looked through for one whose making was never recorded.

@@ -4,7 +4,8 @@ use anabranch_db::operation::BREAKOUT_START;
 use anabranch_db::{BreakoutRow, ChannelRow, DistributionRow, NewEntry, OperationRow};
 use anabranch_model::{BreakoutEvent, BreakoutId, BreakoutState, ChannelEvent, ChannelState, DistributionState};
 
-use super::{Outcome, StepError, note, realize};
+use super::outcome::{Outcome, StepError, is_slow};
+use super::{note, realize};
 use crate::app::App;
 
 pub(super) async fn run(app: &App, operation: &OperationRow, step: &str) -> Result<Outcome, StepError> {
@@ -145,7 +146,7 @@ async fn pipeline_settled(app: &App, operation: &OperationRow) -> Result<Outcome
 }
 
 async fn slow_channel(app: &App, channel: &ChannelRow, operation: &OperationRow, words: &str) -> Result<(), StepError> {
-    if !super::is_slow(app, operation) || channel.problem.as_deref() == Some(words) {
+    if !is_slow(operation, app.clock.now_ms()) || channel.problem.as_deref() == Some(words) {
         return Ok(());
     }
     tracing::warn!(channel.id = %channel.id, state = channel.state.as_str(), problem = words, "channel is slow");

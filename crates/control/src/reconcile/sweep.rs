@@ -10,9 +10,11 @@ use anabranch_net::Shutdown;
 use anabranch_provider::{Listing, ProviderError};
 use tokio::time::MissedTickBehavior;
 
-use super::operate::in_time;
+use super::outcome::in_time;
+use super::places::Places;
 use super::{note, realize};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Stale rows of a page.
 const PAGE: u32 = 100;
@@ -55,13 +57,6 @@ pub(crate) struct Swept {
     pub(crate) orphans: Vec<(&'static str, String, String)>,
     /// Distributions that differ at the provider: id and how.
     pub(crate) drifted: Vec<(String, String)>,
-}
-
-/// Where the scheduled rounds are in the provider's lists.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    pipelines: Option<String>,
-    distributions: Option<String>,
 }
 
 /// Makes rounds until `shutdown`.

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, is_wanted};
 use super::send::{Delivery, Outcome, Target};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

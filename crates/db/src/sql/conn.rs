@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::Transaction;
-
-use super::query::limited;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+
+use super::limit::limited;
 
 /// All that write transactions of one PostgreSQL database wait for, whichever process they are of: `anabranc` in ASCII.
 const WRITER_LOCK: i64 = 0x616e_6162_7261_6e63;

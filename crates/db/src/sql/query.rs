@@ -1,17 +1,14 @@
 //! Statements with their values.
 
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use sqlx::postgres::Postgres;
 use sqlx::sqlite::Sqlite;
 
 use super::conn::{Conn, On, Raw};
+use super::limit::limited;
 use super::row::{Field, Row};
 use super::value::{self, Value};
-
-/// Time after which a server is given up: more than it gives a statement itself.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A statement.
 #[must_use = "a statement does nothing until it is executed or fetched"]
@@ -118,14 +115,6 @@ fn counted(rows: u64) -> u64 {
     metrics::counter!("anabranch_db_statements_total").increment(1);
     metrics::counter!("anabranch_db_rows_total").increment(rows);
     rows
-}
-
-/// What the server answers, or an error when it says nothing: its machine may be gone, and TCP would hope for many minutes.
-pub(super) async fn limited<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(answered) => answered,
-        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database does not answer").into()),
-    }
 }
 
 /// The connection of `on`; one of a pool stays in `held` meanwhile.

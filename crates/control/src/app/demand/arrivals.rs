@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::caption::is_side_car;
-use crate::app::{App, Error, chain};
+use crate::app::{App, Error};
+use crate::chain::chain;
 
 /// Time between two looks through all buckets of whose files assets are made.
 const LOOK: Duration = Duration::from_secs(10 * 60);

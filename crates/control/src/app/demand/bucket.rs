@@ -15,7 +15,8 @@ use crate::app::page::{PageQuery, list};
 use crate::app::sign::expiry;
 use crate::app::view::{DistributionWhole, List};
 use crate::app::{App, Error};
-use crate::{MediaConfig, time};
+use crate::config::MediaConfig;
+use crate::time;
 
 /// Files of a page when the caller names no number.
 const LIMIT_DEFAULT: usize = 100;

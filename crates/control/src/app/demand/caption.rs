@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use super::view::Caption;
 use super::webvtt;
 use crate::app::view::List;
-use crate::app::{App, Error, names, sha256};
+use crate::app::{App, Error, names};
+use crate::secret::sha256;
 use crate::time;
 
 /// Languages of one asset at most.

@@ -9,6 +9,7 @@ mod collection;
 mod metadata;
 mod play;
 mod upload;
+mod upload_error;
 mod video;
 mod view;
 mod watch;
@@ -22,7 +23,8 @@ pub(crate) use bucket::{BucketCreate, BucketPatch, LinkCreate, ObjectQuery, Remo
 pub(crate) use caption::CaptionPut;
 pub(crate) use collection::CollectionPut;
 pub(crate) use play::AssetPlayCreate;
-pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate, UploadError};
+pub(crate) use upload::{Receiving, SIZE_MAX, Upload, UploadCreate};
+pub(crate) use upload_error::UploadError;
 pub(crate) use view::{
     AccessKey, AccessKeyCreated, Asset, AssetPlay, Bucket, Caption, Collection, CollectionPlay, Link, ObjectList,
     WatchAsset, WatchCollection,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Via;
+use super::via::Via;
 use crate::app::{App, Error, page};
 use crate::time;
 

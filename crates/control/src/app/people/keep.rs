@@ -6,7 +6,8 @@ use anabranch_net::Shutdown;
 use tokio::time::Instant;
 
 use super::audit::{BATCH, Waiting};
-use crate::app::{App, chain};
+use crate::app::App;
+use crate::chain::chain;
 
 /// Time between two writes of when sessions were used.
 const SEEN_EVERY: Duration = Duration::from_secs(10);

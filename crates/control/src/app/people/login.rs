@@ -5,10 +5,10 @@ use anabranch_model::UserId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Via;
 use super::caller::{Caller, LoggedIn};
 use super::privilege::{Privileges, Role};
 use super::session::SignedIn;
+use super::via::Via;
 use crate::app::{App, Error, Scope, names};
 use crate::time;
 

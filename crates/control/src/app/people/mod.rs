@@ -12,9 +12,10 @@ mod password;
 mod privilege;
 mod session;
 mod user;
+mod via;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use anabranch_model::LoginId;
 use parking_lot::Mutex;
@@ -36,6 +37,7 @@ pub(crate) use oidc::{Callback, Refusal};
 pub(crate) use privilege::{Action, Object, Privilege, Privileges};
 pub(crate) use session::{Session, SessionQuery, SignedIn};
 pub(crate) use user::{User, UserCreate, UserPatch};
+pub(crate) use via::Via;
 
 /// Failed log-ins of one name: ten, and then one in half a minute.
 const BY_NAME: Allowance = Allowance { tries: 10, each_ms: 30_000, keys: 10_000 };
@@ -48,25 +50,6 @@ const REFUSED: Allowance = Allowance { tries: 30, each_ms: 10_000, keys: 10_000 
 
 /// The same of all addresses together: a thousand, and then one a second.
 const REFUSED_OF_ALL: Allowance = Allowance { tries: 1000, each_ms: 1000, keys: 1 };
-
-/// From where a request came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Via {
-    /// Of who sent it, as far as proxies that are trusted tell.
-    pub(crate) address: IpAddr,
-    /// What the browser calls itself.
-    pub(crate) user_agent: String,
-}
-
-impl Via {
-    /// What counts as one sender: of IPv6 a network of 64 bits, which is what one household has.
-    pub(crate) fn sender(&self) -> IpAddr {
-        match self.address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & (u128::MAX << 64)).into(),
-            address @ IpAddr::V4(_) => address,
-        }
-    }
-}
 
 /// What is in memory of people.
 pub(crate) struct People {

@@ -8,6 +8,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 use tokio::sync::Semaphore;
 
 use crate::app::Error;
+use crate::secret;
 
 /// Shortest password, in characters.
 pub(crate) const PASSWORD_MIN: usize = 12;
@@ -106,7 +107,7 @@ fn nobody() -> Result<&'static str, Error> {
     if let Some(hash) = NOBODY.get() {
         return Ok(hash);
     }
-    let made = hash(&crate::app::token::secret(""))?;
+    let made = hash(&secret::random(""))?;
     Ok(NOBODY.get_or_init(|| made))
 }
 

@@ -11,13 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Via;
 use super::caller::{Caller, LoggedIn};
 use super::privilege::{Action, Object, Privilege, Role};
 use super::user::effective;
+use super::via::Via;
 use crate::app::page::list;
 use crate::app::view::List;
-use crate::app::{App, Error, PageQuery, sha256, token};
+use crate::app::{App, Error, PageQuery};
+use crate::secret::{self, sha256};
 use crate::time;
 
 /// Sessions of one user; beyond them the one that was used longest ago ends.
@@ -96,7 +97,7 @@ impl App {
     /// Begins a session of somebody who has shown who they are.
     pub(super) async fn session_begin(&self, user: UserRow, via: &Via) -> Result<SignedIn, Error> {
         let now_ms = self.clock.now_ms();
-        let secret = token::secret("");
+        let secret = secret::random("");
         let new = NewLogin {
             id: LoginId::random(),
             hash: sha256(secret.as_bytes()),

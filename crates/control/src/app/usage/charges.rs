@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch_db::{ChargeRow, SubjectRow};
 
-use super::query::Span;
+use super::span::Span;
 use super::{
     BreakoutCharges, Charges, ChargesBy, ChargesCollect, ChargesItem, ChargesQuery, ChargesTotal, Collected, Price,
     PriceTable, ServiceCharge, SessionCharges,

@@ -7,7 +7,9 @@ mod overview;
 mod overview_view;
 mod presence;
 mod query;
+mod span;
 mod view;
+mod whose;
 
 pub(crate) use overview_view::*;
 pub(crate) use view::*;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anabranch_db::{UsageFilter, Watched};
 use anabranch_model::Quality as Told;
 
-use super::query::{Span, attendance_step, peaks};
+use super::query::peaks;
+use super::span::{Span, attendance_step};
 use super::{Analytics, AnalyticsQuery, Bitrate, CountAt, NamedCount, Overview, Percentiles, Quality, Settings};
 use crate::app::{App, Error};
 use crate::billing::Audience;

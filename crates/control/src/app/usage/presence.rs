@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anabranch_db::{Presence, StayRow, SubjectRow, UsageFilter, Watched, WatchedBy, WatchedHour, presence, visits};
 
-use super::query::{Span, Whose};
+use super::span::Span;
+use super::whose::Whose;
 use super::{UsageBy, UsageCounts};
 use crate::app::{App, Error};
 

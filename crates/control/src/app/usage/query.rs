@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anabranch_db::{Delivered, SubjectRow, USAGE_STEPS, UsageFilter, Watched};
+use anabranch_db::{Delivered, SubjectRow, UsageFilter, Watched};
 
 use super::presence::Attended;
+use super::span::{DAY_SECONDS, Span, step};
+use super::whose::Whose;
 use super::{SeriesQuery, Usage, UsageBy, UsageCounts, UsageItem, UsagePoint, UsageQuery, UsageSeries};
 use crate::app::{App, Error};
 use crate::billing::{Audience, byte_hours};
@@ -13,117 +15,7 @@ use crate::time;
 /// Time that is meant when none is asked for, in seconds.
 const MONTH_SECONDS: i64 = 30 * 86_400;
 
-/// The same of a course.
-const DAY_SECONDS: i64 = 86_400;
-
-/// Length of a stretch of attendance for spans up to a day, in seconds (V125).
-const ATTENDANCE_SECONDS: i64 = 120;
-
-/// Longest span that is shown by those: a day, also one in which clocks are set back.
-const ATTENDANCE_SPAN_SECONDS: i64 = DAY_SECONDS + 3600;
-
-/// Points of a course at most.
-const POINTS_MAX: i64 = 2_000;
-
-/// A stretch of time in Unix seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: i64,
-    pub(super) to: i64,
-}
-
-impl Span {
-    /// What is asked for, or `length` seconds up to now.
-    pub(super) fn of(from: Option<&str>, to: Option<&str>, length: i64, now_ms: i64) -> Result<Self, Error> {
-        let read = |field, text: &str| {
-            time::parse_seconds(text).ok_or_else(|| {
-                Error::invalid(field, format!("a time is as in RFC 3339, such as 2026-11-01T00:00:00Z: {text:?}"))
-            })
-        };
-        let to = to.map(|text| read("to", text)).transpose()?.unwrap_or(now_ms.div_euclid(1000) + 1);
-        let from = from.map(|text| read("from", text)).transpose()?.unwrap_or(to - length);
-        if from >= to {
-            return Err(Error::invalid("from", "a stretch of time begins before it ends"));
-        }
-        Ok(Self { from: from.max(0), to })
-    }
-
-    /// The month that is asked for, in UTC; none if none is.
-    pub(super) fn month(month: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<Option<Self>, Error> {
-        let Some(month) = month else { return Ok(None) };
-        if from.is_some() || to.is_some() {
-            return Err(Error::invalid("month", "ask for a month, or for a time from and to"));
-        }
-        let (begins, ends) = time::parse_month(month).ok_or_else(|| {
-            Error::invalid("month", format!("a month is a year and a number, such as 2026-11: {month:?}"))
-        })?;
-        Ok(Some(Self { from: begins.div_euclid(1000), to: ends.div_euclid(1000) }))
-    }
-
-    pub(super) fn ms(self) -> (i64, i64) {
-        (self.from.saturating_mul(1000), self.to.saturating_mul(1000))
-    }
-}
-
-/// Whose usage is wanted.
-#[derive(Debug, Default)]
-pub(super) struct Whose {
-    pub(super) breakout: String,
-    pub(super) distribution: String,
-    event: String,
-    account: String,
-}
-
-impl Whose {
-    pub(super) fn takes(&self, row: &SubjectRow) -> bool {
-        let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
-        fits(&self.breakout, &row.subject) && fits(&self.event, &row.event) && fits(&self.account, &row.account)
-    }
-
-    pub(super) fn filter(&self, span: Span) -> UsageFilter {
-        UsageFilter {
-            from: span.from,
-            to: span.to,
-            breakout: self.breakout.clone(),
-            asset: String::new(),
-            distribution: self.distribution.clone(),
-        }
-    }
-
-    /// Whether rows of single breakouts are chosen by what those belong to.
-    pub(super) fn is_choosy(&self) -> bool {
-        !(self.event.is_empty() && self.account.is_empty())
-    }
-}
-
 impl App {
-    async fn whose(&self, wanted: [Option<&str>; 4]) -> Result<Whose, Error> {
-        let [breakout, distribution, event, account] = wanted;
-        let mut whose = Whose { distribution: distribution.unwrap_or_default().to_owned(), ..Whose::default() };
-        if let Some(breakout) = breakout {
-            whose.breakout = self.subject_named(breakout).await?;
-        }
-        if let Some(event) = event {
-            whose.event = self.db.event_find(event).await?.id.to_string();
-        }
-        if let Some(account) = account {
-            whose.account = self.db.account_find(account).await?.id.to_string();
-        }
-        Ok(whose)
-    }
-
-    /// The id of a breakout by id or name; of one that is deleted by id.
-    pub(super) async fn subject_named(&self, wanted: &str) -> Result<String, Error> {
-        match self.db.breakout_find(wanted).await {
-            Ok(row) => Ok(row.id.to_string()),
-            Err(missing @ anabranch_db::Error::NotFound { .. }) => {
-                let known = self.db.subjects(wanted, 0, i64::MAX).await?;
-                if known.is_empty() { Err(missing.into()) } else { Ok(wanted.to_owned()) }
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     pub(crate) async fn usage(&self, query: &UsageQuery) -> Result<Usage, Error> {
         let now_ms = self.clock.now_ms();
         let (from, to) = (query.from.as_deref(), query.to.as_deref());
@@ -214,31 +106,6 @@ impl App {
         let rows = self.db.subjects(&whose.breakout, from_ms, to_ms).await?;
         Ok(rows.into_iter().filter(|row| whose.takes(row)).map(|row| row.subject).collect())
     }
-}
-
-/// The length of a stretch, as asked for or as fits.
-pub(super) fn step(wanted: Option<u32>, span: Span) -> Result<i64, Error> {
-    let length = span.to - span.from;
-    let step = match wanted.map(i64::from) {
-        None => USAGE_STEPS.into_iter().find(|step| length / step <= POINTS_MAX / 4).unwrap_or(USAGE_STEPS[3]),
-        Some(step) if USAGE_STEPS.contains(&step) => step,
-        Some(step) => {
-            return Err(Error::invalid("step", format!("a stretch has 60, 300, 3600 or 86400 seconds: {step}")));
-        }
-    };
-    if length / step > POINTS_MAX {
-        return Err(Error::invalid(
-            "step",
-            format!("a course has at most {POINTS_MAX} stretches: ask for longer ones"),
-        ));
-    }
-    Ok(step)
-}
-
-/// The length of a stretch of attendance: what is known of viewers is known to the second, so it need not be one of those by which
-/// deliveries are kept.
-pub(super) fn attendance_step(span: Span) -> Result<i64, Error> {
-    if span.to - span.from <= ATTENDANCE_SPAN_SECONDS { Ok(ATTENDANCE_SECONDS) } else { step(None, span) }
 }
 
 /// Most viewers at one moment of each stretch.
@@ -424,12 +291,5 @@ mod tests {
         };
         let watched = [one(50, 130), one(70, 80), one(90, 200)];
         assert_eq!(peaks(&watched, Span { from: 60, to: 300 }, 60), [2, 2, 1, 0]);
-        assert!(step(Some(61), Span { from: 0, to: 60 }).is_err());
-        assert!(step(Some(60), Span { from: 0, to: 86_400_000 }).is_err());
-        assert_eq!(step(None, Span { from: 0, to: 30 * 86_400 }).unwrap(), 86_400);
-        assert_eq!(step(None, Span { from: 0, to: 3600 }).unwrap(), 60);
-        for (length, wanted) in [(60, 120), (86_400, 120), (86_401, 120), (90_001, 300), (30 * 86_400, 86_400)] {
-            assert_eq!(attendance_step(Span { from: 0, to: length }).unwrap(), wanted, "{length}");
-        }
     }
 }

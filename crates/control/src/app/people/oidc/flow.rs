@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::super::config::OidcConfig;
 use super::discovery::{FetchError, Metadata, read};
-use crate::app::{sha256, token};
+use crate::secret::{self, sha256};
 
 /// Log-ins under way at most; beyond them the oldest is forgotten.
 const FLOWS_MAX: usize = 10_000;
@@ -36,11 +36,11 @@ pub(super) struct Flow {
 impl Flow {
     /// With its state, and what the browser keeps.
     pub(super) fn begin(provider: &str, back_to: String, now_ms: i64) -> (Self, String, String) {
-        let (state, binding) = (token::secret(""), token::secret(""));
+        let (state, binding) = (secret::random(""), secret::random(""));
         let flow = Self {
             provider: provider.to_owned(),
-            nonce: token::secret(""),
-            verifier: token::secret(""),
+            nonce: secret::random(""),
+            verifier: secret::random(""),
             binding: sha256(binding.as_bytes()),
             back_to,
             began_at: now_ms,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::super::config::OidcConfig;
 use super::super::privilege::Role;
 use crate::app::names;
+use crate::secret::sha256;
 
 /// What a provider says of somebody.
 pub(super) type Claims = Map<String, Value>;
@@ -52,7 +53,7 @@ pub(super) fn wanted_names(config: &OidcConfig, claims: &Claims, subject: &str) 
     let first = text("preferred_username").or_else(|| text("email")).or_else(|| names::name(subject).ok());
     let first = first.unwrap_or_else(|| config.name.clone());
     let short: String = first.chars().take(50).collect();
-    let mark = crate::app::sha256(subject.as_bytes());
+    let mark = sha256(subject.as_bytes());
     let mark = format!("{:02x}{:02x}{:02x}{:02x}", mark[0], mark[1], mark[2], mark[3]);
     vec![first, format!("{short} ({})", config.name), format!("{short} ({} {mark})", config.name)]
 }

@@ -15,12 +15,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::Via;
 use super::config::OidcConfig;
 use super::login::counted;
 use super::privilege::Role;
 use super::session::SignedIn;
-use crate::app::{App, Error, chain};
+use super::via::Via;
+use crate::app::{App, Error};
+use crate::chain::chain;
 use discovery::{Discovery, FetchError, is_safe};
 use flow::{Flow, Flows, challenge};
 use map::Claims;

@@ -1,11 +1,11 @@
-//! Distributions that come to a channel, leave it, or go.
+//! Distributions that are made, come to a channel, leave it, or go.
 
 use anabranch_model::{ChannelId, DistributionId, DistributionPhase};
 
-use crate::distribution::{activity, check_generation, find, put};
-use crate::operation::{self, DISTRIBUTION_DELETE, DISTRIBUTION_DETACH, DISTRIBUTION_UPDATE};
+use crate::distribution::{activity, check_generation, find, insert, made_before, put};
+use crate::operation::{self, DISTRIBUTION_CREATE, DISTRIBUTION_DELETE, DISTRIBUTION_DETACH, DISTRIBUTION_UPDATE};
 use crate::sql::{self, Conn};
-use crate::{Db, DistributionContent, DistributionRow, Error, channel, log};
+use crate::{Created, Db, DistributionContent, DistributionRow, Error, NewDistribution, channel, log};
 
 /// How a distribution is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,34 @@ pub enum Retire {
 }
 
 impl Db {
+    /// Makes a distribution of its own, or for a channel that has none (V35).
+    ///
+    /// # Errors
+    /// The caller reference or an alias is taken, a key group or channel is missing, the channel has a distribution, the
+    /// idempotency key was used otherwise, or the query fails.
+    pub async fn distribution_create(
+        &self,
+        new: &NewDistribution,
+        channel: Option<&ChannelId>,
+        now_ms: i64,
+    ) -> Result<Created<DistributionRow>, Error> {
+        let (mut tx, version) = self.wish().await?;
+        if let Some(idempotency) = &new.idempotency
+            && let Some(row) = made_before(&mut tx, idempotency).await?
+        {
+            return Ok(Created::Replayed(row));
+        }
+        if let Some(channel) = channel {
+            vacant(&mut tx, channel).await?;
+        }
+        insert(&mut tx, new, channel, version, now_ms).await?;
+        let lane = channel.map_or(new.id.as_str(), ChannelId::as_str);
+        operation::begin(&mut tx, DISTRIBUTION_CREATE, new.id.as_str(), lane, now_ms).await?;
+        let row = find(&mut tx, new.id.as_str()).await?;
+        tx.commit().await?;
+        Ok(Created::New(row))
+    }
+
     /// Takes a distribution from its channel, with a configuration that disables it (V34).
     ///
     /// # Errors
@@ -151,7 +179,7 @@ impl Db {
 }
 
 /// Checks that the channel is there, stays and has no distribution.
-pub(crate) async fn vacant(conn: &mut Conn, wanted: &ChannelId) -> Result<(), Error> {
+async fn vacant(conn: &mut Conn, wanted: &ChannelId) -> Result<(), Error> {
     let row = channel::find(&mut *conn, wanted.as_str()).await?;
     row.check_stays()?;
     let has: Option<String> = sql::scalar("SELECT id FROM distributions WHERE channel_id = $1")
