@@ -122,7 +122,7 @@ const behavior = (target: string, signed: boolean) => ({
   Compress: true,
   TrustedKeyGroups: signed ? { Enabled: true, Quantity: 1, Items: ['g-default'] } : { Enabled: false, Quantity: 0 },
 });
-export const CONFIG = {
+const CONFIG = {
   CallerReference: 'club-site',
   Comment: 'The club site and its films',
   Enabled: true,
