@@ -26,7 +26,7 @@ export default defineConfig({
         codeSplitting: {
           includeDependenciesRecursively: false,
           groups: [
-            { name: 'desk-base', test: /node_modules\/(svelte|openapi-fetch)\/|src\/(desk\/(lib|ui|[^/]+$)|api\/)/, priority: 2 },
+            { name: 'desk-base', test: /node_modules\/(svelte|openapi-fetch)\/|src\/desk\/(lib|ui|[^/]+$)/, priority: 2 },
             { name: 'desk-live', test: new RegExp(`src/desk/pages/(${LIVE_PAGES.join('|')}|parts/)`), priority: 1 },
             { name: 'desk-more', test: /src\/desk\//, priority: 0 },
           ],

@@ -403,6 +403,18 @@ describe('library', () => {
     assert.equal(await t.page.getByText('What it took', { exact: true }).count(), 0);
   });
 
+  test('the numbers of a chart scroll in their frame, and cover nothing below it', async () => {
+    busyLibrary(t.desk);
+    await t.open('/usage');
+    const chart = t.page.locator('figure', { hasText: 'Bytes sent, over time' });
+    await chart.getByText('Show as a table').click();
+    const moved = await chart.getByRole('region', { name: 'Numbers of Bytes sent, over time' }).evaluate((frame) => {
+      frame.scrollTop = frame.scrollHeight;
+      return frame.scrollTop;
+    });
+    assert.ok(moved > 0, 'an hour of numbers does not scroll');
+  });
+
   test('charges open into services, and collecting again changes nothing', async () => {
     busyLibrary(t.desk);
     await t.open('/charges');

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use crate::tree::Tree;
 use crate::{Unusable, process, tools};
 
-/// Folders of `web/` that are made, not written.
-const MADE: [&str; 2] = ["node_modules", "dist"];
+/// What in `web/` is made, not written.
+const MADE: [&str; 3] = ["node_modules", "dist", "src/api/schema.d.ts"];
 
 /// Whether the build had to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +108,14 @@ fn feed(root: &Path, folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        if folder == root && MADE.iter().any(|made| entry.file_name() == *made) {
+        let name = path.strip_prefix(root).unwrap_or(&path);
+        if MADE.iter().any(|made| name == Path::new(made)) {
             continue;
         }
         if path.is_dir() {
             feed(root, &path, hasher)?;
         } else {
-            path.strip_prefix(root).unwrap_or(&path).hash(hasher);
+            name.hash(hasher);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?.hash(hasher);
         }
     }
@@ -129,9 +130,11 @@ mod tests {
     fn the_hash_follows_sources_and_not_what_is_made() {
         let folder = std::env::temp_dir().join(format!("xtask-ui-{}", std::process::id()));
         fs::create_dir_all(folder.join("dist")).unwrap();
+        fs::create_dir_all(folder.join("src/api")).unwrap();
         fs::write(folder.join("a.ts"), "one").unwrap();
         let first = hash_folder(&folder).unwrap();
         fs::write(folder.join("dist/a.js"), "made").unwrap();
+        fs::write(folder.join("src/api/schema.d.ts"), "made").unwrap();
         assert_eq!(hash_folder(&folder).unwrap(), first);
         fs::write(folder.join("a.ts"), "two").unwrap();
         assert_ne!(hash_folder(&folder).unwrap(), first);

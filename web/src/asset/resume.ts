@@ -17,7 +17,7 @@ export interface Mark {
 export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
 /** Less than this from the start is not worth a question, in seconds. */
-export const RESUME_MIN_SECONDS = 5;
+const RESUME_MIN_SECONDS = 5;
 /** So close to the end it counts as watched: in seconds, and as a share of the whole. */
 const END_SECONDS = 15;
 const END_SHARE = 0.05;

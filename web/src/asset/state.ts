@@ -26,7 +26,7 @@ export type Event =
   | PlayerEvent;
 
 export interface View {
-  tone: 'quiet' | 'waiting' | 'good' | 'trouble';
+  tone: 'quiet' | 'waiting' | 'trouble';
   /** Empty when there is nothing to say. */
   badge: string;
   title: string;

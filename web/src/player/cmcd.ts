@@ -8,8 +8,8 @@ import type { Recorder } from './stats.ts';
 /** Keys that are sent; the address of the next object would be the longest and says nothing that the playlist does not. */
 export const CMCD_KEYS = ['bl', 'br', 'bs', 'cid', 'd', 'mtp', 'ot', 'pr', 'sf', 'sid', 'st', 'su', 'tb'] as const;
 /** Keys of our own: milliseconds to the first frame, once; and of standstill since it was told last. */
-export const STARTUP_KEY = 'com.anabranch-startup';
-export const STALL_KEY = 'com.anabranch-stall';
+const STARTUP_KEY = 'com.anabranch-startup';
+const STALL_KEY = 'com.anabranch-stall';
 const PARAMETER = 'CMCD';
 
 /** What has not been told yet. */

@@ -3,9 +3,9 @@
 // qualities and no way back to live.
 
 import { h, setText } from '../dom.ts';
-import { BEHIND_SECONDS } from './engine.ts';
-import { icon, type Icon } from './icons.ts';
+import { button, label } from './button.ts';
 import { airPlay, pictureInPicture } from './elsewhere.ts';
+import { BEHIND_SECONDS } from './engine.ts';
 import { nextSpeed, OFF, speedMenu, type Menu } from './menus.ts';
 import type { Player } from './player.ts';
 import { Scrub } from './scrub.ts';
@@ -244,20 +244,6 @@ export class Controls {
     if (/^[0-9]$/.test(key)) return () => this.scrub.seek(start + ((end - start) * Number(key)) / 10);
     return actions[key.toLowerCase()] ?? null;
   }
-}
-
-export function button(name: Icon, words: string, onclick?: () => void): HTMLButtonElement {
-  const element = h('button', { type: 'button', class: 'icon-button', title: words, 'aria-label': words, 'data-icon': name, onclick });
-  element.append(icon(name));
-  return element;
-}
-
-export function label(element: HTMLButtonElement, name: Icon, words: string): void {
-  if (element.dataset['icon'] === name) return;
-  element.dataset['icon'] = name;
-  element.title = words;
-  element.setAttribute('aria-label', words);
-  element.replaceChildren(icon(name));
 }
 
 function select(name: string, choose: (value: string) => void): Select {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // Buttons that show the picture elsewhere: above other windows, or on another screen. Each is hidden where the browser cannot.
 
-import { button, label } from './controls.ts';
+import { button, label } from './button.ts';
 import type { Player } from './player.ts';
 
 /** What Safari has of its own. */

@@ -8,8 +8,6 @@ const PATHS = {
   pause: 'M7 5h4v14H7zM13 5h4v14h-4z',
   back: 'M11 6v12l-8-6zM20 6v12l-8-6z',
   forward: 'M4 6v12l8-6zM13 6v12l8-6z',
-  previous: 'M6 5h3v14H6zM20 5v14l-10-7z',
-  next: 'M15 5h3v14h-3zM4 5v14l10-7z',
   sound: 'M4 9v6h4l5 5V4L8 9zM16 8a5 5 0 0 1 0 8l-1.2-1.6a3 3 0 0 0 0-4.8z',
   muted: 'M4 9v6h4l5 5V4L8 9zM15 10.4 16.4 9 18.5 11.1 20.6 9 22 10.4 19.9 12.5 22 14.6 20.6 16 18.5 13.9 16.4 16 15 14.6 17.1 12.5z',
   full: 'M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z',

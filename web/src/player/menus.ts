@@ -30,7 +30,7 @@ export interface Track {
 
 export const AUTO = '-1';
 export const OFF = '-1';
-export const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
+const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
 /** Pictures a second from which a rung says so. */
 const SMOOTH = 40;
 
@@ -70,7 +70,7 @@ export function nextSpeed(speed: number, up: boolean): number {
 }
 
 /** Name of each rung: its shorter side, and what tells it from another of the same. */
-export function levelNames(levels: readonly Level[]): string[] {
+function levelNames(levels: readonly Level[]): string[] {
   const plain = levels.map((level) => {
     if (level.height === 0) return rate(level.bitrate);
     return `${size(level)}p${(level.frameRate ?? 0) >= SMOOTH ? Math.round(level.frameRate ?? 0) : ''}`;

@@ -2,7 +2,8 @@
 // `/v1/watch/{breakout}` with the page's own signature parameters, turned into an event for the state machine.
 
 import type { components } from '../api/schema.d.ts';
-import type { BreakoutState, Event, Recording, Refusal } from './state.ts';
+import type { Refusal } from './phrases.ts';
+import type { BreakoutState, Event, Recording } from './state.ts';
 
 type Recorded = components['schemas']['WatchRecording'];
 

@@ -2,7 +2,9 @@
 // What the watch page says when there is no picture, by the reason.
 
 import type { Playback } from '../player/engine.ts';
-import type { Refusal } from './state.ts';
+
+/** Why the server does not let this viewer in; `closed` when it does not say. */
+export type Refusal = 'closed' | 'expired' | 'early' | 'address' | 'wrong' | 'revoked' | 'devices' | 'removed' | 'missing';
 
 /** Words with their colour; the words say the same. */
 export interface Words {

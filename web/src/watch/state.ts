@@ -4,13 +4,10 @@
 
 import { BEHIND_SECONDS, type Delivery, type Playback, type PlayerEvent } from '../player/engine.ts';
 import { sentence } from '../words.ts';
-import { fatalWords, refusal, unreachable, type Words } from './phrases.ts';
+import { fatalWords, refusal, unreachable, type Refusal, type Words } from './phrases.ts';
 
 /** State of a breakout, in the words of `GET /v1/watch/{breakout}`. */
 export type BreakoutState = 'waiting' | 'live' | 'ended';
-
-/** Why the server does not let this viewer in; `closed` when it does not say. */
-export type Refusal = 'closed' | 'expired' | 'early' | 'address' | 'wrong' | 'revoked' | 'devices' | 'removed' | 'missing';
 
 /** What was recorded of a breakout that is over. */
 export interface Recording {

@@ -4,9 +4,8 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Me, Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
-import { matrix } from '../../src/desk/lib/privileges.ts';
+import { matrix, type Role } from '../../src/desk/lib/privileges.ts';
 import { cluster, playlist, writeCluster } from './clusters.ts';
 // @ts-expect-error a module of JavaScript
 import { serveDist } from './dist.mjs';
@@ -170,7 +169,7 @@ export class FakeDesk {
     for (const stream of this.streams) stream.destroy();
   }
 
-  me(): Me {
+  me(): S['Me'] {
     return {
       kind: 'user',
       id: 'u-ada',

@@ -7,8 +7,8 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Role } from '../../src/api/coming.d.ts';
 import type { components } from '../../src/api/schema.d.ts';
+import type { Role } from '../../src/desk/lib/privileges.ts';
 import { busyDesk, FakeDesk, page, privileges, why } from './desk.ts';
 import { prices } from './prices.ts';
 // @ts-expect-error a module of JavaScript
@@ -122,7 +122,7 @@ const behavior = (target: string, signed: boolean) => ({
   Compress: true,
   TrustedKeyGroups: signed ? { Enabled: true, Quantity: 1, Items: ['g-default'] } : { Enabled: false, Quantity: 0 },
 });
-export const CONFIG = {
+const CONFIG = {
   CallerReference: 'club-site',
   Comment: 'The club site and its films',
   Enabled: true,

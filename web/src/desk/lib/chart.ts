@@ -2,7 +2,7 @@
 // The arithmetic of charts.
 
 /** A round step so that about `count` of them cover `range`. */
-export function niceStep(range: number, count: number): number {
+function niceStep(range: number, count: number): number {
   if (!(range > 0)) return 1;
   const raw = range / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(raw));

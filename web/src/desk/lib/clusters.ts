@@ -45,7 +45,7 @@ export function regionGiven(fields: RegionFields, had = false): Schemas['RegionG
 }
 
 /** Headers by name; one without a value keeps the value that the server has. */
-export function headersGiven(lines: string): Record<string, string | null> {
+function headersGiven(lines: string): Record<string, string | null> {
   const pairs = lines.split('\n').map((line) => line.trim()).filter(Boolean);
   return Object.fromEntries(
     pairs.map((line) => {

@@ -87,7 +87,7 @@ const POLICIES: Readonly<Record<string, string>> = {
   '2e54312d-136d-493c-8eb9-b001f22f67d2': 'Amplify',
 };
 
-export function policyName(id: string): string {
+function policyName(id: string): string {
   return POLICIES[id] ?? id;
 }
 
@@ -194,7 +194,7 @@ export function placeOf(source: string, field: string): Place | null {
 }
 
 /** Line and column of an offset. */
-export function lineOf(source: string, offset: number): { line: number; column: number } {
+function lineOf(source: string, offset: number): { line: number; column: number } {
   const before = source.slice(0, offset);
   const line = before.split('\n').length;
   return { line, column: offset - before.lastIndexOf('\n') };

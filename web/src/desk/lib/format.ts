@@ -67,11 +67,9 @@ export function relative(at: number, now: number): string {
 }
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const dateOnly = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 const shortTime = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
 export const localTime = (at: string | number) => said(at, dateTime);
-export const localDate = (at: string | number) => said(at, dateOnly);
 export const timeOfDay = (at: string | number) => said(at, shortTime);
 export const utc = (at: string | number) => {
   const time = new Date(at);

@@ -28,12 +28,6 @@ export function rangeOf(month: Month): { from: string; to: string } {
   return { from: iso(Date.UTC(year, index - 1, 1)), to: iso(Date.UTC(year, index, 1)) };
 }
 
-/** The month so many months away. */
-export function shifted(month: Month, by: number): Month {
-  const [year, index] = month.split('-').map(Number) as [number, number];
-  return new Date(Date.UTC(year, index - 1 + by, 1)).toISOString().slice(0, 7);
-}
-
 /** `November 2026`. */
 export function monthWords(month: Month, locale = 'en'): string {
   const { from } = rangeOf(month);

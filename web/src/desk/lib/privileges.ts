@@ -85,15 +85,6 @@ export function toggled(role: string, changes: Changes, object: string, action: 
   return { added: added.sort(), removed: removed.sort() };
 }
 
-/** What of the changes still says something under another role. */
-export function carried(role: string, changes: Changes): { added: string[]; removed: string[] } {
-  const has = (privilege: string) => {
-    const [object = '', action = ''] = privilege.split(':');
-    return roleHas(role, object, action as Action);
-  };
-  return { added: changes.added.filter((item) => !has(item)), removed: changes.removed.filter(has) };
-}
-
 /** A role in words. */
 export const ROLE_WORDS: Readonly<Record<Role, string>> = {
   owner: 'Everything, and who else is an owner.',

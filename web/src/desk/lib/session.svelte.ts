@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 // Who uses the desk, and what that person may do.
 
-import type { LoginWays, Me } from '../../api/coming.d.ts';
-import { api, ask, Problem, useCsrf, whenUnauthorised } from './api.ts';
+import { api, ask, Problem, useCsrf, whenUnauthorised, type Schemas } from './api.ts';
 import { router } from './router.svelte.ts';
 
-export type { LoginWays, Me, Role } from '../../api/coming.d.ts';
+type Me = Schemas['Me'];
+export type LoginWays = Schemas['LoginWays'];
 
 class Session {
   me = $state<Me | null>(null);

@@ -2,7 +2,7 @@
 // One upload by tus 1.0 (<https://tus.io/protocols/resumable-upload>): begins it, sends it in pieces, asks where it is after a fault and
 // goes on from there. Knows nothing of pages; the transport is an argument, so that tests need no network.
 
-export const VERSION = '1.0.0';
+const VERSION = '1.0.0';
 /** One request carries so much at most: what proxies of a common kind let through, and little to send again after a fault. */
 export const PIECE_BYTES = 16 * 1024 * 1024;
 /** Tries of one piece without a byte gained, after which the upload says that it has failed. */

@@ -6,11 +6,11 @@ import { fingerprint, type Source } from './fingerprint.ts';
 import { Meter } from './meter.ts';
 import { forget, send, UploadFault, type Transport } from './tus.ts';
 
-export const ENDPOINT = '/v1/uploads';
+const ENDPOINT = '/v1/uploads';
 /** At once; the next ones wait. */
 const AT_ONCE = 2;
 /** Files of one drop at most. */
-export const FILES_MAX = 500;
+const FILES_MAX = 500;
 const STORE_KEY = 'anabranch.uploads';
 const KEPT_MAX = 100;
 
