@@ -28,6 +28,7 @@ mod detail;
 mod disk;
 mod doors;
 mod edge;
+mod error;
 mod fetch;
 mod flight;
 mod forward;
@@ -72,7 +73,8 @@ pub use config::{
     AccessLogConfig, AccessLogFormat, Carried, Config, DiskConfig, JournalConfig, OriginRoom, Rewriting, S3Bucket,
     Shield, Tls, Transforms,
 };
-pub use edge::{Edge, Error};
+pub use edge::Edge;
+pub use error::Error;
 pub use journal::{Journal, Kept};
 pub use upstream::TrustError;
 
