@@ -174,7 +174,7 @@ impl Task {
             }
         }
         self.flight.end();
-        answer.release(self.worker.pool());
+        self.worker.pool().release(answer);
     }
 
     /// What an unsafe request may have changed goes (RFC 9111 §4.4).
@@ -304,7 +304,7 @@ impl Task {
         admit(self.worker.cache(), self.places(), &Object::without_withheld(object.clone()));
         self.flight.land(object, Landing::Revalidated);
         if let Ok(None) = answer.next().await {
-            answer.release(self.worker.pool());
+            self.worker.pool().release(answer);
         }
     }
 
