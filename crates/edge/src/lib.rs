@@ -30,6 +30,7 @@ mod doors;
 mod edge;
 mod error;
 mod fetch;
+mod field_block;
 mod flight;
 mod forward;
 mod h1;

@@ -1,7 +1,7 @@
 //! Request heads of HTTP/2: what makes a list of fields a request (RFC 9113 §8).
 
-use super::hpack::FieldBlock;
 use crate::accept::Viewer;
+use crate::field_block::FieldBlock;
 use crate::request::{BadTarget, Fields, Lines, Method, Request, host_without_port, split_target};
 
 /// A head that breaks the rules: its stream is reset.

@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::bells::{Bell, Hub};
 use super::head::read;
-use super::hpack::FieldBlock;
 use super::inbox::RequestBody;
 use crate::accept::Viewer;
 use crate::deliver::Answer;
+use crate::field_block::FieldBlock;
 use crate::river::{Scratch, Unread, answer, answer_unread};
 use crate::worker::Worker;
 
