@@ -66,6 +66,7 @@ mod task;
 mod tls;
 mod unshielded;
 mod upstream;
+mod viewer;
 mod wire;
 mod worker;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
-use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
 use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
@@ -25,6 +24,7 @@ use crate::request_id::RequestId;
 use crate::route::{Routed, route};
 use crate::rule::Rule;
 use crate::table::{Site, Table};
+use crate::viewer::Unread;
 use crate::worker::Worker;
 
 /// Buffers that a connection uses again for each request.
@@ -258,16 +258,6 @@ async fn deliver_page(
         }
         Ok(_) | Err(_) => deliver(fetched, None, &mut scratch.head, context).await,
     }
-}
-
-/// What could not be read as a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unread<'v> {
-    pub(crate) viewer: &'v Viewer,
-    /// Of the refusal.
-    pub(crate) status: u16,
-    /// Bytes that have come of it, where the front knows.
-    pub(crate) received: Option<u64>,
 }
 
 /// Answers what could not be read as a request.

@@ -13,7 +13,7 @@ use super::{AccessLog, Entry};
 use crate::config::AccessLogFormat;
 use crate::record::{Counters, Outcome};
 use crate::request::{Lines, Request, Tls, Version};
-use crate::river::Unread;
+use crate::viewer::Unread;
 use crate::worker::Worker;
 
 /// Most bytes of a value that a viewer chose freely.
