@@ -23,7 +23,7 @@ use crate::doors::{Door, Listening};
 use crate::error::Error;
 use crate::flight::Flights;
 use crate::ledger::Ledger;
-use crate::record::Metrics;
+use crate::metrics::Metrics;
 use crate::request::Scheme;
 use crate::strikes::Strikes;
 use crate::table::Table;

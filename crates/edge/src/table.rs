@@ -13,8 +13,8 @@ use crate::audience::{Audience, Barred};
 use crate::authorise::Pass;
 use crate::closed::Closed;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::invalidation::Orders;
-use crate::record::Counters;
 use crate::rule::{Compiling, Gate, Rule};
 use crate::series::{Labels, Series};
 

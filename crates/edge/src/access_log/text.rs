@@ -261,7 +261,7 @@ pub(super) fn json(facts: &Facts, end: &End, location: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Outcome;
+    use crate::outcome::Outcome;
     use crate::request::Tls;
 
     fn escaped(value: &str) -> String {

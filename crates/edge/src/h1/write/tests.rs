@@ -7,8 +7,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::disk::Claim;
+use crate::metrics::Metrics;
 use crate::object::{Making, Object, ObjectHead};
-use crate::record::{Metrics, Outcome};
+use crate::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
