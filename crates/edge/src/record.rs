@@ -16,7 +16,7 @@ const PROGRESS_BYTES: u64 = 64 << 10;
 /// One answer's entry in the books, made when it ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(crate) counters: Option<Arc<Counters>>,
+    counters: Option<Arc<Counters>>,
     /// The part of the counters that it counts for.
     pub(crate) part: Option<Arc<Part>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -42,6 +42,11 @@ impl Record {
     ) -> Self {
         let (counters, part) = place.unzip();
         Self { counters, part, metrics, ledger, status, outcome, sent: 0, counted: 0, attendee: None, line: None }
+    }
+
+    /// The counters that it counts for: nobody's where no distribution claims the request.
+    pub(crate) fn counts_for(&self) -> &Counters {
+        self.counters.as_deref().unwrap_or(&self.metrics.nobody)
     }
 
     /// Counts bytes that were handed to the connection. A long answer's count while it is being sent.
@@ -90,8 +95,7 @@ impl Drop for Record {
             part.sent(self.outcome, self.sent - self.counted);
             self.ledger.nudge();
         }
-        let counters = self.counters.as_deref();
-        counters.unwrap_or(&self.metrics.nobody).series.count(self.status, self.outcome, self.sent);
+        self.counts_for().series.count(self.status, self.outcome, self.sent);
         if let Some(attendee) = &self.attendee {
             attendee.got(self.sent);
         }

@@ -118,13 +118,13 @@ pub(crate) async fn answer(
     scratch: &mut Scratch,
 ) -> Answer {
     let context = Context::new(worker);
-    let mut notes = Notes::begin(worker);
+    let mut notes = Notes::begin(worker.access_log(), worker.clock());
     let mut body = CountedBody::new(body);
     let mut answer = flow(&context, table, request, &mut body, scratch, notes.as_mut()).await;
     if let Some(notes) = notes {
         let id = worker.request_ids().text(context.request_id);
-        let counters = answer.record.counters.as_deref();
-        let line = Line::new(worker, request, counters, (notes, id), scratch.head.as_bytes(), body.bytes());
+        let counters = answer.record.counts_for();
+        let line = Line::new(request, counters, (notes, id), scratch.head.as_bytes(), body.bytes());
         answer.record.line = Some(Box::new(line));
     }
     answer
@@ -265,12 +265,13 @@ async fn deliver_page(
 /// Answers what could not be read as a request.
 pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &mut Scratch) -> Answer {
     let context = Context::new(worker);
-    let notes = Notes::begin(worker);
+    let notes = Notes::begin(worker.access_log(), worker.clock());
     let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
     let mut answer = refuse(&refused, None, &mut scratch.head, &context);
     if let Some(notes) = notes {
         let id = worker.request_ids().text(context.request_id);
-        answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));
+        let line = Line::unread(&unread, answer.record.counts_for(), (notes, id), scratch.head.as_bytes());
+        answer.record.line = Some(Box::new(line));
     }
     answer
 }
