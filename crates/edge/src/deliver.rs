@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::HeaderName;
 use metrics::counter;
 
-use crate::audience::Barred;
 use crate::closed;
 use crate::compress::is_worth_compressing;
 use crate::fetch::{Fetched, Source};
@@ -21,6 +20,7 @@ use crate::headers::ResponseHeaders;
 use crate::object::{Object, ObjectHead, bodyless};
 use crate::outcome::Outcome;
 use crate::record::Record;
+use crate::refused::{Own, Refused};
 use crate::request::{Method, Request, Scheme, host_without_port};
 use crate::rewrite::handed;
 use crate::river::Context;
@@ -73,41 +73,6 @@ pub(crate) struct Answer {
     pub(crate) sized: bool,
     pub(crate) body: Body,
     pub(crate) record: Record,
-}
-
-/// Answers that are the edge's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
-    /// No distribution claims the host.
-    Misdirected,
-    /// The distribution is disabled.
-    Disabled,
-    /// The method is not served.
-    MethodNotAllowed,
-    /// A CORS preflight.
-    Preflight,
-    /// The address form of a distribution's root without its last slash, on which relative links would go astray.
-    ToRoot,
-    /// The behavior wants HTTPS and sends there.
-    ToHttps,
-    /// The behavior wants HTTPS.
-    HttpsOnly,
-    /// No signature that allows it.
-    Denied(Denied),
-    /// The breakout is not for this viewer now.
-    Barred(Barred),
-    /// The region of that name is closed.
-    Closed(Arc<str>),
-    /// The request cannot be read as one; the status says why.
-    Bad(u16),
-}
-
-/// A request that no object answers.
-#[derive(Clone, Debug)]
-pub(crate) struct Refused<'t> {
-    pub(crate) own: Own,
-    pub(crate) site: Option<&'t Site>,
-    pub(crate) rule: Option<&'t Rule>,
 }
 
 /// Writes the head of an answer from an object and says what follows it. `status` replaces the object's: it is an error page.

@@ -6,13 +6,12 @@ use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
 use crate::access_log::{Line, Notes};
-use crate::attendance::attend;
 use crate::authorise::{Authorised, authorise, is_from_edge};
-use crate::closed::{admit, closes};
+use crate::closed::{admit, closes, still_open};
 use crate::cmcd::Told;
 use crate::config::Transforms;
 use crate::decide::decide;
-use crate::deliver::{Answer, Own, Refused, deliver, refuse};
+use crate::deliver::{Answer, deliver, refuse};
 use crate::fetch::{Fetched, fetch};
 use crate::head::Head;
 use crate::key::key;
@@ -21,6 +20,7 @@ use crate::lookup::lookup;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 use crate::record::Record;
+use crate::refused::{Own, Refused};
 use crate::request::{CountedBody, Fields, Method, NoBody, ReadBody, Request};
 use crate::request_id::RequestId;
 use crate::route::{Routed, route};
@@ -150,7 +150,7 @@ async fn flow(
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
         notes.session.clone_from(&pass.claims.session);
     }
-    let attendee = attend(worker.attendance(), &authorised, context.now_ms());
+    let attendee = authorised.attend(worker.attendance(), context.now_ms());
     let site = authorised.routed.site;
     let mut answer = serve(context, table, authorised, request, body, scratch).await;
     if let (Some(attendee), Some(part)) =
@@ -206,7 +206,13 @@ async fn serve(
 /// Whether the request may still be answered, if the table has changed since it came.
 fn still(worker: &Worker, table: &Table, authorised: &Authorised<'_, '_>) -> Result<(), Own> {
     let newest = worker.table().load();
-    if std::ptr::eq::<Table>(&**newest, table) { Ok(()) } else { authorised.still(&newest) }
+    if std::ptr::eq::<Table>(&**newest, table) {
+        return Ok(());
+    }
+    if !authorised.previews() {
+        still_open(&newest, &authorised.routed)?;
+    }
+    authorised.still(&newest)
 }
 
 /// From a request that may be answered to what answers it.
