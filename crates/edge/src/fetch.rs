@@ -15,7 +15,6 @@ use crate::key::{Keyed, keyed_query};
 use crate::lookup::is_usable;
 use crate::object::{Object, ObjectHead};
 use crate::request::{Method, ReadBody};
-use crate::rewrite::is_rewritten;
 use crate::strikes::resource;
 use crate::task::Task;
 use crate::upstream::Failure;
@@ -117,7 +116,7 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
         };
         break match follower.arrival().await {
             // What is rewritten is rewritten whole: a part of it is no part of what the viewer gets.
-            Ok(Arrival::Head(head)) if head.status == 206 && is_rewritten(routed.rule, &head, routed.path) => {
+            Ok(Arrival::Head(head)) if head.status == 206 && routed.rule.rewrites(&head, routed.path) => {
                 departure = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
                 continue;
             }

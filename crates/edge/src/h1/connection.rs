@@ -12,7 +12,7 @@ use super::input::{Filled, Input, PREFACE};
 use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::request::Connection;
 use crate::river::{Scratch, answer, answer_unread};
 use crate::viewer::{Unread, Viewer};

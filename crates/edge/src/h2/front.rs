@@ -18,7 +18,7 @@ use super::inbox::RequestBody;
 use super::lane::{Lane, Paper};
 use super::life::{Judge, Limits, Probe, Probing, Signs, Verdict};
 use super::outgoing::{Outgoing, PIECE_BYTES, Piece};
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::h1::linger;
 use crate::request::Version;
 use crate::viewer::Viewer;

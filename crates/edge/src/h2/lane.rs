@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::bells::{Bell, Hub};
 use super::head::read;
 use super::inbox::RequestBody;
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::field_block::FieldBlock;
 use crate::river::{Scratch, answer, answer_unread};
 use crate::viewer::{Unread, Viewer};
