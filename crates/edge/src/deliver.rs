@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::fetch::Fetched;
 use crate::head::Head;
 use crate::headers::ResponseHeaders;
-use crate::object::bodyless;
+use crate::object_head::bodyless;
 use crate::outcome::Outcome;
 use crate::refused::{Own, Refused};
 use crate::request::{Method, Request, host_without_port};

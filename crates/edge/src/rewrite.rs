@@ -14,10 +14,11 @@ use crate::config::{Carried, Rewriting};
 use crate::context::Context;
 use crate::copies::Handed;
 use crate::fetch::Source;
-use crate::flight::{Begun, Broken, Flight};
+use crate::flight::{Broken, Flight};
 use crate::head::Head;
 use crate::key::accepted;
-use crate::object::{Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Begun, ObjectHead};
 use crate::request::Method;
 use crate::view::View;
 

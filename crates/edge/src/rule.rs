@@ -14,7 +14,7 @@ use crate::cmcd::PARAMETER;
 use crate::config::Config;
 use crate::copies::Copies;
 use crate::headers::ResponseHeaders;
-use crate::object::{ErrorTtl, ObjectHead};
+use crate::object_head::{ErrorTtl, ObjectHead};
 use crate::pattern::Pattern;
 use crate::request::Method;
 use crate::select::Select;

@@ -11,7 +11,7 @@ use crate::compress::is_worth_compressing;
 use crate::context::Context;
 use crate::fetch::Source;
 use crate::head::{Head, push_number};
-use crate::object::{ObjectHead, bodyless};
+use crate::object_head::{ObjectHead, bodyless};
 use crate::outcome::Outcome;
 use crate::request::{Method, Request, Scheme};
 use crate::rule::Rule;

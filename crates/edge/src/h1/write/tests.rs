@@ -6,9 +6,10 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::disk::Claim;
+use crate::disk::claim::Claim;
 use crate::metrics::Metrics;
-use crate::object::{Making, Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Making, ObjectHead};
 use crate::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_millis(300);
