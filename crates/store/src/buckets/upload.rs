@@ -17,7 +17,8 @@ use super::types::{
     UploadInfo,
 };
 use super::writer::{Written, hex, interrupted};
-use crate::local::{absent_is_fine, io_error, sync_folder};
+use crate::files::{absent_is_fine, sync_folder};
+use crate::local::io_error;
 
 /// File of an upload that says what it is to be. Written last, so an upload that has it is whole.
 const UPLOAD: &str = "upload.json";
