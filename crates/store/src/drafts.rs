@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::buckets::{BucketError, Inspector};
+use crate::buckets::types::{BucketError, Inspector};
 use crate::files::{absent_is_fine, sync_folder};
 use crate::local::{LocalStore, StoreError, blocking, io_error};
 
