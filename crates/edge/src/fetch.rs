@@ -110,9 +110,7 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
     let source = loop {
         let mut follower = match departure {
             Departure::Landed(object) => break Source::Whole(object),
-            Departure::Refused(failure) => {
-                break failed(worker, &keyed, &failure);
-            }
+            Departure::Refused(failure) => break failed(worker, &keyed, &failure),
             Departure::Following { follower, .. } => follower,
         };
         break match follower.arrival().await {
@@ -156,9 +154,7 @@ async fn forwarded<'t, 'r>(
                 served = Served::Hit;
                 break Source::Whole(object);
             }
-            Departure::Refused(failure) => {
-                break failed(worker, &keyed, &failure);
-            }
+            Departure::Refused(failure) => break failed(worker, &keyed, &failure),
             Departure::Following { follower, collapsed } => (follower, collapsed),
         };
         let arrival = match follower.arrival().await {
