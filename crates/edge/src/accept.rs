@@ -1,6 +1,6 @@
 //! Bend: connections in, each to the front that it speaks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,33 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::request::{Connection, Scheme};
-use crate::tls::HostGuard;
+use crate::viewer::Viewer;
 use crate::worker::Worker;
 use crate::{h1, h2};
 
 /// Pause after an accept error such as too many open files, so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
-/// Who is at the other end of a connection, and what may be asked for on it.
-#[derive(Clone, Debug)]
-pub(crate) struct Viewer {
-    pub(crate) address: IpAddr,
-    /// Of a connection over TLS.
-    pub(crate) hosts: Option<HostGuard>,
-    /// For the log.
-    pub(crate) connection: Connection,
-}
-
-impl Viewer {
-    pub(crate) fn scheme(&self) -> Scheme {
-        if self.hosts.is_some() { Scheme::Https } else { Scheme::Http }
-    }
-
-    /// Whether a request for `host` has come by the right connection.
-    pub(crate) fn may_ask(&self, host: &str) -> bool {
-        self.hosts.as_ref().is_none_or(|hosts| hosts.allows(host))
-    }
-}
 
 /// Accepts connections until `shutdown`.
 pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, scheme: Scheme, shutdown: Shutdown) {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anabranch_http_cache::Timing;
 
 use crate::body::StoredBody;
-use crate::cache::{Cache, Key};
-use crate::object::{Object, ObjectHead, Varying};
+use crate::cache::Cache;
+use crate::object::Object;
+use crate::object_head::{ObjectHead, Varying};
+use crate::object_key::Key;
 
 /// Where the answer to a request may be kept.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,6 @@ use quick_cache::DefaultHashBuilder;
 use tokio::sync::mpsc;
 
 use crate::audience::{Audience, Claims};
-use crate::authorise::Authorised;
 use crate::request::{Lines, Request};
 
 /// Parts of the table, each with a lock of its own.
@@ -98,7 +97,8 @@ impl Attendee {
         self.open.load(Ordering::Relaxed) && self.breakout == *breakout
     }
 
-    fn asks(&self, request: &Request<'_>, now_ms: i64) {
+    /// Notes that the viewer has asked at that time.
+    pub(crate) fn asks(&self, request: &Request<'_>, now_ms: i64) {
         if self.first_ms.load(Ordering::Relaxed) == NONE_YET {
             *self.device.lock() = Device::of(request);
             self.last_ms.store(now_ms, Ordering::Relaxed);
@@ -196,25 +196,6 @@ impl std::fmt::Debug for Attendance {
     }
 }
 
-/// Notes that the viewer has asked, where the breakout wants it known and the signature names a session.
-pub(crate) fn attend(attendance: &Attendance, authorised: &Authorised<'_, '_>, now_ms: i64) -> Option<Arc<Attendee>> {
-    let audience = authorised.audience.filter(|audience| audience.attendance)?;
-    let pass = authorised.pass.as_deref()?;
-    let session = pass.claims.session.as_deref()?;
-    let request = authorised.routed.request;
-    let known = pass.attendee.load();
-    let attendee = match known.as_ref().filter(|attendee| attendee.is_of(&audience.breakout)) {
-        Some(attendee) => attendee.clone(),
-        None => {
-            let opened = attendance.open(audience, session, &pass.claims, request, now_ms);
-            pass.attendee.store(Some(opened.clone()));
-            opened
-        }
-    };
-    attendee.asks(request, now_ms);
-    Some(attendee)
-}
-
 impl Attendance {
     pub(crate) fn new() -> Self {
         Self {
@@ -228,7 +209,7 @@ impl Attendance {
     }
 
     /// The entry of a session, which another signature may have made.
-    fn open(
+    pub(crate) fn open(
         &self,
         audience: &Audience,
         session: &str,

@@ -9,11 +9,10 @@ use parking_lot::Mutex;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::attendance::Attendee;
+use crate::attendance::{Attendance, Attendee};
 use crate::audience::{Audience, Claims};
-use crate::closed::still_open;
 use crate::cmcd;
-use crate::deliver::{Own, Refused};
+use crate::refused::{Own, Refused};
 use crate::request::{Request, Scheme};
 use crate::route::Routed;
 use crate::rule::Gate;
@@ -53,7 +52,7 @@ pub(crate) struct Pass {
     pub(crate) query: String,
     pub(crate) claims: Claims,
     /// The session's entry in the attendance of the breakout that was asked for last.
-    pub(crate) attendee: ArcSwapOption<Attendee>,
+    attendee: ArcSwapOption<Attendee>,
     last: Mutex<LastUrl>,
 }
 
@@ -160,7 +159,7 @@ pub(crate) fn authorise<'t, 'r>(
     let pass = routed.rule.gate.as_deref().map(judge).transpose().map_err(|denied| refused(Own::Denied(denied)))?;
     let audience = routed
         .site
-        .audience(routed.rule, routed.path, pass.as_deref())
+        .audience(routed.rule, routed.path, claims(pass.as_deref()))
         .map_err(|barred| refused(Own::Barred(barred)))?;
     Ok(Authorised { routed, pass, audience, for_edge, scheme: routed.request.scheme })
 }
@@ -172,22 +171,42 @@ impl Authorised<'_, '_> {
         self.for_edge || self.pass.as_ref().is_some_and(|pass| pass.claims.preview)
     }
 
-    /// Judges once more by what `table` says of the region and the audience, which may be news since the request came.
+    /// Judges once more by what `table` says of the audience, which may be news since the request came.
     ///
     /// # Errors
-    /// It is closed, or the breakout is not for this viewer any more.
+    /// The breakout is not for this viewer any more.
     pub(crate) fn still(&self, table: &Table) -> Result<(), Own> {
-        if !self.previews() {
-            still_open(table, &self.routed)?;
-        }
         let Routed { site, rule, path, .. } = self.routed;
         match table.by_id(site.id.as_str()) {
             Some(site) if !self.for_edge => {
-                site.audience(rule, path, self.pass.as_deref()).map(drop).map_err(Own::Barred)
+                site.audience(rule, path, claims(self.pass.as_deref())).map(drop).map_err(Own::Barred)
             }
             _ => Ok(()),
         }
     }
+
+    /// Notes that the viewer has asked, where the breakout wants it known and the signature names a session.
+    pub(crate) fn attend(&self, attendance: &Attendance, now_ms: i64) -> Option<Arc<Attendee>> {
+        let audience = self.audience.filter(|audience| audience.attendance)?;
+        let pass = self.pass.as_deref()?;
+        let session = pass.claims.session.as_deref()?;
+        let request = self.routed.request;
+        let known = pass.attendee.load();
+        let attendee = match known.as_ref().filter(|attendee| attendee.is_of(&audience.breakout)) {
+            Some(attendee) => attendee.clone(),
+            None => {
+                let opened = attendance.open(audience, session, &pass.claims, request, now_ms);
+                pass.attendee.store(Some(opened.clone()));
+                opened
+            }
+        };
+        attendee.asks(request, now_ms);
+        Some(attendee)
+    }
+}
+
+fn claims(pass: Option<&Pass>) -> Option<&Claims> {
+    pass.map(|pass| &pass.claims)
 }
 
 fn judge(

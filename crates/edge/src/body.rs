@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::disk::Claim;
+use crate::disk::claim::Claim;
 use crate::segments::Segments;
 
 /// Most bytes of a file that one reading gives.

@@ -80,7 +80,7 @@ mod tests {
             file: Arc::new(file),
             start: 2,
             length: 8,
-            claim: Arc::new(crate::disk::Claim::kept(0, 0)),
+            claim: Arc::new(crate::disk::claim::Claim::kept(0, 0)),
         });
         let read = |offset, end| slice(&body, offset, end, 3).unwrap();
         let first = read(0, 8).unwrap();

@@ -3,18 +3,14 @@
 //! A key has at most one object, and that is whole in memory, or head and open file in memory and body on disk, or on disk
 //! alone, from where [`Cache::load`] brings it back.
 
-mod memory;
-
 use std::io;
 use std::sync::Arc;
 
-pub(crate) use self::memory::Memory;
 use crate::config::DiskConfig;
 use crate::disk::{Disk, Draft};
+use crate::memory::Memory;
 use crate::object::Object;
-
-/// Primary key: distribution and path.
-pub(crate) type Key = Box<[u8]>;
+use crate::object_key::Key;
 
 /// Limits of the tiers.
 #[derive(Clone, Debug)]

@@ -117,6 +117,6 @@ impl Coming {
 
     /// Gives the connection back, if the body has been read to its end; otherwise it is closed.
     pub(crate) fn release(self, pool: &Pool) {
-        self.answer.release(pool);
+        pool.release(self.answer);
     }
 }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anabranch_net::{Reuse, bind};
 
-use crate::edge::Error;
+use crate::error::Error;
 use crate::request::Scheme;
 
 /// One socket, and what is spoken on it.

@@ -7,27 +7,28 @@ use std::thread;
 use std::time::Duration;
 
 use anabranch_model::{Report, Snapshot};
-use anabranch_net::{BindError, SharedClock, Shutdown, TlsError};
+use anabranch_net::{SharedClock, Shutdown};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::accept::accept;
-use crate::access_log::{AccessLog, AccessLogError};
+use crate::access_log::AccessLog;
 use crate::attendance::{Attendance, STAYS_EVERY_MS};
 use crate::authorise::Memo;
 use crate::cache::{Cache, CacheConfig};
 use crate::config::Config;
 use crate::doors::{Door, Listening};
+use crate::error::Error;
 use crate::flight::Flights;
 use crate::ledger::Ledger;
-use crate::record::Metrics;
+use crate::metrics::Metrics;
 use crate::request::Scheme;
 use crate::strikes::Strikes;
 use crate::table::Table;
 use crate::tls::TlsFront;
-use crate::upstream::{Trust, TrustError};
+use crate::upstream::Trust;
 use crate::worker::{Shared, Worker};
 
 /// Time after the drain deadline in which a thread's tasks are dropped.
@@ -44,36 +45,6 @@ const VIEWERS_EVERY: u32 = 4;
 
 /// Port of HTTPS where no other is known.
 const HTTPS_PORT: u16 = 443;
-
-/// Why an edge cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The configuration names no address.
-    #[error("no address to listen on")]
-    NoAddress,
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The certificate authorities of origins cannot be believed.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// Another process uses the directory of the disk tier. One that cannot be written stops no start: everything is kept in memory
-    /// until it can.
-    #[error(transparent)]
-    Cache(io::Error),
-    /// The access log cannot be kept.
-    #[error(transparent)]
-    AccessLog(#[from] AccessLogError),
-    /// An address of HTTP/3 is configured, and this binary was built without it.
-    #[error("this binary has no http/3: build it with the feature `http3`, or configure no address for it")]
-    NoHttp3,
-    /// A listener, runtime or thread cannot be made.
-    #[error("cannot prepare a serving thread")]
-    Prepare(#[source] io::Error),
-}
 
 /// An edge that listens and does not answer yet.
 #[derive(Debug)]

@@ -6,16 +6,16 @@ use anabranch_http_cache::{Forward, Served};
 use bytes::Bytes;
 
 use crate::authorise::Authorised;
-use crate::cache::Key;
 use crate::decide::{Decided, Decision, Pass};
-use crate::flight::{Arrival, Begun, Boarding, Flight, Follower, Landing};
+use crate::flight::{Arrival, Boarding, Flight, Follower, Landing};
 use crate::forward::{Passing, forward, variant_values};
 use crate::invalidation::Place;
 use crate::key::{Keyed, keyed_query};
 use crate::lookup::is_usable;
-use crate::object::{Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Begun, ObjectHead, Variant};
+use crate::object_key::Key;
 use crate::request::{Method, ReadBody};
-use crate::rewrite::is_rewritten;
 use crate::strikes::resource;
 use crate::task::Task;
 use crate::upstream::Failure;
@@ -110,20 +110,18 @@ async fn passed<'t, 'r>(worker: &Arc<Worker>, keyed: Keyed<'t, 'r, '_>, pass: Pa
     let source = loop {
         let mut follower = match departure {
             Departure::Landed(object) => break Source::Whole(object),
-            Departure::Refused(failure) => {
-                break Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed)));
-            }
+            Departure::Refused(failure) => break failed(worker, &keyed, &failure),
             Departure::Following { follower, .. } => follower,
         };
         break match follower.arrival().await {
             // What is rewritten is rewritten whole: a part of it is no part of what the viewer gets.
-            Ok(Arrival::Head(head)) if head.status == 206 && is_rewritten(routed.rule, &head, routed.path) => {
+            Ok(Arrival::Head(head)) if head.status == 206 && routed.rule.rewrites(&head, routed.path) => {
                 departure = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
                 continue;
             }
             Ok(Arrival::Head(head)) => Source::Growing(head, follower),
             Ok(Arrival::Whole(object, _)) => Source::Whole(object),
-            Err(_) => Source::Whole(Object::failed(&Failure::Broken, worker, begun(worker, &keyed))),
+            Err(_) => failed(worker, &keyed, &Failure::Broken),
         };
     };
     Fetched { authorised: keyed.authorised, source, served, revalidated: false }
@@ -156,9 +154,7 @@ async fn forwarded<'t, 'r>(
                 served = Served::Hit;
                 break Source::Whole(object);
             }
-            Departure::Refused(failure) => {
-                break Source::Whole(Object::failed(&failure, worker, begun(worker, &keyed)));
-            }
+            Departure::Refused(failure) => break failed(worker, &keyed, &failure),
             Departure::Following { follower, collapsed } => (follower, collapsed),
         };
         let arrival = match follower.arrival().await {
@@ -174,7 +170,7 @@ async fn forwarded<'t, 'r>(
                 boarded = depart_alone(worker, &keyed, Alone::Apart, Bytes::new());
                 continue;
             }
-            Ok(_) | Err(_) => break Source::Whole(Object::failed(&Failure::Broken, worker, begun(worker, &keyed))),
+            Ok(_) | Err(_) => break failed(worker, &keyed, &Failure::Broken),
         };
         served = Served::Forwarded { forward, stored: arrival.head().is_stored(), collapsed };
         break match arrival {
@@ -191,6 +187,11 @@ async fn forwarded<'t, 'r>(
     Fetched { authorised: keyed.authorised, source, served, revalidated }
 }
 
+/// What is answered in place of an origin that gives nothing.
+fn failed(worker: &Worker, keyed: &Keyed<'_, '_, '_>, failure: &Failure) -> Source {
+    Source::Whole(Object::failed(failure, begun(worker, keyed), worker.clock().now_ms()))
+}
+
 fn uri(path: &str, query: Option<&str>) -> String {
     query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
@@ -198,9 +199,7 @@ fn uri(path: &str, query: Option<&str>) -> String {
 /// Whether an answer to another request with the same key may be given to this one.
 fn is_for(keyed: &Keyed<'_, '_, '_>, head: &ObjectHead) -> bool {
     let routed = &keyed.authorised.routed;
-    let same = |variant: &crate::object::Variant| {
-        variant_values(routed.rule, routed.request, &variant.names) == *variant.values
-    };
+    let same = |variant: &Variant| variant_values(routed.rule, routed.request, &variant.names) == *variant.values;
     head.keep.is_ok() && head.variant.as_ref().is_none_or(same)
 }
 

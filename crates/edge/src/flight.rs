@@ -8,8 +8,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::cache::Key;
-use crate::object::{Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Begun, ObjectHead};
+use crate::object_key::Key;
 use crate::segments::Segments;
 
 /// How a landed object came about.
@@ -34,15 +35,6 @@ enum Phase {
     Growing { head: Arc<ObjectHead>, body: Segments, ended: bool },
     Landed { object: Arc<Object>, landing: Landing },
     Broken,
-}
-
-/// By which orders and strikes a fetch is judged.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Begun {
-    /// Invalidation sequence in force.
-    pub(crate) sequence: u64,
-    /// [Moment](crate::strikes::Strikes::moment).
-    pub(crate) moment_ms: i64,
 }
 
 /// One fetch.

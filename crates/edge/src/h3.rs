@@ -26,11 +26,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::message::{read, response};
 use self::outgoing::Outgoing;
-use crate::accept::Viewer;
 use crate::pace::BodyPace;
 use crate::request::{Connection, ReadBody, Version};
-use crate::river::{Scratch, Unread, answer, answer_unread};
+use crate::river::{Scratch, answer, answer_unread};
 use crate::tls::HostGuard;
+use crate::viewer::{Unread, Viewer};
 use crate::worker::Worker;
 
 /// ALPN's name (RFC 9114 §3.1).

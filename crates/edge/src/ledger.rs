@@ -272,7 +272,10 @@ mod tests {
     use anabranch_net::ManualClock;
 
     use super::*;
-    use crate::record::{Counters, Metrics, Outcome, Record};
+    use crate::counters::Counters;
+    use crate::metrics::Metrics;
+    use crate::outcome::Outcome;
+    use crate::record::Record;
 
     const NOW_MS: i64 = 1_767_225_600_000;
 

@@ -6,7 +6,7 @@
 use anabranch_http_cache::VaryNames;
 use http::HeaderValue;
 
-use crate::object::{ObjectHead, Variant, Varying};
+use crate::object_head::{ObjectHead, Variant, Varying};
 
 const STATUS: u8 = 1;
 const LINES: u8 = 2;
@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::object::Making;
+    use crate::object_head::Making;
 
     fn head(lines: &[(&'static str, &'static str)]) -> ObjectHead {
         let pairs = lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));

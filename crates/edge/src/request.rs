@@ -8,7 +8,7 @@ use bytes::Bytes;
 #[cfg(feature = "http3")]
 use http::HeaderMap;
 
-use crate::h2::FieldBlock;
+use crate::field_block::FieldBlock;
 
 /// Longest path and query, in bytes.
 const MAX_TARGET_BYTES: usize = 8 << 10;

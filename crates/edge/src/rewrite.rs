@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use anabranch_http_cache::{Condition, evaluate_condition};
-use anabranch_model::{Encodings, Transform};
+use anabranch_model::Encodings;
 use bytes::{Buf as _, Bytes};
 use tokio::task::yield_now;
 
+use crate::answer::{Answer, Body};
 use crate::authorise::Authorised;
 use crate::compress::{Effort, MIN_BYTES, Press};
 use crate::config::{Carried, Rewriting};
+use crate::context::Context;
 use crate::copies::Handed;
-use crate::deliver::{Answer, Body, View};
 use crate::fetch::Source;
-use crate::flight::{Begun, Broken, Flight};
+use crate::flight::{Broken, Flight};
 use crate::head::Head;
 use crate::key::accepted;
-use crate::object::{Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Begun, ObjectHead};
 use crate::request::Method;
-use crate::river::Context;
-use crate::rule::Rule;
+use crate::view::View;
 
 /// Most bytes of a stored body that are read at once.
 const READ_BYTES: u64 = 64 << 10;
@@ -30,15 +31,12 @@ const PIECE_BYTES: usize = 256 << 10;
 /// How many times longer a playlist becomes, likely: a line of 60 bytes gets a signature of 600.
 const LIKELY_GROWTH: usize = 12;
 
-/// How the names of playlists end.
-const PLAYLIST_END: &str = ".m3u8";
-
 /// What the URIs of a playlist carry for this viewer: copies of a signature where the request has them, else the signature that
 /// opened it. Nothing where another edge asks, which does it itself.
 pub(crate) fn handed<'a>(authorised: &'a Authorised<'_, '_>, facts: &ObjectHead) -> Option<Handed<'a>> {
     let (request, rule) = (authorised.routed.request, authorised.routed.rule);
     let wanted = facts.status == 200 && facts.is_plain() && !authorised.for_edge;
-    if !wanted || !is_rewritten(rule, facts, authorised.routed.path) {
+    if !wanted || !rule.rewrites(facts, authorised.routed.path) {
         return None;
     }
     let copies = || rule.copies.as_ref()?.handed(request.query?);
@@ -46,12 +44,6 @@ pub(crate) fn handed<'a>(authorised: &'a Authorised<'_, '_>, facts: &ObjectHead)
         let signature = authorised.pass.as_ref().map(|pass| pass.query.as_str()).filter(|query| !query.is_empty())?;
         Some(Handed { playlists: signature.into(), others: signature.into() })
     })
-}
-
-/// Whether an object is a playlist that the behavior rewrites: by its type, or by its name where nobody has told its type.
-pub(crate) fn is_rewritten(rule: &Rule, facts: &ObjectHead, path: &str) -> bool {
-    let named = || path.ends_with(PLAYLIST_END) && facts.is_untyped();
-    rule.transform == Transform::SignedPlaylist && (facts.playlist || named())
 }
 
 impl View<'_, '_> {

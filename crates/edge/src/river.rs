@@ -5,26 +5,23 @@ use std::sync::Arc;
 use anabranch_http_cache::Served;
 use anabranch_model::ErrorPage;
 
-use crate::accept::Viewer;
 use crate::access_log::{Line, Notes};
-use crate::attendance::attend;
+use crate::answer::Answer;
 use crate::authorise::{Authorised, authorise, is_from_edge};
-use crate::closed::{admit, closes};
+use crate::closed::{admit, closes, still_open};
 use crate::cmcd::Told;
-use crate::config::Transforms;
+use crate::context::Context;
 use crate::decide::decide;
-use crate::deliver::{Answer, Own, Refused, deliver, refuse};
+use crate::deliver::{deliver, refuse};
 use crate::fetch::{Fetched, fetch};
 use crate::head::Head;
 use crate::key::key;
-use crate::ledger::Ledger;
 use crate::lookup::lookup;
-use crate::record::{Metrics, Outcome, Record};
+use crate::refused::{Own, Refused};
 use crate::request::{CountedBody, Fields, Method, NoBody, ReadBody, Request};
-use crate::request_id::RequestId;
 use crate::route::{Routed, route};
-use crate::rule::Rule;
-use crate::table::{Site, Table};
+use crate::table::Table;
+use crate::viewer::Unread;
 use crate::worker::Worker;
 
 /// Buffers that a connection uses again for each request.
@@ -34,75 +31,6 @@ pub(crate) struct Scratch {
     pub(crate) head: Head,
     key: Vec<u8>,
     memo: Vec<u8>,
-}
-
-/// What every bend may know of the moment and the place.
-#[derive(Debug)]
-pub(crate) struct Context<'w> {
-    worker: &'w Arc<Worker>,
-    now_ms: i64,
-    request_id: RequestId,
-}
-
-impl<'w> Context<'w> {
-    pub(crate) fn new(worker: &'w Arc<Worker>) -> Self {
-        Self { worker, now_ms: worker.clock().now_ms(), request_id: worker.request_ids().next() }
-    }
-
-    /// The same request at the present moment.
-    fn later(&self) -> Self {
-        Self { now_ms: self.worker.clock().now_ms(), ..*self }
-    }
-
-    /// Tells the viewer the request's id.
-    pub(crate) fn write_request_id(&self, head: &mut Head) {
-        self.worker.request_ids().write(self.request_id, head);
-    }
-
-    pub(crate) fn now_ms(&self) -> i64 {
-        self.now_ms
-    }
-
-    pub(crate) fn transforms(&self) -> Transforms {
-        self.worker.config().transforms
-    }
-
-    /// Runs `task` until it ends by itself; joined by the worker's drain.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.worker.tasks().spawn(task);
-    }
-
-    pub(crate) fn node(&self) -> &str {
-        &self.worker.config().node
-    }
-
-    /// The field line that tells viewers of HTTP/3, where that is served.
-    pub(crate) fn alt_svc(&self) -> Option<&str> {
-        self.worker.alt_svc()
-    }
-
-    /// Port that viewers are sent to for HTTPS.
-    pub(crate) fn https_port(&self) -> u16 {
-        self.worker.config().https_port
-    }
-
-    /// The entry of an answer in the books.
-    pub(crate) fn record(&self, place: Option<(&Site, &Rule, &str)>, status: u16, outcome: Outcome) -> Record {
-        let place = place.map(|(site, rule, path)| {
-            let counters = site.counters(rule, path);
-            (counters.clone(), counters.part(path, status))
-        });
-        Record::new(place, self.books(), status, outcome)
-    }
-
-    /// The entry of an answer to what could not be read as a request.
-    pub(crate) fn record_unread(&self, status: u16) -> Record {
-        Record::new(None, self.books(), status, Outcome::Own)
-    }
-
-    fn books(&self) -> (Arc<Metrics>, Arc<Ledger>) {
-        (self.worker.metrics().clone(), self.worker.ledger().clone())
-    }
 }
 
 /// Answers a request: route, authorise, key, lookup, decide, fetch (which admits), deliver. The record is in the answer and
@@ -116,13 +44,13 @@ pub(crate) async fn answer(
     scratch: &mut Scratch,
 ) -> Answer {
     let context = Context::new(worker);
-    let mut notes = Notes::begin(worker);
+    let mut notes = Notes::begin(worker.access_log(), worker.clock());
     let mut body = CountedBody::new(body);
     let mut answer = flow(&context, table, request, &mut body, scratch, notes.as_mut()).await;
     if let Some(notes) = notes {
-        let id = worker.request_ids().text(context.request_id);
-        let counters = answer.record.counters.as_deref();
-        let line = Line::new(worker, request, counters, (notes, id), scratch.head.as_bytes(), body.bytes());
+        let id = context.request_id();
+        let counters = answer.record.counts_for();
+        let line = Line::new(request, counters, (notes, id), scratch.head.as_bytes(), body.bytes());
         answer.record.line = Some(Box::new(line));
     }
     answer
@@ -148,7 +76,7 @@ async fn flow(
     if let (Some(notes), Some(pass)) = (notes, &authorised.pass) {
         notes.session.clone_from(&pass.claims.session);
     }
-    let attendee = attend(worker.attendance(), &authorised, context.now_ms());
+    let attendee = authorised.attend(worker.attendance(), context.now_ms());
     let site = authorised.routed.site;
     let mut answer = serve(context, table, authorised, request, body, scratch).await;
     if let (Some(attendee), Some(part)) =
@@ -204,7 +132,13 @@ async fn serve(
 /// Whether the request may still be answered, if the table has changed since it came.
 fn still(worker: &Worker, table: &Table, authorised: &Authorised<'_, '_>) -> Result<(), Own> {
     let newest = worker.table().load();
-    if std::ptr::eq::<Table>(&**newest, table) { Ok(()) } else { authorised.still(&newest) }
+    if std::ptr::eq::<Table>(&**newest, table) {
+        return Ok(());
+    }
+    if !authorised.previews() {
+        still_open(&newest, &authorised.routed)?;
+    }
+    authorised.still(&newest)
 }
 
 /// From a request that may be answered to what answers it.
@@ -260,25 +194,16 @@ async fn deliver_page(
     }
 }
 
-/// What could not be read as a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unread<'v> {
-    pub(crate) viewer: &'v Viewer,
-    /// Of the refusal.
-    pub(crate) status: u16,
-    /// Bytes that have come of it, where the front knows.
-    pub(crate) received: Option<u64>,
-}
-
 /// Answers what could not be read as a request.
 pub(crate) fn answer_unread(worker: &Arc<Worker>, unread: Unread<'_>, scratch: &mut Scratch) -> Answer {
     let context = Context::new(worker);
-    let notes = Notes::begin(worker);
+    let notes = Notes::begin(worker.access_log(), worker.clock());
     let refused = Refused { own: Own::Bad(unread.status), site: None, rule: None };
     let mut answer = refuse(&refused, None, &mut scratch.head, &context);
     if let Some(notes) = notes {
-        let id = worker.request_ids().text(context.request_id);
-        answer.record.line = Some(Box::new(Line::unread(worker, &unread, (notes, id), scratch.head.as_bytes())));
+        let id = context.request_id();
+        let line = Line::unread(&unread, answer.record.counts_for(), (notes, id), scratch.head.as_bytes());
+        answer.record.line = Some(Box::new(line));
     }
     answer
 }

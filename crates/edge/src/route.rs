@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anabranch_model::ViewerProtocol;
 
-use crate::deliver::{Own, Refused};
+use crate::refused::{Own, Refused};
 use crate::request::{Method, Request, Scheme, host_without_port};
 use crate::rule::Rule;
 use crate::table::{Site, Table};

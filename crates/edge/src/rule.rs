@@ -14,7 +14,7 @@ use crate::cmcd::PARAMETER;
 use crate::config::Config;
 use crate::copies::Copies;
 use crate::headers::ResponseHeaders;
-use crate::object::ErrorTtl;
+use crate::object_head::{ErrorTtl, ObjectHead};
 use crate::pattern::Pattern;
 use crate::request::Method;
 use crate::select::Select;
@@ -26,6 +26,9 @@ const DELIVERY_DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
 
 /// Time after its lifetime in which an object is served when its origin fails, as CloudFront does.
 const STALE_ON_ERROR_SECONDS: u64 = 86_400;
+
+/// How the names of playlists end.
+const PLAYLIST_END: &str = ".m3u8";
 
 /// Numbers key sets over the life of the process, so that what one has verified is never taken for another's.
 static NEXT_GATE: AtomicU64 = AtomicU64::new(1);
@@ -137,6 +140,12 @@ impl Rule {
             Method::Options => possible && self.cache_options,
             Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Other => false,
         }
+    }
+
+    /// Whether an object is a playlist that is rewritten for each viewer: by its type, or by its name where nobody has told its type.
+    pub(crate) fn rewrites(&self, facts: &ObjectHead, path: &str) -> bool {
+        let named = || path.ends_with(PLAYLIST_END) && facts.is_untyped();
+        self.transform == Transform::SignedPlaylist && (facts.playlist || named())
     }
 }
 

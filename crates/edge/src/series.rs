@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
 
-use crate::record::{Outcome, class};
+use crate::outcome::{Outcome, class};
 
 /// Distributions that get series of their own over the life of the process; later ones share those of [`OTHERS`].
 const MAX_DISTRIBUTIONS: usize = 512;

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use crate::body::FileBody;
-use crate::cache::{Cache, Key};
+use crate::cache::Cache;
 use crate::disk::Draft;
 use crate::flight::Flight;
-use crate::object::ObjectHead;
+use crate::object_head::ObjectHead;
+use crate::object_key::Key;
 
 /// A body that comes is in its flight for those who wait for it; a large one goes to disk too.
 #[derive(Debug)]

@@ -9,12 +9,11 @@ use anabranch_model::{
 };
 use quick_cache::DefaultHashBuilder;
 
-use crate::audience::{Audience, Barred};
-use crate::authorise::Pass;
-use crate::closed::Closed;
+use crate::audience::{Audience, Barred, Claims};
+use crate::closings::Closings;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::invalidation::Orders;
-use crate::record::Counters;
 use crate::rule::{Compiling, Gate, Rule};
 use crate::series::{Labels, Series};
 
@@ -37,7 +36,7 @@ pub(crate) struct Table {
 pub(crate) struct Site {
     pub(crate) id: DistributionId,
     pub(crate) enabled: bool,
-    pub(crate) closed: Closed,
+    pub(crate) closed: Closings,
     /// Path of `/`, with its slash; empty for none.
     pub(crate) root: Box<str>,
     pub(crate) http3: bool,
@@ -140,7 +139,7 @@ impl Site {
         let mut site = Self {
             id: spec.id.clone(),
             enabled: spec.enabled,
-            closed: Closed::compile(&compiling.snapshot.closed, &spec.id),
+            closed: Closings::compile(&compiling.snapshot.closed, &spec.id),
             root: root_of(&spec.default_root_object),
             rules,
             http3: spec.http3,
@@ -212,12 +211,16 @@ impl Site {
         if self.breakouts.is_empty() { None } else { self.breakouts.get(&*first_segment(path)) }
     }
 
-    /// The audience that the path is for, if it belongs to a breakout and `pass`, or who needs none, is of that audience now.
+    /// The audience that the path is for, if it belongs to a breakout; who makes these claims, or needs none, has to be of that audience now.
     ///
     /// # Errors
     /// It is for others.
-    pub(crate) fn audience(&self, rule: &Rule, path: &str, pass: Option<&Pass>) -> Result<Option<&Audience>, Barred> {
-        let claims = pass.map(|pass| &pass.claims);
+    pub(crate) fn audience(
+        &self,
+        rule: &Rule,
+        path: &str,
+        claims: Option<&Claims>,
+    ) -> Result<Option<&Audience>, Barred> {
         if let Some(stage) = self.stage_of(path) {
             return stage.audience.admits(claims).map(|()| Some(&*stage.audience));
         }

@@ -13,14 +13,15 @@ use tokio::time::timeout;
 
 use crate::admit::{Places, admit, place};
 use crate::body::StoredBody;
-use crate::cache::Key;
 use crate::closed::CLOSED_HEADER;
 use crate::coming::Coming;
 use crate::compress::is_worth_compressing;
 use crate::flight::{Flight, Landing, WINDOW_BYTES};
 use crate::forward::{Forwarded, Passing};
 use crate::key::resource_key;
-use crate::object::{Making, Object, ObjectHead};
+use crate::object::Object;
+use crate::object_head::{Making, ObjectHead};
+use crate::object_key::Key;
 use crate::rule::{Route, Rule};
 use crate::spool::Spool;
 use crate::upstream::{Answer, Failure, Upstream};
@@ -174,7 +175,7 @@ impl Task {
             }
         }
         self.flight.end();
-        answer.release(self.worker.pool());
+        self.worker.pool().release(answer);
     }
 
     /// What an unsafe request may have changed goes (RFC 9111 §4.4).
@@ -304,7 +305,7 @@ impl Task {
         admit(self.worker.cache(), self.places(), &Object::without_withheld(object.clone()));
         self.flight.land(object, Landing::Revalidated);
         if let Ok(None) = answer.next().await {
-            answer.release(self.worker.pool());
+            self.worker.pool().release(answer);
         }
     }
 
@@ -326,7 +327,7 @@ impl Task {
                 self.flight.land(object, Landing::StaleOnError);
             }
             _ => {
-                let object = Object::failed(failure, &self.worker, self.flight.begun);
+                let object = Object::failed(failure, self.flight.begun, self.worker.clock().now_ms());
                 // That a request by itself has failed says nothing of the object.
                 if self.passing == Passing::Nothing {
                     admit(self.worker.cache(), self.places(), &object);

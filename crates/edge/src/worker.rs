@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::flight::Flights;
 use crate::ledger::Ledger;
-use crate::record::Metrics;
+use crate::metrics::Metrics;
 use crate::request_id::RequestIds;
 use crate::strikes::Strikes;
 use crate::table::Table;

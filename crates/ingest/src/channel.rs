@@ -6,15 +6,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anabranch_media::{Arrival, Event, Sample};
-use anabranch_model::{AlarmKind, ChannelId, ChannelSpec, InputId, Report};
+use anabranch_model::{ChannelId, ChannelSpec, InputId, Report};
 use anabranch_net::SharedClock;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::connection::IngestSession;
+use crate::alarm::note_alarm;
 use crate::failover::{Failover, Switch};
-use crate::feeds::ChannelFeed;
 use crate::monitor::{Change, Monitor};
+use crate::session::IngestSession;
 use crate::standby::{Sent, Standby, Tracks, slot};
 
 /// Events that wait for the room behind.
@@ -28,6 +28,16 @@ const UNSAID: usize = 64;
 
 /// How often reports that found no room are tried again.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is handed on for a channel: the media of the input in use, whichever that is.
+#[derive(Debug)]
+pub struct ChannelFeed {
+    /// Channel.
+    pub channel: ChannelId,
+    /// Tracks and samples. A discontinuity stands where what follows does not continue what came before. While it is full the
+    /// encoder in use is not read; when it is dropped the channel's encoders are sent away.
+    pub events: mpsc::Receiver<Arrival>,
+}
 
 /// What a channel's task is told.
 #[derive(Debug)]
@@ -432,17 +442,6 @@ impl Input {
     fn new(id: &InputId, now: Instant) -> Self {
         let (tracks, standby) = (Tracks::default(), Standby::default());
         Self { id: id.clone(), session: None, tracks, standby, monitor: Monitor::new(now) }
-    }
-}
-
-/// Logs and counts an alarm.
-pub(crate) fn note_alarm(channel: &ChannelId, input: &InputId, kind: AlarmKind, raised: bool, detail: &str) {
-    let kind = kind.as_str();
-    if raised {
-        metrics::counter!("anabranch_ingest_alarms_total", "kind" => kind).increment(1);
-        tracing::warn!(channel.id = %channel, input.id = %input, alarm = kind, detail, "input alarm");
-    } else {
-        tracing::info!(channel.id = %channel, input.id = %input, alarm = kind, detail, "input alarm cleared");
     }
 }
 

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_media as media;
-use anabranch_model::{ChannelId, InputId, Report, Snapshot};
-use anabranch_net::Shutdown;
+use anabranch_model::Snapshot;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::publish::Publish;
 use crate::push_url::{self, NameError, Standing, Target};
-use crate::refusals::Refusals;
-use crate::registry::{Claim, Peer, Registry};
+use crate::registry::{Claim, Peer};
 use crate::rtmp::session::{Answer, Connect, Event};
-use crate::server::Config;
+use crate::session::IngestSession;
+use crate::shared::Shared;
 use crate::wire::{Fault, Read, Wire};
 
 /// Time for the room behind to take a new session.
@@ -27,32 +26,6 @@ const KEY_PREFIX: usize = 4;
 const BUSY: &str = "an encoder is live on this input: stop it first, or use another stream key";
 const NOT_ALLOWED: &str = "this address may not push to the input: add it to the input's allow-list";
 const UNAVAILABLE: &str = "the server cannot take the stream now: try again in a moment";
-
-/// One accepted encoder.
-#[derive(Debug)]
-pub struct IngestSession {
-    /// Channel of the input.
-    pub channel: ChannelId,
-    /// Input whose stream key the encoder sent.
-    pub input: InputId,
-    /// Address of the encoder.
-    pub remote: SocketAddr,
-    /// Tracks, samples and discontinuities; ends with the session. When it is full the encoder is not read; when it
-    /// is dropped the encoder is sent away.
-    pub events: mpsc::Receiver<media::Event>,
-}
-
-/// What every connection shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) snapshot: watch::Receiver<Arc<Snapshot>>,
-    pub(crate) sessions: mpsc::Sender<IngestSession>,
-    pub(crate) reports: mpsc::Sender<Report>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) refusals: Arc<Refusals>,
-    pub(crate) shutdown: Shutdown,
-}
 
 /// Why a connection does not come to publish.
 enum Stop {

@@ -3,27 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use anabranch_media::Arrival;
 use anabranch_model::{ChannelId, ChannelSpec, Report, Snapshot};
 use anabranch_net::SharedClock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::channel::{ChannelTask, Command};
-use crate::connection::IngestSession;
+use crate::channel::{ChannelFeed, ChannelTask, Command};
+use crate::session::IngestSession;
 
 /// Commands that wait for a channel's task.
 const COMMAND_QUEUE: usize = 16;
-
-/// What is handed on for a channel: the media of the input in use, whichever that is.
-#[derive(Debug)]
-pub struct ChannelFeed {
-    /// Channel.
-    pub channel: ChannelId,
-    /// Tracks and samples. A discontinuity stands where what follows does not continue what came before. While it is full the
-    /// encoder in use is not read; when it is dropped the channel's encoders are sent away.
-    pub events: mpsc::Receiver<Arrival>,
-}
 
 /// Joins the sessions of each channel's inputs into one flow by failover (V90-V94), and watches the inputs.
 #[derive(Debug)]

@@ -5,8 +5,10 @@
 //! Never: packaging, storage, retries of the encoder's work; a stream key in a log line.
 //! Spec: Adobe RTMP 1.0, AMF 0, Enhanced RTMP v2; systems.md V23, V24, V90-V94.
 
+mod alarm;
 mod allow;
 mod channel;
+mod config;
 mod connection;
 mod failover;
 mod feeds;
@@ -18,10 +20,14 @@ mod registry;
 pub mod rtmp;
 mod sent;
 mod server;
+mod session;
+mod shared;
 mod standby;
 mod wire;
 
-pub use connection::IngestSession;
-pub use feeds::{ChannelFeed, Feeds};
+pub use channel::ChannelFeed;
+pub use config::Config;
+pub use feeds::Feeds;
 pub use registry::{JUDGEMENT, RECONNECT_SILENCE, TAKEOVER_SILENCE};
-pub use server::{Config, Ingest};
+pub use server::Ingest;
+pub use session::IngestSession;

@@ -11,12 +11,12 @@ use anabranch_model::{InputState, Report, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::connection::Shared;
 use crate::push_url::{Standing, Target};
 use crate::registry::Claim;
 use crate::rtmp::amf0::Value;
 use crate::rtmp::session::{Connect, Event, MediaKind};
 use crate::sent::Sent;
+use crate::shared::Shared;
 use crate::wire::{Fault, Read, Wire};
 
 /// How often a live input is reported.

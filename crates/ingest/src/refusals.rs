@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::channel::note_alarm;
+use crate::alarm::note_alarm;
 
 /// Time without a refusal after which the alarm is cleared.
 const QUIET: Duration = Duration::from_secs(60);

@@ -11,8 +11,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::allow::Unreadable;
-use crate::connection::{IngestSession, Shared, serve};
+use crate::config::Config;
+use crate::connection::serve;
 use crate::registry::Registry;
+use crate::session::IngestSession;
+use crate::shared::Shared;
 
 /// Pause after an accept error such as too many open files, so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -22,38 +25,6 @@ const REPORT_RETRY: Duration = Duration::from_secs(1);
 
 /// Time for connections to end after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(4);
-
-/// Settings of the ingest.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Address of the RTMP listener.
-    pub listen: SocketAddr,
-    /// Name of this node in reports.
-    pub node: String,
-    /// Connections at once; more are closed as they come.
-    pub max_connections: usize,
-    /// Time from accept to the publish command.
-    pub publish_timeout: Duration,
-    /// Time without media after which a publishing encoder is sent away.
-    pub idle_timeout: Duration,
-    /// Events of a session that wait for the room behind; when it is full the encoder is not read.
-    pub event_queue: usize,
-}
-
-impl Config {
-    /// The defaults, for a listener at `listen` on a node called `node`.
-    #[must_use]
-    pub fn new(listen: SocketAddr, node: impl Into<String>) -> Self {
-        Self {
-            listen,
-            node: node.into(),
-            max_connections: 512,
-            publish_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            event_queue: 64,
-        }
-    }
-}
 
 /// An RTMP server that is bound and not yet accepting.
 #[derive(Debug)]

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::buckets::{BucketError, Inspector};
-use crate::local::{LocalStore, StoreError, absent_is_fine, blocking, io_error, sync_folder};
+use crate::buckets::types::{BucketError, Inspector};
+use crate::files::{absent_is_fine, sync_folder};
+use crate::local::{LocalStore, StoreError, blocking, io_error};
 
 /// Folder of drafts in the store. Keys never begin with a dot, so no object can live there.
 const FOLDER: &str = ".drafts";

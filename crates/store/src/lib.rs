@@ -7,6 +7,7 @@
 
 pub mod buckets;
 pub mod drafts;
+mod files;
 pub mod key;
 mod local;
 mod recording;

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::files::{absent_is_fine, sync_folder};
 use crate::{key, tree};
 
 /// Folder of files that are being written; emptied at open. Keys never begin with a dot, so no object can live there.
@@ -310,21 +311,9 @@ fn move_into_place(temporary: &Path, path: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Names are durable only once their folder is.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 /// Each `put` makes a new file, so file and time together are a name for what it wrote.
 fn version(meta: &Metadata) -> String {
     format!("{:x}-{:x}-{:x}-{:x}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())
-}
-
-pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 fn read_error<'a>(key: &'a str, path: &'a Path) -> impl Fn(io::Error) -> StoreError + use<'a> {

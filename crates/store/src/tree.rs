@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files::absent_is_fine;
 use crate::key;
-use crate::local::absent_is_fine;
 
 /// Removes up to `most` files at and below `path`, folders that are empty then as well; returns whether nothing is left.
 pub(crate) fn remove(path: &Path, most: usize) -> io::Result<bool> {

@@ -1,6 +1,6 @@
 //! How an answer ended, in the words of CloudFront's log.
 
-use crate::record::Outcome;
+use crate::outcome::Outcome;
 
 /// How the sending of an answer ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! files of their distributions, another compresses files that are full or of an hour that is over, and removes the oldest.
 
 mod end;
+mod facts;
 mod files;
 mod keeper;
 mod line;

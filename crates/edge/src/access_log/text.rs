@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::end::{End, Ending};
-use crate::access_log::line::Facts;
+use super::facts::Facts;
 
 /// First lines of a file of CloudFront's standard log.
 pub(super) const W3C_HEADER: &str = "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) \
@@ -261,7 +261,7 @@ pub(super) fn json(facts: &Facts, end: &End, location: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Outcome;
+    use crate::outcome::Outcome;
     use crate::request::Tls;
 
     fn escaped(value: &str) -> String {

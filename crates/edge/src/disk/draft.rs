@@ -1,18 +1,17 @@
 //! Bodies that go to disk while they come.
 
-use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::jobs::Write;
 use super::tier::Tier;
-use super::writer::Write;
 use crate::body::FileBody;
-use crate::cache::Key;
-use crate::object::ObjectHead;
 use crate::object_codec::encode;
+use crate::object_head::ObjectHead;
+use crate::object_key::Key;
 
 /// Most drafts at once: each is an open file.
 const MAX_DRAFTS: usize = 256;
@@ -68,60 +67,6 @@ impl Drop for Draft {
         if !self.finished {
             self.tier.counters.abandoned.increment(1);
             self.tier.writes.push(Write::Abandon { serial: self.serial });
-        }
-    }
-}
-
-/// What ties a body to its file. The file of a body that was never admitted goes with it.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub(super) serial: u64,
-    pub(super) bytes: u64,
-    kept: AtomicBool,
-    /// Whether the file could not be read.
-    spoilt: AtomicBool,
-    tier: Weak<Tier>,
-}
-
-impl Claim {
-    /// Of a file that is in the index.
-    pub(crate) fn kept(serial: u64, bytes: u64) -> Self {
-        Self { serial, bytes, kept: AtomicBool::new(true), spoilt: AtomicBool::new(false), tier: Weak::new() }
-    }
-
-    /// Of a file that is not in the index yet, as a body.
-    pub(super) fn draft(tier: &Arc<Tier>, serial: u64, bytes: u64, file: File, length: u64) -> FileBody {
-        let (kept, spoilt) = (AtomicBool::new(false), AtomicBool::new(false));
-        let claim = Self { serial, bytes, kept, spoilt, tier: Arc::downgrade(tier) };
-        FileBody { file: Arc::new(file), start: 0, length, claim: Arc::new(claim) }
-    }
-
-    /// Number of the file.
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    /// The file cannot be read: whoever looks its object up next finds nothing.
-    pub(crate) fn spoil(&self) {
-        self.spoilt.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_spoilt(&self) -> bool {
-        self.spoilt.load(Ordering::Relaxed)
-    }
-
-    /// The file is to stay; false if that has been said before.
-    pub(super) fn keep(&self) -> bool {
-        !self.kept.swap(true, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.kept.load(Ordering::Relaxed)
-            && let Some(tier) = self.tier.upgrade()
-        {
-            tier.doom(self.serial, self.bytes);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::cache::Key;
+use crate::object_key::Key;
 
 const MAGIC: [u8; 8] = *b"anabrobj";
 const VERSION: u32 = 1;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache as QuickCache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
-use crate::cache::Key;
+use crate::object_key::Key;
 
 /// Space on disk is given in blocks of this size.
 const BLOCK_BYTES: u64 = 4 << 10;

@@ -11,23 +11,17 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use rustix::io::Errno;
 use tokio::sync::watch;
 
-use super::draft::Claim;
+use super::claim::Claim;
 use super::file::{Kind, Tail, Unreadable, body_crc, path};
 use super::health::Failure;
 use super::index::Entry;
+use super::jobs::Read;
 use super::queue::Popped;
-use super::tier::{Answers, Tier};
+use super::tier::Tier;
 use crate::body::{FileBody, StoredBody};
-use crate::cache::Key;
 use crate::object::Object;
 use crate::object_codec::decode;
-
-/// A job: an object to bring into memory, and who is to be told.
-#[derive(Debug)]
-pub(super) struct Read {
-    key: Key,
-    answers: Answers,
-}
+use crate::object_key::Key;
 
 /// Joins the reading of a key or starts it, and waits for its end.
 pub(super) async fn load(tier: &Tier, key: &[u8]) -> Option<Arc<Object>> {

@@ -3,11 +3,15 @@
 //! Nothing here waits for the disk but those threads. When it fails, fills or falls behind, bodies stay in memory.
 //! Files are not synchronised: after a loss of power checksums tell which are whole.
 
+pub(crate) mod claim;
 mod draft;
 mod file;
 mod health;
 mod index;
+mod jobs;
+mod listing;
 mod loader;
+mod lock;
 mod queue;
 mod scan;
 #[cfg(test)]
@@ -15,9 +19,7 @@ mod tests;
 mod tier;
 mod writer;
 
-use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -25,14 +27,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub(crate) use self::draft::{Claim, Draft};
+use self::claim::Claim;
+pub(crate) use self::draft::Draft;
 use self::health::Failure;
+use self::jobs::Write;
 use self::tier::Tier;
 use crate::body::StoredBody;
-use crate::cache::{Key, Memory};
 use crate::config::DiskConfig;
-use crate::object::{Object, ObjectHead};
+use crate::memory::Memory;
+use crate::object::Object;
 use crate::object_codec::encode;
+use crate::object_head::ObjectHead;
+use crate::object_key::Key;
 
 /// Threads that read.
 const READERS: usize = 4;
@@ -45,9 +51,6 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Time between two tries of a disk that has failed.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// Name of the file whose lock keeps a second process out.
-const LOCK_NAME: &str = "anabranch-cache.lock";
 
 /// Lifetime from which an object is worth writing, in milliseconds: what ends sooner is not there after a restart.
 const MIN_LIFETIME_MS: i64 = 10_000;
@@ -108,7 +111,7 @@ impl Disk {
         let Some(listing) = listing else { return Ok(disk) };
         let (scanned, done) = mpsc::sync_channel::<()>(0);
         let scan = move || {
-            listing.take_in(&tier);
+            scan::take_in(listing, &tier);
             drop(scanned);
         };
         start("edge-disk-scan".to_owned(), end, Box::new(scan))?;
@@ -166,7 +169,7 @@ impl Disk {
         let former = tier.opened.peek(&key);
         if claim.keep() {
             tier.opened.insert(key.clone(), object);
-            tier.writes.push(writer::Write::Keep { serial: claim.serial, key: key.clone() });
+            tier.writes.push(Write::Keep { serial: claim.serial, key: key.clone() });
             tier.enter(key, claim.serial, claim.bytes);
         } else if tier.index.peek(&key).is_some_and(|entry| entry.serial == claim.serial) {
             if former.is_none_or(|former| !Arc::ptr_eq(&former.head, &object.head)) {
@@ -206,7 +209,7 @@ impl Disk {
         if lasts(head) {
             let bytes = encode(head);
             let size = bytes.len() as u64;
-            self.tier.writes.try_push(writer::Write::Freshen { serial, key: key.clone(), head: bytes }, size);
+            self.tier.writes.try_push(Write::Freshen { serial, key: key.clone(), head: bytes }, size);
         }
     }
 
@@ -245,17 +248,6 @@ impl Drop for Disk {
         if let Err(mpsc::RecvTimeoutError::Timeout) = self.ended.lock().recv_timeout(LAST_WRITES) {
             tracing::warn!(cache.dir = %self.tier.dir.display(), "the disk cache ends with bodies unwritten");
         }
-    }
-}
-
-/// Takes the lock of a directory, which ends with the file.
-fn lock(dir: &Path) -> Result<File, Failure> {
-    let refused = |error| Failure::Io("lock the directory", error);
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_NAME)).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure::Occupied),
-        Err(TryLockError::Error(error)) => Err(refused(error)),
     }
 }
 

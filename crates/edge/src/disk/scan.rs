@@ -2,78 +2,45 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use super::file::{Kind, Tail, parse_name, path};
+use super::file::{Kind, Tail, path};
 use super::index::Entry;
+use super::listing::Listing;
 use super::tier::Tier;
 
-/// The files of a directory, by name alone.
-#[derive(Debug)]
-pub(super) struct Listing {
-    objects: Vec<u64>,
-    heads: Vec<u64>,
-    /// Cut off in writing.
-    parts: Vec<(u64, Kind)>,
-    /// Larger than that of any file.
-    pub(super) next_serial: u64,
-}
-
-impl Listing {
-    /// Reads the names, before any new file is made.
-    pub(super) fn read(dir: &Path) -> io::Result<Self> {
-        let mut listing = Self { objects: Vec::new(), heads: Vec::new(), parts: Vec::new(), next_serial: 1 };
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            let Some((serial, kind)) = entry.file_name().to_str().and_then(parse_name) else { continue };
-            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                continue;
-            }
-            listing.next_serial = listing.next_serial.max(serial.saturating_add(1));
-            match kind {
-                Kind::Object => listing.objects.push(serial),
-                Kind::Head => listing.heads.push(serial),
-                Kind::Part | Kind::HeadPart => listing.parts.push((serial, kind)),
-            }
-        }
-        Ok(listing)
+/// Takes the objects into the index, those used last first, as many as the limit allows; the rest is removed.
+pub(super) fn take_in(listing: Listing, tier: &Tier) {
+    let cut_off = listing.parts.len();
+    for (serial, kind) in listing.parts {
+        remove(tier, serial, kind);
     }
-
-    /// Takes the objects into the index, those used last first, as many as the limit allows; the rest is removed.
-    pub(super) fn take_in(self, tier: &Tier) {
-        let cut_off = self.parts.len();
-        for (serial, kind) in self.parts {
-            remove(tier, serial, kind);
+    let objects: HashSet<u64> = listing.objects.iter().copied().collect();
+    for serial in listing.heads {
+        if !objects.contains(&serial) {
+            remove(tier, serial, Kind::Head);
         }
-        let objects: HashSet<u64> = self.objects.iter().copied().collect();
-        for serial in self.heads {
-            if !objects.contains(&serial) {
-                remove(tier, serial, Kind::Head);
-            }
-        }
-        drop(objects);
-        let mut found: Vec<_> = self.objects.into_iter().filter_map(|serial| measure(tier, serial)).collect();
-        found.sort_unstable_by(|one, other| other.cmp(one));
-        let (mut kept, mut removed) = (0_u64, 0_u64);
-        for (_, serial, bytes) in found {
-            if tier.is_closed() {
-                return;
-            }
-            let room = tier.index.weight().saturating_add(bytes) <= tier.limit_bytes;
-            if room && take(tier, serial, bytes) {
-                kept += 1;
-            } else {
-                tier.doom(serial, bytes);
-                removed += 1;
-            }
-        }
-        tier.scan_ends();
-        tracing::info!(cache.dir = %tier.dir.display(), kept, removed, cut_off, "the disk cache is taken in");
     }
+    drop(objects);
+    let mut found: Vec<_> = listing.objects.into_iter().filter_map(|serial| measure(tier, serial)).collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    let (mut kept, mut removed) = (0_u64, 0_u64);
+    for (_, serial, bytes) in found {
+        if tier.is_closed() {
+            return;
+        }
+        let room = tier.index.weight().saturating_add(bytes) <= tier.limit_bytes;
+        if room && take(tier, serial, bytes) {
+            kept += 1;
+        } else {
+            tier.doom(serial, bytes);
+            removed += 1;
+        }
+    }
+    tier.scan_ends();
+    tracing::info!(cache.dir = %tier.dir.display(), kept, removed, cut_off, "the disk cache is taken in");
 }
 
 /// Time of last use, serial and size.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::file::{Kind, parse_name, path};
 use super::*;
 use crate::body::FileBody;
-use crate::object::Making;
+use crate::object_head::Making;
 
 const MIB: usize = 1 << 20;
 

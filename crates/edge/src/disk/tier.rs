@@ -12,18 +12,17 @@ use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::{Mutex, MutexGuard};
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache as QuickCache;
-use tokio::sync::watch;
 
 use super::health::{Failure, Health};
 use super::index::{Entry, Gone, Index};
-use super::loader::Read;
-use super::lock;
+use super::jobs::{Answers, Read, Write};
+use super::listing::Listing;
+use super::lock::lock;
 use super::queue::Queue;
-use super::scan::Listing;
-use super::writer::Write;
-use crate::cache::{Key, Memory};
 use crate::config::DiskConfig;
+use crate::memory::Memory;
 use crate::object::Object;
+use crate::object_key::Key;
 
 /// Jobs that wait for the writer, and bytes that they hold.
 const MAX_WRITES: usize = 16_384;
@@ -74,9 +73,6 @@ pub(super) struct Tier {
     next_serial: AtomicU64,
     closed: AtomicBool,
 }
-
-/// By what loads of one key get their common answer; the inner value is absent until it is there.
-pub(super) type Answers = Arc<watch::Sender<Option<Option<Arc<Object>>>>>;
 
 /// Counters of the tier.
 pub(super) struct Counters {

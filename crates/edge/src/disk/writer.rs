@@ -8,19 +8,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::draft::Claim;
+use super::claim::Claim;
 use super::file::{Kind, MAX_META_BYTES, Tail, path};
 use super::health::Failure;
+use super::jobs::Write;
+use super::lock::{LOCK_NAME, lock};
 use super::queue::Popped;
+use super::scan::take_in;
 use super::tier::Tier;
-use super::{LOCK_NAME, lock};
 use crate::body::FileBody;
-use crate::cache::Key;
 use crate::object::Object;
 use crate::object_codec::encode;
+use crate::object_key::Key;
 
 /// Room that is made beyond the reserve when the file system fills, so that it is not made for each file anew.
 const HEADROOM_BYTES: u64 = 32 << 20;
@@ -40,25 +41,6 @@ const PROBE_BYTES: usize = 4 << 10;
 
 /// Files that could not be removed and are remembered for another try.
 const MAX_UNREMOVED: usize = 65_536;
-
-/// A job.
-#[derive(Debug)]
-pub(super) enum Write {
-    /// More of a draft.
-    Append { serial: u64, bytes: Bytes },
-    /// The end of a draft.
-    Finish { serial: u64, key: Key, head: Vec<u8>, reply: oneshot::Sender<FileBody> },
-    /// A draft that will not be finished.
-    Abandon { serial: u64 },
-    /// A finished draft has entered the index.
-    Keep { serial: u64, key: Key },
-    /// A small object, whole.
-    Whole { serial: u64, key: Key, object: Arc<Object> },
-    /// A newer head for a file.
-    Freshen { serial: u64, key: Key, head: Vec<u8> },
-    /// A file of so many bytes goes.
-    Remove { serial: u64, bytes: u64 },
-}
 
 /// Does jobs until the queue is closed and empty.
 pub(super) fn run(tier: &Arc<Tier>, retry: Duration) {
@@ -194,7 +176,8 @@ impl Writer {
             return None;
         };
         self.tier.counters.written.increment(bytes);
-        Some(Claim::draft(&self.tier, serial, bytes, writing.file, length))
+        let claim = Arc::new(Claim::draft(&self.tier, serial, bytes));
+        Some(FileBody { file: Arc::new(writing.file), start: 0, length, claim })
     }
 
     fn keep(&mut self, serial: u64, key: &Key) {
@@ -403,7 +386,7 @@ impl Writer {
         let dir = self.tier.dir.clone();
         if self.tier.lock.lock().is_none() {
             // What is there is taken in first: nothing is written beside that, and its space counts.
-            self.tier.occupy().map_err(io::Error::other)?.take_in(&self.tier);
+            take_in(self.tier.occupy().map_err(io::Error::other)?, &self.tier);
         } else if !dir.join(LOCK_NAME).exists() {
             *self.tier.lock.lock() = Some(lock(&dir).map_err(io::Error::other)?);
         }

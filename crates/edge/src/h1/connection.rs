@@ -12,10 +12,10 @@ use super::input::{Filled, Input, PREFACE};
 use super::parse::{Framing, Parsed, Parts, parse};
 use super::patience::{On, Patience, Waited};
 use super::write::{Marking, send};
-use crate::accept::Viewer;
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::request::Connection;
-use crate::river::{Scratch, Unread, answer, answer_unread};
+use crate::river::{Scratch, answer, answer_unread};
+use crate::viewer::{Unread, Viewer};
 use crate::wire::Wire;
 use crate::worker::Worker;
 

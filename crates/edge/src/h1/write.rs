@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::patience::writable;
+use crate::answer::Body;
 use crate::body::{FileBody, StoredBody};
 use crate::buffers::slice;
-use crate::deliver::Body;
 use crate::flight::Follower;
 use crate::record::Record;
 use crate::segments::Segments;

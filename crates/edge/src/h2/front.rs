@@ -18,10 +18,10 @@ use super::inbox::RequestBody;
 use super::lane::{Lane, Paper};
 use super::life::{Judge, Limits, Probe, Probing, Signs, Verdict};
 use super::outgoing::{Outgoing, PIECE_BYTES, Piece};
-use crate::accept::Viewer;
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::h1::linger;
 use crate::request::Version;
+use crate::viewer::Viewer;
 use crate::wire::Wire;
 use crate::worker::Worker;
 

@@ -1,8 +1,8 @@
 //! Request heads of HTTP/2: what makes a list of fields a request (RFC 9113 §8).
 
-use super::hpack::FieldBlock;
-use crate::accept::Viewer;
+use crate::field_block::FieldBlock;
 use crate::request::{BadTarget, Fields, Lines, Method, Request, host_without_port, split_target};
+use crate::viewer::Viewer;
 
 /// A head that breaks the rules: its stream is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

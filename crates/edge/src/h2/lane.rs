@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::bells::{Bell, Hub};
 use super::head::read;
-use super::hpack::FieldBlock;
 use super::inbox::RequestBody;
-use crate::accept::Viewer;
-use crate::deliver::Answer;
-use crate::river::{Scratch, Unread, answer, answer_unread};
+use crate::answer::Answer;
+use crate::field_block::FieldBlock;
+use crate::river::{Scratch, answer, answer_unread};
+use crate::viewer::{Unread, Viewer};
 use crate::worker::Worker;
 
 /// Memory that a paper may hold to be used again.

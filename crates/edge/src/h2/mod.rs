@@ -21,7 +21,6 @@ mod stream;
 mod tests;
 
 pub(crate) use front::serve;
-pub(crate) use hpack::FieldBlock;
 
 /// Gives `bytes` to a connection in pieces as long as `pieces` say, one after another. For fuzzing: no bytes of a peer may bring
 /// more than a farewell about.

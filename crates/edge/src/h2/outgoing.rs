@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::access_log::Ending;
+use crate::answer::Body;
 use crate::buffers::slice;
-use crate::deliver::Body;
 use crate::flight::{Broken, Follower};
 use crate::object::Object;
 use crate::record::Record;

@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::outgoing::Outgoing;
-use crate::accept::Viewer;
-use crate::deliver::Answer;
+use crate::answer::Answer;
 use crate::request::{BadTarget, Fields, Lines, Method, Request, host_without_port, split_target};
 use crate::river::Scratch;
+use crate::viewer::Viewer;
 
 /// The field that names a request.
 const REQUEST_ID: &str = "x-amz-cf-id";

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::access_log::Ending;
+use crate::answer::Body;
 use crate::buffers::slice;
-use crate::deliver::Body;
 use crate::flight::{Broken, Follower};
 use crate::object::Object;
 use crate::record::Record;

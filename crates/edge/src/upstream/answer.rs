@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use super::connect::Link;
 use super::failure::Failure;
 use super::fields::{Framing, check_framing, may_trail, strip_hop_by_hop};
-use super::pool::Pool;
 use super::upload::Progress;
 use super::way::Way;
 
@@ -120,11 +119,9 @@ impl Answer {
         }
     }
 
-    /// Gives the connection back, if the body has been read to its end; otherwise it is closed.
-    pub(crate) fn release(self, pool: &Pool) {
+    /// The connection, if the body has been read to its end; otherwise it is closed.
+    pub(super) fn into_held(self) -> Option<Held> {
         let ended = matches!(&self.body, Body::Incoming(body, _) if body.is_end_stream());
-        if let Some(held) = self.held.filter(|held| ended && held.progress.is_done()) {
-            pool.put(held);
-        }
+        self.held.filter(|held| ended && held.progress.is_done())
     }
 }

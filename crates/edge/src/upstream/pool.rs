@@ -118,7 +118,14 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(&self, held: Held) {
+    /// Takes an answer's connection back, if its body has been read to its end; otherwise it is closed.
+    pub(crate) fn release(&self, answer: Answer) {
+        if let Some(held) = answer.into_held() {
+            self.put(held);
+        }
+    }
+
+    fn put(&self, held: Held) {
         let Held { link, way, keepalive, .. } = held;
         if link.sender.is_closed() {
             return;

@@ -9,8 +9,9 @@ use std::path::Path;
 use md5::{Digest as _, Md5};
 
 use super::disk::{Disk, Ready};
+use super::hex::hex;
 use super::types::{Adopt, Attributes, BucketError, Condition, CopyAttributes, ObjectInfo, PartInfo};
-use super::writer::{Written, hex};
+use super::writer::Written;
 use crate::local::io_error;
 
 /// Bytes that are read at once where they have to be digested.

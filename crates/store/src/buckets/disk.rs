@@ -14,7 +14,8 @@ use super::spelling::{self, BESIDE};
 use super::types::{
     Attributes, BucketError, BucketInfo, Condition, Event, Located, MAX_KEY_BYTES, ObjectInfo, Subscriber,
 };
-use crate::local::{LocalStore, absent_is_fine, io_error, sync_folder};
+use crate::files::{absent_is_fine, sync_folder};
+use crate::local::{LocalStore, io_error};
 
 /// Folder of buckets in the store.
 pub(super) const BUCKETS: &str = "bucket";

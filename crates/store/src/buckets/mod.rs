@@ -2,14 +2,16 @@
 
 mod copy;
 mod disk;
+mod hex;
 mod list;
+mod opened;
 mod record;
 mod remote;
 mod route;
 mod spelling;
 #[cfg(test)]
 mod tests;
-mod types;
+pub(crate) mod types;
 mod upload;
 mod writer;
 
@@ -21,14 +23,15 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub use opened::{Content, Opened};
 pub use remote::{
     Backend, BackendInfo, Connection, Credentials, Likely, Patience, Pieces, Problem, RemoteObject, Remotes,
 };
 pub use spelling::is_bucket_name;
 pub use types::{
-    Adopt, Attributes, BucketError, BucketInfo, Condition, Content, CopyAttributes, Event, Inspector, ListQuery,
-    Listing, Located, MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_PAGE, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo,
-    Opened, PartInfo, Put, Subscriber, UploadInfo,
+    Adopt, Attributes, BucketError, BucketInfo, Condition, CopyAttributes, Event, Inspector, ListQuery, Listing,
+    Located, MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_PAGE, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo, PartInfo,
+    Put, Subscriber, UploadInfo,
 };
 pub use writer::Writer;
 
@@ -36,9 +39,11 @@ use crate::LocalStore;
 use crate::drafts::Drafts;
 use crate::local::io_error;
 use disk::{Disk, Ready};
+use hex::hex;
 use remote::Backends;
 use route::check_key;
-use writer::{Expected, hex, interrupted};
+use types::interrupted;
+use writer::Expected;
 
 /// The buckets of a store. Cheap to clone; all that write in one process have to be clones of one, for writers of one key wait for each other
 /// only then.

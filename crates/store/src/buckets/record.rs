@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::types::{Attributes, ObjectInfo};
-use crate::local::{absent_is_fine, sync_folder};
+use crate::files::{absent_is_fine, sync_folder};
 
 /// Folder of records, in every folder of objects that have some.
 pub(super) const FOLDER: &str = ".meta";

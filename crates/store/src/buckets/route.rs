@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::Buckets;
+use super::opened::{Content, Opened};
 use super::remote::{Backend, BackendInfo, Backends, Likely, Receiving, Remote, Remotes};
 use super::types::{
-    Attributes, BucketError, Condition, Content, CopyAttributes, Event, ListQuery, MAX_KEY_BYTES, MAX_PAGE, ObjectInfo,
-    Opened, PartInfo, Put,
+    Attributes, BucketError, Condition, CopyAttributes, Event, ListQuery, MAX_KEY_BYTES, MAX_PAGE, ObjectInfo,
+    PartInfo, Put,
 };
 use super::writer::Writer;
 use crate::local::io_error;

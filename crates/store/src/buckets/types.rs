@@ -1,13 +1,12 @@
 //! What is said of objects, listings and uploads.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt as _;
 
-use super::remote::RemoteObject;
 use crate::StoreError;
 
 /// Longest key of an object of a bucket, in bytes of UTF-8.
@@ -168,6 +167,12 @@ pub enum BucketError {
     Store(#[from] StoreError),
 }
 
+/// What a piece of work that ended before its time is.
+pub(super) fn interrupted(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BucketError {
+    let source = io::Error::new(io::ErrorKind::Interrupted, source);
+    StoreError::Io { action: "finish work on", path: PathBuf::new(), source }.into()
+}
+
 /// What is kept with an object beside its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -214,51 +219,6 @@ pub struct ObjectInfo {
     pub attributes: Attributes,
     /// Checksums by lower-case name (`crc32`, `sha256`, …), each as the inspector of the writer told it.
     pub checksums: BTreeMap<String, String>,
-}
-
-/// An object open for reading.
-#[derive(Debug)]
-pub struct Opened {
-    /// What it is.
-    pub info: ObjectInfo,
-    /// Its bytes, from the start. They stay those of `info` whatever happens to the key.
-    pub content: Content,
-}
-
-/// The bytes of an object.
-#[derive(Debug)]
-pub enum Content {
-    /// A file of this machine. For a range of it, seek.
-    File(tokio::fs::File),
-    /// Elsewhere.
-    Remote(RemoteObject),
-}
-
-impl Opened {
-    /// All bytes of a small object; of a larger one the first `most`.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub async fn bytes(self, most: u64) -> Result<Vec<u8>, BucketError> {
-        let wanted = self.info.size.min(most);
-        let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
-        match self.content {
-            Content::File(file) => {
-                file.take(wanted).read_to_end(&mut bytes).await.map_err(|source| StoreError::Io {
-                    action: "read",
-                    path: PathBuf::from(&self.info.key),
-                    source,
-                })?;
-            }
-            Content::Remote(object) => {
-                let mut pieces = object.pieces(0, wanted).await?;
-                while let Some(piece) = pieces.next().await {
-                    bytes.extend_from_slice(&piece?);
-                }
-            }
-        }
-        Ok(bytes)
-    }
 }
 
 /// A bucket as it is told.

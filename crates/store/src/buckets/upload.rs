@@ -11,13 +11,15 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, Found, Ready, Temporary, UPLOADS};
+use super::hex::hex;
 use super::record::{self, Record};
 use super::types::{
     Attributes, BucketError, Condition, MAX_KEY_BYTES, MAX_PARTS, MIN_PART_BYTES, NamedPart, ObjectInfo, PartInfo,
-    UploadInfo,
+    UploadInfo, interrupted,
 };
-use super::writer::{Written, hex, interrupted};
-use crate::local::{absent_is_fine, io_error, sync_folder};
+use super::writer::Written;
+use crate::files::{absent_is_fine, sync_folder};
+use crate::local::io_error;
 
 /// File of an upload that says what it is to be. Written last, so an upload that has it is whole.
 const UPLOAD: &str = "upload.json";

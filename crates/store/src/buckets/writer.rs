@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,8 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::disk::{Disk, Temporary};
-use super::types::{BucketError, Inspector};
-use crate::StoreError;
+use super::types::{BucketError, Inspector, interrupted};
 
 /// Pieces that wait for the thread. What a piece is, is the caller's choice; of a network they are some tens of kilobytes.
 const MAX_QUEUED: usize = 16;
@@ -108,11 +106,6 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
-pub(super) fn interrupted(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BucketError {
-    let source = io::Error::new(io::ErrorKind::Interrupted, source);
-    StoreError::Io { action: "finish work on", path: PathBuf::new(), source }.into()
-}
-
 fn write(disk: &Disk, mut queue: mpsc::Receiver<Step>, mut expected: Expected) -> Result<Written, BucketError> {
     disk.store.room(expected.size.unwrap_or(0))?;
     let temporary = disk.temporary();
@@ -181,14 +174,4 @@ impl Flusher {
         drop(self.nudges);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")))
     }
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -6,9 +6,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::disk::Claim;
-use crate::object::{Making, Object, ObjectHead};
-use crate::record::{Metrics, Outcome};
+use crate::disk::claim::Claim;
+use crate::metrics::Metrics;
+use crate::object::Object;
+use crate::object_head::{Making, ObjectHead};
+use crate::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_millis(300);
 

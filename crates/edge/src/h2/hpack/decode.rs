@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{BadBlock, ENTRY_BYTES, FieldBlock, STATIC, TABLE_BYTES, huffman};
+use super::{BadBlock, STATIC, TABLE_BYTES, huffman};
+use crate::field_block::{ENTRY_BYTES, FieldBlock};
 
 /// No integer of a block needs more: it would be longer than any block.
 const MAX_INTEGER: usize = 1 << 24;

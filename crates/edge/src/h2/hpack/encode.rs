@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::{ENTRY_BYTES, STATIC, TABLE_BYTES, push_integer};
+use super::{STATIC, TABLE_BYTES, push_integer};
+use crate::field_block::ENTRY_BYTES;
 
 /// Places by which a line is looked for. Each line has two; of those that want the same ones the oldest is not found again.
 const SLOTS: usize = 64;
@@ -216,8 +217,9 @@ fn hash(name: &[u8], value: &[u8]) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Decoder, FieldBlock};
+    use super::super::Decoder;
     use super::*;
+    use crate::field_block::FieldBlock;
 
     fn read(decoder: &mut Decoder, block: &[u8]) -> Vec<(String, String)> {
         let mut out = FieldBlock::default();

@@ -2,18 +2,13 @@
 
 mod decode;
 mod encode;
-mod fields;
 mod huffman;
 
 pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
-pub(crate) use fields::FieldBlock;
 
 /// Bytes of either table at the most, which is what both sides begin with.
 pub(super) const TABLE_BYTES: usize = 4096;
-
-/// What an entry takes of a table besides its text (RFC 7541 §4.1), and a field of a list (RFC 9113 §6.5.2).
-const ENTRY_BYTES: usize = 32;
 
 /// A field block that cannot be read: nothing after it on the connection can either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

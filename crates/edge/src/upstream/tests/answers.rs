@@ -143,7 +143,7 @@ async fn answers_to_head_have_no_body_and_keep_the_connection() {
     );
     assert!(!answer.headers.contains_key("connection") && !answer.headers.contains_key("x-hop"));
     assert_eq!(read(&mut answer).await.unwrap(), "");
-    answer.release(&pool);
+    pool.release(answer);
     assert_eq!(whole(&pool, &upstream, &get("/")).await.unwrap(), "abc");
     assert_eq!(origin.connections(), 1);
 }

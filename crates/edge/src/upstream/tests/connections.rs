@@ -166,7 +166,7 @@ async fn an_answer_that_is_not_read_to_its_end_is_closed() {
     let (pool, upstream) = (plain_pool(), http(origin.address, |_| {}));
     let mut answer = pool.fetch(&upstream, &get("/")).await.unwrap();
     answer.next().await.unwrap();
-    answer.release(&pool);
+    pool.release(answer);
     assert_eq!(whole(&pool, &upstream, &get("/")).await.unwrap().len(), 1 << 20);
     assert_eq!(origin.connections(), 2);
 }

@@ -130,7 +130,7 @@ async fn read(answer: &mut Answer) -> Result<String, Failure> {
 async fn whole(pool: &Pool, upstream: &Upstream, ask: &Ask) -> Result<String, Failure> {
     let mut answer = pool.fetch(upstream, ask).await?;
     let body = read(&mut answer).await?;
-    answer.release(pool);
+    pool.release(answer);
     Ok(body)
 }
 

@@ -82,7 +82,7 @@ async fn buckets_of_the_house_are_behind_the_origin_room() {
     }
     let mut missing = pool.fetch(&upstream, &get("/?list-type=2")).await.unwrap();
     assert_eq!((missing.status, read(&mut missing).await.unwrap().contains("NoSuchKey")), (404, true));
-    missing.release(&pool);
+    pool.release(missing);
     let refused = pool.fetch(&upstream, &ask(Method::PUT, "/1.mp4", &[], "x")).await.unwrap();
     assert_eq!((refused.status, refused.headers["allow"].as_bytes()), (405, &b"GET, HEAD, OPTIONS"[..]));
     let mut told = pool.fetch(&upstream, &ask(Method::OPTIONS, "/1.mp4", &[], "")).await.unwrap();

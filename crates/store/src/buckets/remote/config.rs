@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::buckets::is_bucket_name;
+use crate::buckets::spelling::is_bucket_name;
 use crate::buckets::types::BucketError;
 
 /// Region of services that have none.

@@ -36,7 +36,8 @@ use self::config::Place;
 use self::health::Health;
 use self::wire::Ask;
 use super::types::{BucketError, ListQuery, Listing, MAX_PAGE};
-use crate::local::{absent_is_fine, io_error, sync_folder};
+use crate::files::{absent_is_fine, sync_folder};
+use crate::local::io_error;
 use crate::{LocalStore, key};
 
 /// File of a bucket that says where it is.

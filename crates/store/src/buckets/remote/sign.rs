@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 
 use super::config::Credentials;
 use super::time::compact;
-use crate::buckets::writer::hex;
+use crate::buckets::hex::hex;
 
 /// Time of the signature.
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");

@@ -16,8 +16,7 @@ use super::Remote;
 use super::health::Admitted;
 use super::sign::{self, Signed};
 use super::xml;
-use crate::buckets::types::BucketError;
-use crate::buckets::writer::interrupted;
+use crate::buckets::types::{BucketError, interrupted};
 
 /// Tries of a request before the service counts as away.
 const ATTEMPTS: u32 = 4;

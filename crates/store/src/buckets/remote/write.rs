@@ -15,8 +15,9 @@ use super::Remote;
 use super::read::add;
 use super::wire::{Answer, Ask, Fault, content_md5};
 use super::xml;
-use crate::buckets::types::{Attributes, BucketError, Condition, Inspector, ObjectInfo, Put};
-use crate::buckets::writer::{Step, hex, interrupted};
+use crate::buckets::hex::hex;
+use crate::buckets::types::{Attributes, BucketError, Condition, Inspector, ObjectInfo, Put, interrupted};
+use crate::buckets::writer::Step;
 
 /// Size up to which an object is written by one request, and of the first parts of others.
 const PART_BYTES: u64 = 8 * 1024 * 1024;

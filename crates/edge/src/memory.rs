@@ -5,8 +5,8 @@ use std::sync::Arc;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::cache::Key;
 use crate::object::Object;
+use crate::object_key::Key;
 
 /// Bytes that an entry takes besides key, lines and body: the structures that hold them.
 const ENTRY_OVERHEAD_BYTES: u64 = 512;

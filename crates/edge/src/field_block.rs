@@ -1,6 +1,7 @@
 //! Fields in one buffer.
 
-use super::ENTRY_BYTES;
+/// What a field takes of a list besides its text (RFC 9113 §6.5.2), and an entry of a table of HPACK (RFC 7541 §4.1).
+pub(crate) const ENTRY_BYTES: usize = 32;
 
 /// Where a field ends in the buffer; it begins where the last one ends.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct FieldBlock {
 }
 
 impl FieldBlock {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
         self.size = 0;
@@ -28,17 +29,17 @@ impl FieldBlock {
     }
 
     /// Whether there was more than the limit; what was has been left out.
-    pub(in crate::h2) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over
     }
 
     /// Size of the list, with what has been left out.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// Bytes of memory that it holds.
-    pub(in crate::h2) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<Ends>()
     }
 
@@ -53,12 +54,12 @@ impl FieldBlock {
     }
 
     /// The buffer, for the text of a field that [`Self::end`] ends.
-    pub(super) fn text(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn text(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// What has been written since the last field.
-    pub(super) fn fresh(&self) -> &[u8] {
+    pub(crate) fn fresh(&self) -> &[u8] {
         &self.bytes[self.begin()..]
     }
 
@@ -67,7 +68,7 @@ impl FieldBlock {
     }
 
     /// Ends a field whose name has `name` bytes, and leaves it out if it goes over `limit`.
-    pub(super) fn end(&mut self, name: usize, limit: usize) {
+    pub(crate) fn end(&mut self, name: usize, limit: usize) {
         let begin = self.begin();
         self.size = self.size.saturating_add(self.bytes.len() - begin + ENTRY_BYTES);
         if self.size > limit {
@@ -80,7 +81,7 @@ impl FieldBlock {
 
     /// Appends a field.
     #[cfg(test)]
-    pub(in crate::h2) fn push(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.end(name.len(), usize::MAX);
