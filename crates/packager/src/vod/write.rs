@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::produce::{BUDGET_PERMITS, Keyframe, Opening, Produced, Producer, Step};
+use super::body::Keyframe;
+use super::produce::{BUDGET_PERMITS, Opening, Produced, Producer, Step};
 use super::{Container, Cuts, Iframes, Kind, Output, Plan, Sound, Summary, VodError, blocking};
 use crate::publisher::frame_rate;
 
