@@ -12,6 +12,7 @@ use super::cluster_settings::Settings;
 use super::cluster_update::{Change, with_headers};
 use super::wait::{Stage, Wait};
 use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
+use crate::terminal;
 
 /// What may be said of a region beside its name.
 const REGION_KEYS: [&str; 5] = ["origin", "cdn", "distribution", "peer", "token"];
@@ -196,7 +197,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Show(one) => {
             let shown = Client::new(&one.connection)?.get(&path(&["clusters", &one.id])).await?;
             if let Some(warning) = shown["warning"].as_str() {
-                output::remark(warning);
+                terminal::remark(warning);
             }
             if output::is_json(&one.connection) {
                 return output::object(&one.connection, &shown);
@@ -204,17 +205,17 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             for one in shown["alignment"].as_array().into_iter().flatten() {
                 if let Some(problem) = one["problem"].as_str() {
                     let (stream, region) = (text(one, "stream"), text(one, "region"));
-                    output::remark(&format!("stream {stream} in {region}: {problem}"));
+                    terminal::remark(&format!("stream {stream} in {region}: {problem}"));
                 }
             }
             for row in rows(&json!([shown])) {
                 if let Some(differs) = row["peer"]["differs"].as_str() {
                     let region = text(&row, "name");
-                    output::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
+                    terminal::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
                 }
             }
             for watcher in shown["silent_watchers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                output::remark(&format!("watcher {watcher} is silent"));
+                terminal::remark(&format!("watcher {watcher} is silent"));
             }
             output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTER)
         }
@@ -235,7 +236,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             }
             let answer = Client::new(&one.connection)?.get(&address).await?;
             if let Some(next) = answer["next"].as_str().filter(|_| !output::is_json(&one.connection)) {
-                output::remark(&format!("there are older ones: --after {next}"));
+                terminal::remark(&format!("there are older ones: --after {next}"));
             }
             output::list(&one.connection, &answer, output::CLUSTER_HISTORY)
         }
@@ -265,7 +266,7 @@ async fn said(order: Order, verb: &str, seconds: Option<u32>) -> Result<()> {
     let subject = format!("region {region}");
     let done = wait.begin(&client).until(&subject, &address, cluster, |shown| in_force(shown, &region)).await?;
     if let Some(warning) = done["warning"].as_str() {
-        output::remark(warning);
+        terminal::remark(warning);
     }
     output::object(&one.connection, &done)
 }

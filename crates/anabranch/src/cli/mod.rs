@@ -33,7 +33,6 @@ use channel::ChannelVerb;
 use client::Client;
 use cluster::ClusterVerb;
 use delivery::{DistributionVerb, InvalidationVerb, KeyGroupVerb, KeyVerb};
-pub(crate) use output::{announce_first_token, complain, line};
 pub(crate) use watch::{WatchArguments, watch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

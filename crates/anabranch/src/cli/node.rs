@@ -9,6 +9,7 @@ use super::client::Client;
 use super::{Connection, One, delete, list, output, path};
 use crate::config::Config;
 use crate::node::node_token;
+use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeVerb {
@@ -31,7 +32,7 @@ pub(super) async fn node(verb: NodeVerb) -> Result<()> {
     match verb {
         NodeVerb::List(connection) => list(&connection, "/v1/nodes", output::NODES).await,
         NodeVerb::Forget(one) => delete(&one, "nodes").await,
-        NodeVerb::Token { config, data } => output::line(&node_token(&Config::of_directory(config, data)?)?),
+        NodeVerb::Token { config, data } => terminal::line(&node_token(&Config::of_directory(config, data)?)?),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::{Connection, One, delete, escape, list, output, path, post, set, show};
+use crate::terminal;
 
 /// Rows shown when no number is given.
 const SHOWN: u32 = 50;
@@ -202,7 +203,11 @@ fn line() -> Result<String> {
     let asks = input.is_terminal();
     let hidden = asks && echo("-echo");
     if asks {
-        output::remark(if hidden { "password (12 to 256 characters):" } else { "password (it is shown as you type):" });
+        terminal::remark(if hidden {
+            "password (12 to 256 characters):"
+        } else {
+            "password (it is shown as you type):"
+        });
     }
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);

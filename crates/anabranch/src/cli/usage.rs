@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::{Connection, address, output, path};
+use crate::terminal;
 
 const USAGE: output::Columns = &[
     ("KEY", "/key"),
@@ -165,7 +166,7 @@ async fn table(connection: &Connection, address: String, columns: output::Column
     let client = Client::new(connection)?;
     if output::is_csv(connection) {
         let join = if address.contains('?') { '&' } else { '?' };
-        return output::verbatim(&client.text(&format!("{address}{join}format=csv")).await?);
+        return terminal::print(&client.text(&format!("{address}{join}format=csv")).await?);
     }
     let answer = client.get(&address).await?;
     if output::is_json(connection) {

@@ -34,8 +34,8 @@ use super::metrics_page::MetricsPage;
 use super::token::ensure_token;
 use super::worker::{Worker, executor};
 use super::{DATABASE, alone, counts, s3, stop_on_signal};
-use crate::cli;
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
+use crate::terminal;
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
@@ -172,7 +172,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
         "serving"
     );
     if let Some(token) = control.first_token() {
-        cli::announce_first_token(&token);
+        terminal::announce_first_token(&token);
     }
 
     // Each stage ends after the one that feeds it, so that what is open is still published and served.
