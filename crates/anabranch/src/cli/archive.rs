@@ -5,10 +5,13 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{address, path};
 use super::breakout::Viewer;
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, post, set, show, text};
 use super::wait::{Wait, job_done};
-use super::{Connection, One, act, address, delete, list, output, path, post, set, show, text};
 
 /// Longest wait for a job when the operator names none, in seconds.
 const JOB_TIMEOUT: u64 = 3600;

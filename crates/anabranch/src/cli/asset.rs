@@ -7,11 +7,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{escape, path};
 use super::bucket::file_address;
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, post, set, show, text};
 use super::upload::{Upload, key_of};
 use super::wait::{Wait, arrived, asset_made};
-use super::{Connection, One, act, delete, escape, list, output, path, post, set, show, text};
 
 /// Bucket of files when nobody names one.
 const BUCKET: &str = "uploads";

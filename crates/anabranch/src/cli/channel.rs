@@ -4,10 +4,13 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::address::path;
 use super::client::Client;
+use super::connection::{Connection, One};
 use super::delivery::{self, Deletion};
+use super::output;
+use super::request::{list, patch, post, set, text};
 use super::wait::{Stage, Wait, channel_made, channel_rests, channel_runs};
-use super::{Connection, One, list, output, patch, path, post, set, text};
 use crate::terminal;
 
 #[derive(Debug, Subcommand)]

@@ -6,12 +6,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::address::{escape, path};
 use super::breakout::Viewer;
 use super::client::Client;
 use super::cluster_settings::Settings;
 use super::cluster_update::{Change, with_headers};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, patch, post, set, text};
 use super::wait::{Stage, Wait};
-use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
 use crate::terminal;
 
 /// What may be said of a region beside its name.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::cluster::{by_region, definition, parts};
-use super::set;
+use super::request::set;
 
 /// What is to be another region or another order.
 #[derive(Debug, Default, Args)]

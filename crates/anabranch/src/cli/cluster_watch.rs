@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+use super::address::path;
 use super::client::{Client, Refused};
 use super::cluster::rows;
+use super::connection::One;
 use super::follow::Parser;
-use super::{One, output, path};
+use super::output;
 use crate::terminal;
 
 /// Pause before a stream that ended is opened again.

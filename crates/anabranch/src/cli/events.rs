@@ -5,8 +5,11 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{escape, path};
 use super::client::Client;
-use super::{Connection, One, delete, escape, follow, list, output, path, post, set, show};
+use super::connection::{Connection, One};
+use super::request::{delete, list, post, set, show};
+use super::{follow, output};
 use crate::terminal;
 
 /// Entries shown when none are followed and no number is given.

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::client::{Client, Refused};
-use super::{Connection, output};
+use super::connection::Connection;
+use super::output;
 use crate::terminal;
 
 /// Pause before a stream that ended is opened again.

@@ -1,12 +1,13 @@
-//! `anabranch node`, and what nodes have delivered.
+//! Verbs of nodes.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::client::Client;
-use super::{Connection, One, delete, list, output, path};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{delete, list};
 use crate::config::Config;
 use crate::node::node_token;
 use crate::terminal;
@@ -34,9 +35,4 @@ pub(super) async fn node(verb: NodeVerb) -> Result<()> {
         NodeVerb::Forget(one) => delete(&one, "nodes").await,
         NodeVerb::Token { config, data } => terminal::line(&node_token(&Config::of_directory(config, data)?)?),
     }
-}
-
-pub(super) async fn traffic(one: &One) -> Result<()> {
-    let answer = Client::new(&one.connection)?.get(&path(&["distributions", &one.id, "traffic"])).await?;
-    output::traffic(&one.connection, &answer)
 }

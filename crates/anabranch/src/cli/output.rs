@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Connection, Output};
+use super::connection::{Connection, Output};
 use crate::terminal::{self, Reader};
 
 /// Heading and JSON pointer of each column.

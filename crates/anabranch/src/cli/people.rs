@@ -8,8 +8,11 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{escape, path};
 use super::client::Client;
-use super::{Connection, One, delete, escape, list, output, path, post, set, show};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{delete, list, post, set, show};
 use crate::terminal;
 
 /// Rows shown when no number is given.

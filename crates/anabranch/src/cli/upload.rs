@@ -15,8 +15,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::{Instant, sleep};
 
+use super::address::escape;
 use super::client::{Client, Refused};
-use super::escape;
 use crate::terminal;
 
 /// Bytes of a request: what is lost of one that breaks off, and what is in memory.

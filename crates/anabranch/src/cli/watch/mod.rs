@@ -16,7 +16,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::vote::{Ballot, bearer};
-use super::Output;
+use super::connection::Output;
 use crate::terminal;
 
 /// Exit code of a stream that is stale.
