@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::address::path;
-use super::client::{Client, Refused};
-use super::cluster::rows;
-use super::connection::One;
-use super::follow::Parser;
-use super::output;
+use super::table::rows;
+use crate::cli::address::path;
+use crate::cli::client::{Client, Refused};
+use crate::cli::connection::One;
+use crate::cli::follow::Parser;
+use crate::cli::output;
 use crate::terminal;
 
 /// Pause before a stream that ended is opened again.
