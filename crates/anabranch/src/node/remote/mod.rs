@@ -31,8 +31,8 @@ use self::relay::Relay;
 use self::spool::Spool;
 use self::uplink::Uplink;
 use super::metrics_page::MetricsPage;
-use super::rooms::{deliver, join};
-use super::{alone, counts, stop_on_signal};
+use super::running::{deliver, join, stop_on_signal};
+use super::{alone, counts};
 use crate::config::Config;
 
 pub(super) use self::work::run as work;

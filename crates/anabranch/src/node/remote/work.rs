@@ -16,8 +16,7 @@ use tokio::task::JoinSet;
 
 use super::super::backends::remotes;
 use super::super::metrics_page::MetricsPage;
-use super::super::rooms::join;
-use super::super::stop_on_signal;
+use super::super::running::{join, stop_on_signal};
 use super::super::worker::{Worker, executor};
 use super::uplink::Uplink;
 use super::{default_name, uplink};
