@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::address::{escape, path};
+use super::address::{address, escape, path};
 use super::client::Client;
 use super::connection::{Connection, One};
 use super::output;
@@ -229,8 +229,7 @@ fn echo(mode: &str) -> bool {
 pub(super) async fn session(verb: SessionVerb) -> Result<()> {
     match verb {
         SessionVerb::List { user, connection } => {
-            let query = user.map_or_else(String::new, |user| format!("?user={}", escape(&user)));
-            list(&connection, &format!("/v1/sessions{query}"), output::SESSIONS).await
+            list(&connection, &address("/v1/sessions", [("user", user)]), output::SESSIONS).await
         }
         SessionVerb::End { id, user, connection } => {
             let path = match (id, user) {

@@ -16,7 +16,7 @@ use self::definition::{by_region, created, definition};
 use self::settings::Settings;
 use self::table::{playlists, rows};
 use self::update::Change;
-use super::address::{escape, path};
+use super::address::{address, path};
 use super::breakout::Viewer;
 use super::client::Client;
 use super::connection::{Connection, One};
@@ -184,11 +184,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         }
         ClusterVerb::Watch(one) => watch::watch(&one).await,
         ClusterVerb::Playlists { one, region } => {
-            let mut address = path(&["clusters", &one.id, "playlists"]);
-            if let Some(region) = region {
-                address.push_str("?region=");
-                address.push_str(&escape(&region));
-            }
+            let address = address(&path(&["clusters", &one.id, "playlists"]), [("region", region)]);
             let answer = Client::new(&one.connection)?.get(&address).await?;
             if output::is_json(&one.connection) {
                 return output::object(&one.connection, &answer);
@@ -238,10 +234,8 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Automatic(order) => said(order, "automatic", None).await,
         ClusterVerb::Drill { order, seconds } => said(order, "drill", Some(seconds)).await,
         ClusterVerb::History { one, limit, after } => {
-            let mut address = format!("{}?limit={limit}", path(&["clusters", &one.id, "history"]));
-            if let Some(after) = after {
-                address.push_str(&format!("&after={after}"));
-            }
+            let parameters = [("limit", Some(limit.to_string())), ("after", after.map(|after| after.to_string()))];
+            let address = address(&path(&["clusters", &one.id, "history"]), parameters);
             let answer = Client::new(&one.connection)?.get(&address).await?;
             if let Some(next) = answer["next"].as_str().filter(|_| !output::is_json(&one.connection)) {
                 terminal::remark(&format!("there are older ones: --after {next}"));
@@ -253,11 +247,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         }
         ClusterVerb::Publish(one) => act(&one, "clusters", "publish").await,
         ClusterVerb::PlayUrl { one, stream, viewer } => {
-            let mut address = path(&["clusters", &one.id, "play-url"]);
-            if let Some(stream) = stream {
-                address.push_str("?stream=");
-                address.push_str(&escape(&stream));
-            }
+            let address = address(&path(&["clusters", &one.id, "play-url"]), [("stream", stream)]);
             post(&one.connection, &address, viewer.body()).await
         }
         ClusterVerb::Delete(one) => delete(&one, "clusters").await,
