@@ -79,15 +79,10 @@ pub(crate) fn run(command: &[String]) -> Result<()> {
     process::run(Command::new(program).args(arguments).env(VARIABLE, &server.url))
 }
 
-/// Whether Debian's package, or another one on `PATH`, is there.
-pub(crate) fn is_installed() -> bool {
-    folder_of_programs().is_some() && tools::on_path("psql")
-}
-
 impl Server {
     /// Makes a cluster in a scratch folder and starts it on a free port.
     pub(crate) fn start() -> Result<Self> {
-        let programs = folder_of_programs().context("PostgreSQL is not installed")?;
+        let programs = tools::postgres_programs().context("PostgreSQL is not installed")?;
         let folder = std::env::temp_dir().join(format!("anabranch-postgres-{}", std::process::id()));
         // One of a process before us that had our number.
         let _ = fs::remove_dir_all(&folder);
@@ -240,16 +235,4 @@ fn password() -> Result<String> {
     let mut bytes = [0; 16];
     fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("no random bytes")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Where `initdb` and `postgres` are: Debian keeps them off `PATH`, a folder for each version.
-fn folder_of_programs() -> Option<PathBuf> {
-    let has = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
-    let version = |folder: &fs::DirEntry| folder.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
-    let newest = debian
-        .filter_map(|entry| Some((version(&entry)?, entry.path().join("bin"))))
-        .filter(|(_, folder)| has(folder))
-        .max_by_key(|(version, _)| *version);
-    newest.map(|(_, folder)| folder).or_else(|| tools::find("initdb")?.parent().map(Path::to_owned).filter(has))
 }

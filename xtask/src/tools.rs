@@ -1,12 +1,13 @@
 //! Programs that are not ours: finding them, and installing them from Debian's packages where we may.
 
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{Unusable, postgres, process};
+use crate::{Unusable, process};
 
 /// One thing that has to be there.
 pub(crate) struct Tool {
@@ -38,8 +39,12 @@ pub(crate) const MPV: Tool = Tool { name: "mpv", packages: &["mpv"], present: ||
 pub(crate) const CURL: Tool = Tool { name: "curl", packages: &["curl"], present: || on_path("curl") };
 pub(crate) const RCLONE: Tool = Tool { name: "rclone", packages: &["rclone"], present: || on_path("rclone") };
 pub(crate) const S3CMD: Tool = Tool { name: "s3cmd", packages: &["s3cmd"], present: || on_path("s3cmd") };
-pub(crate) const POSTGRES: Tool =
-    Tool { name: "postgresql", packages: &["postgresql"], present: postgres::is_installed };
+pub(crate) const POSTGRES: Tool = Tool {
+    name: "postgresql",
+    packages: &["postgresql"],
+    // Debian's package, or another one on `PATH`.
+    present: || postgres_programs().is_some() && on_path("psql"),
+};
 pub(crate) const GSTREAMER: Tool = Tool {
     name: "gstreamer",
     packages: &[
@@ -68,6 +73,18 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 
 pub(crate) fn on_path(program: &str) -> bool {
     find(program).is_some()
+}
+
+/// Where `initdb` and `postgres` are: Debian keeps them off `PATH`, a folder for each version.
+pub(crate) fn postgres_programs() -> Option<PathBuf> {
+    let has = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
+    let version = |folder: &fs::DirEntry| folder.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let newest = debian
+        .filter_map(|entry| Some((version(&entry)?, entry.path().join("bin"))))
+        .filter(|(_, folder)| has(folder))
+        .max_by_key(|(version, _)| *version);
+    newest.map(|(_, folder)| folder).or_else(|| find("initdb")?.parent().map(Path::to_owned).filter(has))
 }
 
 /// Installs what is missing, or fails with one line that names it and the command.
@@ -105,7 +122,7 @@ fn apt_prefix() -> Option<Vec<&'static str>> {
         return None;
     }
     // Our own process belongs to the user that we act as.
-    if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+    if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
         return Some(vec![]);
     }
     let sudo = on_path("sudo")

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod logs;
 mod node;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -45,15 +46,15 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(serve) => node::serve(&serve),
         Command::Edge(edge) => node::edge(&edge),
-        Command::Backup(arguments) => node::back_up(arguments).and_then(|done| cli::line(&done)),
-        Command::Restore(arguments) => node::restore(arguments).and_then(|done| cli::line(&done)),
+        Command::Backup(arguments) => node::back_up(arguments).and_then(|done| terminal::line(&done)),
+        Command::Restore(arguments) => node::restore(arguments).and_then(|done| terminal::line(&done)),
         Command::Watch(arguments) => return cli::watch(&arguments),
         Command::Client(client) => cli::run(client),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::complain(&error);
+            terminal::complain(&error);
             ExitCode::FAILURE
         }
     }

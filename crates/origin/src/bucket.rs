@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::io::AsyncSeekExt as _;
 
-use crate::answer::{Body, IMMUTABLE, NEGATIVE, whole};
+use crate::response::{Body, IMMUTABLE, NEGATIVE, whole};
 
 /// Types by the extension of a key; others are bytes.
 const TYPES: &[(&str, &str)] = &[

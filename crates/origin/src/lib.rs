@@ -9,6 +9,7 @@ mod answer;
 mod bucket;
 mod hold;
 mod path;
+mod response;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -27,7 +28,7 @@ use hyper::service::Service;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use answer::Body;
+pub use response::Body;
 
 use hold::{Holds, MAX_HELD};
 

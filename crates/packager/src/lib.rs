@@ -8,6 +8,8 @@
 //! Spec: ISO/IEC 23000-19, rfc8216bis; systems.md V22, V73, L4, L5; `docs/adr/0004`, `0005`, `0017`, `0022` and `0029`.
 
 mod digest;
+mod error;
+mod frame_rate;
 pub mod lane;
 mod live;
 mod publisher;
@@ -16,6 +18,7 @@ mod recording;
 pub mod segmenter;
 pub mod vod;
 
+pub use error::PublishError;
 pub use live::{Packager, Session, Timelines};
-pub use publisher::{PublishError, Publisher};
+pub use publisher::Publisher;
 pub use record::GapReason;

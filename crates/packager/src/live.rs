@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::publisher::{PublishError, Publisher};
+use crate::error::PublishError;
+use crate::publisher::Publisher;
 use crate::record::GapReason;
 use crate::segmenter::{Closed, Segmenter};
 

@@ -7,13 +7,15 @@ mod seated;
 use std::sync::Arc;
 
 use anabranch_hls::timeline::Timeline;
-use anabranch_media::fmp4::{self, init_section, segment_head};
+use anabranch_media::fmp4::{init_section, segment_head};
 use anabranch_media::{Track, TrackKind};
 use anabranch_model::Recorded;
 use anabranch_store::{LocalStore, StoreError, key};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::error::PublishError;
+use crate::frame_rate;
 use crate::record::{GapReason, GapRecord, Page, Record, RenditionRecord, SegmentRecord};
 use crate::recording;
 use crate::segmenter::{Closed, Kept, Part};
@@ -26,29 +28,6 @@ const GAP_MIN_MS: i64 = 200;
 
 /// A record larger than this is not ours.
 const MAX_RECORD_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Frame rates that measured ones are taken for when they are within 1 %.
-const COMMON_FRAME_RATES: [f64; 9] = [23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0];
-
-/// Why a breakout cannot be published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The store refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A track cannot be written as CMAF.
-    #[error("cannot package the encoder's stream")]
-    Media(#[from] fmp4::WriteError),
-    /// What an earlier process wrote cannot be understood.
-    #[error("the record {key} is damaged; move it away to begin anew")]
-    Damaged {
-        /// Object key.
-        key: String,
-        /// Where.
-        #[source]
-        source: serde_json::Error,
-    },
-}
 
 /// The published state of one session of a breakout.
 #[derive(Debug)]
@@ -416,17 +395,7 @@ fn rendition_of<'a>(record: &'a mut Record, part: &Part) -> &'a mut RenditionRec
     let rendition = &mut record.renditions[index];
     rendition.describe(&part.track.codecs, (part.track.width, part.track.height), part.track.channels);
     if is_video && part.run.samples.len() > 1 {
-        rendition.frame_rate = Some(frame_rate(part.run.samples.len() as f64 / part.run.duration_seconds));
+        rendition.frame_rate = Some(frame_rate::nearest(part.run.samples.len() as f64 / part.run.duration_seconds));
     }
     rendition
-}
-
-/// The common frame rate that a measured one is taken for, or itself with three decimals.
-pub(crate) fn frame_rate(measured: f64) -> f64 {
-    let nearest =
-        COMMON_FRAME_RATES.iter().copied().min_by(|a, b| (a - measured).abs().total_cmp(&(b - measured).abs()));
-    match nearest {
-        Some(common) if (common - measured).abs() <= common * 0.01 => common,
-        _ => (measured * 1000.0).round() / 1000.0,
-    }
 }

@@ -8,7 +8,7 @@ use anabranch_store::{LocalStore, StoreError, key};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::publisher::PublishError;
+use crate::error::PublishError;
 use crate::record::{GapRecord, Page, Record, RenditionRecord, SegmentRecord};
 
 /// A page larger than this is not ours.

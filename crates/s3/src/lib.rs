@@ -9,6 +9,7 @@ mod access;
 mod body;
 mod convert;
 mod host;
+mod house;
 mod objects;
 mod operations;
 mod pages;
@@ -31,7 +32,7 @@ pub use access::{Access, AccessError, AccessKey, Grant, Level, Rights};
 
 use access::Guard;
 use host::Host;
-use operations::House;
+use house::House;
 use service::Handler;
 
 /// Requests of XML that are read into memory, in bytes: ten thousand parts, or a thousand keys to delete.

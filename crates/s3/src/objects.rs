@@ -17,7 +17,7 @@ use tokio::io::AsyncSeekExt as _;
 use crate::access::{Granted, Level};
 use crate::body::{FileBody, PiecesBody};
 use crate::convert::{self, Given, Wanted, condition, error, etag, expires, kept, seconds, sum};
-use crate::operations::House;
+use crate::house::House;
 use crate::sums::Sums;
 
 /// Keys in one request to delete.

@@ -1,8 +1,5 @@
 //! The operations of S3 that are done here. Every other one is answered `NotImplemented` by the trait itself.
 
-use std::sync::Arc;
-
-use anabranch_store::Buckets;
 use anabranch_store::buckets::Condition;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, BucketLocationConstraint, CompleteMultipartUploadInput,
@@ -16,37 +13,10 @@ use s3s::dto::{
     UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Config;
 use crate::convert::{condition, error};
+use crate::house::House;
 use crate::objects::refuse_unknown;
-
-/// What operations work with.
-#[derive(Debug)]
-pub(crate) struct House {
-    pub(crate) buckets: Buckets,
-    pub(crate) region: String,
-    pub(crate) max_body_bytes: u64,
-    uploads: Arc<Semaphore>,
-}
-
-impl House {
-    pub(crate) fn new(buckets: Buckets, config: &Config) -> Self {
-        Self {
-            buckets,
-            region: config.region.clone(),
-            max_body_bytes: config.max_body_bytes,
-            uploads: Arc::new(Semaphore::new(config.max_uploads)),
-        }
-    }
-
-    /// Leave to take in a body; held until it is on the disk.
-    pub(crate) fn upload_permit(&self) -> S3Result<OwnedSemaphorePermit> {
-        let permit = self.uploads.clone().try_acquire_owned();
-        permit.map_err(|_| s3_error!(SlowDown, "too many bodies at once; try again"))
-    }
-}
 
 #[async_trait::async_trait]
 impl S3 for House {

@@ -11,7 +11,7 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use crate::access::Granted;
 use crate::convert::{error, escape, etag, seconds};
-use crate::operations::House;
+use crate::house::House;
 
 /// Who owns everything here, as clients that want an owner are told.
 const OWNER: &str = "anabranch";

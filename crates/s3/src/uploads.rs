@@ -14,8 +14,8 @@ use s3s::{S3Error, S3Request, S3Result, s3_error};
 
 use crate::access::Granted;
 use crate::convert::{Given, Wanted, condition, error, escape, etag, seconds, sum};
+use crate::house::House;
 use crate::objects::{part_etag, receive, refuse_unknown, source};
-use crate::operations::House;
 use crate::pages::page;
 
 /// How long a client waits for the joining of parts before it is told that it goes on: by then an answer of `200` is begun, and the

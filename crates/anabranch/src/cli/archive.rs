@@ -5,10 +5,13 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{address, path};
 use super::breakout::Viewer;
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, post, set, show, text};
 use super::wait::{Wait, job_done};
-use super::{Connection, One, act, address, delete, list, output, path, post, set, show, text};
 
 /// Longest wait for a job when the operator names none, in seconds.
 const JOB_TIMEOUT: u64 = 3600;
@@ -136,8 +139,7 @@ pub(crate) enum AccountVerb {
 pub(super) async fn recording(verb: RecordingVerb) -> Result<()> {
     match verb {
         RecordingVerb::List { breakout, connection } => {
-            let query = breakout.map_or_else(String::new, |breakout| format!("?breakout={breakout}"));
-            list(&connection, &format!("/v1/recordings{query}"), output::RECORDINGS).await
+            list(&connection, &address("/v1/recordings", [("breakout", breakout)]), output::RECORDINGS).await
         }
         RecordingVerb::Show(one) => show(&one, "recordings").await,
         RecordingVerb::PlayUrl { one, viewer } => {
@@ -194,5 +196,33 @@ pub(super) async fn account(verb: AccountVerb) -> Result<()> {
         AccountVerb::List(connection) => list(&connection, "/v1/accounts", output::ACCOUNTS).await,
         AccountVerb::Show(one) => show(&one, "accounts").await,
         AccountVerb::Delete(one) => delete(&one, "accounts").await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_breakout_is_named_whatever_its_name_holds() {
+        let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", api.local_addr().unwrap());
+        let connection = Connection { server, token: None, output: None };
+        let asked = async {
+            let (mut stream, _) = api.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        let list = recording(RecordingVerb::List { breakout: Some("ball & gala".to_owned()), connection });
+        let (head, listed) = tokio::join!(asked, list);
+        assert!(head.starts_with("GET /v1/recordings?breakout=ball%20%26%20gala HTTP/1.1\r\n"), "{head}");
+        assert!(listed.is_err());
     }
 }

@@ -7,11 +7,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{address, path};
 use super::bucket::file_address;
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, post, set, show, text};
 use super::upload::{Upload, key_of};
 use super::wait::{Wait, arrived, asset_made};
-use super::{Connection, One, act, delete, escape, list, output, path, post, set, show, text};
 
 /// Bucket of files when nobody names one.
 const BUCKET: &str = "uploads";
@@ -240,10 +243,8 @@ pub(super) async fn asset(verb: AssetVerb) -> Result<()> {
         }
         AssetVerb::List { state, bucket, name, connection } => {
             let state = state.map(|state| state.to_ascii_uppercase());
-            let filters = [("state", state), ("bucket", bucket), ("name", name)];
-            let query = filters.into_iter().filter_map(|(word, text)| Some(format!("{word}={}", escape(&text?))));
-            let query = query.collect::<Vec<_>>().join("&");
-            list(&connection, &format!("/v1/assets?{query}"), output::ASSETS).await
+            let address = address("/v1/assets", [("state", state), ("bucket", bucket), ("name", name)]);
+            list(&connection, &address, output::ASSETS).await
         }
         AssetVerb::Show(one) => show(&one, "assets").await,
         AssetVerb::Retry { one, preset, wait } => {

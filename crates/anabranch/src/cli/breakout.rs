@@ -5,9 +5,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{address, path};
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, patch, post, set, show, text};
 use super::wait::{Wait, breakout_ended, breakout_runs, channel_rests};
-use super::{Connection, One, act, address, delete, list, output, patch, path, post, set, show, text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakoutVerb {

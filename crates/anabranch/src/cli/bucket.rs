@@ -6,10 +6,13 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::address::{escape, path};
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::request::{delete, list, patch, post, set, show};
 use super::upload::{Upload, key_of};
 use super::wait::Wait;
-use super::{Connection, One, delete, delivery, escape, list, output, patch, path, post, set, show};
+use super::{delivery, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BucketVerb {

@@ -4,10 +4,14 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::address::path;
 use super::client::Client;
+use super::connection::{Connection, One};
 use super::delivery::{self, Deletion};
+use super::output;
+use super::request::{list, patch, post, set, text};
 use super::wait::{Stage, Wait, channel_made, channel_rests, channel_runs};
-use super::{Connection, One, list, output, patch, path, post, set, text};
+use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChannelVerb {
@@ -177,7 +181,7 @@ pub(super) async fn channel(verb: ChannelVerb) -> Result<()> {
         ChannelVerb::Show(one) => {
             let channel = Client::new(&one.connection)?.get(&path(&["channels", &one.id])).await?;
             if channel["inputs"].as_array().into_iter().flatten().any(|input| input["stream_key"].is_null()) {
-                output::remark("stream keys are not shown: they need a token with scope manage");
+                terminal::remark("stream keys are not shown: they need a token with scope manage");
             }
             output::object(&one.connection, &channel)
         }

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::Connection;
+use super::address::escape;
+use super::connection::Connection;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -149,8 +150,7 @@ impl Client {
         let mut after = None::<String>;
         for _ in 0..MAX_PAGES {
             let join = if path.contains('?') { '&' } else { '?' };
-            let query =
-                after.as_ref().map_or_else(String::new, |after| format!("{join}after={}", super::escape(after)));
+            let query = after.as_ref().map_or_else(String::new, |after| format!("{join}after={}", escape(after)));
             let page = self.get(&format!("{path}{query}")).await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             after = page["next"].as_str().map(str::to_owned);

@@ -7,9 +7,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::path;
 use super::client::Client;
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, post, set, show, text};
 use super::wait::{self, Wait};
-use super::{Connection, One, act, delete, list, node, output, path, post, set, show, text};
 
 /// Largest file that is read; the API takes no more.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -261,7 +264,7 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
         }
         DistributionVerb::List(connection) => list(&connection, "/v1/distributions", output::DISTRIBUTIONS).await,
         DistributionVerb::Show(one) => show(&one, "distributions").await,
-        DistributionVerb::Traffic(one) => node::traffic(&one).await,
+        DistributionVerb::Traffic(one) => traffic(&one).await,
         DistributionVerb::Delete { one, if_match, deletion } => {
             deletion.delete(&one, "distributions", if_match.as_deref()).await
         }
@@ -281,6 +284,11 @@ pub(super) async fn distribution(verb: DistributionVerb) -> Result<()> {
             post(&connection, &format!("/v1/distributions/sweep?dry_run={dry_run}"), json!({})).await
         }
     }
+}
+
+async fn traffic(one: &One) -> Result<()> {
+    let answer = Client::new(&one.connection)?.get(&path(&["distributions", &one.id, "traffic"])).await?;
+    output::traffic(&one.connection, &answer)
 }
 
 pub(super) async fn invalidation(verb: InvalidationVerb) -> Result<()> {

@@ -5,8 +5,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{escape, path};
 use super::client::Client;
-use super::{Connection, One, delete, escape, follow, list, output, path, post, set, show};
+use super::connection::{Connection, One};
+use super::request::{delete, list, post, set, show};
+use super::{follow, output};
+use crate::terminal;
 
 /// Entries shown when none are followed and no number is given.
 const SHOWN: u32 = 50;
@@ -158,7 +162,7 @@ pub(super) async fn log(arguments: LogArguments) -> Result<()> {
     let limit = limit.unwrap_or(if follow { 10 } else { SHOWN });
     let (entries, newest) = newest(&client, &query, limit).await?;
     for entry in entries.iter().rev() {
-        if output::entry(&connection, entry)? == output::Reader::Gone {
+        if output::entry(&connection, entry)? == terminal::Reader::Gone {
             return Ok(());
         }
     }

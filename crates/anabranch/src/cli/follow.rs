@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::client::{Client, Refused};
-use super::{Connection, output};
+use super::connection::Connection;
+use super::output;
+use crate::terminal;
 
 /// Pause before a stream that ended is opened again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -75,26 +77,26 @@ pub(super) async fn log(connection: &Connection, client: &Client, path: &str, af
         match once(connection, client, path, &mut seen).await {
             Err(error) if error.is::<Refused>() => return Err(error),
             Err(error) if !complained => {
-                output::remark(&format!("{error:#}; trying again"));
+                terminal::remark(&format!("{error:#}; trying again"));
                 complained = true;
             }
             Err(_) => {}
-            Ok(output::Reader::Gone) => return Ok(()),
-            Ok(output::Reader::There) => complained = false,
+            Ok(terminal::Reader::Gone) => return Ok(()),
+            Ok(terminal::Reader::There) => complained = false,
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn once(connection: &Connection, client: &Client, path: &str, seen: &mut u64) -> Result<output::Reader> {
+async fn once(connection: &Connection, client: &Client, path: &str, seen: &mut u64) -> Result<terminal::Reader> {
     let mut response = client.stream(path, Some(*seen)).await?;
     let mut parser = Parser::default();
     while let Some(chunk) = response.chunk().await? {
         for event in parser.feed(&chunk)? {
             match serde_json::from_str::<Value>(&event.data) {
-                Ok(_) if event.name == "gap" => output::remark("entries in between are no longer kept"),
-                Ok(entry) if output::entry(connection, &entry)? == output::Reader::Gone => {
-                    return Ok(output::Reader::Gone);
+                Ok(_) if event.name == "gap" => terminal::remark("entries in between are no longer kept"),
+                Ok(entry) if output::entry(connection, &entry)? == terminal::Reader::Gone => {
+                    return Ok(terminal::Reader::Gone);
                 }
                 Ok(_) => {}
                 Err(_) => bail!("the event stream holds what is no JSON"),
@@ -102,7 +104,7 @@ async fn once(connection: &Connection, client: &Client, path: &str, seen: &mut u
         }
         *seen = parser.last_id.unwrap_or(*seen);
     }
-    Ok(output::Reader::There)
+    Ok(terminal::Reader::There)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! `anabranch node`, and what nodes have delivered.
+//! Verbs of nodes.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::client::Client;
-use super::{Connection, One, delete, list, output, path};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{delete, list};
 use crate::config::Config;
 use crate::node::node_token;
+use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeVerb {
@@ -31,11 +33,6 @@ pub(super) async fn node(verb: NodeVerb) -> Result<()> {
     match verb {
         NodeVerb::List(connection) => list(&connection, "/v1/nodes", output::NODES).await,
         NodeVerb::Forget(one) => delete(&one, "nodes").await,
-        NodeVerb::Token { config, data } => output::line(&node_token(&Config::of_directory(config, data)?)?),
+        NodeVerb::Token { config, data } => terminal::line(&node_token(&Config::of_directory(config, data)?)?),
     }
-}
-
-pub(super) async fn traffic(one: &One) -> Result<()> {
-    let answer = Client::new(&one.connection)?.get(&path(&["distributions", &one.id, "traffic"])).await?;
-    output::traffic(&one.connection, &answer)
 }

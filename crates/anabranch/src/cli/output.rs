@@ -1,14 +1,12 @@
-//! What is printed: answers on standard output, complaints on standard error.
-
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is where the command line speaks")]
+//! How answers look: tables, lists of members, JSON.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, IsTerminal, Write as _};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
-use super::{Connection, Output};
+use super::connection::{Connection, Output};
+use crate::terminal::{self, Reader};
 
 /// Heading and JSON pointer of each column.
 pub(super) type Columns = &'static [(&'static str, &'static str)];
@@ -266,42 +264,12 @@ pub(super) const AUDIT: Columns = &[
 /// Members that a table of one object begins with, in this order.
 const FIRST: &[&str] = &["id", "name", "state", "status"];
 
-/// Prints one line for `error` and its causes.
-pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
-}
-
-/// Tells the operator the token that was made at the first start; it is not stored in a readable form.
-pub(crate) fn announce_first_token(token: &str) {
-    println!("admin token (shown once, keep it): {token}");
-}
-
-/// Whether complaints and progress go to a terminal.
-pub(super) fn has_terminal() -> bool {
-    std::io::stderr().is_terminal()
-}
-
-/// Whether answers go to a terminal.
-pub(super) fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
-}
-
-/// Puts a text in the place of the terminal's last line; it stays until the next.
-pub(super) fn transient(text: &str) {
-    eprint!("\r\x1b[K{text}");
-}
-
 /// Prints an entry of the log: a line of text, or of JSON.
 pub(super) fn entry(connection: &Connection, entry: &Value) -> Result<Reader> {
     match chosen(connection) {
-        Output::Json | Output::Csv => write(&format!("{entry}\n")),
-        Output::Table => write(&format!("{}\n", human(entry, std::io::stdout().is_terminal()))),
+        Output::Json | Output::Csv => terminal::write(&format!("{entry}\n")),
+        Output::Table => terminal::write(&format!("{}\n", human(entry, terminal::takes_answers()))),
     }
-}
-
-/// Tells what is no answer, such as why nothing comes.
-pub(super) fn remark(text: &str) {
-    eprintln!("{text}");
 }
 
 /// One line for people: when, what, to what, by whom, and the rest.
@@ -334,18 +302,8 @@ fn human(entry: &Value, colours: bool) -> String {
     line
 }
 
-/// A text that stays on its line and steers no terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect()
-}
-
 fn one_line(value: &Value) -> String {
     plain(value).replace('\n', " ")
-}
-
-/// Prints a line as it is.
-pub(crate) fn line(text: &str) -> Result<()> {
-    print(&format!("{text}\n"))
 }
 
 pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {
@@ -364,19 +322,23 @@ pub(super) fn object(connection: &Connection, value: &Value) -> Result<()> {
             writeln!(out, "{key:width$}  {text}")?;
         }
     }
-    print(&out)
+    terminal::print(&out)
 }
 
 /// Prints one value of an answer, bare, for use in a script; as JSON only if that was asked for.
 pub(super) fn bare(connection: &Connection, name: &str, value: &str) -> Result<()> {
-    if connection.output == Some(Output::Json) { json(&serde_json::json!({ name: value })) } else { line(value) }
+    if connection.output == Some(Output::Json) {
+        json(&serde_json::json!({ name: value }))
+    } else {
+        terminal::line(value)
+    }
 }
 
 pub(super) fn list(connection: &Connection, value: &Value, columns: Columns) -> Result<()> {
     if chosen(connection) == Output::Json {
         return json(value);
     }
-    print(&table(value, columns)?)
+    terminal::print(&table(value, columns)?)
 }
 
 /// Prints what a distribution has delivered.
@@ -384,7 +346,7 @@ pub(super) fn traffic(connection: &Connection, value: &Value) -> Result<()> {
     if chosen(connection) == Output::Json {
         return json(value);
     }
-    print(&table(&traffic_rows(value), TRAFFIC)?)
+    terminal::print(&table(&traffic_rows(value), TRAFFIC)?)
 }
 
 fn traffic_rows(value: &Value) -> Value {
@@ -420,29 +382,7 @@ pub(super) fn table(value: &Value, columns: Columns) -> Result<String> {
 }
 
 fn json(value: &Value) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
-}
-
-/// Writes an answer. A reader that has seen enough, such as `head`, is no failure.
-fn print(text: &str) -> Result<()> {
-    write(text).map(|_| ())
-}
-
-/// Whether anybody still reads what is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
-    There,
-    Gone,
-}
-
-/// Writes a text at once, and says whether anybody still reads.
-pub(super) fn write(text: &str) -> Result<Reader> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(error).context("cannot write the answer"),
-    }
+    terminal::print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// Whether the answer is printed as JSON.
@@ -455,18 +395,9 @@ pub(super) fn is_csv(connection: &Connection) -> bool {
     connection.output == Some(Output::Csv)
 }
 
-/// Prints what the server has written as it is.
-pub(super) fn verbatim(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
-        _ => Ok(()),
-    }
-}
-
 fn chosen(connection: &Connection) -> Output {
     let output = connection.output.map(|output| if output == Output::Csv { Output::Json } else { output });
-    output.unwrap_or(if std::io::stdout().is_terminal() { Output::Table } else { Output::Json })
+    output.unwrap_or(if terminal::takes_answers() { Output::Table } else { Output::Json })
 }
 
 fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {

@@ -8,8 +8,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::address::{address, escape, path};
 use super::client::Client;
-use super::{Connection, One, delete, escape, list, output, path, post, set, show};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{delete, list, post, set, show};
+use crate::terminal;
 
 /// Rows shown when no number is given.
 const SHOWN: u32 = 50;
@@ -202,7 +206,11 @@ fn line() -> Result<String> {
     let asks = input.is_terminal();
     let hidden = asks && echo("-echo");
     if asks {
-        output::remark(if hidden { "password (12 to 256 characters):" } else { "password (it is shown as you type):" });
+        terminal::remark(if hidden {
+            "password (12 to 256 characters):"
+        } else {
+            "password (it is shown as you type):"
+        });
     }
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
@@ -221,8 +229,7 @@ fn echo(mode: &str) -> bool {
 pub(super) async fn session(verb: SessionVerb) -> Result<()> {
     match verb {
         SessionVerb::List { user, connection } => {
-            let query = user.map_or_else(String::new, |user| format!("?user={}", escape(&user)));
-            list(&connection, &format!("/v1/sessions{query}"), output::SESSIONS).await
+            list(&connection, &address("/v1/sessions", [("user", user)]), output::SESSIONS).await
         }
         SessionVerb::End { id, user, connection } => {
             let path = match (id, user) {

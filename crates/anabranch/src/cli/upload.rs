@@ -15,8 +15,9 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::{Instant, sleep};
 
+use super::address::escape;
 use super::client::{Client, Refused};
-use super::{escape, output};
+use crate::terminal;
 
 /// Bytes of a request: what is lost of one that breaks off, and what is in memory.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
@@ -181,29 +182,29 @@ struct Bar {
 impl Bar {
     fn new(name: &str, first: u64, size: u64) -> Self {
         let mut bar =
-            Self { name: output::clean(name), first, size, began: Instant::now(), shown: output::has_terminal() };
+            Self { name: terminal::clean(name), first, size, began: Instant::now(), shown: terminal::takes_remarks() };
         bar.tell(first);
         bar
     }
 
     fn tell(&mut self, offset: u64) {
         if self.shown {
-            output::transient(&drawn(&self.name, self.first, offset, self.size, self.began.elapsed()));
+            terminal::transient(&drawn(&self.name, self.first, offset, self.size, self.began.elapsed()));
         }
     }
 
     fn trouble(&mut self, error: &anyhow::Error) {
         if self.shown {
-            output::transient("");
+            terminal::transient("");
         }
-        output::remark(&format!("{error:#}; trying again"));
+        terminal::remark(&format!("{error:#}; trying again"));
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
         if self.shown {
-            output::transient("");
+            terminal::transient("");
         }
     }
 }

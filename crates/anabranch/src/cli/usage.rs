@@ -4,8 +4,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::address::{address, path};
 use super::client::Client;
-use super::{Connection, address, output, path};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{post, set};
+use crate::terminal;
 
 const USAGE: output::Columns = &[
     ("KEY", "/key"),
@@ -103,7 +107,7 @@ pub(crate) enum ChargesVerb {
     /// List charges
     List(ChargesArguments),
     /// Show what a breakout costs, session by session
-    Show(super::One),
+    Show(One),
     /// Collect charges now; repeating it changes nothing
     Collect {
         /// Only of this breakout
@@ -165,7 +169,7 @@ async fn table(connection: &Connection, address: String, columns: output::Column
     let client = Client::new(connection)?;
     if output::is_csv(connection) {
         let join = if address.contains('?') { '&' } else { '?' };
-        return output::verbatim(&client.text(&format!("{address}{join}format=csv")).await?);
+        return terminal::print(&client.text(&format!("{address}{join}format=csv")).await?);
     }
     let answer = client.get(&address).await?;
     if output::is_json(connection) {
@@ -177,7 +181,7 @@ async fn table(connection: &Connection, address: String, columns: output::Column
 
 pub(super) async fn usage(arguments: UsageArguments) -> Result<()> {
     let UsageArguments { by, step, month, from, to, breakout, distribution, event, account, connection } = arguments;
-    let rest = |address: &str, first: (&'static str, Option<String>)| {
+    let rest = |of: &str, first: (&'static str, Option<String>)| {
         let all = [
             first,
             ("month", month),
@@ -188,7 +192,7 @@ pub(super) async fn usage(arguments: UsageArguments) -> Result<()> {
             ("event", event),
             ("account", account),
         ];
-        super::address(address, all)
+        address(of, all)
     };
     match step {
         Some(step) => {
@@ -216,8 +220,8 @@ pub(super) async fn charges(verb: ChargesVerb) -> Result<()> {
         }
         ChargesVerb::Collect { breakout, connection } => {
             let mut body = json!({});
-            super::set(&mut body, "breakout", breakout.map(Value::from));
-            super::post(&connection, "/v1/charges/collect", body).await
+            set(&mut body, "breakout", breakout.map(Value::from));
+            post(&connection, "/v1/charges/collect", body).await
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::output;
+use crate::terminal;
 
 /// Time between two looks at a state that is awaited.
 const POLL: Duration = Duration::from_millis(200);
@@ -40,7 +40,7 @@ impl Wait {
     /// The time runs from now.
     pub(super) fn begin<'c>(&self, client: &'c Client) -> Waiting<'c> {
         let limit = self.wait.then(|| Duration::from_secs(self.timeout.unwrap_or(TIMEOUT)));
-        let progress = Progress { terminal: output::has_terminal(), said: String::new() };
+        let progress = Progress { terminal: terminal::takes_remarks(), said: String::new() };
         Waiting { client, began: Instant::now(), limit, progress }
     }
 }
@@ -118,9 +118,9 @@ impl Waiting<'_> {
                     self.progress.clear();
                     return Ok(value);
                 }
-                Stage::Failed(reason) => bail!("{subject}: {}", output::clean(&reason)),
+                Stage::Failed(reason) => bail!("{subject}: {}", terminal::clean(&reason)),
                 Stage::Going(words, _) if passed >= limit => {
-                    bail!("{subject} is still {} after {} s", output::clean(&words), limit.as_secs());
+                    bail!("{subject} is still {} after {} s", terminal::clean(&words), limit.as_secs());
                 }
                 Stage::Going(words, more) => self.progress.tell(subject, &words, more.as_deref(), passed),
             }
@@ -138,25 +138,25 @@ struct Progress {
 
 impl Progress {
     fn tell(&mut self, subject: &str, words: &str, more: Option<&str>, passed: Duration) {
-        let line = output::clean(&format!("{subject}: {words}"));
+        let line = terminal::clean(&format!("{subject}: {words}"));
         let seconds = passed.as_secs();
         if self.terminal {
             let more = more.map_or_else(String::new, |more| format!(", {more}"));
-            let end = output::clean(&format!("{more} ({seconds} s)"));
+            let end = terminal::clean(&format!("{more} ({seconds} s)"));
             let text = fitted(&line, &end);
             if text != self.said {
-                output::transient(&text);
+                terminal::transient(&text);
                 self.said = text;
             }
         } else if line != self.said {
-            output::remark(&format!("{line} ({seconds} s)"));
+            terminal::remark(&format!("{line} ({seconds} s)"));
             self.said = line;
         }
     }
 
     fn clear(&mut self) {
         if self.terminal && !self.said.is_empty() {
-            output::transient("");
+            terminal::transient("");
             self.said.clear();
         }
     }

@@ -1,13 +1,13 @@
 //! The edge's part of a node's configuration.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anabranch_model::{DistributionId, PriceClass};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::addresses::{Addresses, everywhere};
+use super::secret::Secret;
 use super::units::size;
-use super::{Secret, everywhere, local};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,39 +59,6 @@ pub(crate) struct Bucket {
     pub(crate) secret_access_key: Secret,
     #[serde(default)]
     pub(crate) path_style: bool,
-}
-
-/// Addresses, as one text with commas between them or as a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Addresses(pub(crate) Vec<SocketAddr>);
-
-impl Addresses {
-    /// The one that others are told; [`Config::check`] makes sure that there is one where it is needed.
-    pub(crate) fn first(&self) -> SocketAddr {
-        self.0.first().copied().unwrap_or_else(|| local(0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "an address such as \"0.0.0.0:8888\", or a list of them")]
-        enum Raw {
-            Text(String),
-            List(Vec<String>),
-        }
-        let texts = match Raw::deserialize(deserializer)? {
-            Raw::Text(text) => {
-                text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
-            }
-            Raw::List(list) => list,
-        };
-        let parse = |text: &String| {
-            text.parse()
-                .map_err(|_| serde::de::Error::custom(format!("not an address such as \"0.0.0.0:8888\": {text:?}")))
-        };
-        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
-    }
 }
 
 impl Edge {

@@ -1,6 +1,6 @@
 //! Node configuration: file, then environment, then flags; read once, checked whole.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+mod addresses;
 mod auth;
 mod demand;
 mod edge;
@@ -18,19 +19,23 @@ mod node;
 mod presets;
 mod remote;
 mod s3;
+mod secret;
 mod shown;
 mod store;
 mod texts;
 mod units;
 mod viewers;
 
+pub(crate) use addresses::reachable;
+use addresses::{Addresses, everywhere, local};
 use auth::Auth;
 pub(crate) use demand::{Demand, Watched};
-pub(crate) use edge::{Addresses, Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
+pub(crate) use edge::{Bucket, CertificateFiles, Edge, EdgeLogFormat, ShieldAt};
 pub(crate) use embed::Embed;
 pub(crate) use events::{Events, PrivateWebhooks};
 use node::{Control, Node, Origin, Provider};
 use s3::S3;
+use secret::Secret;
 use store::Store;
 pub(crate) use texts::Texts;
 use units::duration;
@@ -260,17 +265,6 @@ pub(crate) struct Log {
     pub(crate) filter: String,
 }
 
-/// A text that is not printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -321,23 +315,6 @@ impl Default for Rtmp {
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Auto, filter: "info".to_owned() }
-    }
-}
-
-fn local(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
-
-fn everywhere(port: u16) -> SocketAddr {
-    (Ipv4Addr::UNSPECIFIED, port).into()
-}
-
-/// The address by which this machine reaches a listener.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
-        _ => address,
     }
 }
 

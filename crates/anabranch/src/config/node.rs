@@ -7,8 +7,10 @@ use anabranch_model::NodeName;
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
+use super::addresses::local;
+use super::secret::Secret;
 use super::units::duration;
-use super::{Config, Role, Secret, local};
+use super::{Config, Role};
 
 /// What wishes are made real with.
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use super::Secret;
+use super::secret::Secret;
 
 /// Services at most.
 const REMOTES_MAX: usize = 100;

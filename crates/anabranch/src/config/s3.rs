@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Addresses, local};
+use super::addresses::{Addresses, local};
 
 /// The S3-compatible endpoint.
 #[derive(Debug, Deserialize)]

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::sync::{mpsc, watch};
 
-use super::stop_on_signal;
+use super::running::stop_on_signal;
 use crate::config::{Bucket, Config, EdgeLogFormat, LogFormat, ShieldAt};
 use crate::logs;
 

@@ -11,7 +11,8 @@ use anabranch_net::{Clock as _, SystemClock};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{DATABASE, lock};
+use super::database::DATABASE;
+use super::lock;
 use crate::config::Config;
 
 /// Databases that were replaced and are still there.

@@ -5,6 +5,7 @@ mod backends;
 mod backup;
 mod cluster;
 mod counts;
+mod database;
 mod disk;
 mod drop;
 mod lock;
@@ -12,6 +13,7 @@ mod metrics_help;
 mod metrics_page;
 mod remote;
 mod rooms;
+mod running;
 mod s3;
 mod secure;
 mod token;
@@ -24,15 +26,10 @@ pub(crate) use token::show as node_token;
 
 use std::time::Duration;
 
-use anabranch_net::Shutdown;
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Role, ServeArguments, check_variables};
 use crate::logs;
-
-/// The database in the data directory, unless the configuration names another.
-const DATABASE: &str = "anabranch.db";
 
 /// Runs `anabranch serve` to its end.
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
@@ -64,23 +61,4 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     // What still runs had its chance to drain.
     runtime.shutdown_timeout(drain.min(Duration::from_secs(2)));
     outcome
-}
-
-/// Waits for SIGTERM or SIGINT and then asks everything to stop. A second signal ends the process at once.
-async fn stop_on_signal(shutdown: Shutdown) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    tracing::info!("stopping");
-    shutdown.cancel();
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::warn!("stopped at once by a second signal");
-        std::process::exit(130);
-    });
-    Ok(())
 }

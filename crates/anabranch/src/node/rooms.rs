@@ -31,11 +31,12 @@ use super::backends::remotes;
 use super::cluster::Clusters;
 use super::drop::DropFolders;
 use super::metrics_page::MetricsPage;
+use super::running::{deliver, join, stop_on_signal};
 use super::token::ensure_token;
 use super::worker::{Worker, executor};
-use super::{DATABASE, alone, counts, s3, stop_on_signal};
-use crate::cli;
+use super::{alone, counts, database, s3};
 use crate::config::{Config, Events, PrivateWebhooks, reachable};
+use crate::terminal;
 
 /// Reports that wait for the control plane.
 const REPORT_QUEUE: usize = 1024;
@@ -60,7 +61,7 @@ enum Ended {
 
 pub(super) async fn run(config: Config) -> Result<()> {
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
-    let db = open(&config).await.context("cannot open the database")?;
+    let db = database::open(&config).await.context("cannot open the database")?;
     let (stop, end) = (Shutdown::new(), Shutdown::new());
     let mut page = JoinSet::new();
     page.spawn(metrics_page.run(end.clone()));
@@ -74,13 +75,6 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), join(&mut page)).await;
     tracing::info!("stopped");
     signalled.and(acted)
-}
-
-async fn open(config: &Config) -> Result<Db, anabranch_db::Error> {
-    match &config.database {
-        Some(url) => Db::open_url(&url.0).await,
-        None => Db::open(&config.data.join(DATABASE)).await,
-    }
 }
 
 /// Acts whenever no other controller does, until `stop`.
@@ -172,7 +166,7 @@ async fn rooms(config: &Config, db: Db, api_listener: TcpListener, stop: &Shutdo
         "serving"
     );
     if let Some(token) = control.first_token() {
-        cli::announce_first_token(&token);
+        terminal::announce_first_token(&token);
     }
 
     // Each stage ends after the one that feeds it, so that what is open is still published and served.
@@ -264,14 +258,6 @@ fn events_config(events: &Events) -> EventsConfig {
     }
 }
 
-pub(super) async fn deliver(edge: Edge, shutdown: Shutdown) {
-    if let Err(error) = edge.run(shutdown.clone()).await {
-        tracing::error!(error = %error, "the edge has stopped");
-        // A node that cannot deliver must not look alive.
-        shutdown.cancel();
-    }
-}
-
 /// Removes counts from the journal that the database has. What is left at the end is known by its number at the next start.
 async fn forget_counted(mut counted: watch::Receiver<u64>, journal: Option<Journal>, shutdown: Shutdown) {
     loop {
@@ -289,14 +275,6 @@ async fn carry(mut from: mpsc::Receiver<ChannelFeed>, to: mpsc::Sender<Session>)
     while let Some(ChannelFeed { channel, events }) = from.recv().await {
         if to.send(Session { channel, events }).await.is_err() {
             break;
-        }
-    }
-}
-
-pub(super) async fn join(tasks: &mut JoinSet<()>) {
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a room ended by a fault");
         }
     }
 }

@@ -137,7 +137,7 @@ pub fn merge(
     let mut merged = MultivariantPlaylist {
         version: prepared.iter().filter_map(|region| region.version).max(),
         independent_segments: prepared.iter().all(|region| region.independent_segments),
-        other: variables::kept(&prepared)?,
+        other: variables::kept(prepared.iter().map(|region| &region.variables))?,
         ..MultivariantPlaylist::default()
     };
     if let Some(steering) = steering {

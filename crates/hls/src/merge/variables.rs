@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::region::Prepared;
 use super::tags::{Tag, unquoted};
 use super::{MergeError, TEXT_MAX_BYTES};
 
@@ -66,10 +65,10 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// The definitions that media playlists may import from the merged one: nothing in it needs them any more.
-pub(super) fn kept(regions: &[Prepared]) -> Result<Vec<String>, MergeError> {
+/// The definitions of all regions, which media playlists may import from the merged one: nothing in it needs them any more.
+pub(super) fn kept<'v>(regions: impl Iterator<Item = &'v Variables>) -> Result<Vec<String>, MergeError> {
     let mut all: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, value) in regions.iter().flat_map(|region| &region.variables.values) {
+    for (name, value) in regions.flat_map(|region| &region.values) {
         if all.insert(name, value).is_some_and(|other| other != value) {
             return Err(MergeError::Differs(name.clone()));
         }

@@ -8,8 +8,9 @@ use anabranch_media::fmp4::init_section;
 use anabranch_store::key;
 use bytes::Bytes;
 
-use super::{GAP_MIN_MS, PublishError, Publisher, rendition_name, rendition_of, segment_body};
+use super::{GAP_MIN_MS, Publisher, rendition_name, rendition_of, segment_body};
 use crate::digest;
+use crate::error::PublishError;
 use crate::record::{INITS_MAX, Record, RenditionRecord, SegmentRecord};
 use crate::segmenter::{Closed, Part, Seat};
 

@@ -9,12 +9,9 @@ use anabranch_media::fmp4::{FragmentSample, SEGMENT_TYPE_BYTES, fragment_head, s
 use anabranch_media::{Track, TrackKind};
 use bytes::Bytes;
 
+use super::body::{Body, KEYFRAME_DISTANCE_MS, Keyframe};
 use super::input::{Placed, read};
-use super::produce::{Body, Keyframe};
 use super::{START_SECONDS, VodError};
-
-/// Keyframes that follow another by less than this are not in I-frame playlists, in milliseconds.
-pub(super) const KEYFRAME_DISTANCE_MS: i64 = 900;
 
 /// Writes segments.
 pub(super) struct Cmaf {

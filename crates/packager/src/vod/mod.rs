@@ -8,6 +8,7 @@
 //! Names, all in one folder: `<stem>.m3u8`, and of each rendition `<stem>_<name>` with `.m3u8`, `_init.mp4`, `_00001.m4s` (or `_00001.ts`),
 //! `_iframes.m3u8`, `.vtt`.
 
+mod body;
 mod cmaf;
 mod cuts;
 mod input;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anabranch_media::Track;
 use anabranch_media::fmp4::init_section_with;
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::body::Body;
 use super::cmaf::Cmaf;
 use super::input::Placed;
 use super::lane::{self, Lane};
@@ -19,29 +19,6 @@ const PERMIT_BYTES: u64 = 1024;
 
 /// Bytes of segments that are in memory at once: one of the largest.
 pub(super) const BUDGET_PERMITS: u32 = (super::LARGEST_SEGMENT_BYTES / PERMIT_BYTES) as u32;
-
-/// A segment's bytes.
-#[derive(Debug, Default)]
-pub(super) struct Body {
-    pub(super) pieces: Vec<Bytes>,
-    pub(super) bytes: u64,
-    pub(super) keyframes: Vec<Keyframe>,
-}
-
-impl Body {
-    pub(super) fn push(&mut self, piece: Bytes) {
-        self.bytes += piece.len() as u64;
-        self.pieces.push(piece);
-    }
-}
-
-/// A keyframe that is a range of a segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keyframe {
-    pub(super) pts: i64,
-    pub(super) offset: u64,
-    pub(super) bytes: u64,
-}
 
 /// A segment to be stored.
 pub(super) struct Produced {

@@ -4,9 +4,8 @@ use anabranch_media::fmp4::rescale;
 use anabranch_media::ts::{TIMESCALE, Writer};
 use bytes::Bytes;
 
-use super::cmaf::KEYFRAME_DISTANCE_MS;
+use super::body::{Body, KEYFRAME_DISTANCE_MS, Keyframe};
 use super::input::{Joined, Placed, read_each};
-use super::produce::{Body, Keyframe};
 use super::{START_SECONDS, VodError};
 
 /// Frames of sound in one PES packet at the most, and their bytes: less head for the same sound, and no more than 0.2 s of it at once.

@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::produce::{BUDGET_PERMITS, Keyframe, Opening, Produced, Producer, Step};
+use super::body::Keyframe;
+use super::produce::{BUDGET_PERMITS, Opening, Produced, Producer, Step};
 use super::{Container, Cuts, Iframes, Kind, Output, Plan, Sound, Summary, VodError, blocking};
-use crate::publisher::frame_rate;
+use crate::frame_rate;
 
 /// Segments that are being stored at once: each is durable before it counts, and a disk makes several durable in the time of one.
 const PUTS: usize = 4;
@@ -212,7 +213,8 @@ impl<'a> Rendition<'a> {
             codecs: track.codecs.clone(),
             width: self.opening.shown_size.0,
             height: self.opening.shown_size.1,
-            frame_rate: (is_video && shown_seconds > 0.0).then(|| frame_rate(self.samples as f64 / shown_seconds)),
+            frame_rate: (is_video && shown_seconds > 0.0)
+                .then(|| frame_rate::nearest(self.samples as f64 / shown_seconds)),
             video_range: if is_video { self.opening.range.to_owned() } else { String::new() },
             channels: track.channels,
             peak_bandwidth: peak_bandwidth(&rates),

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Unit};
-use super::run::UnitDone;
 use crate::TranscodeError;
 use crate::work::end_earlier;
 
@@ -19,6 +18,30 @@ const PART: &str = "part";
 
 /// A record larger than this is none.
 const RECORD_MAX_BYTES: u64 = 4 << 20;
+
+/// What a unit has made. It is kept in the work folder, so that no unit is done twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitDone {
+    /// The unit.
+    pub unit: String,
+    /// Its files.
+    pub files: Vec<UnitFile>,
+    /// What went less well than wished, for operators.
+    pub notes: Vec<String>,
+}
+
+/// A file that a unit has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFile {
+    /// Below the work folder.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Samples of the track, when it is a file of one.
+    pub samples: Option<u64>,
+    /// Length of that track.
+    pub duration_ms: Option<u64>,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -114,8 +137,7 @@ pub(super) fn done(unit: &Unit, plan: &Plan, work: &Path) -> Result<Option<UnitD
         Err(error) => return Err(TranscodeError::io("read", &path)(error)),
     };
     let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
-    let is_there =
-        |file: &super::UnitFile| fs::metadata(work.join(&file.path)).is_ok_and(|found| found.len() == file.bytes);
+    let is_there = |file: &UnitFile| fs::metadata(work.join(&file.path)).is_ok_and(|found| found.len() == file.bytes);
     let is_whole = record.fingerprint == fingerprint(unit, plan) && record.done.files.iter().all(is_there);
     Ok(is_whole.then_some(record.done))
 }

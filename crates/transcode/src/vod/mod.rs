@@ -13,19 +13,20 @@ mod folder;
 mod ladder;
 mod pictures;
 mod plan;
+mod planning;
 mod preset;
 mod probe;
 mod rational;
 mod run;
 mod source;
 
+pub use folder::{UnitDone, UnitFile};
 pub use plan::{
-    AudioRendition, Early, EarlyWish, Options, Plan, PlanError, Rung, SideCar, TextRendition, TextSource, Unit,
-    UnitKind, plan,
+    AudioRendition, Early, EarlyWish, Options, Plan, Rung, SideCar, TextRendition, TextSource, Unit, UnitKind,
 };
+pub use planning::{PlanError, plan};
 pub use preset::{Container, Fit, Preset, PresetError, Profile, Rate, RungPreset, Speed};
 pub use rational::Rational;
-pub use run::{UnitDone, UnitFile};
 pub use source::{
     Audio, Chapter, DynamicRange, Pace, ProbeError, ProbeLimits, Reason, Rejected, Scan, Size, Source, Subtitle,
     SubtitleKind, Video,

@@ -4,11 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::captions::{self, Kind};
 use super::check::{self, Track};
-use super::folder::{self, Part};
+use super::folder::{self, Part, UnitDone, UnitFile};
 use super::plan::{Plan, TextRendition, TextSource, Unit, UnitKind};
 use super::{command, pictures};
 use crate::process::{self, Goal, Order};
@@ -25,30 +23,6 @@ const LACK_FRAMES: u64 = 2;
 
 /// How far the length of sound may be from that of the timeline.
 const SOUND_SLIP_MS: u64 = 250;
-
-/// What a unit has made. It is kept in the work folder, so that no unit is done twice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitDone {
-    /// The unit.
-    pub unit: String,
-    /// Its files.
-    pub files: Vec<UnitFile>,
-    /// What went less well than wished, for operators.
-    pub notes: Vec<String>,
-}
-
-/// A file that a unit has made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitFile {
-    /// Below the work folder.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// Samples of the track, when it is a file of one.
-    pub samples: Option<u64>,
-    /// Length of that track.
-    pub duration_ms: Option<u64>,
-}
 
 /// A file that ffmpeg has written, and what it is to be.
 struct Made {

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use super::screen::Screen;
 use super::vote::Voter;
 use super::{Output, Plan};
-use crate::cli::output;
 use crate::node::MetricsPage;
+use crate::terminal;
 
 /// Events that wait at the most; they are taken at once.
 const EVENTS_MAX: usize = 1024;
@@ -92,7 +92,7 @@ async fn drive(plan: Plan) -> Result<Health> {
         while remarks.join_next().await.is_some() {}
     };
     if tokio::time::timeout(FAREWELL, told).await.is_err() {
-        output::remark("a receiver did not take the last notifications in time");
+        terminal::remark("a receiver did not take the last notifications in time");
     }
     Ok(health)
 }
@@ -102,7 +102,7 @@ async fn remark(name: String, mut problem: Receiver<Option<String>>) {
     while problem.changed().await.is_ok() {
         let problem = problem.borrow_and_update().clone();
         if let Some(problem) = problem {
-            output::remark(&format!("{name}: {problem}"));
+            terminal::remark(&format!("{name}: {problem}"));
         }
     }
 }
@@ -125,7 +125,7 @@ impl Show {
                 event = events.recv() => {
                     // Without senders all watches are over.
                     let Some(event) = event else { return Ok(()) };
-                    if self.take(&event)? == output::Reader::Gone {
+                    if self.take(&event)? == terminal::Reader::Gone {
                         return Ok(());
                     }
                     if self.once && self.watches.iter().all(|watch| watch.verdict().borrow().state != VerdictState::Unknown) {
@@ -138,18 +138,18 @@ impl Show {
         }
     }
 
-    fn take(&mut self, event: &Event) -> Result<output::Reader> {
+    fn take(&mut self, event: &Event) -> Result<terminal::Reader> {
         if let Event::Announced(notification) = event {
             self.teller.tell(notification);
         }
         if self.screen.is_some() {
-            return Ok(output::Reader::There);
+            return Ok(terminal::Reader::There);
         }
         let line = match event {
             Event::Announced(notification) => notification.json(),
             Event::Found(finding) => serde_json::json!({ "finding": finding }).to_string(),
         };
-        output::write(&format!("{line}\n"))
+        terminal::write(&format!("{line}\n"))
     }
 
     async fn reports(&self) -> Vec<Report> {

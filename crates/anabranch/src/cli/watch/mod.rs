@@ -16,7 +16,8 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::vote::{Ballot, bearer};
-use super::{Output, complain};
+use super::connection::Output;
+use crate::terminal;
 
 /// Exit code of a stream that is stale.
 const STALE: u8 = 1;
@@ -121,7 +122,7 @@ pub(crate) fn watch(arguments: &WatchArguments) -> ExitCode {
     let plan = match plan(arguments, |name| std::env::var(name).ok()) {
         Ok(plan) => plan,
         Err(error) => {
-            complain(&error);
+            terminal::complain(&error);
             return ExitCode::from(WRONG_USE);
         }
     };
@@ -129,7 +130,7 @@ pub(crate) fn watch(arguments: &WatchArguments) -> ExitCode {
         Ok(drive::Health::Good) => ExitCode::SUCCESS,
         Ok(drive::Health::Stale) => ExitCode::from(STALE),
         Err(error) => {
-            complain(&error);
+            terminal::complain(&error);
             ExitCode::from(WRONG_USE)
         }
     }
@@ -154,14 +155,13 @@ fn plan(arguments: &WatchArguments, variable: impl Fn(&str) -> Option<String>) -
     } else {
         watches.push((settings.clone(), fetch(&settings.origin_url)?));
     }
-    let terminal = super::output::is_terminal();
     Ok(Plan {
         watches,
         ballot: ballot(arguments, &settings, &variable)?,
         sinks: sinks(arguments, &settings, variable)?,
         metrics: arguments.metrics,
         once: arguments.once,
-        output: arguments.output.unwrap_or(if terminal { Output::Table } else { Output::Json }),
+        output: arguments.output.unwrap_or(if terminal::takes_answers() { Output::Table } else { Output::Json }),
     })
 }
 

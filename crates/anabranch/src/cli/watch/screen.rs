@@ -6,7 +6,7 @@ use anabranch_cluster::watch::{Effect, PlaylistReport, PlaylistState, Report, Ve
 use anyhow::Result;
 use tokio::sync::watch::Receiver;
 
-use crate::cli::output::{self, clean};
+use crate::terminal::{self, clean};
 
 /// Playlists of one watch that are shown; those with something wrong come first when there are more.
 const ROWS_MAX: usize = 30;
@@ -25,7 +25,7 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(problems: Problems) -> Self {
-        Self { problems, lines: 0, is_terminal: output::is_terminal() }
+        Self { problems, lines: 0, is_terminal: terminal::takes_answers() }
     }
 
     /// Draws over what was drawn before; only on a terminal.
@@ -37,7 +37,7 @@ impl Screen {
         let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
         self.lines = text.lines().count();
         // Long lines are cut by the terminal, not wrapped: a wrapped line would take two.
-        output::write(&format!("\x1b[?7l{up}\x1b[J{text}\x1b[?7h")).map(|_| ())
+        terminal::write(&format!("\x1b[?7l{up}\x1b[J{text}\x1b[?7h")).map(|_| ())
     }
 
     /// Writes the table for the last time.
@@ -45,7 +45,7 @@ impl Screen {
         if self.is_terminal {
             return self.draw(reports);
         }
-        output::write(&self.text(reports)).map(|_| ())
+        terminal::write(&self.text(reports)).map(|_| ())
     }
 
     fn text(&self, reports: &[Report]) -> String {

@@ -8,6 +8,8 @@
 //!   origin room ◄── relay ◄── edge
 //! ```
 
+mod known;
+mod name;
 mod pull;
 mod push;
 mod relay;
@@ -19,20 +21,21 @@ mod work;
 use std::sync::Arc;
 
 use anabranch_edge::{Edge, OriginRoom};
-use anabranch_model::{Briefing, NodeName, SpoolId};
+use anabranch_model::Briefing;
 use anabranch_net::{SharedClock, Shutdown, SystemClock};
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::name::default_name;
 use self::pull::Pull;
 use self::push::Push;
 use self::relay::Relay;
 use self::spool::Spool;
 use self::uplink::Uplink;
 use super::metrics_page::MetricsPage;
-use super::rooms::{deliver, join};
-use super::{alone, counts, stop_on_signal};
+use super::running::{deliver, join, stop_on_signal};
+use super::{alone, counts};
 use crate::config::Config;
 
 pub(super) use self::work::run as work;
@@ -51,7 +54,7 @@ pub(super) async fn run(config: Config) -> Result<()> {
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
     let spool = Spool::open(&config.data.join(SPOOL_FOLDER))?;
     let name = config.node.name.clone().unwrap_or_else(|| default_name("edge", spool.id()));
-    let uplink = Arc::new(uplink(&config, name.clone())?);
+    let uplink = Arc::new(Uplink::new(&config, name.clone())?);
     let (front, back) = (Shutdown::new(), Shutdown::new());
     let signals = tokio::spawn(stop_on_signal(front.clone()));
 
@@ -117,44 +120,7 @@ async fn starting_point(path: &std::path::Path, uplink: &Uplink, shutdown: &Shut
     pull::first(uplink, shutdown).await.map(|briefing| (briefing, false))
 }
 
-fn uplink(config: &Config, name: NodeName) -> Result<Uplink> {
-    let control =
-        config.control.url.as_deref().context("a node of its own needs --control URL or the key control.url")?;
-    let token = config.node.token.as_ref().context(
-        "a node of its own needs the key node.token or ANABRANCH_NODE_TOKEN: `anabranch node token` shows it on the control plane's machine",
-    )?;
-    let location = config.edge.location.clone();
-    Uplink::new(control, token.0.clone(), name, location, config.edge.location_class)
-}
-
 /// The secret of the origin room, as far as an edge knows it.
 fn origin_token(config: &Config) -> String {
     config.origin.token.as_ref().or(config.node.token.as_ref()).map_or_else(String::new, |token| token.0.clone())
-}
-
-/// The role, the host's name, and something that is kept in the data directory: two nodes of one machine differ.
-fn default_name(role: &str, spool: &SpoolId) -> NodeName {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name_of(role, host.trim(), spool)
-}
-
-fn name_of(role: &str, host: &str, spool: &SpoolId) -> NodeName {
-    let host: String =
-        host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let suffix: String = spool.as_str().chars().skip(1).take(6).collect();
-    let host = if host.is_empty() { "node".to_owned() } else { host };
-    format!("{role}-{host}-{suffix}").parse().expect("letters, digits and hyphens, few enough")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_default_name_is_an_identifier_whatever_the_host_is_called() {
-        let spool: SpoolId = "s0123456789abc".parse().unwrap();
-        assert_eq!(name_of("edge", "Basel.example.com", &spool).as_str(), "edge-basel-example-com-012345");
-        assert_eq!(name_of("edge", "", &spool).as_str(), "edge-node-012345");
-        assert!(name_of("edge", &"é".repeat(500), &spool).as_str().len() <= 64);
-    }
 }

@@ -3,41 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_model::{Briefing, PlaneId, Snapshot};
+use anabranch_model::{Briefing, Snapshot};
 use anabranch_net::Shutdown;
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
+use super::known::Known;
 use super::relay::place;
 use super::uplink::{Backoff, Uplink};
 use crate::node::disk::write_atomically;
 
 /// An answer without news that comes sooner than this was not held: the next request has to wait.
 const HELD_LEAST: Duration = Duration::from_secs(1);
-
-/// What a node knows of the control plane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) plane: PlaneId,
-    pub(super) version: u64,
-    pub(super) origin: Option<String>,
-}
-
-impl Known {
-    fn of(briefing: &Briefing) -> Self {
-        Self { plane: briefing.plane.clone(), version: briefing.snapshot.version, origin: briefing.origin.clone() }
-    }
-
-    /// Whether the briefing is to be followed. Of one control plane an older snapshot never is; versions of two planes cannot be
-    /// compared, and the one that answers is right.
-    fn yields_to(&self, briefing: &Briefing) -> bool {
-        let version = briefing.snapshot.version;
-        self.plane != briefing.plane
-            || version > self.version
-            || (version == self.version && self.origin != briefing.origin)
-    }
-}
 
 /// The snapshot that an earlier life of this node has kept. One that cannot be read is as good as none.
 pub(super) fn kept(path: &Path) -> Option<Briefing> {
@@ -192,30 +170,17 @@ fn keep(path: &Path, briefing: &Briefing) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use anabranch_model::PlaneId;
+
     use super::*;
-
-    fn briefing(plane: &PlaneId, version: u64, origin: &str) -> Briefing {
-        let snapshot = Snapshot { version, ..Snapshot::default() };
-        Briefing { plane: plane.clone(), origin: Some(origin.to_owned()), snapshot }
-    }
-
-    #[test]
-    fn an_older_snapshot_never_replaces_a_newer_one_of_the_same_plane() {
-        let (ours, other) = (PlaneId::random(), PlaneId::random());
-        let known = Known::of(&briefing(&ours, 7, "a:1"));
-        assert!(known.yields_to(&briefing(&ours, 8, "a:1")));
-        assert!(!known.yields_to(&briefing(&ours, 7, "a:1")));
-        assert!(known.yields_to(&briefing(&ours, 7, "a:2")), "the origin room has moved");
-        assert!(!known.yields_to(&briefing(&ours, 6, "a:2")));
-        assert!(known.yields_to(&briefing(&other, 1, "a:1")), "the database was made anew");
-    }
 
     #[test]
     fn what_is_kept_is_read_again_and_ruins_are_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("snapshot.json");
         assert_eq!(kept(&path), None);
-        let one = briefing(&PlaneId::random(), 7, "a:1");
+        let snapshot = Snapshot { version: 7, ..Snapshot::default() };
+        let one = Briefing { plane: PlaneId::random(), origin: Some("a:1".to_owned()), snapshot };
         keep(&path, &one).unwrap();
         assert_eq!(kept(&path), Some(one));
         std::fs::write(&path, "{").unwrap();

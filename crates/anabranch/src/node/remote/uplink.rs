@@ -10,7 +10,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
 
-use super::pull::Known;
+use super::known::Known;
+use crate::config::Config;
 
 /// Time for a connection to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,13 +57,16 @@ pub(super) struct Uplink {
 }
 
 impl Uplink {
-    pub(super) fn new(
-        control: &str,
-        token: String,
-        name: NodeName,
-        location: String,
-        location_class: PriceClass,
-    ) -> Result<Self> {
+    /// The way that the configuration names, for a node of this name.
+    ///
+    /// # Errors
+    /// The configuration names no control plane, or no token for it.
+    pub(super) fn new(config: &Config, name: NodeName) -> Result<Self> {
+        let control =
+            config.control.url.as_deref().context("a node of its own needs --control URL or the key control.url")?;
+        let token = config.node.token.as_ref().context(
+            "a node of its own needs the key node.token or ANABRANCH_NODE_TOKEN: `anabranch node token` shows it on the control plane's machine",
+        )?;
         let control = Url::parse(control).with_context(|| format!("control.url is not a URL: {control:?}"))?;
         ensure!(control.host_str().is_some(), "control.url names no host: {control}");
         let http = reqwest::Client::builder()
@@ -74,11 +78,11 @@ impl Uplink {
         Ok(Self {
             http,
             control,
-            token,
+            token: token.0.clone(),
             name,
             instance: InstanceId::random(),
-            location,
-            location_class,
+            location: config.edge.location.clone(),
+            location_class: config.edge.location_class,
             told_ms: AtomicI64::new(0),
         })
     }

@@ -16,11 +16,10 @@ use tokio::task::JoinSet;
 
 use super::super::backends::remotes;
 use super::super::metrics_page::MetricsPage;
-use super::super::rooms::join;
-use super::super::stop_on_signal;
+use super::super::running::{join, stop_on_signal};
 use super::super::worker::{Worker, executor};
+use super::name::default_name;
 use super::uplink::Uplink;
-use super::{default_name, uplink};
 use crate::config::Config;
 
 /// Time for the last words after the end of work.
@@ -34,7 +33,7 @@ pub(in crate::node) async fn run(config: Config) -> Result<()> {
     let metrics_page = MetricsPage::bind(config.metrics.listen)?;
     let spool = own_id(&config)?;
     let name = config.node.name.clone().unwrap_or_else(|| default_name("worker", &spool));
-    let uplink = Arc::new(uplink(&config, name.clone())?);
+    let uplink = Arc::new(Uplink::new(&config, name.clone())?);
     let media = config.media();
     let store = LocalStore::join(&media, name.as_str(), config.store.reserve)
         .with_context(|| format!("cannot use the media folder {}", media.display()))?;

@@ -10,14 +10,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anabranch_control::Progress;
-use anabranch_model::{AssetId, AssetWork, Done, Failure};
+use anabranch_model::{AssetId, Done, Failure};
 use anabranch_packager::vod::{self, Cuts, Input, Kind, Label, Output, Summary, TextPlan};
-use anabranch_store::{Buckets, LocalStore, key};
-use anabranch_transcode::vod::{
-    AudioRendition, Container, Early, Options, Plan, Preset, ProbeError, ProbeLimits, Unit, plan,
-};
-use anabranch_transcode::{CancellationToken, Limits, Worker as Transcode};
+use anabranch_store::LocalStore;
+use anabranch_transcode::vod::{AudioRendition, Container, Early, Plan, ProbeError, ProbeLimits, Unit, plan};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,30 +21,13 @@ use super::elsewhere::{self, Staging};
 use super::failure::{failure, given_up, lost, of_bucket};
 use super::intake;
 use super::publish::Files;
-
-/// Renditions of the source as it is, which are shown until there is something better.
-pub(super) const EARLY: [&str; 2] = ["source", "source_audio"];
+use super::run::{AssetRun, EARLY};
 
 /// Plan of the work, in its folder.
 const PLAN: &str = "plan.json";
 
 /// The file of which the asset is made, in that folder.
 const SOURCE: &str = "original";
-
-/// One asset under way.
-pub(super) struct AssetRun<'a> {
-    pub(super) store: &'a LocalStore,
-    pub(super) buckets: &'a Buckets,
-    pub(super) transcode: &'a Transcode,
-    pub(super) limits: &'a Limits,
-    pub(super) preset: &'a Preset,
-    pub(super) options: &'a Options,
-    /// Where unfinished work is kept.
-    pub(super) folder: PathBuf,
-    pub(super) work: AssetWork,
-    pub(super) progress: Progress,
-    pub(super) cancel: CancellationToken,
-}
 
 /// Where segments of the renditions end, for those of the source as it is and for the others.
 #[derive(Default)]
@@ -189,7 +168,8 @@ impl AssetRun<'_> {
     }
 
     async fn package(&self, name: &str, plan: &Plan, cuts: &Cuts) -> Result<Summary, Failure> {
-        let Some(staging) = Staging::open(self, plan)? else {
+        let Some(staging) = Staging::open(self.buckets, &self.folder, self.limits.reserve_bytes, self.output(plan))?
+        else {
             return self.package_to(&self.output(plan), name, plan, cuts).await;
         };
         let summary = self.package_to(staging.output(), name, plan, cuts).await?;
@@ -257,21 +237,6 @@ impl AssetRun<'_> {
 
     fn input(&self, name: &str, plan: &Plan) -> Input {
         Input { chunks: plan.files_of(name, &self.folder), track: 0 }
-    }
-
-    /// Where the renditions go. A later making has names of its own, so that caches and players never mix two.
-    pub(super) fn output(&self, plan: &Plan) -> Output {
-        let asset = self.work.asset.as_str();
-        let stem = match self.work.generation {
-            0 | 1 => asset.to_owned(),
-            later => format!("{asset}-{later}"),
-        };
-        let prefix = format!("bucket/{}/{}HLS/", key::VOD, key::asset_prefix(asset));
-        let container = match plan.preset.container {
-            Container::Cmaf => vod::Container::Cmaf,
-            Container::Ts => vod::Container::Ts,
-        };
-        Output { store: self.store.clone(), prefix, stem, container }
     }
 }
 

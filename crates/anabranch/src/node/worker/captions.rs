@@ -3,55 +3,19 @@
 use std::collections::HashSet;
 
 use anabranch_control::Progress;
-use anabranch_model::{AssetId, AssetMade, AssetReport, CaptionTrack, CaptionsWork, Done, Failure};
-use anabranch_packager::vod::{self, Cuts, Kind, Label, Output, Summary, TextPlan};
+use anabranch_model::{AssetMade, AssetReport, CaptionTrack, CaptionsWork, Done, Failure};
+use anabranch_packager::vod::{self, Kind, Label, Output, Summary, TextPlan};
 use anabranch_store::buckets::BucketError;
 use anabranch_store::{Buckets, LocalStore, key};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
-use super::elsewhere;
 use super::failure::{given_up, lost, of_bucket};
+use super::made::Made;
+use super::objects;
 use super::publish::track;
-use super::remove;
 
 /// What the names of their renditions begin with; those of the file are `text_<number>`.
 const NAME: &str = "text_x";
-
-/// Largest note of what was made, in bytes.
-const MADE_MAX_BYTES: u64 = 16 << 20;
-
-/// What was made of an asset, for whoever adds to it.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Made {
-    /// What the names of its objects begin with.
-    pub(super) stem: String,
-    pub(super) duration_ms: u64,
-    pub(super) cuts: Cuts,
-    /// What viewers are shown.
-    pub(super) renditions: Vec<Summary>,
-}
-
-impl Made {
-    pub(super) async fn keep(&self, store: &LocalStore, buckets: &Buckets, asset: &AssetId) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(self).map_err(|error| lost(&error))?;
-        elsewhere::put(store, buckets, &place(asset), Bytes::from(bytes)).await
-    }
-
-    async fn read(buckets: &Buckets, asset: &AssetId) -> Result<Self, Failure> {
-        let unknown = || {
-            given_up(format!(
-                "it is not known how the renditions were made: have the asset made again with `anabranch asset retry {asset}`"
-            ))
-        };
-        let object = match buckets.get(key::VOD, &place(asset)).await {
-            Err(BucketError::NoSuchKey { .. }) => return Err(unknown()),
-            object => object.map_err(|error| of_bucket(&error))?,
-        };
-        let bytes = object.bytes(MADE_MAX_BYTES).await.map_err(|error| of_bucket(&error))?;
-        serde_json::from_slice(&bytes).map_err(|_| unknown())
-    }
-}
 
 /// Publishes these captions and no others: their renditions, then the multivariant playlist; then what is named no more goes.
 pub(super) async fn publish(
@@ -93,7 +57,7 @@ pub(super) async fn publish(
     let stored = store.put(&key::bucket_object(key::VOD, &name), vec![Bytes::from(playlist)]).await;
     stored.map_err(|error| lost(&error))?;
     let added = format!("{hls}{}_{NAME}", made.stem);
-    remove(buckets, &added, |object| stay.contains(object)).await?;
+    objects::remove(buckets, &added, |object| stay.contains(object)).await?;
     let captions = made.renditions.iter().filter(|summary| summary.kind == Kind::Text).map(track).collect();
     let report = AssetReport { source: None, made: AssetMade { captions, ..AssetMade::default() } };
     let marks = work.tracks.iter().map(|caption| caption.mark.clone()).collect();
@@ -118,8 +82,4 @@ fn passing(error: &BucketError) -> Failure {
         BucketError::NoSuchKey { .. } => Failure::passing(error.to_string()),
         _ => of_bucket(error),
     }
-}
-
-fn place(asset: &AssetId) -> String {
-    format!("{}{}", key::asset_prefix(asset.as_str()), key::ASSET_MADE)
 }

@@ -6,24 +6,25 @@ use std::time::Duration;
 
 use anabranch_model::Failure;
 use anabranch_packager::vod::{Output, Summary};
-use anabranch_store::buckets::{Adopt, Attributes, BucketError, ListQuery, ObjectInfo, Pieces, Put};
+use anabranch_store::buckets::{Adopt, Attributes, BucketError, ListQuery, ObjectInfo, Pieces};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::CancellationToken;
-use anabranch_transcode::vod::Plan;
 use aws_lc_rs::digest::{Context, SHA256};
-use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::asset::AssetRun;
 use super::failure::{given_up, lost, of_bucket};
+use super::objects::content_type;
 
 /// Folder of a rendition on its way, in the folder of the work.
 const STAGING: &str = "staging";
 
 /// Objects of a rendition that are sent at once.
 const SENT_AT_ONCE: usize = 8;
+
+/// Keys of a page of what was made.
+const LISTED: usize = 1000;
 
 /// Time between two looks whether a service is back.
 const LOOK: Duration = Duration::from_secs(2);
@@ -103,18 +104,26 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// None when what is made of assets stays here.
-    pub(super) fn open(run: &AssetRun<'_>, plan: &Plan) -> Result<Option<Self>, Failure> {
-        if run.buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_none() {
+    /// Its place in the folder of the work, for what goes to `output`; none when what is made of assets stays here.
+    ///
+    /// # Errors
+    /// What an earlier try has left in `work`, the folder of the work, cannot be removed, or there is no room.
+    pub(super) fn open(
+        buckets: &Buckets,
+        work: &Path,
+        reserve_bytes: u64,
+        output: Output,
+    ) -> Result<Option<Self>, Failure> {
+        if buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_none() {
             return Ok(None);
         }
-        let folder = run.folder.join(STAGING);
+        let folder = work.join(STAGING);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(lost(&error)),
             _ => {}
         }
-        let store = LocalStore::open(&folder, run.limits.reserve_bytes).map_err(|error| lost(&error))?;
-        Ok(Some(Self { folder, output: Output { store, ..run.output(plan) } }))
+        let store = LocalStore::open(&folder, reserve_bytes).map_err(|error| lost(&error))?;
+        Ok(Some(Self { folder, output: Output { store, ..output } }))
     }
 
     pub(super) fn output(&self) -> &Output {
@@ -176,33 +185,9 @@ impl Staging {
     }
 }
 
-/// Keys of a page of what was made.
-const LISTED: usize = 1000;
-
 async fn send(buckets: &Buckets, stored: &str, path: &Path) -> Result<(), BucketError> {
     let prefix = key::bucket_object(key::VOD, "");
     let object = stored.strip_prefix(&prefix).unwrap_or(stored);
     let attributes = Attributes::of_type(content_type(object));
     buckets.adopt(key::VOD, object, path, Adopt::Copy, attributes, None).await.map(drop)
-}
-
-/// The type that the origin room tells of such names.
-/// Puts a small object of an asset where assets are.
-pub(super) async fn put(store: &LocalStore, buckets: &Buckets, name: &str, bytes: Bytes) -> Result<(), Failure> {
-    if buckets.backend(key::VOD).map_err(|error| of_bucket(&error))?.is_some() {
-        let put = Put { attributes: Attributes::of_type(content_type(name)), ..Put::default() };
-        let sent = buckets.put_bytes(key::VOD, name, put, bytes).await;
-        return sent.map(drop).map_err(|error| of_bucket(&error));
-    }
-    store.put(&key::bucket_object(key::VOD, name), vec![bytes]).await.map_err(|error| lost(&error))
-}
-
-pub(super) fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("m3u8") => "application/vnd.apple.mpegurl",
-        Some("m4s" | "mp4") => "video/mp4",
-        Some("ts") => "video/mp2t",
-        Some("vtt") => "text/vtt",
-        _ => "application/octet-stream",
-    }
 }

@@ -6,21 +6,23 @@ mod elsewhere;
 mod failure;
 mod intake;
 mod left;
+mod made;
+mod objects;
 mod publish;
+mod run;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anabranch_control::{AtOnce, Executor, Progress, Task};
 use anabranch_model::{AssetId, AssetWork, Done, Failure, LeftWork, Work};
-use anabranch_store::buckets::{ListQuery, MAX_PAGE};
 use anabranch_store::{Buckets, LocalStore, key};
 use anabranch_transcode::vod::{Options, Preset};
 use anabranch_transcode::{CancellationToken, Limits, Mp4Job, Worker as Transcode};
 use anyhow::Result;
 
-use self::asset::AssetRun;
 use self::failure::{failure, given_up, lost};
+use self::run::AssetRun;
 use crate::config::Config;
 
 /// Jobs at once that take seconds or minutes.
@@ -127,7 +129,7 @@ impl Worker {
     /// Removes what was made of an asset, and work on it that was not finished here.
     async fn remove_asset(&self, asset: &AssetId) -> Result<Done, Failure> {
         let prefix = key::asset_prefix(asset.as_str());
-        remove(&self.buckets, &prefix, |_| false).await?;
+        objects::remove(&self.buckets, &prefix, |_| false).await?;
         let of_asset = left::all(&self.work).await.into_iter().filter(|left| left.asset == *asset);
         left::remove(&self.work, of_asset.collect()).await.map_err(|error| lost(&error))?;
         Ok(Done::default())
@@ -177,22 +179,5 @@ impl Executor for Worker {
                 Err(error) => tracing::warn!(%error, "unfinished work that is of no use any more cannot be removed"),
             }
         })
-    }
-}
-
-/// Removes the objects of the bucket of assets whose keys begin with `prefix`, but for those that are to stay.
-async fn remove(buckets: &Buckets, prefix: &str, stays: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let query = ListQuery { prefix: prefix.to_owned(), after, limit: MAX_PAGE, ..ListQuery::default() };
-        let page = buckets.list(key::VOD, query).await.map_err(|error| lost(&error))?;
-        let gone: Vec<String> = page.objects.into_iter().map(|object| object.key).filter(|key| !stays(key)).collect();
-        if !gone.is_empty() {
-            buckets.delete_many(key::VOD, &gone).await.map_err(|error| lost(&error))?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What viewers and the control plane are told of an asset while it is made, and at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anabranch_model::{AssetMade, AssetReport, AssetRung, AssetSource, AssetTrack, Failure};
 use anabranch_packager::vod::{self, Cuts, Kind, Summary};
@@ -10,10 +10,10 @@ use anabranch_store::key;
 use anabranch_transcode::vod::{DynamicRange, Plan, Unit, UnitKind};
 use bytes::Bytes;
 
-use super::asset::{AssetRun, EARLY};
-use super::captions::Made;
 use super::failure::{failure, of_bucket};
-use super::{elsewhere, remove};
+use super::made::Made;
+use super::objects::{self, content_type};
+use super::run::{AssetRun, EARLY};
 
 impl AssetRun<'_> {
     /// The multivariant playlist of what there is.
@@ -28,7 +28,7 @@ impl AssetRun<'_> {
         let playlist = vod::multivariant(&summaries, partial);
         let asset = self.work.asset.as_str();
         let name = format!("{}{}", key::asset_prefix(asset), key::asset_playlist(asset));
-        elsewhere::put(self.store, self.buckets, &name, Bytes::from(playlist)).await
+        objects::put(self.store, self.buckets, &name, Bytes::from(playlist)).await
     }
 
     /// Makes objects of what a unit has made beside renditions: pictures, the MP4.
@@ -91,7 +91,7 @@ impl AssetRun<'_> {
         let (known, captions) = (format!("{prefix}{}", key::ASSET_MADE), format!("{prefix}{}", key::ASSET_CAPTIONS));
         let own = format!("{prefix}HLS/{}_", self.output(plan).stem);
         let early = format!("{own}{}", EARLY[0]);
-        remove(self.buckets, &prefix, |object| {
+        objects::remove(self.buckets, &prefix, |object| {
             object == playlist
                 || object == known
                 || object.starts_with(&captions)
@@ -138,15 +138,6 @@ fn object_name(path: &Path, asset: &str, kind: &UnitKind) -> Option<String> {
         UnitKind::Mp4 { rung } => format!("{asset}_{rung}.mp4"),
         _ => name.to_owned(),
     })
-}
-
-fn content_type(name: &str) -> &'static str {
-    match PathBuf::from(name).extension().and_then(|extension| extension.to_str()) {
-        Some("jpg") => "image/jpeg",
-        Some("vtt") => "text/vtt",
-        Some("mp4") => "video/mp4",
-        _ => "application/octet-stream",
-    }
 }
 
 /// What must be there for anything to be played.
@@ -222,6 +213,7 @@ fn within(shown: &[&Summary]) -> Option<AssetTrack> {
     })
 }
 
+/// A rendition of sound or text, as the control plane is told of it.
 pub(super) fn track(summary: &Summary) -> AssetTrack {
     AssetTrack {
         name: summary.name.clone(),

@@ -1,20 +1,29 @@
 //! Verbs of clusters.
 
+mod definition;
+mod settings;
+mod table;
+mod update;
+mod watch;
+
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::definition::{by_region, created, definition};
+use self::settings::Settings;
+use self::table::{playlists, rows};
+use self::update::Change;
+use super::address::{address, path};
 use super::breakout::Viewer;
 use super::client::Client;
-use super::cluster_settings::Settings;
-use super::cluster_update::{Change, with_headers};
+use super::connection::{Connection, One};
+use super::output;
+use super::request::{act, delete, list, patch, post, set, text};
 use super::wait::{Stage, Wait};
-use super::{Connection, One, act, delete, escape, list, output, patch, path, post, set, text};
-
-/// What may be said of a region beside its name.
-const REGION_KEYS: [&str; 5] = ["origin", "cdn", "distribution", "peer", "token"];
+use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterVerb {
@@ -173,13 +182,9 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             let body = json!({ "region": region, "tokens": by_region(&tokens)? });
             post(&one.connection, &path(&["clusters", &one.id, "pull"]), body).await
         }
-        ClusterVerb::Watch(one) => super::cluster_watch::watch(&one).await,
+        ClusterVerb::Watch(one) => watch::watch(&one).await,
         ClusterVerb::Playlists { one, region } => {
-            let mut address = path(&["clusters", &one.id, "playlists"]);
-            if let Some(region) = region {
-                address.push_str("?region=");
-                address.push_str(&escape(&region));
-            }
+            let address = address(&path(&["clusters", &one.id, "playlists"]), [("region", region)]);
             let answer = Client::new(&one.connection)?.get(&address).await?;
             if output::is_json(&one.connection) {
                 return output::object(&one.connection, &answer);
@@ -196,7 +201,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Show(one) => {
             let shown = Client::new(&one.connection)?.get(&path(&["clusters", &one.id])).await?;
             if let Some(warning) = shown["warning"].as_str() {
-                output::remark(warning);
+                terminal::remark(warning);
             }
             if output::is_json(&one.connection) {
                 return output::object(&one.connection, &shown);
@@ -204,17 +209,17 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
             for one in shown["alignment"].as_array().into_iter().flatten() {
                 if let Some(problem) = one["problem"].as_str() {
                     let (stream, region) = (text(one, "stream"), text(one, "region"));
-                    output::remark(&format!("stream {stream} in {region}: {problem}"));
+                    terminal::remark(&format!("stream {stream} in {region}: {problem}"));
                 }
             }
             for row in rows(&json!([shown])) {
                 if let Some(differs) = row["peer"]["differs"].as_str() {
                     let region = text(&row, "name");
-                    output::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
+                    terminal::remark(&format!("the server of {region} defines this cluster otherwise: {differs}"));
                 }
             }
             for watcher in shown["silent_watchers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                output::remark(&format!("watcher {watcher} is silent"));
+                terminal::remark(&format!("watcher {watcher} is silent"));
             }
             output::list(&one.connection, &json!({ "items": rows(&json!([shown])) }), output::CLUSTER)
         }
@@ -229,13 +234,11 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         ClusterVerb::Automatic(order) => said(order, "automatic", None).await,
         ClusterVerb::Drill { order, seconds } => said(order, "drill", Some(seconds)).await,
         ClusterVerb::History { one, limit, after } => {
-            let mut address = format!("{}?limit={limit}", path(&["clusters", &one.id, "history"]));
-            if let Some(after) = after {
-                address.push_str(&format!("&after={after}"));
-            }
+            let parameters = [("limit", Some(limit.to_string())), ("after", after.map(|after| after.to_string()))];
+            let address = address(&path(&["clusters", &one.id, "history"]), parameters);
             let answer = Client::new(&one.connection)?.get(&address).await?;
             if let Some(next) = answer["next"].as_str().filter(|_| !output::is_json(&one.connection)) {
-                output::remark(&format!("there are older ones: --after {next}"));
+                terminal::remark(&format!("there are older ones: --after {next}"));
             }
             output::list(&one.connection, &answer, output::CLUSTER_HISTORY)
         }
@@ -244,11 +247,7 @@ pub(super) async fn cluster(verb: ClusterVerb) -> Result<()> {
         }
         ClusterVerb::Publish(one) => act(&one, "clusters", "publish").await,
         ClusterVerb::PlayUrl { one, stream, viewer } => {
-            let mut address = path(&["clusters", &one.id, "play-url"]);
-            if let Some(stream) = stream {
-                address.push_str("?stream=");
-                address.push_str(&escape(&stream));
-            }
+            let address = address(&path(&["clusters", &one.id, "play-url"]), [("stream", stream)]);
             post(&one.connection, &address, viewer.body()).await
         }
         ClusterVerb::Delete(one) => delete(&one, "clusters").await,
@@ -265,7 +264,7 @@ async fn said(order: Order, verb: &str, seconds: Option<u32>) -> Result<()> {
     let subject = format!("region {region}");
     let done = wait.begin(&client).until(&subject, &address, cluster, |shown| in_force(shown, &region)).await?;
     if let Some(warning) = done["warning"].as_str() {
-        output::remark(warning);
+        terminal::remark(warning);
     }
     output::object(&one.connection, &done)
 }
@@ -288,129 +287,9 @@ fn in_force(cluster: &Value, region: &str) -> Stage {
     Stage::Going(format!("{opening}: {waits}"), None)
 }
 
-/// Tokens by region.
-pub(super) fn by_region(tokens: &[String]) -> Result<Value> {
-    let mut by_region = Map::new();
-    for text in tokens {
-        // The text has a secret, so that it is not repeated.
-        let (region, token) = text.split_once('=').context("a token of a region is REGION=TOKEN")?;
-        by_region.insert(region.to_owned(), token.into());
-    }
-    Ok(by_region.into())
-}
-
-/// A row for each region of each cluster.
-pub(super) fn rows(clusters: &Value) -> Vec<Value> {
-    let mut rows = Vec::new();
-    for cluster in clusters.as_array().into_iter().flatten() {
-        for region in cluster["regions"].as_array().into_iter().flatten() {
-            let mut row = region.clone();
-            row["cluster"] = cluster["name"].clone();
-            row["mode"] = cluster["automat"]["mode"].clone();
-            rows.push(row);
-        }
-    }
-    rows
-}
-
-/// A row for each playlist, and one for each thing that is wrong with a stream as a whole.
-fn playlists(answer: &Value) -> Value {
-    let mut rows = answer["items"].as_array().cloned().unwrap_or_default();
-    for row in &mut rows {
-        let findings = row["findings"].as_array().into_iter().flatten();
-        let found = findings.filter_map(|one| one["evidence"].as_str());
-        let words: Vec<&str> = row["trouble"].as_str().into_iter().chain(found).collect();
-        row["trouble"] = if words.is_empty() { Value::Null } else { words.join("; ").into() };
-    }
-    for one in answer["findings"].as_array().into_iter().flatten() {
-        rows.push(json!({
-            "region": one["region"], "way": one["way"], "stream": one["stream"], "role": "stream", "label": one["kind"],
-            "state": if one["makes_stale"] == true { "stale" } else { "warning" }, "trouble": one["evidence"],
-        }));
-    }
-    json!({ "items": rows })
-}
-
-pub(super) fn definition(file: &std::path::Path) -> Result<Value> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {}", file.display()))?;
-    if !value.is_object() {
-        bail!("not a definition of a cluster, which is an object with regions: {}", file.display());
-    }
-    Ok(value)
-}
-
-/// Regions in one text each, with headers of some of them.
-fn created(regions: &[String], headers: &[String]) -> Result<Vec<Value>> {
-    let mut regions = regions.iter().map(|text| region(text)).collect::<Result<Vec<_>>>()?;
-    with_headers(&mut regions, headers)?;
-    Ok(regions)
-}
-
-/// A region in one text.
-fn region(text: &str) -> Result<Value> {
-    let (name, mut given) = parts(text)?;
-    let mut take = |key: &str| given.remove(key);
-    let mut body = json!({ "name": name });
-    set(&mut body, "origin_url", take("origin"));
-    set(&mut body, "cdn_url", take("cdn"));
-    set(&mut body, "distribution", take("distribution"));
-    match (take("peer"), take("token")) {
-        (Some(url), token) => {
-            body["peer"] = json!({ "url": url });
-            set(&mut body["peer"], "token", token);
-        }
-        (None, Some(_)) => return Err(anyhow!("a token is for a peer: add peer=URL for region {name:?}")),
-        (None, None) => {}
-    }
-    Ok(body)
-}
-
-/// The name of a region and what is said of it, by words of [`REGION_KEYS`]. Commas in URLs stay, since only the known words begin a new
-/// part.
-pub(super) fn parts(text: &str) -> Result<(String, Map<String, Value>)> {
-    let begins = |part: &str| {
-        REGION_KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
-    };
-    let mut parts = text.split(',');
-    let name = parts.next().unwrap_or_default().trim();
-    let mut given: Map<String, Value> = Map::new();
-    let mut last = None;
-    for part in parts {
-        match (begins(part.trim_start()), last) {
-            (Some(key), _) => {
-                let value = part.trim_start()[key.len() + 1..].to_owned();
-                if given.insert(key.to_owned(), value.into()).is_some() {
-                    bail!("a region has {key} once: {text:?}");
-                }
-                last = Some(key);
-            }
-            (None, Some(key)) => given[key] = format!("{},{part}", given[key].as_str().unwrap_or_default()).into(),
-            (None, None) => bail!("a region is NAME,origin=URL,... with {}: {text:?}", REGION_KEYS.join(", ")),
-        }
-    }
-    Ok((name.to_owned(), given))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn regions_are_read() {
-        let given = region("eu,origin=http://o/x.m3u8?a=1,2,cdn=https://c/x.m3u8,peer=http://p:1,token=t=,").unwrap();
-        let expected = json!({
-            "name": "eu", "origin_url": "http://o/x.m3u8?a=1,2", "cdn_url": "https://c/x.m3u8",
-            "peer": { "url": "http://p:1", "token": "t=," },
-        });
-        assert_eq!(given, expected);
-        for (bad, words) in
-            [("eu,http://o", "NAME,origin=URL"), ("eu,origin=a,origin=b", "once"), ("eu,origin=a,token=b", "peer=URL")]
-        {
-            let error = region(bad).unwrap_err().to_string();
-            assert!(error.contains(words), "{bad}: {error}");
-        }
-    }
 
     #[test]
     fn what_is_in_force_is_done() {
@@ -423,22 +302,5 @@ mod tests {
         waits["regions"][0]["waiting_for"] = json!("the server of eu is not heard");
         let words = "closed: the server of eu is not heard".to_owned();
         assert_eq!(in_force(&waits, "eu"), Stage::Going(words, None));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_stream_is_a_row() {
-        let answer = json!({
-            "items": [
-                { "region": "eu", "trouble": null, "findings": [{ "evidence": "a gap" }] },
-                { "region": "eu", "trouble": "status 404", "findings": [] },
-                { "region": "eu", "trouble": null, "findings": [] },
-            ],
-            "findings": [{ "region": "eu", "way": "cdn", "stream": "s", "kind": "drift", "makes_stale": false, "evidence": "apart" }],
-        });
-        let rows = playlists(&answer);
-        let troubles: Vec<Option<&str>> =
-            rows["items"].as_array().unwrap().iter().map(|row| row["trouble"].as_str()).collect();
-        assert_eq!(troubles, [Some("a gap"), Some("status 404"), None, Some("apart")]);
-        assert_eq!((&rows["items"][3]["label"], &rows["items"][3]["stream"]), (&json!("drift"), &json!("s")));
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::cluster::{by_region, definition, parts};
-use super::set;
+use super::definition::{by_region, definition, find, parts, with_headers};
+use crate::cli::request::set;
 
 /// What is to be another region or another order.
 #[derive(Debug, Default, Args)]
@@ -107,42 +107,6 @@ fn given(shown: &Value) -> Value {
         region["peer"] = json!({ "url": url });
     }
     region
-}
-
-/// Puts headers on regions that are to be given. One without a value is taken away.
-///
-/// # Errors
-/// There is no such region, or a text is no header.
-pub(super) fn with_headers(regions: &mut [Value], headers: &[String]) -> Result<()> {
-    for text in headers {
-        let parsed = text.split_once('=').and_then(|(region, rest)| Some((region, rest.split_once(':')?)));
-        // The text has a secret, so that it is not repeated.
-        let Some((region, (name, value))) = parsed else { bail!("a header of a region is 'REGION=Name: value'") };
-        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
-        let region = find(regions, region)?;
-        if !region["headers"].is_object() {
-            region["headers"] = json!({});
-        }
-        if let Some(given) = region["headers"].as_object_mut() {
-            let known =
-                given.iter().filter(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|(known, _)| known.clone());
-            for known in known.collect::<Vec<_>>() {
-                given.remove(&known);
-            }
-            if !value.is_empty() {
-                given.insert(name, value.into());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn find<'r>(regions: &'r mut [Value], name: &str) -> Result<&'r mut Value> {
-    let known = regions.iter().filter_map(|region| region["name"].as_str()).collect::<Vec<_>>().join(", ");
-    match regions.iter_mut().find(|region| region["name"] == name) {
-        Some(region) => Ok(region),
-        None => bail!("the cluster has no such region, or it was named twice: {name:?}; there is {known}"),
-    }
 }
 
 fn change(region: &mut Value, mut said: Map<String, Value>) -> Result<()> {

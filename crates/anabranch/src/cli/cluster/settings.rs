@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::set;
+use crate::cli::request::set;
 
 /// Settings by the words of the command line, with where they are in the API.
 const NAMES: [(&str, &str, &str); 14] = [

@@ -6,10 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::client::{Client, Refused};
-use super::cluster::rows;
-use super::follow::Parser;
-use super::{One, output, path};
+use super::table::rows;
+use crate::cli::address::path;
+use crate::cli::client::{Client, Refused};
+use crate::cli::connection::One;
+use crate::cli::follow::Parser;
+use crate::cli::output;
+use crate::terminal;
 
 /// Pause before a stream that ended is opened again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -25,7 +28,7 @@ pub(super) async fn watch(one: &One) -> Result<()> {
             Ok(false) => complained = false,
             Err(error) if error.is::<Refused>() => return Err(error),
             Err(error) if !complained => {
-                output::remark(&format!("{error:#}; trying again"));
+                terminal::remark(&format!("{error:#}; trying again"));
                 (complained, screen.lines) = (true, 0);
             }
             Err(_) => {}
@@ -41,13 +44,13 @@ async fn once(client: &Client, address: &str, screen: &mut Screen) -> Result<boo
     while let Some(chunk) = response.chunk().await? {
         for event in parser.feed(&chunk)? {
             if event.name == "gone" {
-                output::remark("the cluster was deleted");
+                terminal::remark("the cluster was deleted");
                 return Ok(true);
             }
             let Ok(cluster) = serde_json::from_str::<Value>(&event.data) else {
                 bail!("the event stream holds what is no JSON");
             };
-            if screen.draw(&cluster)? == output::Reader::Gone {
+            if screen.draw(&cluster)? == terminal::Reader::Gone {
                 return Ok(true);
             }
         }
@@ -62,23 +65,23 @@ struct Screen {
 }
 
 impl Screen {
-    fn draw(&mut self, cluster: &Value) -> Result<output::Reader> {
+    fn draw(&mut self, cluster: &Value) -> Result<terminal::Reader> {
         if !self.is_table {
-            return output::write(&format!("{cluster}\n"));
+            return terminal::write(&format!("{cluster}\n"));
         }
         let text = render(cluster)?;
-        if !output::is_terminal() {
-            return output::write(&text);
+        if !terminal::takes_answers() {
+            return terminal::write(&text);
         }
         let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
         self.lines = text.lines().count();
         // Long lines are cut by the terminal, not wrapped: a wrapped line would take two.
-        output::write(&format!("\x1b[?7l{up}\x1b[J{text}\x1b[?7h"))
+        terminal::write(&format!("\x1b[?7l{up}\x1b[J{text}\x1b[?7h"))
     }
 }
 
 fn render(cluster: &Value) -> Result<String> {
-    let word = |value: &Value| output::clean(value.as_str().unwrap_or_default());
+    let word = |value: &Value| terminal::clean(value.as_str().unwrap_or_default());
     let decides = if cluster["decides"] == true { "decides" } else { "another server decides" };
     let mut text = format!("{}  {}, {decides}\n", word(&cluster["name"]), word(&cluster["automat"]["mode"]));
     text.push_str(&output::table(&json!({ "items": rows(&json!([cluster])) }), output::CLUSTER)?);
@@ -86,20 +89,21 @@ fn render(cluster: &Value) -> Result<String> {
         for (what, value) in [("", &region["verdict_reason"]), ("differs: ", &region["peer"]["differs"])] {
             if let Some(words) = value.as_str() {
                 // Writing to a text does not fail.
-                let _ = writeln!(text, "{}: {what}{}", word(&region["name"]), output::clean(words));
+                let _ = writeln!(text, "{}: {what}{}", word(&region["name"]), terminal::clean(words));
             }
         }
     }
     for one in cluster["alignment"].as_array().into_iter().flatten() {
         if let Some(problem) = one["problem"].as_str() {
-            let _ = writeln!(text, "{} in {}: {}", word(&one["stream"]), word(&one["region"]), output::clean(problem));
+            let _ =
+                writeln!(text, "{} in {}: {}", word(&one["stream"]), word(&one["region"]), terminal::clean(problem));
         }
     }
     for watcher in cluster["silent_watchers"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "silent: {}", word(watcher));
     }
     if let Some(warning) = cluster["warning"].as_str() {
-        let _ = writeln!(text, "{}", output::clean(warning));
+        let _ = writeln!(text, "{}", terminal::clean(warning));
     }
     Ok(text)
 }
