@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use anabranch_cluster::peer::{ANSWER_MAX_BYTES, Told};
 use anabranch_model::{InForce, Peer};
-use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
-use crate::webhook::{PrivateAddresses, Resolver, unanswered};
+use crate::webhook::{PrivateAddresses, unanswered};
 
 /// Longest exchange with a peer: it holds a request for a second.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Time for a connection within that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections to one peer that are kept.
+const IDLE_MAX: usize = 2;
 
 /// Silence after which a peer no longer decides for us.
 const DECIDES: Duration = Duration::from_secs(3);
@@ -111,15 +113,7 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn new(policy: PrivateAddresses) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("anabranch/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver(policy))
-            .build()?;
+        let http = policy.client(TIMEOUT, CONNECT_TIMEOUT, IDLE_MAX)?;
         Ok(Self { http, policy })
     }
 

@@ -2,9 +2,11 @@
 //! can reach must not become reachable by it: metadata services of clouds never, private networks unless they are refused.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
 
 /// Longest URL, in bytes.
 const URL_MAX_BYTES: usize = 2048;
@@ -51,6 +53,25 @@ impl PrivateAddresses {
         !never && (self == Self::Allowed || !private)
     }
 
+    /// A client for addresses that operators name: what it connects to is admitted, neither a redirect nor a proxy leads past that.
+    /// `idle_max` connections to one host are kept.
+    pub(crate) fn client(
+        self,
+        timeout: Duration,
+        connect_timeout: Duration,
+        idle_max: usize,
+    ) -> reqwest::Result<Client> {
+        Client::builder()
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+            .redirect(Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(idle_max)
+            .user_agent(concat!("anabranch/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Resolver(self))
+            .build()
+    }
+
     /// The URL of a webhook, or why it may not be one. Names are judged when they are resolved, at each connection.
     pub(super) fn check(self, text: &str) -> Result<Url, String> {
         if text.len() > URL_MAX_BYTES {
@@ -92,7 +113,7 @@ fn embedded(ip: IpAddr) -> IpAddr {
 
 /// Resolves names to addresses that webhooks may reach, and to no others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resolver(pub(crate) PrivateAddresses);
+struct Resolver(PrivateAddresses);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {

@@ -7,6 +7,5 @@ mod send;
 mod signature;
 
 pub use address::PrivateAddresses;
-pub(crate) use address::Resolver;
 pub(crate) use drive::Driver;
 pub(crate) use send::{Delivery, Outcome, Sender, Target, unanswered};

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anabranch_db::WebhookRow;
 use axum::body::Bytes;
-use reqwest::redirect::Policy;
 use reqwest::{StatusCode, header};
 
-use super::address::{PrivateAddresses, Resolver};
+use super::address::PrivateAddresses;
 use super::signature::signature;
 
 /// Longest delivery, from the first look-up to the end of the answer.
@@ -68,15 +67,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new(policy: PrivateAddresses) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(IDLE_MAX)
-            .user_agent(concat!("anabranch/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver(policy))
-            .build()?;
+        let http = policy.client(TIMEOUT, CONNECT_TIMEOUT, IDLE_MAX)?;
         Ok(Self { http, policy })
     }
 
